@@ -1,0 +1,17 @@
+"""The base of every settings class: frozen, strict about unknown keys, documented by the strings under its fields."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """Settings that refuse unknown keys and never change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def sorted_json(self, exclude: set[str] | None = None) -> str:
+        """The settings as JSON with sorted keys: equal settings give equal text, whatever the file's order."""
+        return json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)

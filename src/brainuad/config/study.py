@@ -1,0 +1,216 @@
+"""A study: data sets in roles, a recipe, models, seeds, post-processing, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from brainuad.config.chain import Chain, HealthyQuantile, Threshold
+from brainuad.config.insertion import Insertion
+from brainuad.config.model import AnyModel
+from brainuad.config.recipe import Recipe
+from brainuad.config.section import Section
+
+Role = Literal["train", "validation", "test"]
+Modality = Literal["T1w", "T2w", "FLAIR", "ct"]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+RESERVED = ("mlflow", "download", "preprocess")
+
+
+class Split(Section):
+    """Shares of a data set's subjects by role; they add up to 1."""
+
+    train: float = Field(0.0, ge=0, le=1)
+    """Share of subjects that models learn from; healthy ones only."""
+    validation: float = Field(0.0, ge=0, le=1)
+    """Share for stopping and thresholds."""
+    test: float = Field(0.0, ge=0, le=1)
+    """Share for the tables."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Split:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+class Scans(Section):
+    """What every data set of scans says."""
+
+    modality: Modality = "T1w"
+    """BIDS suffix of the scans."""
+    healthy: bool
+    """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
+    split: Split | None = Split(test=1.0)
+    """Roles; `null` registers and strips only."""
+    exclude: list[str] = []
+    """Subjects left out, by BIDS label."""
+
+
+class Phantoms(Scans):
+    """Heads synthesised from the MNI152 maps; nothing is downloaded."""
+
+    source: Literal["phantom"]
+    subjects: int = Field(ge=1)
+    """How many."""
+    lesions: Literal["none", "ms", "tumour", "stroke", "mixed"] = "none"
+    """Kind of lesions."""
+    seed: int = 0
+    """Subject n of a seed is the same head in every study."""
+    spacing: float = Field(2.0, ge=1, le=4)
+    """Voxel size, in mm."""
+
+    @model_validator(mode="after")
+    def _lesions_are_not_healthy(self) -> Phantoms:
+        if self.healthy != (self.lesions == "none"):
+            raise ValueError("healthy must be true exactly where lesions is none")
+        return self
+
+
+class Folder(Scans):
+    """Scans on disk in BIDS order: `<root>/sub-*/[ses-*/]<anat or ct>/*_<modality>.nii.gz`."""
+
+    source: Literal["folder"]
+    root: str
+    """The folder; `${NAME}` is replaced by the environment variable."""
+    mask: str = "*lesion*mask.nii.gz"
+    """Lesion masks: files beside the scan that match."""
+
+
+class Inserted(Section):
+    """Real lesion masks inserted into healthy registered subjects of another data set, before intensity scaling."""
+
+    source: Literal["inserted"]
+    into: str
+    """The data set of healthy subjects; its train subjects are never used."""
+    masks: list[str] = Field(min_length=1)
+    """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
+    draws: int = Field(1, ge=1)
+    """Scans made of each subject, each with another mask."""
+    roles: list[Literal["validation", "test"]] = ["test"]
+    """Subjects used. Validation and test draw from disjoint masks."""
+    insertion: Insertion = Insertion()
+    healthy: Literal[False] = False
+
+
+AnyDataset = Annotated[Phantoms | Folder | Inserted, Field(discriminator="source")]
+
+
+class Evaluate(Section):
+    """How maps and masks are scored."""
+
+    erode_voxels: int = Field(1, ge=0)
+    """The brain mask loses this rim before scoring; lesion voxels in it are not scored, and their share is reported."""
+    bootstrap: int = Field(1000, ge=100)
+    """Resamples of patients behind each 95 % interval."""
+    min_lesion_ml: float = Field(0.08, ge=0)
+    """Smaller lesions do not count in lesion recall."""
+    hit_share: float = Field(0.1, gt=0, le=1)
+    """Share of a lesion that must be marked for it to count as found."""
+    min_component: int = Field(10, ge=1)
+    """Smaller components are not counted as false positives, in voxels."""
+
+
+class Compute(Section):
+    """Where the work is done. Threads change the last bits of a training; the rest changes no table."""
+
+    threads: int = Field(2, ge=1)
+    """Threads of training and inference; part of what a bit-identical rerun needs."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Lightning's name."""
+    devices: int = Field(1, ge=1)
+    """GPUs (or processes) for one training."""
+
+
+class Track(Section):
+    """MLflow."""
+
+    uri: str | None = None
+    """Tracking server (http or https); a SQLite file under `results/mlflow` if none."""
+
+
+class Report(Section):
+    """The HTML page."""
+
+    examples: int = Field(4, ge=0)
+    """Test scans shown per data set."""
+
+
+class Study(Section):
+    """A study file, after the files it names have been read in."""
+
+    study: Label
+    """Name: the folder under `results/` and the MLflow experiment."""
+    title: str = ""
+    """One sentence for the report."""
+    results: str = "results"
+    """Folder of everything that is written."""
+    seed: int = Field(0, ge=0)
+    """Seed of the split and of inserted lesions."""
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    """Seeds of training: each model is trained once per seed."""
+    lesion_sign: Literal["dark", "bright", "both"] = "both"
+    """How lesions differ from healthy tissue on these scans; baselines and maps use it alike."""
+    datasets: dict[Label, AnyDataset] = Field(min_length=1)
+    """Data sets by label."""
+    recipe_name: Label
+    """Name of the recipe: a folder under `results/preprocess/`."""
+    recipe: Recipe
+    """The recipe's content."""
+    models: dict[Label, AnyModel] = Field(min_length=1)
+    """Models by label; the label is wildcard, folder and tag."""
+    chains: dict[Label, Chain] = {"none": Chain()}
+    """Post-processing chains by label."""
+    thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
+    """Rules that turn maps into masks."""
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+    track: Track = Track()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Study:
+        if self.study in RESERVED:
+            raise ValueError(f"study: {self.study} is a folder of its own under results")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is listed twice")
+        labels = [threshold.label for threshold in self.thresholds]
+        if len(set(labels)) < len(labels):
+            raise ValueError("thresholds: one is listed twice")
+        for label, dataset in self.datasets.items():
+            if isinstance(dataset, Inserted):
+                source = self.datasets.get(dataset.into)
+                if not isinstance(source, Phantoms | Folder) or not source.healthy or source.split is None:
+                    raise ValueError(f"datasets.{label}.into: {dataset.into} is no healthy data set with a split")
+            elif dataset.split and dataset.split.train and not dataset.healthy:
+                raise ValueError(f"datasets.{label}.split.train: models learn from healthy subjects only")
+        trained = [d for d in self.datasets.values() if not isinstance(d, Inserted) and d.split and d.split.train]
+        if not trained:
+            raise ValueError("datasets: no healthy training subject; give one data set a split with train above 0")
+        if not any(d.healthy and d.split and d.split.validation for d in trained):
+            raise ValueError("datasets: no healthy validation subject; give a training set a validation share")
+        return self
+
+    def scan_sets(self) -> dict[str, Phantoms | Folder]:
+        """The data sets that hold scans of their own, by label."""
+        return {label: d for label, d in self.datasets.items() if not isinstance(d, Inserted)}
+
+    def scored_sets(self) -> list[str]:
+        """Labels of the data sets that models see, in the order of the file."""
+        return [label for label, d in self.datasets.items() if isinstance(d, Inserted) or d.split is not None]
+
+    def validation_sets(self) -> list[str]:
+        """Labels of the data sets from which thresholds may be drawn."""
+        return [
+            label
+            for label, d in self.datasets.items()
+            if ("validation" in d.roles if isinstance(d, Inserted) else d.split is not None and d.split.validation > 0)
+        ]
+
+    def section(self, name: str) -> Any:
+        """A part by dotted name, e.g. `models.baur_dae`."""
+        part: Any = self
+        for key in name.split("."):
+            part = part[key] if isinstance(part, dict) else getattr(part, key)
+        return part

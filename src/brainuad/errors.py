@@ -1,0 +1,56 @@
+"""What a user did wrong or what a file lacks: what happened, which file, why, and what to do."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class BrainuadError(Exception):
+    """A fault with a remedy. `what` is one sentence; `file`, `why` and `do` are optional."""
+
+    def __init__(self, what: str, *, file: str | Path | None = None, why: str | None = None, do: str | None = None):
+        super().__init__(what)
+        self.what, self.file, self.why, self.do = what, file, why, do
+
+    def __str__(self) -> str:
+        rows = [("file", self.file), ("why", self.why), ("do", self.do)]
+        return "\n".join([f"error: {self.what}", *(f"  {key:<5} {value}" for key, value in rows if value)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.file, self.why, self.do)
+
+
+def _rebuild(
+    kind: type[BrainuadError], what: str, file: str | Path | None, why: str | None, do: str | None
+) -> BrainuadError:
+    return kind(what, file=file, why=why, do=do)
+
+
+class ConfigError(BrainuadError):
+    """A study, recipe or model file asks for something that does not exist or does not fit."""
+
+
+class InputError(BrainuadError):
+    """A scan, mask or table cannot be used as it is."""
+
+
+@contextmanager
+def reported(log: str | Path) -> Iterator[None]:
+    """Run a job: known faults end it with their own message, unknown ones with a traceback; both also go to `log`."""
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BrainuadError as error:
+        message = str(error)
+    except Exception:
+        message = traceback.format_exc()
+    else:
+        return
+    with open(log, "a", encoding="utf-8") as file:
+        print(message, file=file)
+    print(message, file=sys.stderr)
+    raise SystemExit(1)

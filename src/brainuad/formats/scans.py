@@ -1,0 +1,87 @@
+"""The tables of scans: what a data set holds (`download/<dataset>/subjects.tsv`) and what a study does with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from brainuad.errors import InputError
+from brainuad.formats.files import atomic
+
+Role = Literal["train", "validation", "test", ""]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan: a row. Several sessions of a subject are several scans, and always share a role."""
+
+    scan: str
+    """`sub-01`, `sub-01_ses-2` or, for an inserted lesion, `sub-01_draw-1`; unique in the data set."""
+    subject: str
+    """BIDS label of the person."""
+    dataset: str
+    image: str = ""
+    """Path of the scan."""
+    mask: str = ""
+    """Path of the lesion mask, if there is one."""
+    age: str = ""
+    """Years, if known."""
+    sex: str = ""
+    site: str = ""
+    role: Role = ""
+    """Empty until the study has drawn its split, and for scans that are only preprocessed."""
+    state: str = ""
+    """`ok`, `warned` or `failed`, once preprocessed."""
+    note: str = ""
+
+
+COLUMNS = [field.name for field in fields(Scan)]
+
+
+def write(path: str | Path, scans: list[Scan]) -> None:
+    """Write scans as a table; raises InputError if a scan is listed twice or a subject has two roles."""
+    _check(path, scans)
+    with atomic(path) as part:
+        pd.DataFrame([asdict(scan) for scan in scans], columns=COLUMNS).to_csv(part, sep="\t", index=False)
+
+
+def read(path: str | Path) -> list[Scan]:
+    """Read a table; raises InputError for an unreadable file, unknown or missing columns and double rows."""
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError("cannot read the table of subjects", file=path, why=str(error), do="run again") from None
+    if missing := {"scan", "subject", "dataset"} - set(table.columns):
+        raise InputError("a column is missing in the table of subjects", file=path, why=", ".join(sorted(missing)))
+    if unknown := set(table.columns) - set(COLUMNS):
+        raise InputError("unknown columns in the table of subjects", file=path, why=", ".join(sorted(unknown)))
+    scans = [Scan(**row) for row in table.to_dict("records")]
+    _check(path, scans)
+    return scans
+
+
+def with_role(scans: list[Scan], *roles: str) -> list[Scan]:
+    """The usable scans in these roles."""
+    return [scan for scan in scans if scan.role in roles and scan.state != "failed"]
+
+
+def changed(scan: Scan, **values: str) -> Scan:
+    """A copy with other values."""
+    return replace(scan, **values)  # type: ignore[arg-type]
+
+
+def _check(path: str | Path, scans: list[Scan]) -> None:
+    keys = [(scan.dataset, scan.scan) for scan in scans]
+    if double := {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set():
+        dataset, scan = sorted(double)[0]
+        raise InputError(f"{scan} is listed twice in {dataset}", file=path, do="keep one row of it")
+    roles: dict[tuple[str, str], set[str]] = {}
+    for scan in scans:
+        roles.setdefault((scan.dataset, scan.subject), set()).add(scan.role)
+    for (dataset, subject), found in roles.items():
+        if len(found) > 1:
+            why = "roles " + ", ".join(sorted(role or "none" for role in found))
+            raise InputError(f"{subject} of {dataset} is in two splits", file=path, why=why, do="give it one role")

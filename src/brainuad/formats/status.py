@@ -1,0 +1,38 @@
+"""What preprocess says of one subject: usable or not, why, and its quality numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from brainuad.config.section import Section
+from brainuad.formats.files import read_json, write_json
+
+NAME = "status.json"
+
+
+class Status(Section):
+    """The verdict on one subject."""
+
+    subject: str
+    """BIDS label."""
+    state: Literal["ok", "warned", "failed"]
+    """`failed` subjects leave the study; the others stay."""
+    reasons: list[str] = []
+    """One sentence each, for `warned` and `failed`."""
+    remedy: str | None = None
+    """What the user may do."""
+    quality: dict[str, float] = {}
+    """Numbers by name, e.g. `similarity` (NMI), `overlap` (Dice), `volume_ml`."""
+    provenance: dict[str, Any] = {}
+    """Input file and its SHA-256, software versions."""
+
+
+def write(path: str | Path, status: Status) -> None:
+    """Write the verdict."""
+    write_json(path, status.model_dump(mode="json"))
+
+
+def read(path: str | Path) -> Status:
+    """Read a verdict."""
+    return Status.model_validate(read_json(path))

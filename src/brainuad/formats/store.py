@@ -1,0 +1,103 @@
+"""The store: normalised volumes of a data set on one grid, memory-mapped; slices are views.
+
+A folder of `images.npy` (n, x, y, z; float32), `brains.npy` (bool), `scans.tsv` (their rows, in order), `store.json` (affine
+and how intensities were scaled), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
+postprocess for the validation scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.errors import InputError
+from brainuad.formats import scans as table
+from brainuad.formats.files import atomic_folder, read_json, write_json
+from brainuad.formats.scans import Scan
+
+
+@dataclass(frozen=True)
+class Store:
+    """Scans of one data set. `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm."""
+
+    scans: list[Scan]
+    images: Float[np.ndarray, "n x y z"]
+    brains: Bool[np.ndarray, "n x y z"]
+    affine: Float[np.ndarray, "4 4"]
+    intensity: dict[str, Any]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+    def select(self, *roles: str) -> Store:
+        """The scans in these roles; the arrays stay on disk until they are indexed."""
+        keep = [i for i, scan in enumerate(self.scans) if scan.role in roles]
+        first, stop = (keep[0], keep[-1] + 1) if keep else (0, 0)
+        whole = keep == list(range(first, stop))  # a slice is a view, a list of indices a copy
+        index: Any = slice(first, stop) if whole else keep
+        return Store([self.scans[i] for i in keep], self.images[index], self.brains[index], self.affine, self.intensity)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scan on its way into a store."""
+
+    scan: Scan
+    image: Float[np.ndarray, "x y z"]
+    brain: Bool[np.ndarray, "x y z"]
+    lesion: Bool[np.ndarray, "x y z"] | None = None
+
+
+def write(
+    path: str | Path, entries: Iterable[Entry], count: int, affine: Float[np.ndarray, "4 4"], intensity: dict[str, Any]
+) -> None:
+    """Write `count` entries one by one, so that memory holds one scan at a time; a missing lesion mask is all False."""
+    with atomic_folder(path) as folder:
+        arrays: dict[str, np.ndarray] = {}
+        rows: list[Scan] = []
+        for i, entry in enumerate(entries):
+            values = {"images": entry.image, "brains": entry.brain}
+            values["lesions"] = np.zeros_like(entry.brain) if entry.lesion is None else entry.lesion
+            for name, value in values.items():
+                if i == 0:
+                    kind = np.float32 if name == "images" else np.bool_
+                    arrays[name] = np.lib.format.open_memmap(
+                        folder / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *entry.image.shape)
+                    )
+                arrays[name][i] = value
+            rows.append(entry.scan)
+        if len(rows) != count or not rows:
+            raise InputError("the store would be empty", file=path, do="see failures.tsv for what failed before")
+        for array in arrays.values():
+            array.flush()  # type: ignore[attr-defined]
+        table.write(folder / "scans.tsv", rows)
+        write_json(folder / "store.json", {"affine": np.asarray(affine).tolist(), "intensity": intensity})
+
+
+def read(path: str | Path) -> Store:
+    """Open a store; arrays are memory-mapped and read-only."""
+    folder = Path(path)
+    about = read_json(folder / "store.json")
+    images, brains = (_open(folder / f"{name}.npy") for name in ("images", "brains"))
+    return Store(table.read(folder / "scans.tsv"), images, brains, np.asarray(about["affine"]), about["intensity"])
+
+
+def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:
+    """Open the lesion masks, in the order of the store's scans; empty ones for healthy scans."""
+    return _open(Path(path) / "lesions.npy")
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot open {path.name}", file=path, why=str(error), do="run normalize again") from None
+    return array

@@ -1,0 +1,99 @@
+"""The tables that evaluate writes: columns, their meaning, reading and writing. Equal content gives equal bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from brainuad.errors import InputError
+from brainuad.formats.files import atomic
+
+METRICS = {
+    "model": "label of the model in the study",
+    "seed": "training seed",
+    "dataset": "label of the test data set",
+    "chain": "label of the post-processing chain",
+    "threshold_rule": "how the map became a mask: none, a rule of the study, or oracle (cut chosen on test labels)",
+    "metric": "name; its kind is part of it, e.g. dice_pooled",
+    "value": "the number",
+    "ci_low": "lower end of the 95 % bootstrap interval over patients; empty under three scans",
+    "ci_high": "upper end",
+    "n": "scans that the number rests on",
+}
+SCANS = {
+    "model": "label of the model in the study",
+    "seed": "training seed",
+    "dataset": "label of the test data set",
+    "chain": "label of the post-processing chain",
+    "scan": "label of the scan",
+    "subject": "label of the person",
+    "healthy": "1 if the scan holds no lesion",
+    "lesion_ml": "volume of the lesion mask inside the scored brain, in ml",
+    "lesion_outside": "share of the lesion mask outside the scored brain",
+    "score": "anomaly score of the scan",
+    "auprc": "area under the precision-recall curve over its voxels; empty for healthy scans",
+    "auroc": "area under the ROC curve over its voxels; empty for healthy scans",
+    "threshold_rule": "rule behind the columns that follow: the first of the study",
+    "threshold": "the cut, in units of the map",
+    "dice": "Dice of the mask; empty for healthy scans",
+    "marked_ml": "volume marked, in ml",
+    "false_positives": "marked components that touch no lesion",
+    "lesions": "lesions of the smallest counted size or more",
+    "lesions_found": "of these, found",
+}
+LESIONS = {
+    "model": "label of the model in the study",
+    "seed": "training seed",
+    "dataset": "label of the test data set",
+    "chain": "label of the post-processing chain",
+    "scan": "label of the scan",
+    "threshold_rule": "rule that made the mask",
+    "lesion": "number of the lesion in its scan, largest first",
+    "ml": "its volume",
+    "share_marked": "share of it that is marked",
+    "found": "1 if that share is large enough",
+}
+COMPARISONS = {
+    "dataset": "label of the test data set",
+    "chain": "label of the post-processing chain",
+    "model": "label of the model",
+    "reference": "label of the model that it is compared with",
+    "metric": "per-scan number that is compared",
+    "difference": "mean over patients of model minus reference",
+    "ci_low": "lower end of its 95 % bootstrap interval over patients",
+    "ci_high": "upper end",
+    "p": "two-sided Wilcoxon signed-rank test over patients",
+    "p_holm": "the same, corrected for all comparisons of the table (Holm 1979)",
+    "n": "patients",
+}
+CURVES = {
+    "model": "label of the model in the study",
+    "seed": "training seed",
+    "dataset": "label of the test data set",
+    "chain": "label of the post-processing chain",
+    "kind": "pr, or a histogram of the map: healthy (healthy scans), normal and lesion (voxels of scans with lesions)",
+    "x": "recall, or the left edge of the bin in units of the map",
+    "y": "precision, or the share of voxels in the bin",
+}
+DIGITS = 6
+
+
+def write(path: str | Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
+    """Write a table with these columns, numbers to six significant digits."""
+    with atomic(path) as part:
+        table.to_csv(part, sep="\t", index=False, columns=list(columns), float_format=f"%.{DIGITS}g")
+
+
+def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
+    """Read a table; raises InputError if its columns are others. Labels stay text, `none` included."""
+    text = dict.fromkeys(
+        {"model", "dataset", "chain", "scan", "subject", "threshold_rule", "metric", "reference", "kind"}, str
+    )
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {Path(path).name}", file=path, why=str(error), do="run evaluate again") from None
+    if list(table.columns) != list(columns):
+        raise InputError(f"{Path(path).name} has other columns", file=path, do="delete it and run again")
+    return table

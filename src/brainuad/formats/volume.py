@@ -1,0 +1,104 @@
+"""NIfTI volumes: an array in RAS+ order with its voxel-to-world affine (mm), checked on the way in."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from brainuad.errors import InputError
+from brainuad.formats.files import atomic
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan or mask. `data`: (x, y, z), axes running to the right, front and top; `affine`: voxel index to mm, 4x4."""
+
+    data: Shaped[np.ndarray, "x y z"]
+    affine: Float[np.ndarray, "4 4"]
+
+    @property
+    def spacing(self) -> Float[np.ndarray, "3"]:
+        """Voxel size in mm."""
+        return np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+
+
+def read(path: str | Path) -> Volume:
+    """Read a 3D scan as float32 in RAS+ order.
+
+    Raises InputError for a missing, truncated or foreign file, another number of dimensions, an affine that is missing
+    or singular, NaN or infinite voxels, and a volume without any contrast.
+    """
+    volume = _load(Path(path))
+    if volume.data.min() == volume.data.max():
+        why = f"every voxel is {volume.data.flat[0]:g}"
+        raise InputError(f"{Path(path).name} is empty", file=path, why=why, do="export it again or exclude the subject")
+    return volume
+
+
+def read_mask(path: str | Path) -> Volume:
+    """Read a mask (any value above 0.5 counts) as bool in RAS+ order; an empty mask is allowed.
+
+    Raises InputError as `read` does, but for a volume without contrast.
+    """
+    volume = _load(Path(path))
+    return Volume(volume.data > 0.5, volume.affine)
+
+
+def write(path: str | Path, data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> None:
+    """Write atomically; bool becomes uint8, floats become float32. Equal arrays give equal bytes."""
+    kind = np.uint8 if data.dtype == bool else np.float32 if data.dtype.kind == "f" else data.dtype
+    image = nib.Nifti1Image(np.asarray(data, dtype=kind), affine)
+    image.header.set_xyzt_units("mm", "sec")
+    with atomic(path) as part:
+        nib.save(image, part)
+
+
+def same_grid(a: Volume, b: Volume, tolerance: float = 1e-2) -> bool:
+    """Whether two volumes have one shape and affines equal within `tolerance` mm."""
+    return a.data.shape == b.data.shape and bool(np.allclose(a.affine, b.affine, atol=tolerance))
+
+
+def _load(path: Path) -> Volume:
+    if not path.is_file():
+        raise InputError(f"{path.name} does not exist", file=path, do="correct the path or fetch the data set")
+    try:
+        image = nib.load(path)
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except nib.filebasedimages.ImageFileError as error:
+        raise InputError(f"{path.name} is not NIfTI", file=path, why=str(error), do="convert it to .nii.gz") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        why = str(error) or "the file ends too early"
+        raise InputError(f"{path.name} is broken", file=path, why=why, do="copy it again") from None
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        why = f"it has the shape {data.shape}"
+        raise InputError(f"{path.name} is not a 3D volume", file=path, why=why, do="extract one volume of it")
+    _check_affine(path, image)
+    if not np.isfinite(data).all():
+        why = f"{int((~np.isfinite(data)).sum())} voxels are NaN or infinite"
+        raise InputError(f"{path.name} holds values that are no numbers", file=path, why=why, do="export it again")
+    return _to_ras(data, image.affine)
+
+
+def _check_affine(path: Path, image: nib.spatialimages.SpatialImage) -> None:
+    do = "export it again from the scanner's own files"
+    affine = image.affine
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise InputError(f"{path.name} has a singular affine", file=path, why="a voxel has the size 0", do=do)
+    header = image.header
+    if isinstance(header, nib.Nifti1Header) and header["sform_code"] == 0 and header["qform_code"] == 0:
+        why = "sform and qform codes are 0: left and right, up and down are unknown"
+        raise InputError(f"{path.name} has no affine", file=path, why=why, do=do)
+
+
+def _to_ras(data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> Volume:
+    orientation = nib.orientations.io_orientation(affine)
+    turned = nib.orientations.apply_orientation(data, orientation)
+    affine = affine @ nib.orientations.inv_ornt_aff(orientation, data.shape)
+    return Volume(np.ascontiguousarray(turned), np.asarray(affine, dtype=float))

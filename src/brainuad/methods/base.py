@@ -1,0 +1,74 @@
+"""What every method can do. A method is fitted on healthy scans and maps a scan to anomalies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.errors import InputError
+
+Image = Float[np.ndarray, "x y z"]
+Brain = Bool[np.ndarray, "x y z"]
+Images = Float[np.ndarray, "n x y z"]
+Brains = Bool[np.ndarray, "n x y z"]
+Sign = Literal["dark", "bright", "both"]
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """Healthy scans that a method learns from or is checked on. `spacing`: voxel size in mm."""
+
+    images: Images
+    brains: Brains
+    spacing: tuple[float, float, float]
+
+
+class Method(ABC):
+    """The contract. State is plain arrays (`state`) beside the settings, so that nothing is ever pickled.
+
+    Maps are float32, (x, y, z) as the scan, higher = more abnormal, may be negative, 0 outside the brain, and never
+    rescaled by scan.
+    """
+
+    kind: ClassVar[Literal["slice", "volume"]]
+    """What the method sees at once."""
+
+    @abstractmethod
+    def fit(self, training: Healthy) -> None:
+        """Learn from healthy scans. Networks are fitted by the train stage instead."""
+
+    @abstractmethod
+    def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
+        """The map of one scan; `sign`: how lesions differ from healthy tissue."""
+
+    def reconstruct(self, image: Image, brain: Brain) -> Image | None:
+        """What the model of health makes of the scan, or None where a method has no reconstruction."""
+        return None
+
+    def anomaly_score(self, anomaly: Image, brain: Brain) -> float:
+        """One number for the scan: the mean of its map over the brain."""
+        return float(anomaly[brain].mean())
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything learnt, by name."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take back what `state` gave."""
+
+    def facts(self) -> dict[str, Any]:
+        """Numbers for the run record, e.g. the count of trainable parameters."""
+        return {}
+
+
+def check_finite(anomaly: Image, name: str) -> Image:
+    """The map as float32; raises InputError if it holds NaN or infinity."""
+    if not np.isfinite(anomaly).all():
+        raise InputError(f"the anomaly map of {name} holds NaN", do="see the loss in metrics.csv, then train again")
+    return np.asarray(anomaly, dtype=np.float32)
