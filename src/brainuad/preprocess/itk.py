@@ -1,0 +1,165 @@
+"""Affine registration by SimpleITK and by ANTs: for comparison, and to polish another backend's affine.
+
+Without an affine to start from, both begin at the head's expected place, unturned. One thread and a fixed seed: with
+more, neither gives the same result twice."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from brainuad.formats.volume import Volume
+from brainuad.images.template import Template
+from brainuad.preprocess.head import Moving
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+Matrix = Float[np.ndarray, "4 4"]
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between RAS+, ours, and LPS+, that of ITK
+MARGIN = 6.0  # mm around the template's brain that takes part
+SEED = 1
+
+
+def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
+    """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2 and 1 mm; from `start` affine at 2 and 1 mm."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    fixed, mask, scan = _images(template, moving)
+    matrix = _translation(moving) if start is None else start
+    if start is None:
+        centre = (matrix @ [*moving.anchor, 1])[:3] * [-1, -1, 1]
+        rigid = sitk.Euler3DTransform()
+        rigid.SetCenter([float(v) for v in moving.anchor * [-1, -1, 1]])
+        rigid.SetTranslation([float(v) for v in centre - moving.anchor * [-1, -1, 1]])
+        for sigma, share in ((8.0, 1.0), (4.0, 0.1)):
+            _optimise(fixed, mask, scan, rigid, (sigma,), share)
+        turned = np.eye(4)
+        turned[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
+        turned[:3, 3] = rigid.TransformPoint((0.0, 0.0, 0.0))
+        matrix = FLIP @ turned @ FLIP
+    affine = sitk.AffineTransform(3)
+    lps = FLIP @ matrix @ FLIP
+    centre = moving.anchor * [-1, -1, 1]
+    affine.SetCenter([float(v) for v in centre])
+    affine.SetMatrix(lps[:3, :3].ravel().tolist())
+    affine.SetTranslation((lps[:3, :3] @ centre + lps[:3, 3] - centre).tolist())
+    _optimise(fixed, mask, scan, affine, (4.0, 2.0, 1.0) if start is None else (2.0, 1.0), 0.1)
+    result = np.eye(4)
+    result[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
+    result[:3, 3] = affine.TransformPoint((0.0, 0.0, 0.0))
+    return np.asarray(FLIP @ result @ FLIP)
+
+
+def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
+    """Gradient descent on `transform`, in place, one level per `sigma` (mm), on `share` of the voxels."""
+    import SimpleITK as sitk
+
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(mask)
+    if share < 1:
+        method.SetMetricSamplingStrategy(method.REGULAR)
+        method.SetMetricSamplingPercentage(share, SEED)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(2.0 if max(sigmas) > 2 else 0.5, 0.01, 100)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
+    method.SetSmoothingSigmasPerLevel(list(sigmas))
+    method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, scan)
+
+
+def ants_affine(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
+    """ANTs, mutual information: rigid, then affine; from `start` affine alone."""
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read once, at ITK's first use
+    os.environ["ANTS_RANDOM_SEED"] = str(SEED)  # the random_seed argument alone is not enough
+    import ants
+
+    def image(volume: Volume) -> Any:
+        lps = FLIP @ volume.affine
+        spacing = volume.spacing
+        return ants.from_numpy(
+            np.ascontiguousarray(volume.data, dtype=np.float32),
+            origin=lps[:3, 3].tolist(),
+            spacing=spacing.tolist(),
+            direction=lps[:3, :3] / spacing,
+        )
+
+    fixed, scan = image(Volume(template.t1, template.affine)), image(moving.volume)
+    mask = image(Volume(_near(template).astype(np.float32), template.affine))
+    matrix = _translation(moving) if start is None else start
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("Rigid", "Affine") if start is None else ("Affine",):
+            first = str(Path(folder) / f"before_{kind}.mat")
+            ants.write_transform(_to_ants(matrix), first)
+            moved = ants.registration(
+                fixed,
+                scan,
+                type_of_transform=kind,
+                initial_transform=first,
+                mask=mask,
+                aff_iterations=(200, 100, 50),
+                aff_shrink_factors=(4, 2, 1),
+                aff_smoothing_sigmas=(2, 1, 0),
+                random_seed=SEED,
+                outprefix=str(Path(folder) / kind),
+            )
+            matrix = _from_ants(moved["fwdtransforms"])
+    return matrix
+
+
+def _to_ants(matrix: Matrix) -> Any:
+    import ants
+
+    lps = FLIP @ matrix @ FLIP
+    return ants.create_ants_transform(transform_type="AffineTransform", matrix=lps[:3, :3], offset=lps[:3, 3])
+
+
+def _from_ants(names: list[str]) -> Matrix:
+    import ants
+
+    result = np.eye(4)
+    for name in names:
+        transform = ants.read_transform(name)
+        columns = [transform.apply_to_point(tuple(point)) for point in (*np.eye(3), np.zeros(3))]
+        step = np.eye(4)
+        step[:3, 3] = columns[3]
+        step[:3, :3] = (np.array(columns[:3]) - columns[3]).T
+        result = result @ step
+    return np.asarray(FLIP @ result @ FLIP)
+
+
+def _translation(moving: Moving) -> Matrix:
+    matrix = np.eye(4)
+    matrix[:3, 3] = moving.start - moving.anchor
+    return matrix
+
+
+def _near(template: Template) -> np.ndarray:
+    spacing = float(np.linalg.norm(template.affine[:3, 0]))
+    return np.asarray(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN)
+
+
+def _images(template: Template, moving: Moving) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
+    import SimpleITK as sitk
+
+    def image(volume: Volume) -> SimpleITK.Image:
+        lps = FLIP @ volume.affine
+        result = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T))
+        result.SetSpacing(volume.spacing.tolist())
+        result.SetOrigin(lps[:3, 3].tolist())
+        result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+        return result
+
+    mask = Volume(_near(template).astype(np.uint8), template.affine)
+    scan = Volume(moving.volume.data.astype(np.float32), moving.volume.affine)
+    return image(Volume(template.t1.astype(np.float32), template.affine)), image(mask), image(scan)

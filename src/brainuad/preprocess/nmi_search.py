@@ -1,0 +1,186 @@
+"""Affine registration by normalised mutual information: a grid of starts, then gradient ascent of the best.
+
+One start is not enough on heads with necks: the optimiser converges wherever it is put. So many coarse poses are scored
+first (Studholme 1999 for the measure; linear Parzen windows make it differentiable). Same input, same bits: own
+generator, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from brainuad.formats.volume import Volume
+from brainuad.images.template import Template
+from brainuad.preprocess.head import Moving
+
+BINS = 32
+PITCH = (-20.0, -8.0, 4.0, 16.0, 28.0)  # degrees; heads nod more than they tilt
+RISE = (-14.0, 0.0, 14.0)  # mm
+FORWARD = (-12.0, 0.0, 12.0)  # mm
+LOG_SCALE = (-0.16, -0.05, 0.05)
+KEPT = 6
+MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
+UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2 % of size, 0.02 of shear
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: `sigma` (mm) smooths both images, `points` of the template are compared."""
+
+    sigma: float
+    points: int
+    steps: int
+    rate: float
+    shear: bool
+
+
+COARSE = Level(3.0, 4_000, 60, 2.0, False)
+FINE = (Level(1.5, 10_000, 80, 0.8, True), Level(0.5, 20_000, 50, 0.3, True))
+
+
+def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
+    """The affine from the template's world to the scan's (mm) of the highest similarity found."""
+    with single_thread():
+        measure = _Measure(moving, template, COARSE, seed)
+        parameters = torch.stack([_start(*pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
+        scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
+        best = parameters[torch.topk(scores, KEPT).indices]
+        best = _ascend(measure, best, COARSE)
+        best = best[measure.objective(best).argmax()][None]
+        for level in FINE:
+            best = _ascend(_Measure(moving, template, level, seed), best, level)
+        return measure.matrix(best[0])
+
+
+def similarity(moving: Moving, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0) -> float:
+    """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world, at the finest level."""
+    with single_thread():
+        return float(_Measure(moving, template, FINE[-1], seed).nmi_of(torch.tensor(matrix[None], dtype=torch.float32)))
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One torch thread inside: sums then have one order and results the same bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Measure:
+    """Normalised mutual information of batches of transforms, at one level."""
+
+    def __init__(self, moving: Moving, template: Template, level: Level, seed: int):
+        self.anchor, self.start = (torch.tensor(p, dtype=torch.float32) for p in (moving.anchor, moving.start))
+        self.points, fixed = _sample(template, level, seed)
+        volume = moving.volume
+        smooth = ndimage.gaussian_filter(volume.data, level.sigma / volume.spacing)
+        self.image = torch.from_numpy(smooth)[None, None]
+        self.to_grid = torch.tensor(_to_grid(volume), dtype=torch.float32)
+        self.fixed = _soft_bins(fixed).T.contiguous()  # (bins, points)
+        self.fixed_entropy = _entropy(self.fixed.mean(dim=1))
+
+    def nmi(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
+        return self.nmi_of(_matrices(parameters, self.anchor, self.start))
+
+    def nmi_of(self, matrices: Float[Tensor, "batch 4 4"]) -> Float[Tensor, "batch"]:
+        grid = self.to_grid @ matrices
+        where = self.points @ grid[:, :3, :3].transpose(1, 2) + grid[:, None, :3, 3]
+        values = torch.nn.functional.grid_sample(self.image, where[None, :, :, None], align_corners=True)[0, 0, :, :, 0]
+        joint = self.fixed @ _soft_bins(values) / self.points.shape[0]
+        return (self.fixed_entropy + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
+
+    def objective(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
+        """Similarity less a penalty on unlikely sizes; heads are on average a tenth smaller than the template."""
+        scale, shear = parameters[:, 6:9] * UNITS[6], parameters[:, 9:] * UNITS[9]
+        penalty = (((scale + 0.1) / 0.12) ** 2).sum(dim=1) + ((shear / 0.05) ** 2).sum(dim=1)
+        return self.nmi(parameters) - 0.001 * penalty
+
+    def matrix(self, parameters: Float[Tensor, "12"]) -> Float[np.ndarray, "4 4"]:
+        exact = _matrices(parameters[None].double(), self.anchor.double(), self.start.double())
+        return np.asarray(exact[0].numpy())
+
+
+def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
+    free = torch.ones(12)
+    free[9:] = float(level.shear)
+    variable = parameters.clone().requires_grad_()
+    optimiser = torch.optim.Adam([variable], lr=level.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, level.steps)
+    for _ in range(level.steps):
+        optimiser.zero_grad()
+        (-measure.objective(variable).sum()).backward()
+        assert variable.grad is not None
+        variable.grad *= free
+        optimiser.step()
+        schedule.step()
+    return variable.detach()
+
+
+def _start(pitch: float, rise: float, forward: float, log_scale: float) -> Float[Tensor, "12"]:
+    pose = torch.tensor([0, forward, rise, np.deg2rad(pitch), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
+    return pose / torch.tensor(UNITS)
+
+
+def _matrices(
+    parameters: Float[Tensor, "batch 12"], anchor: Float[Tensor, "3"], start: Float[Tensor, "3"]
+) -> Float[Tensor, "batch 4 4"]:
+    """Translation, rotations about x, y, z, log scales and shears xy, xz, yz about `anchor`, which goes to `start`."""
+    p = parameters * torch.tensor(UNITS, dtype=parameters.dtype)
+    zero, one = torch.zeros_like(p[:, 0]), torch.ones_like(p[:, 0])
+    (cx, cy, cz), (sx, sy, sz) = p[:, 3:6].cos().T, p[:, 3:6].sin().T
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=1).reshape(-1, 3, 3)
+
+    turn = (
+        matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
+        @ matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
+        @ matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
+    )
+    shear = matrix(one, p[:, 9], p[:, 10], zero, one, p[:, 11], zero, zero, one)
+    linear = turn @ shear @ torch.diag_embed(p[:, 6:9].exp())
+    shift = start + p[:, :3] - linear @ anchor
+    last = torch.tensor([0.0, 0, 0, 1], dtype=p.dtype).expand(len(p), 1, 4)
+    return torch.cat([torch.cat([linear, shift[:, :, None]], dim=2), last], dim=1)
+
+
+def _sample(template: Template, level: Level, seed: int) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
+    """Random template points in the dilated brain: world coordinates and values in [0, 1]."""
+    spacing = float(np.linalg.norm(template.affine[:3, 0]))
+    smooth = ndimage.gaussian_filter(template.t1, level.sigma / spacing)
+    smooth = np.clip(smooth / np.percentile(smooth[template.brain], 99.5), 0, 1)
+    near = ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN
+    index = np.argwhere(near)
+    chosen = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))[: level.points].numpy()
+    index = index[chosen]
+    world = index @ template.affine[:3, :3].T + template.affine[:3, 3]
+    return torch.tensor(world, dtype=torch.float32), torch.from_numpy(smooth[tuple(index.T)].astype(np.float32))
+
+
+def _to_grid(volume: Volume) -> Float[np.ndarray, "4 4"]:
+    """World (mm) to the coordinates of grid_sample: -1 to 1 along the axes in reverse order."""
+    scale = np.eye(4)
+    for axis, n in enumerate(volume.data.shape):
+        scale[axis, axis], scale[axis, 3] = 2 / (n - 1), -1
+    reverse = np.eye(4)[[2, 1, 0, 3]]
+    return np.asarray(reverse @ scale @ np.linalg.inv(volume.affine))
+
+
+def _soft_bins(values: Float[Tensor, "... points"]) -> Float[Tensor, "... points bins"]:
+    """Weights of the two nearest of 32 bins for values in [0, 1]."""
+    return torch.relu(1 - (values[..., None] * (BINS - 1) - torch.arange(BINS)).abs())
+
+
+def _entropy(p: Float[Tensor, "... bins"]) -> Float[Tensor, "..."]:
+    return -(p * (p + 1e-10).log()).sum(dim=-1)

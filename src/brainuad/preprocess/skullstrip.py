@@ -1,0 +1,155 @@
+"""Telling the brain from the rest of the head: backends that give a mask on the template's grid.
+
+Every mask also exists in the scan's own space, by `to_scan`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from brainuad.config.recipe import SkullStrip
+from brainuad.errors import InputError
+from brainuad.formats import volume
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images.resample import resample, resample_mask
+from brainuad.images.template import Template
+from brainuad.preprocess.head import foreground_of
+
+Mask = Bool[np.ndarray, "x y z"]
+CT_BRAIN = (-5.0, 95.0)
+"""Hounsfield units: fluid to clotted blood; fat lies below, bone above."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A scan with its registration. `image`: the scan on the template's grid, unmasked."""
+
+    scan: Volume
+    transform: Affine
+    template: Template
+    image: Float[np.ndarray, "x y z"]
+    modality: str
+
+
+def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
+    """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input and modality.
+
+    Raises InputError if ROBEX is asked for but not installed."""
+    name = settings.backend
+    if name == "auto":
+        t1 = placed.modality.lower().startswith("t1")
+        name = "given" if stripped else "template" if t1 else "refined"
+    return BACKENDS[name](placed, settings) & field_of_view(placed)
+
+
+def to_scan(mask: Mask, scan: Volume, transform: Affine, template: Template) -> Mask:
+    """A mask on the template's grid, carried to the scan's own voxels."""
+    inverse = transform.inverse().matrix
+    shape = scan.data.shape
+    return resample_mask(mask, template.affine, (shape[0], shape[1], shape[2]), scan.affine, inverse)
+
+
+def to_template(mask: Mask, scan: Volume, transform: Affine, template: Template) -> Mask:
+    """A mask in the scan's voxels, carried to the template's grid."""
+    return resample_mask(mask, scan.affine, shape_of(template), template.affine, transform.matrix)
+
+
+def shape_of(template: Template) -> tuple[int, int, int]:
+    """The template's grid."""
+    x, y, z = template.brain.shape
+    return x, y, z
+
+
+def field_of_view(placed: Placed) -> Mask:
+    """Template voxels that the scan covers."""
+    x, y, z = placed.scan.data.shape
+    index = np.linalg.inv(placed.scan.affine) @ placed.transform.matrix @ placed.template.affine
+    inside = np.ones(shape_of(placed.template), dtype=bool)
+    i, j, k = (np.arange(n) for n in shape_of(placed.template))
+    for axis, n in enumerate((x, y, z)):
+        a, b, c, d = index[axis]
+        where = (a * i)[:, None, None] + (b * j)[None, :, None] + (c * k + d)[None, None, :]
+        inside &= (where >= -0.5) & (where <= n - 0.5)
+    return inside
+
+
+def from_template(placed: Placed, _: SkullStrip) -> Mask:
+    """The template's own mask: right as far as an affine goes."""
+    return placed.template.brain.copy()
+
+
+def refined(placed: Placed, settings: SkullStrip) -> Mask:
+    """The template's mask, its border moved to where tissue ends, at most `settings.band` mm in or out."""
+    template, image = placed.template, placed.image
+    spacing = float(np.linalg.norm(template.affine[:3, 0]))
+    inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band
+    outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band
+    if placed.modality.lower() == "ct":
+        tissue = (image > CT_BRAIN[0]) & (image < CT_BRAIN[1])
+    else:
+        dark = np.percentile(image[outer & ~inner], 5)
+        tissue = image > dark + 0.4 * (np.median(image[inner]) - dark)
+    ball = _ball(3.0, spacing)
+    mask = ndimage.binary_opening((tissue & outer) | inner, ball) | inner
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    mask = ndimage.binary_closing(np.pad(labels == sizes.argmax(), 8), _ball(6.0, spacing))[8:-8, 8:-8, 8:-8]
+    return np.asarray(ndimage.binary_fill_holes(mask) & outer)
+
+
+def given(placed: Placed, _: SkullStrip) -> Mask:
+    """A stripped scan's own mask: all that differs from its background, holes filled."""
+    inside = ndimage.binary_fill_holes(foreground_of(placed.scan))
+    return to_template(inside, placed.scan, placed.transform, placed.template)
+
+
+def robex(placed: Placed, _: SkullStrip) -> Mask:
+    """The external program ROBEX (Iglesias 2011), found on the PATH as `runROBEX.sh` or `ROBEX`."""
+    program = shutil.which("runROBEX.sh") or shutil.which("ROBEX")
+    if program is None:
+        raise InputError(
+            "ROBEX is not installed",
+            why="neither runROBEX.sh nor ROBEX is on the PATH",
+            do="install it and put its folder on the PATH, or set skullstrip.backend to auto",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        scan, brain, mask = (Path(folder) / f"{name}.nii.gz" for name in ("scan", "brain", "mask"))
+        volume.write(scan, placed.scan.data, placed.scan.affine)
+        run = subprocess.run([program, str(scan), str(brain), str(mask)], capture_output=True, text=True, check=False)
+        if run.returncode != 0 or not (mask.is_file() or brain.is_file()):
+            why = (run.stderr or run.stdout).strip()[-300:] or f"it ended with {run.returncode} and wrote no mask"
+            raise InputError("ROBEX failed", why=why, do="set skullstrip.backend to auto")
+        found = volume.read_mask(mask if mask.is_file() else brain)
+    return to_template(found.data, found, placed.transform, placed.template)
+
+
+BACKENDS: dict[str, Callable[[Placed, SkullStrip], Mask]] = {
+    "template": from_template,
+    "refined": refined,
+    "given": given,
+    "robex": robex,
+}
+
+
+def place(scan: Volume, transform: Affine, template: Template, modality: str) -> Placed:
+    """Resample a scan to the template's grid; outside its field of view it takes its lowest value."""
+    fill = float(scan.data.min())
+    image = resample(scan.data, scan.affine, shape_of(template), template.affine, transform.matrix, fill=fill)
+    return Placed(scan, transform, template, image, modality)
+
+
+def _ball(radius: float, spacing: float) -> Mask:
+    """A ball of `radius` mm; at least one voxel to every side."""
+    n = max(1, round(radius / spacing))
+    offsets = np.mgrid[-n : n + 1, -n : n + 1, -n : n + 1]
+    return np.asarray((offsets**2).sum(axis=0) <= (n + 0.3) ** 2)

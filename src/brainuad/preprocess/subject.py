@@ -1,0 +1,169 @@
+"""The chain for one subject: from a scan as it came to files on the template's grid, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.config.recipe import Preprocess
+from brainuad.errors import ConfigError, InputError
+from brainuad.formats import files, status, transform, volume
+from brainuad.formats.status import Status
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images.resample import resample
+from brainuad.images.template import mni152
+from brainuad.preprocess import head, overlay, quality
+from brainuad.preprocess.register import register
+from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
+
+IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", "transform.json", "overlay.png"
+LOOK = "look at overlay.png; correct the scan or its header, or list the subject under `exclude`"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One subject on the template's grid. `image`: float32, 0 outside `brain`; `masks`: lesion masks by name."""
+
+    image: Float[np.ndarray, "x y z"]
+    brain: Bool[np.ndarray, "x y z"]
+    masks: dict[str, Bool[np.ndarray, "x y z"]]
+    transform: Affine
+    placed: Placed
+    quality: dict[str, float]
+    failed: list[str]
+    doubtful: list[str]
+
+
+def preprocess(
+    scan_paths: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    modality: str,
+    subject: str,
+    settings: Preprocess,
+    out: Path,
+    healthy: bool = False,
+) -> Status:
+    """Preprocess one subject and write the folder `out`; returns the verdict, also written there.
+
+    `scan_paths`: modality to file, for now one; `masks`: lesion masks by name, on the scan's own grid. Bad data makes a
+    `failed` status with reasons and remedy, no exception: `out` then holds the status, and the overlay if it came so
+    far. Raises ConfigError for what this stage cannot do and lets our own faults through."""
+    if list(scan_paths) != [modality]:
+        asked = ", ".join(scan_paths) or "none"
+        raise ConfigError(
+            f"{subject}: one modality per recipe is preprocessed, not {asked}", do=f"list {modality} alone in the study"
+        )
+    inputs = {modality: Path(scan_paths[modality]), **{name: Path(path) for name, path in masks.items()}}
+    provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": settings.model_dump(mode="json")}
+    result, state = None, Status(subject=subject, state="failed", provenance=provenance)
+    try:
+        scan = volume.read(inputs[modality])
+        lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
+        result = run(scan, lesions, modality, settings)
+        state = state.model_copy(update=_verdict(result))
+    except InputError as error:
+        reason = f"{error.what} ({error.why})" if error.why else error.what
+        state = state.model_copy(update={"reasons": [reason], "remedy": error.do})
+    with files.atomic_folder(out) as part:
+        if result is not None:
+            _write(part, result, whole=state.state != "failed")
+        status.write(part / status.NAME, state)
+    return state
+
+
+def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality: str, settings: Preprocess) -> Result:
+    """The chain on arrays: window, register, strip, bias field, noise, template grid.
+
+    Raises InputError if no head or no brain is found."""
+    template = mni152(settings.spacing)
+    scan = head.windowed(scan, modality, settings.window) if settings.window else scan
+    stripped = head.is_stripped(scan)
+    affine = register(scan, mni152(2.0), settings.registration, modality, stripped)
+    placed = place(scan, affine, template, modality)
+    brain = strip(placed, settings.skullstrip, stripped)
+    if not brain.any():
+        what = f"the brain mask is empty (0 of {brain.size:,} voxels)"
+        raise InputError(
+            what, why="no head was found where the header says it is", do="look at the scan and its header"
+        )
+    numbers = quality.measure(placed, brain, _similarity(scan, modality, stripped, affine))
+    failed, doubtful = quality.verdict(numbers, settings.quality)
+    masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
+    image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
+    return Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
+
+
+def _similarity(scan: Volume, modality: str, stripped: bool, affine: Affine) -> float:
+    from brainuad.preprocess.nmi_search import similarity
+
+    return similarity(head.moving(scan, modality, stripped), mni152(2.0), affine.matrix)
+
+
+def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Preprocess) -> Float[np.ndarray, "x y z"]:
+    """The scan on the template's grid, after N4 and curvature flow on its own voxels where they are asked for."""
+    if settings.n4 is None and settings.curvature_flow is None:
+        return placed.image
+    from brainuad.preprocess import bias
+
+    scan, data = placed.scan, placed.scan.data
+    if settings.n4 is not None:
+        data = bias.n4(data, to_scan(brain, scan, placed.transform, placed.template), scan.spacing, settings.n4)
+    if settings.curvature_flow is not None:
+        data = bias.curvature_flow(data, scan.spacing, settings.curvature_flow)
+    template = placed.template
+    return resample(data, scan.affine, shape_of(template), template.affine, placed.transform.matrix)
+
+
+def _lesion(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
+    mask = volume.read_mask(path)
+    if not volume.same_grid(mask, scan):
+        raise InputError(
+            f"{Path(path).name} does not lie on the grid of {scan_path.name}",
+            file=path,
+            why=f"shapes {mask.data.shape} and {scan.data.shape}, or their affines differ",
+            do="resample the mask to the scan it belongs to",
+        )
+    if healthy and mask.data.any():
+        raise InputError(
+            f"{subject} is declared healthy but has a lesion mask",
+            file=path,
+            why=f"{int(mask.data.sum())} voxels of {Path(path).name} are set",
+            do="correct the group in participants.tsv or the role in the study, or remove the mask",
+        )
+    return mask.data
+
+
+def _verdict(result: Result) -> dict[str, Any]:
+    state = "failed" if result.failed else "warned" if result.doubtful else "ok"
+    reasons = result.failed + result.doubtful
+    return {"state": state, "reasons": reasons, "remedy": LOOK if reasons else None, "quality": result.quality}
+
+
+def _write(folder: Path, result: Result, whole: bool) -> None:
+    template = result.placed.template
+    overlay.write(folder / OVERLAY, overlay.overlay(result.placed.image, result.brain, template))
+    transform.write(folder / TRANSFORM, result.transform)
+    if whole:
+        volume.write(folder / IMAGE, result.image, template.affine)
+        volume.write(folder / BRAIN, result.brain, template.affine)
+        for name, mask in result.masks.items():
+            volume.write(folder / f"{name}.nii.gz", mask, template.affine)
+
+
+def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """File names (never whole paths: they name machines and people) and checksums of what is there."""
+    return {
+        name: {"file": path.name, "sha256": files.sha256(path)} if path.is_file() else {"file": path.name}
+        for name, path in paths.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "scipy", "torch", "nibabel", "nilearn")}
