@@ -1,0 +1,142 @@
+"""Lesions painted into a noiseless phantom: irregular ellipsoids with soft edges and exact masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
+
+from brainuad.errors import InputError
+from brainuad.images.contrasts import LESION, Contrast
+from brainuad.images.fields import smooth_field
+
+Lesions = Literal["none", "ms", "tumour", "stroke", "mixed"]
+Window = tuple[slice, slice, slice]
+
+
+@dataclass
+class Scene:
+    """A phantom under the brush, changed in place. All (x, y, z) on one grid of `spacing` mm.
+
+    `values`: noiseless intensities. `brain`: mask. `white`, `solid`: share of white matter and of any tissue but fluid,
+    in [0, 1], 0 outside the brain. `ventricle`: mm to the ventricles. `lesion`: where the brush covered over half.
+    """
+
+    values: Float[np.ndarray, "x y z"]
+    brain: Bool[np.ndarray, "x y z"]
+    white: Float[np.ndarray, "x y z"]
+    solid: Float[np.ndarray, "x y z"]
+    ventricle: Float[np.ndarray, "x y z"]
+    lesion: Bool[np.ndarray, "x y z"]
+    spacing: float
+
+
+def add_lesions(scene: Scene, kind: Lesions, contrast: Contrast, rng: np.random.Generator) -> str:
+    """Paint lesions of one `kind` ("mixed": one at random) and name what was painted.
+
+    "none", "ms", "tumour", "stroke" (a dark infarct on T1w) or "haemorrhage" (bright on T1w, CT): a third of strokes.
+    """
+    if kind == "none":
+        return "none"
+    chosen = rng.choice(["ms", "tumour", "stroke"]) if kind == "mixed" else kind
+    target = LESION[contrast]
+    strength = rng.uniform(0.35, 1.0)  # per subject: from subtle to plain
+    if chosen == "ms":
+        _multiple_sclerosis(scene, target, strength, rng)
+    elif chosen == "tumour":
+        _tumour(scene, target, strength, rng)
+    elif chosen == "stroke" and rng.random() < 1 / 3:
+        chosen = "haemorrhage"
+        _haemorrhage(scene, target, strength, rng)
+    elif chosen == "stroke":
+        _infarct(scene, target, strength, rng)
+    else:
+        raise InputError(f"there are no lesions named {kind!r}", do="use none, ms, tumour, stroke or mixed")
+    return str(chosen)
+
+
+def _multiple_sclerosis(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """8 to 25 plaques, radius lognormal around 3.4 mm (2 to 8); three quarters near the ventricles."""
+    count = int(rng.integers(8, 26))
+    near = scene.white * np.exp(-scene.ventricle / 5.0)
+    centres = [_pick(near if rng.random() < 0.75 else scene.solid * (scene.ventricle > 4), rng) for _ in range(count)]
+    for centre in centres:
+        radius = float(np.clip(rng.lognormal(np.log(3.4), 0.4), 2, 8))
+        window, cover = _blob(scene, centre, radius * rng.uniform(0.8, 1.25, 3), 0.25, 2.0, rng)
+        cover = np.clip(cover, 0, 1) * np.clip(1.6 * scene.solid[window] - 0.2, 0, 1)
+        _paint(scene, window, cover, target["plaque"], min(1.0, strength * rng.uniform(0.8, 1.15)))
+
+
+def _tumour(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """Necrotic core in an uneven rim (outer radius 9 to 16 mm), oedema along white matter to 1.5 to 1.9 radii."""
+    radius = rng.uniform(9, 16)
+    shape = radius * rng.uniform(0.85, 1.2, 3)
+    centre = _pick(scene.white * (scene.ventricle > 0.5 * radius), rng)
+    window, reach = _blob(scene, centre, shape * rng.uniform(1.5, 1.9), 0.35, 3.0, rng)
+    oedema = np.clip(reach, 0, 1) * np.clip(0.25 + 1.2 * scene.white[window], 0, 1) * (scene.solid[window] > 0.4)
+    _paint(scene, window, oedema, target["oedema"], strength)
+    window, solid = _blob(scene, centre, shape, 0.25, 2.0, rng)
+    _paint(scene, window, np.clip(solid, 0, 1), target["rim"], strength * rng.uniform(0.4, 1.0))
+    core = np.clip(solid - rng.uniform(2.0, 4.5) / 2.0, 0, 1)  # 2 to 4.5 mm below the surface
+    _paint(scene, window, core, target["necrosis"], strength)
+
+
+def _infarct(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """Two to four joined blobs, the largest of 8 to 24 mm, anywhere in grey and white matter."""
+    centre = _pick(scene.solid, rng)
+    largest = float(np.clip(rng.lognormal(np.log(13), 0.4), 8, 24))
+    for part in range(int(rng.integers(2, 5))):
+        radius = largest * (1.0 if part == 0 else rng.uniform(0.5, 0.9))
+        offset = rng.uniform(-0.8, 0.8, 3) * largest * (part > 0)
+        window, cover = _blob(scene, centre + offset, radius * rng.uniform(0.7, 1.3, 3), 0.35, 3.0, rng)
+        _paint(scene, window, np.clip(cover, 0, 1), target["infarct"], strength * rng.uniform(0.7, 1.0))
+
+
+def _haemorrhage(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """Blood of 7 to 15 mm in a rim of oedema 2 to 4 mm wide."""
+    radius = rng.uniform(7, 15) * rng.uniform(0.85, 1.2, 3)
+    centre = _pick(scene.white, rng)
+    window, reach = _blob(scene, centre, radius, 0.25, 2.0, rng)
+    _paint(scene, window, np.clip(reach + rng.uniform(1, 2), 0, 1) * scene.solid[window], target["oedema"], strength)
+    _paint(scene, window, np.clip(reach, 0, 1), target["blood"], max(strength, 0.5))
+
+
+def _pick(weight: Float[np.ndarray, "x y z"], rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """A voxel index drawn with probability proportional to `weight`."""
+    total = np.cumsum(weight, dtype=np.float64)
+    flat = int(np.searchsorted(total, rng.random() * total[-1]))
+    return np.array(np.unravel_index(min(flat, weight.size - 1), weight.shape), dtype=float)
+
+
+def _blob(
+    scene: Scene,
+    centre: Float[np.ndarray, "3"],
+    radii: Float[np.ndarray, "3"],
+    roughness: float,
+    edge: float,
+    rng: np.random.Generator,
+) -> tuple[Window, Float[np.ndarray, "a b c"]]:
+    """A turned ellipsoid with a rough surface: its window and 0.5 + depth / `edge`, both in mm; above 0.5 is inside."""
+    shape = scene.brain.shape
+    reach = (1 + 2 * roughness) * radii.max() / scene.spacing + 4
+    low = [int(max(0, np.floor(c - reach))) for c in centre]
+    high = [int(min(n, np.ceil(c + reach) + 1)) for c, n in zip(centre, shape, strict=True)]
+    window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+    turn = Rotation.random(random_state=rng).as_matrix()
+    axes = np.ix_(*[np.arange(a, b) - c for a, b, c in zip(low, high, centre, strict=True)])
+    across = [sum(turn[i, k] * axes[k] for k in range(3)) * scene.spacing / radii[i] for i in range(3)]
+    distance = np.sqrt(sum(part**2 for part in across))
+    size = float(radii.mean())
+    noise = smooth_field(rng, distance.shape, max(0.8, 0.3 * size / scene.spacing))
+    depth = (1 - distance + roughness * noise) * size
+    return window, np.asarray(0.5 + depth / edge, dtype=np.float32)
+
+
+def _paint(scene: Scene, window: Window, cover: Float[np.ndarray, "a b c"], target: float, strength: float) -> None:
+    cover = cover * scene.brain[window]
+    values = scene.values[window]
+    values += strength * cover * (target - values)
+    scene.lesion[window] |= cover > 0.5
