@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
-
-import pandas as pd
 
 from brainuad.errors import InputError
 from brainuad.formats.files import atomic
@@ -44,21 +44,25 @@ COLUMNS = [field.name for field in fields(Scan)]
 def write(path: str | Path, scans: list[Scan]) -> None:
     """Write scans as a table; raises InputError if a scan is listed twice or a subject has two roles."""
     _check(path, scans)
-    with atomic(path) as part:
-        pd.DataFrame([asdict(scan) for scan in scans], columns=COLUMNS).to_csv(part, sep="\t", index=False)
+    with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(scan) for scan in scans)
 
 
 def read(path: str | Path) -> list[Scan]:
     """Read a table; raises InputError for an unreadable file, unknown or missing columns and double rows."""
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            rows, columns = list(reader), set(reader.fieldnames or [])
     except (OSError, ValueError) as error:
         raise InputError("cannot read the table of subjects", file=path, why=str(error), do="run again") from None
-    if missing := {"scan", "subject", "dataset"} - set(table.columns):
+    if missing := {"scan", "subject", "dataset"} - columns:
         raise InputError("a column is missing in the table of subjects", file=path, why=", ".join(sorted(missing)))
-    if unknown := set(table.columns) - set(COLUMNS):
+    if unknown := columns - set(COLUMNS):
         raise InputError("unknown columns in the table of subjects", file=path, why=", ".join(sorted(unknown)))
-    scans = [Scan(**row) for row in table.to_dict("records")]
+    scans = [Scan(**row) for row in rows]
     _check(path, scans)
     return scans
 
@@ -75,12 +79,12 @@ def changed(scan: Scan, **values: str) -> Scan:
 
 def _check(path: str | Path, scans: list[Scan]) -> None:
     keys = [(scan.dataset, scan.scan) for scan in scans]
-    if double := {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set():
-        dataset, scan = sorted(double)[0]
-        raise InputError(f"{scan} is listed twice in {dataset}", file=path, do="keep one row of it")
+    for (dataset, scan), count in Counter(keys).items():
+        if count > 1:
+            raise InputError(f"{scan} is listed twice in {dataset}", file=path, do="keep one row of it")
     roles: dict[tuple[str, str], set[str]] = {}
-    for scan in scans:
-        roles.setdefault((scan.dataset, scan.subject), set()).add(scan.role)
+    for row in scans:
+        roles.setdefault((row.dataset, row.subject), set()).add(row.role)
     for (dataset, subject), found in roles.items():
         if len(found) > 1:
             why = "roles " + ", ".join(sorted(role or "none" for role in found))

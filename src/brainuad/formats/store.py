@@ -1,7 +1,7 @@
 """The store: normalised volumes of a data set on one grid, memory-mapped; slices are views.
 
 A folder of `images.npy` (n, x, y, z; float32), `brains.npy` (bool), `scans.tsv` (their rows, in order), `store.json` (affine
-and how intensities were scaled), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
+and how intensities were scaled), `scaling.safetensors` (what that scaling learnt from the training subjects), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
 postprocess for the validation scans.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+from safetensors.numpy import load_file, save_file
 
 from brainuad.errors import InputError
 from brainuad.formats import scans as table
@@ -23,13 +24,15 @@ from brainuad.formats.scans import Scan
 
 @dataclass(frozen=True)
 class Store:
-    """Scans of one data set. `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm."""
+    """Scans of one data set. `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm;
+    `intensity`: settings of the scaling; `scaling`: what it learnt from the training subjects."""
 
     scans: list[Scan]
     images: Float[np.ndarray, "n x y z"]
     brains: Bool[np.ndarray, "n x y z"]
     affine: Float[np.ndarray, "4 4"]
     intensity: dict[str, Any]
+    scaling: dict[str, np.ndarray]
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -43,7 +46,7 @@ class Store:
         first, stop = (keep[0], keep[-1] + 1) if keep else (0, 0)
         whole = keep == list(range(first, stop))  # a slice is a view, a list of indices a copy
         index: Any = slice(first, stop) if whole else keep
-        return Store([self.scans[i] for i in keep], self.images[index], self.brains[index], self.affine, self.intensity)
+        return Store([self.scans[i] for i in keep], self.images[index], self.brains[index], self.affine, self.intensity, self.scaling)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,12 @@ class Entry:
 
 
 def write(
-    path: str | Path, entries: Iterable[Entry], count: int, affine: Float[np.ndarray, "4 4"], intensity: dict[str, Any]
+    path: str | Path,
+    entries: Iterable[Entry],
+    count: int,
+    affine: Float[np.ndarray, "4 4"],
+    intensity: dict[str, Any],
+    scaling: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Write `count` entries one by one, so that memory holds one scan at a time; a missing lesion mask is all False."""
     with atomic_folder(path) as folder:
@@ -79,6 +87,7 @@ def write(
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
         table.write(folder / "scans.tsv", rows)
+        save_file(scaling or {}, folder / "scaling.safetensors")
         write_json(folder / "store.json", {"affine": np.asarray(affine).tolist(), "intensity": intensity})
 
 
@@ -87,7 +96,9 @@ def read(path: str | Path) -> Store:
     folder = Path(path)
     about = read_json(folder / "store.json")
     images, brains = (_open(folder / f"{name}.npy") for name in ("images", "brains"))
-    return Store(table.read(folder / "scans.tsv"), images, brains, np.asarray(about["affine"]), about["intensity"])
+    scaling = load_file(folder / "scaling.safetensors")
+    rows = table.read(folder / "scans.tsv")
+    return Store(rows, images, brains, np.asarray(about["affine"]), about["intensity"], scaling)
 
 
 def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Shaped
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import SpatialImage
 
 from brainuad.errors import InputError
 from brainuad.formats.files import atomic
@@ -69,7 +71,7 @@ def _load(path: Path) -> Volume:
     try:
         image = nib.load(path)
         data = np.asarray(image.dataobj, dtype=np.float32)
-    except nib.filebasedimages.ImageFileError as error:
+    except ImageFileError as error:
         raise InputError(f"{path.name} is not NIfTI", file=path, why=str(error), do="convert it to .nii.gz") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         why = str(error) or "the file ends too early"
@@ -86,7 +88,7 @@ def _load(path: Path) -> Volume:
     return _to_ras(data, image.affine)
 
 
-def _check_affine(path: Path, image: nib.spatialimages.SpatialImage) -> None:
+def _check_affine(path: Path, image: SpatialImage) -> None:
     do = "export it again from the scanner's own files"
     affine = image.affine
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:

@@ -46,7 +46,7 @@ class Method(ABC):
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
         """The map of one scan; `sign`: how lesions differ from healthy tissue."""
 
-    def reconstruct(self, image: Image, brain: Brain) -> Image | None:
+    def reconstruct(self, image: Image, brain: Brain) -> Image | None:  # noqa: ARG002
         """What the model of health makes of the scan, or None where a method has no reconstruction."""
         return None
 

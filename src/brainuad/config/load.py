@@ -1,0 +1,217 @@
+"""From a study file to a `Study`: reads the files it names, fills in overrides and sweeps, and explains mistakes."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from brainuad.config.chain import CHAIN
+from brainuad.config.model import MODEL
+from brainuad.config.recipe import Recipe
+from brainuad.config.study import Study
+from brainuad.errors import ConfigError
+
+SHIPPED = ("models", "recipes", "chains")
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and check a study file. Raises ConfigError for whatever is wrong, before any job starts."""
+    return build_study(read_yaml(Path(path)), path)
+
+
+def build_study(raw: dict[str, Any], file: str | Path) -> Study:
+    """Check a study that was read from `file`, beside whose `config/` folder the models, recipes and chains lie."""
+    folder = _config_folder(Path(file))
+    content = {key: value for key, value in raw.items() if not (key == "recipe" and isinstance(value, str))}
+    if isinstance(name := raw.get("recipe"), str):
+        content |= {"recipe_name": name, "recipe": _named(folder, "recipes", name)}
+    elif isinstance(name, dict):
+        content |= {"recipe_name": name.get("label"), "recipe": _resolved(folder, "recipes", name, file)}
+    models: dict[str, Any] = {}
+    for label, use in _mapping(raw, "models", file).items():
+        models |= dict(_swept(folder, str(label), use, file))
+    content["models"] = models
+    if "chains" in raw:
+        chains = _mapping(raw, "chains", file)
+        content["chains"] = {label: _chain(folder, use) for label, use in chains.items()}
+    _check_parts(content, file)
+    return _validated(TypeAdapter(Study), _expanded(content, file), file)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; raises ConfigError for a missing or malformed file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path.name}", file=path, why=error.strerror, do="correct the path") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name} is no valid YAML", file=path, why=str(error).replace("\n", " ")) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path.name} holds no settings", file=path, do="write `key: value` lines")
+    return content
+
+
+def shipped(kind: str, folder: Path) -> list[str]:
+    """Names of the model, recipe or chain files."""
+    return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
+
+
+def _config_folder(file: Path) -> Path:
+    """The nearest `config/` with models and recipes, looking upwards from the study file, then from here."""
+    for start in (file.resolve().parent, Path.cwd()):
+        for parent in (start, *start.parents):
+            for folder in (parent, parent / "config"):
+                if (folder / "models").is_dir() and (folder / "recipes").is_dir():
+                    return folder
+    raise ConfigError("no folder with models and recipes", file=file, do="run from a clone of brainuad")
+
+
+def _mapping(raw: dict[str, Any], key: str, file: str | Path) -> dict[str, Any]:
+    value = raw.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{key} must map labels to settings", file=file, why=f"it is a {type(value).__name__}")
+    return value
+
+
+def _named(folder: Path, kind: str, name: Any) -> dict[str, Any]:
+    names = shipped(kind, folder)
+    if name not in names:
+        near = _nearest(str(name), names)
+        do = f"did you mean {near}?" if near else "there are " + ", ".join(names)
+        raise ConfigError(f"there is no {kind[:-1]} {name}", file=folder / kind / f"{name}.yaml", do=do)
+    return read_yaml(folder / kind / f"{name}.yaml")
+
+
+def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, Any]:
+    """The content of `{use: name, set: {...}}`, or of a bare name."""
+    if isinstance(use, str):
+        return _named(folder, kind, use)
+    allowed = {"use", "set", "sweep", "label"}
+    if not isinstance(use, dict) or "use" not in use:
+        raise ConfigError(
+            f"a {kind[:-1]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(kind, folder))
+        )
+    for key in use:
+        if key not in allowed:
+            near = _nearest(str(key), sorted(allowed))
+            raise ConfigError(
+                f"unknown key {key} beside use: {use['use']}", file=file, do=near and f"did you mean {near}?"
+            )
+    return _merged(_named(folder, kind, use["use"]), use.get("set") or {})
+
+
+def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """One model, or one per combination of swept values; `latent: [32, 64]` gives `<label>_latent32`, ..."""
+    base = _resolved(folder, "models", label if use is None else use, file)
+    sweep = use.get("sweep") or {} if isinstance(use, dict) else {}
+    for values in itertools.product(*sweep.values()):
+        settings, suffix = base, ""
+        for key, value in zip(sweep, values, strict=True):
+            *parents, last = str(key).split(".")
+            nested: Any = {last: value}
+            for parent in reversed(parents):
+                nested = {parent: nested}
+            settings = _merged(settings, nested)
+            suffix += "_" + re.sub(r"[^a-z0-9]", "", f"{last}{value}".lower())
+        yield label + suffix, settings
+
+
+def _chain(folder: Path, use: Any) -> dict[str, Any]:
+    return {"operators": use} if isinstance(use, list) else _named(folder, "chains", use)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping; giving `epochs` or `steps` replaces the other."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    for key, other in (("epochs", "steps"), ("steps", "epochs")):
+        if over.get(key) is not None and other not in over:
+            merged.pop(other, None)
+    return merged
+
+
+def _expanded(content: Any, file: str | Path) -> Any:
+    """Replace `${NAME}` by the environment; raises ConfigError if it is not set."""
+    if isinstance(content, dict):
+        return {key: _expanded(value, file) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_expanded(value, file) for value in content]
+    if not isinstance(content, str):
+        return content
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            do = f"export {name}=/folder/of/the/data, then run the same command again"
+            raise ConfigError(f"the environment variable {name} is not set", file=file, do=do)
+        return os.environ[name]
+
+    return re.sub(r"\$\{(\w+)\}", value, content)
+
+
+def _check_parts(content: dict[str, Any], file: str | Path) -> None:
+    """Check recipe, models and chains on their own, so that the message names the part."""
+    if isinstance(content.get("recipe"), dict):
+        _validated(TypeAdapter(Recipe), content["recipe"], file, "recipe")
+    for label, model in content["models"].items():
+        _validated(MODEL, model, file, f"models.{label}")
+    for label, chain in content.get("chains", {}).items():
+        _validated(CHAIN, chain, file, f"chains.{label}")
+
+
+def _validated(adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix: str = "") -> Any:
+    try:
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        raise _explained(error, adapter, file, prefix) from None
+
+
+def _explained(error: ValidationError, adapter: TypeAdapter[Any], file: str | Path, prefix: str) -> ConfigError:
+    """The first mistake as `what`, the number of further ones as `why`; unknown keys get the nearest valid name."""
+    errors = error.errors(include_url=False)
+    first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", e["type"] != "union_tag_invalid"))
+    # pydantic puts the kind of a data set, model or operator into the path, where the user's file has none
+    inner = 0 if prefix.startswith("models.") else 2
+    place = ".".join([prefix] * bool(prefix) + [str(key) for i, key in enumerate(first["loc"]) if i != inner])
+    more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
+    if first["type"] == "extra_forbidden":
+        near = _nearest(str(first["loc"][-1]), _keys(adapter.json_schema()))
+        return ConfigError(
+            f"unknown key {place}", file=file, why=more, do=f"did you mean {near}?" if near else "remove it"
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in ("missing", "value_error") else f" (it is {str(first['input'])[:60]!r})"
+    what = f"{place}: {message}{given}" if place else message
+    return ConfigError(what, file=file, why=more, do="docs/settings.md says what each key takes")
+
+
+def _keys(schema: Any) -> list[str]:
+    """Every property name in a JSON schema."""
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            found.update(node.get("properties", {}))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(schema)
+    return sorted(found)
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return close[0] if close else None

@@ -1,0 +1,107 @@
+"""Intensity scaling inside the brain. What learns from subjects is fitted on training subjects alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.config.recipe import Intensity
+from brainuad.errors import InputError
+
+Image = Float[np.ndarray, "x y z"]
+Brain = Bool[np.ndarray, "x y z"]
+Scaling = dict[str, np.ndarray]
+
+
+def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling:
+    """What `scale` needs from the training subjects: `landmarks` (quantiles of the standard scale, for `nyul` and
+    `histogram`) and `atlas` (mean scaled scan, for `bias_fit`); empty where nothing is learnt.
+
+    `training` is iterated once per part that is learnt, so give a list or a re-iterable. Raises InputError if empty."""
+    scaling: Scaling = {}
+    if settings.kind in ("nyul", "histogram"):
+        levels = _levels(settings)
+        quantiles = [_quantiles(image[brain], levels) for image, brain in training]
+        if not quantiles:
+            raise InputError("no training subject is left to fit intensities on", do="see failures.tsv")
+        landmarks = [(q - q[0]) / max(q[-1] - q[0], 1e-6) for q in quantiles]
+        scaling["landmarks"] = np.mean(landmarks, axis=0).astype(np.float32)
+    if settings.bias_fit == "linear":
+        total, count = 0.0, 0
+        for image, brain in training:
+            total = total + _mapped(image, brain, settings, scaling) * brain
+            count = count + brain.astype(np.float32)
+        if np.ndim(count) == 0:
+            raise InputError("no training subject is left to fit intensities on", do="see failures.tsv")
+        scaling["atlas"] = np.asarray(total / np.maximum(count, 1), dtype=np.float32)
+    return scaling
+
+
+def scale(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -> Image:
+    """Scale a scan; float32, 0 outside the brain. Raises InputError for an empty brain mask or a constant brain."""
+    if not brain.any():
+        raise InputError("the brain mask is empty", do="see the overlay of this subject, or list it under exclude")
+    values = image[brain]
+    if values.min() == values.max():
+        raise InputError("the brain has no contrast", why=f"every voxel is {values[0]:g}", do="exclude the subject")
+    scaled = _mapped(image, brain, settings, scaling)
+    if settings.bias_fit == "linear":
+        scaled = scaled / _linear_trend(scaled, brain, scaling["atlas"])
+    if settings.clip:
+        scaled = np.clip(scaled, *settings.clip)
+    return np.where(brain, scaled, 0).astype(np.float32)
+
+
+def _mapped(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -> Image:
+    """Intensities on the common scale, before bias and clipping."""
+    values = image[brain]
+    if settings.kind == "zscore":
+        return (image - values.mean()) / max(float(values.std()), 1e-6)
+    if settings.kind == "window":
+        low, high = settings.window
+        return (image - low) / (high - low)
+    levels = _levels(settings)
+    marks = _quantiles(values, levels)
+    if settings.kind == "percentile":
+        return (image - marks[0]) / max(marks[-1] - marks[0], 1e-6)
+    return _piecewise(image, marks, scaling["landmarks"])
+
+
+def _levels(settings: Intensity) -> Float[np.ndarray, "n"]:
+    """Percentiles: the two ends, with deciles (Nyul 2000) or 254 steps between them."""
+    low, high = settings.percentiles
+    if settings.kind == "nyul":
+        return np.array([low, *(p for p in range(10, 100, 10) if low < p < high), high])
+    return np.linspace(low, high, 256) if settings.kind == "histogram" else np.array([low, high])
+
+
+def _quantiles(values: Float[np.ndarray, "n"], levels: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:
+    return np.percentile(values, levels)
+
+
+def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.ndarray, "n"]) -> Image:
+    """Piecewise linear map of `source` to `target`, its outer pieces going on beyond the ends."""
+    source = source + np.arange(len(source)) * 1e-6 * max(source[-1] - source[0], 1e-6)  # equal quantiles would divide by 0
+    mapped = np.interp(image, source, target)
+    whole = (target[-1] - target[0]) / (source[-1] - source[0])
+    mapped = np.where(image > source[-1], target[-1] + (image - source[-1]) * whole, mapped)
+    return np.where(image < source[0], target[0] + (image - source[0]) * whole, mapped)
+
+
+def _linear_trend(image: Image, brain: Brain, atlas: Image) -> Image:
+    """The factor a + b.x by which the scan differs from the atlas, fitted by least squares without outliers.
+
+    Linear, for a fit of higher order takes large lesions for bias (quality_research.md)."""
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    use = brain & (atlas > 0.2)
+    design = np.column_stack([np.ones(int(use.sum())), grid[use]]) * atlas[use][:, None]
+    target = image[use]
+    keep = np.ones(len(target), dtype=bool)
+    for _ in range(3):
+        factors = np.linalg.lstsq(design[keep], target[keep], rcond=None)[0]
+        residual = np.abs(target - design @ factors)
+        keep = residual <= 3 * 1.4826 * np.median(residual)
+    return np.clip(factors[0] + grid @ factors[1:], 0.3, 3.0)
