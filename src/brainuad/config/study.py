@@ -126,15 +126,19 @@ class Compute(Section):
 class Track(Section):
     """MLflow."""
 
-    uri: str | None = None
-    """Tracking server (http or https); a SQLite file under `results/mlflow` if none."""
+    uri: str | None = Field(None, pattern=r"^https?://")
+    """Address of an MLflow server (http or https); a SQLite file under `results/mlflow` if none."""
 
 
 class Report(Section):
     """The HTML page."""
 
     examples: int = Field(4, ge=0)
-    """Test scans shown per data set."""
+    """Test scans shown per data set, spread from the best to the worst; no scan is picked by hand."""
+    interactive: int = Field(1, ge=0)
+    """Of these, scans per data set that can be browsed slice by slice; left out where the page would grow too large."""
+    overlays: int = Field(6, ge=0)
+    """Registrations shown per data set where all is well; doubtful and failed ones are always shown, up to 40."""
 
 
 class Study(Section):

@@ -1,0 +1,190 @@
+"""Import a study's run records into MLflow: in batches, once per content, by one process at a time.
+
+Training writes plain files only; this local job is the single writer of the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from brainuad.formats.files import write_json
+from brainuad.track import figures, records, views
+from brainuad.track.records import Result
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE, ARTIFACTS, LOCK = "mlflow.db", "artifacts", ".lock"
+HASH = "brainuad.hash"
+BATCH, PARAMS = 1000, 100
+"""Values and params that MLflow takes at once."""
+COLUMNS = ("auprc_pooled", "dice_volume", "lesion_recall", "fp_per_scan", "auroc_scan")
+"""Metrics in the saved views; at most `MOST_COLUMNS` of them over all data sets."""
+MOST_COLUMNS = 14
+
+
+def track(study: str, folder: Path, mlflow_folder: Path, uri: str | None, mark: Path) -> bool:
+    """Import the records under `folder` (`results/<study>`) and write `mark`; False, and no mark, if MLflow is away.
+
+    `uri`: an http(s) server; without one, a SQLite file in `mlflow_folder`, made here before anything writes to it.
+    Unchanged results are left alone; changed ones become a new run, and the old one is deleted. A server that is away
+    or refuses is a warning on stderr, and the next call catches up.
+    """
+    # Imported late: mlflow reads these variables as it is imported, and it takes seconds.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    from mlflow.exceptions import MlflowException
+
+    results = records.gather(study, folder)
+    try:
+        with _alone(mlflow_folder):
+            imported = _import(study, results, folder, mlflow_folder, uri)
+    except (MlflowException, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        lines = [f"warning: {study} was not imported into MLflow", f"  why   {_without_password(reason, uri)[:300]}"]
+        lines += ["  do    nothing for the results, they are complete; the next run tries again"]
+        print(*lines, sep="\n", file=sys.stderr)  # noqa: T201
+        return False
+    write_json(mark, imported)
+    return True
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the tracking folder: two importers would both miss a run and both create it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _import(
+    study: str, results: list[Result], folder: Path, mlflow_folder: Path, uri: str | None
+) -> dict[str, dict[str, str]]:
+    from mlflow import MlflowClient
+
+    local = None if uri else mlflow_folder / ARTIFACTS / study
+    client = MlflowClient(tracking_uri=uri or f"sqlite:///{(mlflow_folder / DATABASE).resolve()}")
+    experiment = _experiment(client, study, local)
+    imported = {}
+    for result in results:
+        run, outdated = _known(client, experiment, result)
+        run = run or _create(client, experiment, result, folder, local)
+        for old in outdated:
+            client.delete_run(old)
+        imported[f"{result.model}/seed-{result.seed}"] = {"run": run, "hash": result.hash}
+    _describe(client, experiment, study, results)
+    return imported
+
+
+def _experiment(client: MlflowClient, study: str, local: Path | None) -> str:
+    found = client.get_experiment_by_name(study)
+    if found is None:
+        # This scheme is stored as written and resolved by the server: the folder may be moved.
+        return str(client.create_experiment(study, artifact_location=f"mlflow-artifacts:/{study}" if local else None))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _known(client: MlflowClient, experiment: str, result: Result) -> tuple[str | None, list[str]]:
+    """The run of this very content, if there is one, and those of other content or half-written."""
+    where = f"tags.model = '{result.model}' and tags.seed = '{result.seed}'"
+    runs = client.search_runs([experiment], where, order_by=["attributes.start_time ASC"])
+    same = [str(run.info.run_id) for run in runs if run.data.tags.get(HASH) == result.hash]
+    kept = same[0] if same else None
+    return kept, [str(run.info.run_id) for run in runs if run.info.run_id != kept]
+
+
+def _create(client: MlflowClient, experiment: str, result: Result, folder: Path, local: Path | None) -> str:
+    from mlflow.entities import Metric, Param, RunTag
+
+    name = f"{result.model}/seed-{result.seed}"
+    run = client.create_run(experiment, result.start, records.tags(result), name).info.run_id
+    params = [Param(_legal(key), value[:6000]) for key, value in records.params(result).items()]
+    for i in range(0, len(params), PARAMS):
+        client.log_batch(run, params=params[i : i + PARAMS])
+    points = [Metric(_legal(p.name), p.value, p.time, p.step) for p in records.points(result)]
+    for i in range(0, len(points), BATCH):
+        client.log_batch(run, metrics=points[i : i + BATCH])
+    client.log_inputs(run, _inputs(result))
+    _files(client, run, result, folder, local)
+    client.set_terminated(run, "FINISHED", result.end)
+    client.log_batch(run, tags=[RunTag(HASH, result.hash)])  # last: without it a run counts as half-written
+    return str(run)
+
+
+def _inputs(result: Result) -> list[Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    seen = {r["tags"]["dataset"]: r["data"] for r in result.others if r["stage"] == "infer" and "dataset" in r["tags"]}
+    sets = [("training", result.train["data"], "train"), *((name, data, "test") for name, data in sorted(seen.items()))]
+    return [
+        DatasetInput(Dataset(name, data[:36] or "unknown", "local", "{}"), [InputTag("mlflow.data.context", role)])
+        for name, data, role in sets
+    ]
+
+
+def _files(client: MlflowClient, run: str, result: Result, folder: Path, local: Path | None) -> None:
+    pictures = {
+        "figures/loss.png": figures.loss(result.curves),
+        "figures/precision_recall.png": figures.precision_recall(result.precision_recall),
+    }
+    files = {path: picture for path, picture in pictures.items() if picture is not None}
+    if len(result.metrics):
+        table = result.metrics.astype(object).where(result.metrics.notna(), None)
+        files["tables/metrics.json"] = table.to_json(orient="split", index=False).encode()
+        client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": "tables/metrics.json", "type": "table"}]))
+    trained = folder / "train" / result.model / f"seed-{result.seed}"
+    files |= {f"train/{path.name}": path.read_bytes() for path in sorted(trained.glob("*.json"))}
+    if local is not None:
+        # A client on SQLite cannot upload to the server's scheme, so the files are put where the server will look.
+        _put(local / run / "artifacts", files)
+        return
+    with tempfile.TemporaryDirectory() as target:
+        _put(Path(target), files)
+        client.log_artifacts(run, target)
+
+
+def _put(target: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
+
+
+def _describe(client: MlflowClient, experiment: str, study: str, results: list[Result]) -> None:
+    rows = [row for result in results for row in result.metrics.to_dict("records")]
+    names = list(dict.fromkeys(records.metric_name(row) for row in rows if row["threshold_rule"] != "oracle"))
+    chosen = [name for metric in COLUMNS for name in names if name.split("/")[2] == metric][:MOST_COLUMNS]
+    curves = sorted({name for result in results for name in result.curves["name"].unique() if "loss" in name})
+    known = client.get_experiment(experiment).tags
+    made = views.tags(study, chosen, [_legal(name) for name in curves], int(time.time() * 1000))
+    for key, value in {**made, "mlflow.note.content": views.note(study, experiment)}.items():
+        if not _same_view(known.get(key), value):
+            client.set_experiment_tag(experiment, key, value)
+
+
+def _same_view(old: str | None, new: str) -> bool:
+    if old is None or not new.startswith("{"):
+        return old == new
+    return bool(json.loads(old)["state"] == json.loads(new)["state"])
+
+
+def _legal(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-./: ") else "_" for c in name)
+
+
+def _without_password(text: str, uri: str | None) -> str:
+    secret = urlsplit(uri).netloc.rpartition("@")[0] if uri else ""
+    return text.replace(f"{secret}@", "") if secret else text

@@ -1,0 +1,69 @@
+"""`make ui`: MLflow on the imported runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from brainuad.errors import InputError
+from brainuad.track.job import ARTIFACTS, DATABASE
+from brainuad.track.views import COMPARISON, link
+
+START_SECONDS = 120.0
+ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
+"""Without job execution the server starts in 6 s with 2 processes, not in 20 s with 15."""
+
+
+def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int:
+    """Run the MLflow server until it is stopped, and print the address of each study's comparison; its exit code.
+
+    Raises InputError if nothing was imported yet or the server does not start.
+    """
+    if not (mlflow_folder / DATABASE).is_file():
+        do = "run a study first: snakemake --cores 2"
+        raise InputError("no run was imported into MLflow yet", file=mlflow_folder / DATABASE, do=do)
+    # Paths are relative to the folder, so that it may be moved.
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{DATABASE}"]
+    command += ["--artifacts-destination", f"./{ARTIFACTS}", "--workers", "1", "--host", host, "--port", str(port)]
+    server = subprocess.Popen(command, cwd=mlflow_folder, env=os.environ | ENVIRONMENT)
+    # A stop signal must reach the server too, or it would keep the port.
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    try:
+        _wait(server, f"http://{host}:{port}/health")
+        for line in links(mlflow_folder, f"http://{host}:{port}"):
+            print(line, flush=True)  # noqa: T201
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def links(mlflow_folder: Path, address: str) -> list[str]:
+    """A line per study: its name and the address of its comparison."""
+    import sqlite3
+
+    path = (mlflow_folder / DATABASE).resolve()
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        where = "lifecycle_stage = 'active' AND name <> 'Default' ORDER BY name"
+        rows = database.execute(f"SELECT experiment_id, name FROM experiments WHERE {where}").fetchall()  # noqa: S608
+    return [f"{name}: {address}/{link(str(experiment), COMPARISON)}" for experiment, name in rows]
+
+
+def _wait(server: subprocess.Popen[bytes], address: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()  # noqa: S310
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+        else:
+            return
+    raise InputError("the MLflow server does not start", why=address, do="is the port taken? choose another one")

@@ -1,0 +1,117 @@
+"""Saved views and the note of an MLflow experiment, so that a study opens as a comparison without any clicking.
+
+MLflow keeps a view as an experiment tag whose format is not documented; it is pinned by a test of what we write, and an
+import never fails over it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+import zlib
+from typing import Any
+from urllib.parse import quote
+
+TAG = "mlflow.sharedViewState."
+COMPARISON, RUNS = "comparison", "runs"
+
+
+def link(experiment: str, view: str, charts: bool = False) -> str:
+    """Address of a saved view, to be put behind the server's own."""
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={quote(view)}{mode}"
+
+
+def note(study: str, experiment: str) -> str:
+    """Markdown above the table of runs."""
+    parallel = link(experiment, RUNS, charts=True)
+    return (
+        f"**Study {study}.** One run per model and seed; a row of the comparison is the mean over seeds.\n\n"
+        f"- [Comparison table]({link(experiment, COMPARISON)}), grouped by model\n"
+        f"- [Charts]({link(experiment, COMPARISON, charts=True)}): bars per model, training curves\n"
+        f"- [Every run]({link(experiment, RUNS)}), and its [parallel coordinates]({parallel})\n\n"
+        "Metrics are named `data set/chain/metric/threshold rule`; their 95 % intervals end in `_ci_low` and "
+        "`_ci_high`. A cut under the name `oracle` was chosen on test labels: an upper bound, not a result. "
+        f"The full report is `results/{study}/report/index.html`."
+    )
+
+
+def tags(study: str, columns: list[str], curves: list[str], now: int) -> dict[str, str]:
+    """Experiment tags that hold the views. `columns`: metric names, the first is the one ordered by; `now`: ms."""
+    charts = [_bar(name) for name in columns] + [_line(name) for name in curves]
+    grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
+    flat = [_parallel(columns)] if len(columns) > 1 else []
+    return {
+        TAG + COMPARISON: _packed(f"{study}: models compared", _state(columns, ["dataset"], charts, grouped), now),
+        TAG + RUNS: _packed(
+            f"{study}: every run", _state(columns, ["model", "seed", "family", "commit"], flat, None), now
+        ),
+    }
+
+
+def unpack(text: str) -> dict[str, Any]:
+    """The state inside a view's tag."""
+    state: dict[str, Any] = json.loads(
+        zlib.decompress(base64.b64decode(json.loads(text)["state"].removeprefix("deflate;")))
+    )
+    return state
+
+
+def _packed(name: str, state: dict[str, Any], now: int) -> str:
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
+
+
+def _state(
+    columns: list[str], tag_columns: list[str], charts: list[dict[str, Any]], group: dict[str, Any] | None
+) -> dict[str, Any]:
+    sections = list(dict.fromkeys(chart["metricSectionId"] for chart in charts))
+    return {
+        "searchFilter": "",
+        "orderByKey": f"metrics.`{columns[0]}`" if columns else "attributes.start_time",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "runsHiddenMode": "SHOWALL",
+        "useGroupedValuesInCharts": True,
+        "columnOrder": [],
+        "columnWidths": {},
+        "selectedColumns": [*(f"metrics.`{name}`" for name in columns), *(f"tags.`{name}`" for name in tag_columns)],
+        "runsPinned": [],
+        "runsHidden": [],
+        "hideEmptyCharts": True,
+        "runsExpanded": {},
+        "runsVisibilityMap": {},
+        "groupsExpanded": {},
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        "groupBy": group,
+        "compareRunSections": [
+            {"uuid": s, "name": s, "display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+            for s in sections
+        ],
+        "compareRunCharts": charts,
+    }
+
+
+def _chart(kind: str, section: str, name: str, **more: Any) -> dict[str, Any]:
+    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{section}/{name}"))
+    about = {"uuid": unique, "type": kind, "metricSectionId": section, "displayName": name, "runsCountToCompare": 20}
+    return {**about, "deleted": False, "isGenerated": False, **more}
+
+
+def _bar(metric: str) -> dict[str, Any]:
+    return _chart("BAR", metric.split("/")[0], metric, metricKey=metric)
+
+
+def _line(metric: str) -> dict[str, Any]:
+    scales = {"scaleType": "linear", "xAxisScaleType": "linear", "lineSmoothness": 0, "range": {}}
+    axes = {"xAxisKey": "step", "yAxisKey": "metric", "yAxisExpressions": []}
+    return _chart("LINE", "training", metric, metricKey=metric, selectedMetricKeys=[metric], **axes, **scales)
+
+
+def _parallel(metrics: list[str]) -> dict[str, Any]:
+    name = "Final metrics of every run"
+    return _chart("PARALLEL", "runs", name, selectedParams=["seed"], selectedMetrics=metrics, showAllRuns=True)

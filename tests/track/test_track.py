@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import socket
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from brainuad.formats import run, tables
+from brainuad.track import job, ui, views
+
+MODELS = ("ae", "thresh")
+
+
+def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
+    for model in MODELS:
+        for seed in seeds:
+            tags = {"model": model, "seed": str(seed), "family": "autoencoder"}
+            curves = [(step, name, 1.0 / step) for step in range(1, 4) for name in ("train_loss", "val_loss")]
+            settings = {"family": "autoencoder", "network": {"latent": 8}, "title": "a" * 7000}
+            with run.recorded(
+                folder / "train" / model / f"seed-{seed}", run.Record("train", tags, settings, seed, "d" * 64)
+            ) as record:
+                record.curves += curves if model == "ae" else []
+                record.facts["parameters"] = 12
+            for stage in ("infer", "evaluate"):
+                record = run.Record(stage, {**tags, "dataset": "ms"}, {}, seed, "e" * 64)
+                with run.recorded(folder / stage / model / f"seed-{seed}" / "ms", record):
+                    evaluated(folder, model, seed, 0.25)
+    return folder
+
+
+def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
+    at = folder / "evaluate" / model / f"seed-{seed}" / "ms"
+    rows = [
+        [model, seed, "ms", "none", "auprc_pooled", "none", value, value - 0.1, value + 0.1, 5],
+        [model, seed, "ms", "none", "dice_volume", "healthy_quantile_0.98", value, float("nan"), float("nan"), 2],
+        [model, seed, "ms", "none", "dice_volume", "oracle", value, float("nan"), float("nan"), 2],
+    ]
+    order = ["model", "seed", "dataset", "chain", "metric", "threshold_rule", "value", "ci_low", "ci_high", "n"]
+    tables.write(at / "metrics.tsv", pd.DataFrame(rows, columns=order), tables.METRICS)
+    pr = [[model, seed, "ms", "none", "pr", x, 1 - x] for x in (0.0, 0.5, 1.0)]
+    tables.write(at / "curves.tsv", pd.DataFrame(pr, columns=list(tables.CURVES)), tables.CURVES)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was imported once; making a database takes seconds."""
+    root = tmp_path_factory.mktemp("results")
+    assert job.track("demo", study(root / "demo"), root / "mlflow", None, root / "mark.json")
+    return root
+
+
+@pytest.fixture
+def root(imported: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(imported, tmp_path / "elsewhere")
+
+
+def client(root: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow' / job.DATABASE}")
+
+
+def runs(root: Path) -> dict[str, object]:
+    tracking = client(root)
+    found = tracking.search_runs([tracking.get_experiment_by_name("demo").experiment_id])
+    assert len({r.info.run_name for r in found}) == len(found)
+    return {r.info.run_name: r for r in found}
+
+
+def again(root: Path) -> bool:
+    return job.track("demo", root / "demo", root / "mlflow", None, root / "mark.json")
+
+
+def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> None:
+    found = runs(imported)
+    assert set(found) == {"ae/seed-0", "ae/seed-1", "thresh/seed-0", "thresh/seed-1"}
+    ae = found["ae/seed-0"]
+    assert ae.data.params["network.latent"] == "8"
+    assert ae.data.params["facts.parameters"] == "12"
+    assert {
+        "model": "ae",
+        "seed": "0",
+        "study": "demo",
+        "dataset": "ms",
+        "data": "d" * 64,
+    }.items() <= ae.data.tags.items()
+    metrics = ae.data.metrics
+    assert metrics["ms/none/auprc_pooled"] == 0.25
+    assert metrics["ms/none/auprc_pooled_ci_low"] == 0.15
+    assert metrics["ms/none/dice_volume/healthy_quantile_0.98"] == 0.25
+    assert "ms/none/dice_volume/healthy_quantile_0.98_ci_low" not in metrics
+    assert metrics["cost/train_memory_mb"] > 1
+    history = client(imported).get_metric_history(ae.info.run_id, "train_loss")
+    assert [(point.step, round(point.value, 3)) for point in history] == [(1, 1.0), (2, 0.5), (3, 0.333)]
+    started = json.loads((imported / "demo/train/ae/seed-0/run.json").read_text())["started"]
+    assert ae.info.start_time == int(started * 1000)
+    assert all(ae.info.start_time <= point.timestamp <= ae.info.end_time for point in history)
+    assert {d.dataset.name for d in ae.inputs.dataset_inputs} == {"training", "ms"}
+    artifacts = imported / "mlflow/artifacts/demo" / ae.info.run_id / "artifacts"
+    for name in ("figures/loss.png", "figures/precision_recall.png", "tables/metrics.json", "train/run.json"):
+        assert (artifacts / name).stat().st_size > 0
+    assert ae.info.artifact_uri == f"mlflow-artifacts:/demo/{ae.info.run_id}/artifacts"
+
+
+def test_the_same_records_make_no_second_run(root: Path) -> None:
+    before = {name: r.info.run_id for name, r in runs(root).items()}
+    assert again(root)
+    assert {name: r.info.run_id for name, r in runs(root).items()} == before
+    assert json.loads((root / "mark.json").read_text())["ae/seed-0"]["run"] == before["ae/seed-0"]
+
+
+def test_a_changed_result_supersedes_its_run_alone(root: Path) -> None:
+    before = {name: r.info.run_id for name, r in runs(root).items()}
+    evaluated(root / "demo", "ae", 1, 0.75)
+    assert again(root)
+    after = runs(root)
+    assert {name for name, r in after.items() if r.info.run_id != before[name]} == {"ae/seed-1"}
+    assert after["ae/seed-1"].data.metrics["ms/none/auprc_pooled"] == 0.75
+    assert client(root).get_run(before["ae/seed-1"]).info.lifecycle_stage == "deleted"
+
+
+def test_a_half_written_run_is_replaced(root: Path) -> None:
+    tracking, broken = client(root), runs(root)["ae/seed-0"].info.run_id
+    tracking.delete_tag(broken, job.HASH)
+    assert again(root)
+    assert runs(root)["ae/seed-0"].info.run_id != broken
+
+
+def test_two_importers_at_once_make_no_duplicates(root: Path) -> None:
+    for seed in (2, 3):
+        study(root / "demo", (seed,))
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=again, args=(root,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(runs(root)) == 8
+
+
+def test_a_server_that_is_away_is_a_warning_and_leaves_no_mark(
+    imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:  # bound, not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+        mark = tmp_path / "mark.json"
+        assert job.track("demo", imported / "demo", tmp_path / "mlflow", uri, mark) is False
+    assert not mark.exists()
+    said = capsys.readouterr().err
+    assert "warning: demo was not imported into MLflow" in said
+    assert "the next run tries again" in said
+    assert "secret" not in said
+
+
+def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:
+    experiment = client(imported).get_experiment_by_name("demo")
+    state = views.unpack(experiment.tags[views.TAG + views.COMPARISON])
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "model"}]
+    assert "metrics.`ms/none/auprc_pooled`" in state["selectedColumns"]
+    assert not any("oracle" in column for column in state["selectedColumns"])
+    assert {chart["metricKey"] for chart in state["compareRunCharts"]} >= {"ms/none/auprc_pooled", "val_loss"}
+    assert views.unpack(experiment.tags[views.TAG + views.RUNS])["groupBy"] is None
+    address = views.link(experiment.experiment_id, views.COMPARISON)
+    assert address in experiment.tags["mlflow.note.content"]
+    assert ui.links(imported / "mlflow", "http://127.0.0.1:5000") == [f"demo: http://127.0.0.1:5000/{address}"]
