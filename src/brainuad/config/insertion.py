@@ -11,7 +11,8 @@ class Insertion(Section):
     """Lesion masks of real patients, blended into registered scans towards the intensity of fluid."""
 
     contrast: tuple[float, float] = (0.2, 1.0)
-    """Range from which each lesion's strength is drawn: 0 leaves the tissue as it is, 1 turns it into fluid. The default is the plain set; (0.1, 0.3) the subtle one."""
+    """Range of each lesion's strength: 0 leaves the tissue as it is, 1 turns it into fluid. The default makes plain
+    lesions, 0.1 to 0.3 subtle ones."""
     mirror: float = Field(0.5, ge=0, le=1)
     """Share of lesions that are mirrored left to right before they are planted."""
     edge_mm: float = Field(4.0, gt=0)

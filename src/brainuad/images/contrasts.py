@@ -1,71 +1,46 @@
-"""What tissues and lesions look like in each kind of scan."""
+"""What tissues and lesions look like in each kind of phantom's scan."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Contrast = Literal["T1w", "T2w", "FLAIR", "CT"]
-
-# Magnetic resonance: relative to T1w white matter = 1. CT: Hounsfield units.
-INTENSITY: dict[str, dict[str, float]] = {
-    "T1w": {
-        "white": 1,
-        "grey": 0.68,
-        "csf": 0.22,
-        "skull": 0.1,
-        "diploe": 0.5,
-        "scalp": 0.95,
-        "air": 0,
-        "muscle": 0.55,
-        "fat": 1.0,
-    }
-    | {"bone": 0.12, "marrow": 0.55, "vitreous": 0.18, "cord": 0.9},
-    "T2w": {
-        "white": 0.42,
-        "grey": 0.58,
-        "csf": 1.1,
-        "skull": 0.05,
-        "diploe": 0.35,
-        "scalp": 0.65,
-        "air": 0,
-        "muscle": 0.25,
-        "fat": 0.7,
-    }
-    | {"bone": 0.06, "marrow": 0.4, "vitreous": 1.15, "cord": 0.45},
-    "FLAIR": {
-        "white": 0.62,
-        "grey": 0.78,
-        "csf": 0.14,
-        "skull": 0.05,
-        "diploe": 0.3,
-        "scalp": 0.7,
-        "air": 0,
-        "muscle": 0.4,
-        "fat": 0.75,
-    }
-    | {"bone": 0.06, "marrow": 0.35, "vitreous": 0.12, "cord": 0.6},
-    "CT": {
-        "white": 27.0,
-        "grey": 36,
-        "csf": 8,
-        "skull": 1100,
-        "diploe": 600,
-        "scalp": -40,
-        "air": -1000,
-        "muscle": 55,
-        "fat": -90,
-    }
-    | {"bone": 800, "marrow": 250, "vitreous": 10, "cord": 33},
-}
-"""Values of healthy tissue (feasibility recipe for brain and skull; the rest by eye)."""
-
-LESION: dict[str, dict[str, float]] = {
-    "T1w": {"plaque": 0.4, "infarct": 0.28, "blood": 1.3, "necrosis": 0.3, "rim": 1.3, "oedema": 0.58},
-    "T2w": {"plaque": 0.95, "infarct": 1.0, "blood": 0.25, "necrosis": 1.05, "rim": 0.65, "oedema": 0.9},
-    "FLAIR": {"plaque": 1.1, "infarct": 1.1, "blood": 1.0, "necrosis": 0.4, "rim": 1.0, "oedema": 1.05},
-    "CT": {"plaque": 20, "infarct": 15, "blood": 68, "necrosis": 16, "rim": 46, "oedema": 18},
-}
-"""Values that a lesion of full strength reaches; T1w as after contrast agent (bright rim), blood as after days."""
+Lesions = Literal["none", "ms", "tumour", "stroke", "mixed"]
 
 SUFFIX: dict[str, str] = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "CT": "ct"}
 """BIDS suffix of each contrast."""
+
+_TISSUES: dict[str, tuple[float, float, float, float]] = {
+    "white": (1.0, 0.42, 0.62, 27),
+    "grey": (0.68, 0.58, 0.78, 36),
+    "csf": (0.22, 1.1, 0.14, 8),
+    "skull": (0.1, 0.05, 0.05, 1100),
+    "diploe": (0.5, 0.35, 0.3, 600),
+    "scalp": (0.95, 0.65, 0.7, -40),
+    "air": (0, 0, 0, -1000),
+    "muscle": (0.55, 0.25, 0.4, 55),
+    "fat": (1.0, 0.7, 0.75, -90),
+    "bone": (0.12, 0.06, 0.06, 800),
+    "marrow": (0.55, 0.4, 0.35, 250),
+    "vitreous": (0.18, 1.15, 0.12, 10),
+    "cord": (0.9, 0.45, 0.6, 33),
+}
+_LESIONS: dict[str, tuple[float, float, float, float]] = {
+    "plaque": (0.4, 0.95, 1.1, 20),
+    "infarct": (0.28, 1.0, 1.1, 15),
+    "blood": (1.3, 0.25, 1.0, 68),  # on T1w and T2w as after some days
+    "necrosis": (0.3, 1.05, 0.4, 16),
+    "rim": (1.3, 0.65, 1.0, 46),  # on T1w as after contrast agent
+    "oedema": (0.58, 0.9, 1.05, 18),
+}
+
+
+def _per_contrast(table: dict[str, tuple[float, float, float, float]]) -> dict[str, dict[str, float]]:
+    return {contrast: {name: row[i] for name, row in table.items()} for i, contrast in enumerate(SUFFIX)}
+
+
+INTENSITY = _per_contrast(_TISSUES)
+"""Healthy tissue: magnetic resonance relative to T1w white matter, CT in Hounsfield units. Set by eye."""
+
+LESION = _per_contrast(_LESIONS)
+"""What a lesion of full strength reaches, in the units of INTENSITY."""

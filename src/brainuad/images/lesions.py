@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from brainuad.errors import InputError
-from brainuad.images.contrasts import LESION, Contrast
+from brainuad.images.contrasts import LESION, Contrast, Lesions
 from brainuad.images.fields import smooth_field
 
-Lesions = Literal["none", "ms", "tumour", "stroke", "mixed"]
 Window = tuple[slice, slice, slice]
 
 

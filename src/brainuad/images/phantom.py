@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float
 
 from brainuad.errors import InputError
 from brainuad.images.anatomy import LABELS, Head, head
-from brainuad.images.contrasts import INTENSITY, Contrast
+from brainuad.images.contrasts import INTENSITY, Contrast, Lesions
 from brainuad.images.fields import Shape, smooth_field
-from brainuad.images.lesions import Lesions, Scene, add_lesions
+from brainuad.images.lesions import Scene, add_lesions
 from brainuad.images.pose import Pose, best_affine, draw_pose, template_points
 from brainuad.images.seeds import rng_for
 
@@ -56,7 +56,7 @@ def make_phantom(
 ) -> Phantom:
     """One subject, a function of the arguments alone; `spacing` in mm, `pose` drawn if None.
 
-    One seed gives one head: its contrasts lie in the same place and a lesion changes nothing outside itself. About
+    One seed gives one head: its contrasts lie in the same place and a lesion changes nothing beyond its edge. About
     0.7 s at 2 mm; the first call of a process adds the head's maps. Raises InputError for another contrast or kind.
     """
     if contrast not in INTENSITY:
@@ -120,7 +120,8 @@ def _tissue(rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "
 
 
 def _jittered(rng: np.random.Generator, values: Values) -> Values:
-    return {name: value * (1 + 0.04 * float(rng.standard_normal())) for name, value in values.items()}
+    """Each value 4 % up or down, but for air, which defines the scale of Hounsfield."""
+    return {name: value * (1 + 0.04 * float(rng.standard_normal()) * (name != "air")) for name, value in values.items()}
 
 
 def _compose(
