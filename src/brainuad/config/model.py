@@ -1,4 +1,8 @@
-"""A model: a file in `config/models/`. One class per family; `family` says which."""
+"""A model: a file in `config/models/`. One class per family; `family` says which.
+
+Every family has a `map` section: how what was learnt becomes an anomaly map. A change there retrains nothing; all the
+rest is training.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,34 @@ from pydantic import Field, TypeAdapter, model_validator
 from brainuad.config.section import Section
 
 
-class Map(Section):
-    """How a reconstruction becomes an anomaly map; a change here retrains nothing."""
+class EqualisedMap(Section):
+    """How an equalised scan becomes an anomaly map."""
+
+    levels: int = Field(4096, ge=256)
+    """Grey levels before equalising; never fewer than the scan holds (trap T10)."""
+    smooth_mm: float = Field(0.0, ge=0)
+    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+
+
+class Standardised(Section):
+    """How healthy statistics turn a value into a z-score, voxel by voxel."""
+
+    sd_floor: float = Field(0.05, ge=0)
+    """Smallest sd, as a share of the median sd."""
+    min_coverage: float = Field(0.8, gt=0, le=1)
+    """Voxels inside the brain of a smaller share of training scans are 0."""
+    smooth_mm: float = Field(0.0, ge=0)
+    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+
+
+class ResidualMap(Standardised):
+    """How a reconstruction becomes an anomaly map."""
 
     residual: Literal["absolute", "signed"] = "absolute"
     """`signed` follows the study's `lesion_sign`: reconstruction minus scan for `dark`, the reverse for `bright`, and
     the absolute residual for `both`."""
     standardise: bool = False
     """Subtract the mean and divide by the sd of the training residuals, voxel by voxel."""
-    smooth_mm: float = Field(0.0, ge=0)
-    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
 
 
 class Train(Section):
@@ -29,7 +51,7 @@ class Train(Section):
     steps: int | None = Field(None, ge=1)
     """Optimiser steps; give this or `epochs`."""
     batch: int = Field(8, ge=1)
-    """Slices (or volumes) per step."""
+    """Slices (or volumes) per step, over all devices together."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -38,6 +60,8 @@ class Train(Section):
     """Training slices with a smaller share of brain are left out."""
     validate_every: int = Field(100, ge=1)
     """Steps between checkpoints with a healthy validation loss, where `steps` is given; else after each epoch."""
+    keep: Literal["best", "last"] = "best"
+    """Weights of the bundle: those with the lowest healthy validation loss, or the last."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's name for the arithmetic; the mixed ones are for GPUs."""
 
@@ -59,22 +83,16 @@ class ThreshHisteq(Model):
     """The scan itself after histogram equalisation inside the brain (Meissen 2021); no training."""
 
     family: Literal["thresh_histeq"]
-    levels: int = Field(4096, ge=256)
-    """Grey levels before equalising; never fewer than the scan holds (trap T10)."""
+    map: EqualisedMap = EqualisedMap()
 
 
 class ZscoreAtlas(Model):
-    """Voxel-wise z-score against the healthy training subjects, scan and atlas smoothed alike."""
+    """Voxel-wise z-score against the healthy training scans, scan and atlas smoothed alike."""
 
     family: Literal["zscore_atlas"]
     smooth_mm: float = Field(4.0, ge=0)
     """Sigma of the smoothing of scans before mean and sd are taken, in mm."""
-    smooth_map_mm: float = Field(2.0, ge=0)
-    """Sigma of the smoothing of the map, in mm."""
-    sd_floor: float = Field(0.05, ge=0)
-    """Smallest sd, as a share of the median sd."""
-    min_coverage: float = Field(0.8, gt=0, le=1)
-    """Voxels inside the brain of a smaller share of training subjects are ignored."""
+    map: Standardised = Standardised(smooth_mm=2.0)
 
 
 class Network(Section):
@@ -82,10 +100,12 @@ class Network(Section):
 
     size: int = Field(256, ge=16)
     """Rows and columns of the network's input; slices are resized to it."""
-    channels: list[int] = [32, 64, 128, 128]
-    """Output channels of the strided convolutions."""
+    channels: list[Annotated[int, Field(ge=1)]] = Field([32, 64, 128, 128], min_length=1)
+    """Output channels of the strided convolutions; the decoder halves the last one down to the first."""
     kernel: int = Field(5, ge=3)
     """Kernel of the strided convolutions; odd."""
+    slope: float = Field(0.3, ge=0)
+    """Negative slope of LeakyReLU."""
     bottleneck: Literal["dense", "spatial"] = "dense"
     """`dense`: a vector; `spatial`: a map."""
     latent: int = Field(512, ge=1)
@@ -94,6 +114,14 @@ class Network(Section):
     """Channels before the dense layer."""
     variational: bool = False
     """Mean and log variance instead of one code; the mean is decoded at test time (trap T2)."""
+
+    @model_validator(mode="after")
+    def _halves_evenly(self) -> Network:
+        if self.size % 2 ** len(self.channels):
+            raise ValueError(f"size {self.size} cannot be halved {len(self.channels)} times; take a multiple of 2^n")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} is even; take an odd one")
+        return self
 
 
 class Loss(Section):
@@ -106,14 +134,21 @@ class Loss(Section):
 
 
 class Autoencoder(Model):
-    """Autoencoders and variational autoencoders on axial slices."""
+    """Autoencoders and variational autoencoders on axial slices (Baur 2018)."""
 
     family: Literal["autoencoder"]
     network: Network = Network()
     loss: Loss = Loss()
     train: Train = Train(epochs=150, beta1=0.5)
-    map: Map = Map()
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _kl_needs_a_variance(self) -> Autoencoder:
+        if self.network.variational != (self.loss.kl > 0):
+            raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
+        return self
 
 
 AnyModel = Annotated[ThreshHisteq | ZscoreAtlas | Autoencoder, Field(discriminator="family")]
+AnyMap = EqualisedMap | Standardised | ResidualMap
 MODEL: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)

@@ -14,17 +14,18 @@ from brainuad.errors import InputError
 
 Image = Float[np.ndarray, "x y z"]
 Brain = Bool[np.ndarray, "x y z"]
-Images = Float[np.ndarray, "n x y z"]
-Brains = Bool[np.ndarray, "n x y z"]
 Sign = Literal["dark", "bright", "both"]
 
 
 @dataclass(frozen=True)
 class Healthy:
-    """Healthy scans that a method learns from or is checked on. `spacing`: voxel size in mm."""
+    """Healthy scans on one grid that a method learns from or is checked on. `spacing`: voxel size in mm.
 
-    images: Images
-    brains: Brains
+    The volumes may be views of files: read one at a time.
+    """
+
+    images: list[Image]
+    brains: list[Brain]
     spacing: tuple[float, float, float]
 
 
@@ -40,7 +41,7 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, training: Healthy) -> None:
-        """Learn from healthy scans. Networks are fitted by the train stage instead."""
+        """Learn from healthy scans; a network, whose weights come from the train stage, learns what residuals are normal."""
 
     @abstractmethod
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
@@ -49,6 +50,12 @@ class Method(ABC):
     def reconstruct(self, image: Image, brain: Brain) -> Image | None:  # noqa: ARG002
         """What the model of health makes of the scan, or None where a method has no reconstruction."""
         return None
+
+    def examine(
+        self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
+    ) -> tuple[Image, Image | None]:
+        """Map and reconstruction of one scan at once."""
+        return self.anomaly_map(image, brain, spacing, sign), self.reconstruct(image, brain)
 
     def anomaly_score(self, anomaly: Image, brain: Brain) -> float:
         """One number for the scan: the mean of its map over the brain."""

@@ -1,0 +1,79 @@
+"""One inference: bundle and store in, maps, scores and run record out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from brainuad.config.model import AnyMap
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.formats import bundle as bundles
+from brainuad.formats import run, volume
+from brainuad.formats import store as stores
+from brainuad.formats.files import atomic, atomic_folder
+from brainuad.formats.run import Record
+from brainuad.formats.store import Store
+from brainuad.infer.maps import examine
+from brainuad.methods import registry
+from brainuad.methods.base import Sign
+from brainuad.methods.neural import NeuralMethod
+
+SCORES = "scores.tsv"
+COLUMNS = ["scan", "subject", "role", "score"]
+
+
+def infer(
+    bundle: Path,
+    store: Path,
+    map_settings: AnyMap | Mapping[str, Any],
+    lesion_sign: Sign,
+    compute: Compute,
+    out: Path,
+    tags: Mapping[str, str],
+) -> None:
+    """Map the validation and test scans of a store into the folder `out`, which is there whole or not at all.
+
+    `<scan>_anomaly.nii.gz`, `<scan>_reconstruction.nii.gz` where the method has one, `scores.tsv` and `run.json`.
+    Raises InputError if the store is on another grid than the training scans.
+    """
+    torch.set_num_threads(compute.threads)
+    trained = bundles.read(bundle)
+    seen = stores.read(store)
+    _same_grid(trained, seen, store)
+    scans = seen.select("validation", "test")
+    method = registry.revive(trained, map_settings)
+    if isinstance(method, NeuralMethod):
+        method.to(compute.accelerator)
+    shown = map_settings if isinstance(map_settings, Mapping) else map_settings.model_dump(mode="json")
+    settings = {"map": dict(shown), "lesion_sign": lesion_sign, "model": trained.about["model"]}
+    record = Record("infer", dict(tags), settings, trained.about["seed"], trained.about["arrays_sha256"])
+    rows: list[tuple[str, str, str, float]] = []
+    with atomic_folder(out) as folder, run.recorded(folder, record), ThreadPoolExecutor(1) as writer:
+        written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
+        for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
+            found = examine(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
+            for name, data in (("anomaly", found.anomaly), ("reconstruction", found.reconstruction)):
+                if data is not None:
+                    path = folder / f"{scan.scan}_{name}.nii.gz"
+                    written.append(writer.submit(volume.write, path, data, scans.affine))
+            rows.append((scan.scan, scan.subject, scan.role, found.score))
+        for future in written:
+            future.result()
+        with atomic(folder / SCORES) as part:
+            pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
+        record.facts = {"scans": len(rows)}
+
+
+def _same_grid(trained: bundles.Bundle, seen: Store, path: Path) -> None:
+    shape, affine = tuple(trained.about["shape"]), np.asarray(trained.about["affine"])
+    if seen.images.shape[1:] != shape or not np.allclose(seen.affine, affine, atol=1e-3):
+        why = f"the model was trained on {shape} voxels, the store has {seen.images.shape[1:]}"
+        do = "normalize the data set with the recipe of the training"
+        raise InputError("the store is on another grid than the model", file=path, why=why, do=do)

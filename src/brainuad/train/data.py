@@ -1,0 +1,55 @@
+"""Training and validation examples as Lightning takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from brainuad.config.model import Train
+from brainuad.methods.neural import Examples
+from brainuad.train.sampler import batches
+
+
+class _Items(Dataset[Tensor]):
+    """Examples, fetched batch by batch."""
+
+    def __init__(self, examples: Examples):
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, indices: list[int]) -> Tensor:
+        return self.examples.fetch(indices)
+
+
+class Batches(LightningDataModule):  # type: ignore[misc]
+    """A loader per epoch, whose batches depend on seed and epoch alone."""
+
+    def __init__(self, training: Examples, validation: Examples | None, train: Train, seed: int):
+        super().__init__()
+        self.training, self.validation, self.settings, self.seed = training, validation, train, seed
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """The batches of the trainer's present epoch."""
+        trainer: Any = self.trainer
+        place = trainer.current_epoch, trainer.global_rank, trainer.world_size
+        return self._loader(self.training, batches(len(self.training), self.settings, self.seed, *place))
+
+    def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
+        """All validation examples, in order; every device sees all of them."""
+        if self.validation is None:
+            return []
+        count, size = len(self.validation), self.settings.batch
+        return self._loader(self.validation, [list(range(i, min(i + size, count))) for i in range(0, count, size)])
+
+    def _loader(self, examples: Examples, order: list[list[int]]) -> DataLoader[Tensor]:
+        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(_Items(examples), batch_sampler=order, collate_fn=_as_it_is, pin_memory=pinned)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

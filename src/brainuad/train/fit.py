@@ -1,0 +1,140 @@
+"""Trains a network with Lightning: seeded, deterministic, and resumed where it was killed."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+
+from brainuad.config.study import Compute
+from brainuad.errors import BrainuadError, InputError
+from brainuad.formats.files import unwritable
+from brainuad.methods.base import Healthy
+from brainuad.methods.neural import NeuralMethod
+from brainuad.train.data import Batches
+from brainuad.train.keep import Keep
+from brainuad.train.sampler import epochs, steps
+
+CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a training went. `curves`: (step, name, value)."""
+
+    curves: list[tuple[int, str, float]]
+    facts: dict[str, Any]
+
+
+def fit_network(
+    method: NeuralMethod,
+    training: Healthy,
+    validation: Healthy | None,
+    seed: int,
+    compute: Compute,
+    folder: Path,
+    key: str,
+    label: str = "train",
+    callbacks: list[Callback] | None = None,
+) -> Fitted:
+    """Train the method's network from a fresh start or from `folder`/last.ckpt, and leave the kept weights in it.
+
+    `key` names settings, data and seed: a checkpoint of another key is left aside with a warning. On a CPU the weights
+    depend on seed, data, settings and the number of threads alone. Raises InputError when a loss is not finite.
+    """
+    torch.set_num_threads(compute.threads)
+    method.initialise(seed)
+    examples = method.examples(training)
+    held_out = None if validation is None else method.examples(validation)
+    count = len(examples)
+    path = folder / CHECKPOINT
+    folder.mkdir(parents=True, exist_ok=True)
+    resumed = _usable(path, key)
+    keep = Keep(path, key, seed, steps(count, method.train), label)
+    with _quiet():
+        trainer = _trainer(method, compute, folder, [keep, *(callbacks or [])])
+        data = Batches(examples, held_out, method.train, seed)
+        try:
+            trainer.fit(method.objective(), datamodule=data, ckpt_path=path if resumed else None, weights_only=True)
+        except BrainuadError:
+            raise
+        except OSError as error:
+            raise unwritable(path, error) from error
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    state = saved["callbacks"][keep.state_key]
+    best = method.train.keep == "best" and bool(state["best"]["weights"])
+    last = {name.removeprefix("network."): tensor for name, tensor in saved["state_dict"].items()}
+    method.network.load_state_dict(state["best"]["weights"] if best else last)
+    kept = state["best"]["step"] if best else saved["global_step"]
+    facts = {"examples": count, "steps": saved["global_step"], "kept_step": kept, "resumed": bool(resumed)}
+    if state["best"]["weights"]:
+        facts["best_validation_loss"] = state["best"]["loss"]
+    return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
+
+
+def _trainer(method: NeuralMethod, compute: Compute, folder: Path, callbacks: list[Callback]) -> Trainer:
+    if compute.accelerator == "gpu" and not torch.cuda.is_available():
+        raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
+    on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
+    strategy = "auto" if compute.devices == 1 else "ddp_fork" if on_cpu else "ddp_spawn"
+    return Trainer(
+        accelerator="cpu" if on_cpu else "gpu",
+        devices=compute.devices,
+        strategy=strategy,
+        precision=method.train.precision,
+        max_epochs=epochs(method.train),
+        deterministic=True,
+        callbacks=callbacks,
+        plugins=[LightningEnvironment()],  # else Lightning takes a Slurm allocation for its own and starts processes
+        default_root_dir=folder,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,  # the batches of an epoch are drawn when it starts
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _usable(path: Path, key: str) -> bool:
+    """Whether there is a checkpoint of this very training."""
+    if not path.exists():
+        return False
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]["keep"]["key"]
+    except Exception as error:  # torch raises many kinds for a broken file
+        warnings.warn(f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=3)
+        return False
+    if found != key:
+        warnings.warn(f"{path} was made with other settings or data: training starts from the beginning", stacklevel=3)
+    return bool(found == key)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's advice, and undo the global switches that a deterministic trainer sets."""
+    logger = logging.getLogger("lightning.pytorch")
+    switches: Any = torch.utils.deterministic
+    level, fill = logger.level, switches.fill_uninitialized_memory
+    before = torch.are_deterministic_algorithms_enabled()
+    logger.setLevel(logging.ERROR)
+    switches.fill_uninitialized_memory = False  # a safeguard against bugs that costs time
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)
+        switches.fill_uninitialized_memory = fill
+        torch.use_deterministic_algorithms(before)

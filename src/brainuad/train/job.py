@@ -1,0 +1,113 @@
+"""One training: stores in, bundle and run record out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brainuad.config.model import AnyModel
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.formats import bundle, run, store
+from brainuad.formats.bundle import Bundle
+from brainuad.formats.run import Record
+from brainuad.formats.store import Store
+from brainuad.methods import registry
+from brainuad.methods.base import Healthy
+from brainuad.methods.neural import NeuralMethod
+
+RESUME = "resume"
+SCALING = "scaling."
+"""Prefix of the arrays that intensity scaling learnt, in the bundle."""
+
+
+def train(
+    stores: Sequence[Path], model: AnyModel, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
+) -> None:
+    """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
+
+    The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole.
+    Raises InputError without training scans, for scans with a lesion mask, and for stores on different grids.
+    """
+    torch.set_num_threads(compute.threads)
+    opened = [store.read(path) for path in stores]
+    training = _gathered(opened, stores, "train")
+    if training is None:
+        why = "no store holds a scan of the role train"
+        raise InputError("there is no training scan", file=stores[0] if stores else None, why=why, do=TRAINING)
+    validation = _gathered(opened, stores, "validation")
+    scans = [scan for part in opened for scan in part.select("train", "validation").scans]
+    hashed = _hash([training, *([] if validation is None else [validation])])
+    settings = model.model_dump(mode="json", exclude={"map"})
+    record = Record("train", dict(tags), settings, seed, hashed)
+    with run.recorded(out, record):
+        method = registry.build(model)
+        if isinstance(method, NeuralMethod):
+            from brainuad.train.fit import fit_network
+
+            key = hashlib.sha256(json.dumps([settings, seed, hashed, torch.__version__]).encode()).hexdigest()
+            label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
+            fitted = fit_network(method, training, validation, seed, compute, out / RESUME, key, label or "train")
+            record.curves, record.facts = fitted.curves, fitted.facts
+            method.to(compute.accelerator)
+        method.fit(training)
+        record.facts |= {**method.facts(), "training_scans": len(training.images)}
+        about: dict[str, Any] = {
+            "model": settings,
+            "intensity": opened[0].intensity,
+            "affine": opened[0].affine.tolist(),
+            "shape": list(training.images[0].shape),
+            "seed": seed,
+            "training": {
+                "hash": hashed,
+                "labels": [f"{scan.dataset}/{scan.scan}" for scan in scans if scan.role == "train"],
+            },
+            "versions": run.versions(),
+            "parameters": method.facts().get("parameters", 0),
+        }
+        scaling = {SCALING + name: array for name, array in opened[0].scaling.items()}
+        bundle.write(out, Bundle({**method.state(), **scaling}, about))
+    shutil.rmtree(out / RESUME, ignore_errors=True)
+
+
+def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Healthy | None:
+    """The scans of a role from all stores, still on disk."""
+    images: list[np.ndarray] = []
+    brains: list[np.ndarray] = []
+    first = opened[0] if opened else None
+    for part, path in zip(opened, paths, strict=True):
+        same = first is not None and part.images.shape[1:] == first.images.shape[1:]
+        if first is None or not same or not np.allclose(part.affine, first.affine):
+            do = "preprocess all training sets with one recipe"
+            raise InputError("the training stores are on different grids", file=path, do=do)
+        for scan, image, brain in zip(part.scans, part.images, part.brains, strict=True):
+            if scan.role != role:
+                continue
+            if scan.mask:
+                why = f"it has a lesion mask, {scan.mask}"
+                raise InputError(f"{scan.scan} is not healthy, but is to train a model", file=path, why=why, do=HEALTHY)
+            images.append(image)
+            brains.append(brain)
+    return Healthy(images, brains, first.spacing) if first is not None and images else None
+
+
+def _hash(parts: Sequence[Healthy]) -> str:
+    """Of all voxels that training and validation see, in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part.images)} {part.spacing}".encode())
+        for image, brain in zip(part.images, part.brains, strict=True):
+            digest.update(np.ascontiguousarray(image).data)
+            digest.update(np.ascontiguousarray(brain).data)
+    return digest.hexdigest()
+
+
+TRAINING = "give one healthy data set a split with train above 0, and see failures.tsv for scans that were lost"
+HEALTHY = "move the data set to the test role, or remove its masks if they are empty"

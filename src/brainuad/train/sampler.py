@@ -1,0 +1,45 @@
+"""Which examples make which batch: a function of seed and epoch alone, so that a resumed training needs no memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from brainuad.config.model import Train
+
+
+def epochs(train: Train) -> int:
+    """Number of epochs; where `steps` is given, one lasts `validate_every` steps."""
+    return train.epochs if train.epochs is not None else math.ceil((train.steps or 0) / train.validate_every)
+
+
+def batches(count: int, train: Train, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
+    """Indices below `count`, batch by batch, for device `rank` of `world`, which share each batch.
+
+    Examples come in shuffled passes over all of them. With `epochs` an epoch is one pass and its last batch may be
+    short; with `steps` every batch is full, and the last epoch ends at that step.
+    """
+    if train.epochs is not None:
+        chosen = _order(count, seed, epoch)
+    else:
+        last = min((epoch + 1) * train.validate_every, train.steps or 0)
+        start, stop = epoch * train.validate_every * train.batch, last * train.batch
+        passes = range(start // count, (stop - 1) // count + 1)
+        chosen = np.concatenate([_order(count, seed, number) for number in passes])[start % count :][: stop - start]
+    cut = [chosen[i : i + train.batch] for i in range(0, len(chosen), train.batch)]
+    return [batch[rank::world].tolist() for batch in cut if len(batch) >= world]
+
+
+def steps(count: int, train: Train) -> int:
+    """Optimiser steps of the whole training."""
+    return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch)
+
+
+def torch_seed(seed: int, epoch: int, rank: int = 0) -> int:
+    """Seed of the noise that is drawn within an epoch."""
+    return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
+
+
+def _order(count: int, seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng([seed, number]).permutation(count)
