@@ -13,8 +13,8 @@ class Median3d(Section):
     """Median filter of the map."""
 
     op: Literal["median3d"]
-    size: int = Field(5, ge=3)
-    """Edge of the cube, in voxels; odd."""
+    size: Literal[3, 5, 7] = 5
+    """Edge of the cube, in voxels."""
 
 
 class Gaussian(Section):
@@ -26,7 +26,7 @@ class Gaussian(Section):
 
 
 class BrainMaskErode(Section):
-    """Set the map to 0 in the outer rim of the brain."""
+    """Set the map to 0 in the outer rim of the brain; values under 0 stay."""
 
     op: Literal["brain_mask_erode"]
     iterations: int = Field(3, ge=1)
@@ -36,27 +36,38 @@ class BrainMaskErode(Section):
 
 
 class HyperintensityPrior(Section):
-    """Set the map to 0 where the scan is darker than a quantile of its brain (Denner's evaluation)."""
+    """Set the map to 0 where the scan is darker than a quantile of its brain; values under 0 stay (Baur 2021)."""
 
     op: Literal["hyperintensity_prior"]
     quantile: float = Field(0.9, ge=0, lt=1)
     """Of the volume's brain voxels."""
 
 
-class Closing(Section):
-    """Binary closing, slice by slice, by a disk."""
+class Element(Section):
+    """A structuring element in axial slices."""
+
+    radius: int = Field(1, ge=1)
+    """In voxels."""
+    shape: Literal["disk", "square"] = "disk"
+    """A square of radius 1 has an edge of 3 voxels."""
+
+
+class Closing(Element):
+    """Binary closing, slice by slice."""
 
     op: Literal["closing"]
-    radius: int = Field(2, ge=1)
-    """Of the disk, in voxels."""
 
 
-class Opening(Section):
-    """Binary opening, slice by slice, by a square."""
+class Opening(Element):
+    """Binary opening, slice by slice."""
 
     op: Literal["opening"]
-    size: int = Field(3, ge=2)
-    """Edge of the square, in voxels."""
+
+
+class Dilation(Element):
+    """Binary dilation, slice by slice."""
+
+    op: Literal["dilation"]
 
 
 class FillHoles(Section):
@@ -92,21 +103,15 @@ class CcMinSize(Section):
 
 
 class TopK(Section):
-    """Keep the k best 3D components."""
+    """Keep the k best components."""
 
     op: Literal["top_k"]
     k: int = Field(1, ge=1)
     """How many."""
     rank: Literal["size", "residual"] = "residual"
     """By voxels, or by the sum of the map (Chatterjee's location of the maximum anomaly, k = 1)."""
-
-
-class Dilation(Section):
-    """Binary dilation, slice by slice, by a disk."""
-
-    op: Literal["dilation"]
-    radius: int = Field(1, ge=1)
-    """Of the disk, in voxels."""
+    plane: bool = False
+    """Of each axial slice; else of the volume."""
 
 
 MapOperator = Median3d | Gaussian | BrainMaskErode | HyperintensityPrior
@@ -119,7 +124,7 @@ class Chain(Section):
 
     cite: str | None = None
     """Key of the paper that the chain follows."""
-    operators: list[Operator] = []
+    operators: list[Operator] = Field([])
     """Map operators first, then mask operators; the threshold lies between them."""
 
     @model_validator(mode="after")
@@ -180,3 +185,4 @@ Threshold = Annotated[HealthyQuantile | ValDice | Fixed, Field(discriminator="ru
 """How a map becomes a mask. The oracle is no threshold rule: evaluate computes it, under that name alone."""
 
 CHAIN: TypeAdapter[Chain] = TypeAdapter(Chain)
+THRESHOLDS: TypeAdapter[list[Threshold]] = TypeAdapter(list[Threshold])

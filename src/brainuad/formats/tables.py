@@ -17,9 +17,31 @@ METRICS = {
     "threshold_rule": "how the map became a mask: none, a rule of the study, or oracle (cut chosen on test labels)",
     "metric": "name; its kind is part of it, e.g. dice_pooled",
     "value": "the number",
-    "ci_low": "lower end of the 95 % bootstrap interval over patients; empty under three scans",
+    "ci_low": "lower end of the 95 % bootstrap interval over patients; empty under three patients",
     "ci_high": "upper end",
     "n": "scans that the number rests on",
+}
+METRIC_NAMES = {
+    "prevalence": "share of scored voxels that are lesion, over all scans: what AUPRC is by chance",
+    "auprc_pooled": "area under the precision-recall curve (average precision) over the voxels of all scans",
+    "auprc_scan": "the same for each scan alone, mean over patients",
+    "auroc_pooled": "area under the ROC curve over the voxels of all scans",
+    "auroc_scan": "scan level: area under the ROC curve of the anomaly score, which no chain changes, scans with "
+    "lesions against the study's healthy test scans",
+    "cut": "the threshold, in units of the map after the chain's map operators",
+    "dice_pooled": "Dice over the voxels of all scans together; as oracle, at the cut that makes it best",
+    "dice_volume": "Dice of each scan, mean over patients; scans without lesion and mark are left out (see dice_empty)",
+    "dice_slice": "Dice of each axial slice that holds lesion, mean over slices",
+    "dice_empty": "scans that hold neither lesion nor mark, and so no Dice",
+    "lesion_recall": "share of the lesions of a counted size that are found",
+    "lesion_recall_small": "the same for lesions under 1 ml",
+    "lesion_recall_medium": "the same for lesions of 1 to 10 ml",
+    "lesion_recall_large": "the same for lesions of 10 ml or more",
+    "fp_per_scan": "marked components of a counted size that overlap no lesion, per scan",
+    "marked_share": "share of lesion-free scored voxels that is marked: the voxel-wise false-positive rate",
+    "sensitivity_scan": "scan level, at the cut on the score with the best Youden index: share of scans with lesions "
+    "that lie above it",
+    "specificity_scan": "at the same cut: share of healthy scans that lie under it",
 }
 SCANS = {
     "model": "label of the model in the study",
@@ -29,16 +51,17 @@ SCANS = {
     "scan": "label of the scan",
     "subject": "label of the person",
     "healthy": "1 if the scan holds no lesion",
+    "brain_ml": "volume of the scored brain, in ml",
     "lesion_ml": "volume of the lesion mask inside the scored brain, in ml",
-    "lesion_outside": "share of the lesion mask outside the scored brain",
+    "lesion_outside": "share of the lesion mask outside the scored brain; empty for healthy scans",
     "score": "anomaly score of the scan",
     "auprc": "area under the precision-recall curve over its voxels; empty for healthy scans",
     "auroc": "area under the ROC curve over its voxels; empty for healthy scans",
-    "threshold_rule": "rule behind the columns that follow: the first of the study",
+    "threshold_rule": "rule behind the columns that follow: the first of the study that found a cut; else none",
     "threshold": "the cut, in units of the map",
-    "dice": "Dice of the mask; empty for healthy scans",
+    "dice": "Dice of the mask; empty in healthy data sets and where neither lesion nor mark is",
     "marked_ml": "volume marked, in ml",
-    "false_positives": "marked components that touch no lesion",
+    "false_positives": "marked components of a counted size that overlap no lesion",
     "lesions": "lesions of the smallest counted size or more",
     "lesions_found": "of these, found",
 }
@@ -49,8 +72,8 @@ LESIONS = {
     "chain": "label of the post-processing chain",
     "scan": "label of the scan",
     "threshold_rule": "rule that made the mask",
-    "lesion": "number of the lesion in its scan, largest first",
-    "ml": "its volume",
+    "lesion": "number of the lesion in its scan, largest first; those under the smallest counted size are left out",
+    "ml": "its volume in the scored brain",
     "share_marked": "share of it that is marked",
     "found": "1 if that share is large enough",
 }
@@ -74,7 +97,7 @@ CURVES = {
     "chain": "label of the post-processing chain",
     "kind": "pr, or a histogram of the map: healthy (healthy scans), normal and lesion (voxels of scans with lesions)",
     "x": "recall, or the left edge of the bin in units of the map",
-    "y": "precision, or the share of voxels in the bin",
+    "y": "precision, or the share of voxels per unit of the map in the bin; the outer bins hold all that lies beyond",
 }
 DIGITS = 6
 

@@ -29,14 +29,14 @@ class Volume:
         return np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
 
 
-def read(path: str | Path) -> Volume:
+def read(path: str | Path, constant: bool = False) -> Volume:
     """Read a 3D scan as float32 in RAS+ order.
 
     Raises InputError for a missing, truncated or foreign file, another number of dimensions, an affine that is missing
-    or singular, NaN or infinite voxels, and a volume without any contrast.
+    or singular, NaN or infinite voxels, and, unless `constant` (a map may mark nothing), a volume without contrast.
     """
     volume = _load(Path(path))
-    if volume.data.min() == volume.data.max():
+    if not constant and volume.data.min() == volume.data.max():
         why = f"every voxel is {volume.data.flat[0]:g}"
         raise InputError(f"{Path(path).name} is empty", file=path, why=why, do="export it again or exclude the subject")
     return volume

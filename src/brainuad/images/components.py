@@ -1,0 +1,63 @@
+"""Connected components of masks, in 3D (26 neighbours) or in axial slices (8 neighbours)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
+
+Mask = Bool[np.ndarray, "x y z"]
+Labels = Int[np.ndarray, "x y z"]
+
+_CUBE = np.ones((3, 3, 3), dtype=bool)
+_PLANE = np.zeros((3, 3, 3), dtype=bool)
+_PLANE[:, :, 1] = True
+_CROSS = ndimage.generate_binary_structure(3, 1)
+
+
+def label(mask: Mask, plane: bool = False) -> tuple[Labels, int]:
+    """Number the components from 1 on (0: background), and count them. `plane`: slices along z are apart."""
+    labels, count = ndimage.label(mask, structure=_PLANE if plane else _CUBE)
+    return labels, int(count)
+
+
+def sizes(labels: Labels, count: int) -> Int[np.ndarray, "n"]:
+    """Voxels of components 1 to n."""
+    return np.bincount(labels.ravel(), minlength=count + 1)[1:]
+
+
+def sums(labels: Labels, count: int, values: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "n"]:
+    """Sum of `values` over each of components 1 to n."""
+    inside = labels > 0
+    return np.bincount(labels[inside], weights=values[inside], minlength=count + 1)[1:]
+
+
+def slices(labels: Labels, count: int) -> Int[np.ndarray, "n"]:
+    """The slice (index along z) of each of components 1 to n, which must be those of slices."""
+    found = np.zeros(count + 1, dtype=np.intp)
+    inside = np.nonzero(labels)
+    found[labels[inside]] = inside[2]
+    return found[1:]
+
+
+def keep(labels: Labels, chosen: Bool[np.ndarray, "n"]) -> Mask:
+    """The mask of the chosen ones of components 1 to n."""
+    return np.concatenate([[False], chosen])[labels]
+
+
+def fill_holes(mask: Mask, plane: bool = False) -> Mask:
+    """Add background that reaches no border of the grid through faces (within slices, through edges)."""
+    labels, count = ndimage.label(~mask, structure=_CROSS & _PLANE if plane else _CROSS)
+    outer = np.zeros(count + 1, dtype=bool)
+    for axis in range(2 if plane else 3):
+        outer[np.take(labels, [0, -1], axis=axis)] = True
+    return mask | ~outer[labels]
+
+
+def box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
+    """The smallest box around the mask, grown by `margin` voxels within the grid; the whole grid if it is empty."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        return slice(None), slice(None), slice(None)
+    x, y, z = (slice(max(part.start - margin, 0), part.stop + margin) for part in found[0])
+    return x, y, z

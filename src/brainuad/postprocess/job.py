@@ -1,0 +1,126 @@
+"""postprocess, one model × seed × data set × chain: from maps to masks, with cuts that never saw a test scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.config.chain import Chain, Fixed, HealthyQuantile, Threshold, ValDice
+from brainuad.formats import maps as files
+from brainuad.formats import run, volume
+from brainuad.formats import store as stores
+from brainuad.formats import thresholds as cuts
+from brainuad.formats.files import atomic_folder
+from brainuad.formats.scans import Scan
+from brainuad.formats.thresholds import Cut
+from brainuad.postprocess.chain import marked, process_map
+from brainuad.postprocess.thresholds import best_dice, healthy_quantile
+
+Values = Float[np.ndarray, "n"]
+
+
+def postprocess(
+    maps: Path,
+    store: Path,
+    validation: Sequence[tuple[Path, Path]],
+    healthy: Sequence[bool],
+    chain: Chain,
+    thresholds: Sequence[Threshold],
+    out: Path,
+    tags: Mapping[str, str],
+) -> None:
+    """Write masks of the test scans of one data set, and `thresholds.json`, into the folder `out`.
+
+    `maps`, `store`: infer's folder and the store of the data set. `validation`: such pairs whose validation scans
+    thresholds may see; `healthy`: whether each pair holds healthy subjects. Maps are written only if the chain changes
+    them; evaluate otherwise reads infer's. Raises InputError for missing or foreign maps and for scans that are
+    missing behind a rule.
+    """
+    settings = {
+        "chain": chain.model_dump(mode="json"),
+        "thresholds": [rule.model_dump(mode="json") for rule in thresholds],
+    }
+    with atomic_folder(out) as folder, run.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record:
+        found = find_cuts(validation, healthy, chain, thresholds)
+        cuts.write(folder, found)
+        opened = stores.read(store)
+        steps = chain.on_mask()
+        for scan, anomaly, brain in processed(maps, opened, "test", chain):
+            if chain.on_map():
+                volume.write(files.processed_path(folder, scan.scan), anomaly, opened.affine)
+            for rule, cut in found.items():
+                if cut.value is not None:
+                    mask = marked(anomaly, brain, cut.value, steps)
+                    volume.write(files.mask_path(folder, scan.scan, rule), mask, opened.affine)
+        record.facts["thresholds"] = {rule: cut.value for rule, cut in found.items()}
+
+
+def find_cuts(
+    validation: Sequence[tuple[Path, Path]], healthy: Sequence[bool], chain: Chain, rules: Sequence[Threshold]
+) -> dict[str, Cut]:
+    """The cut of each rule, by its label. Only validation scans are opened, and lesions only for `val_dice`."""
+    pairs = list(zip(validation, healthy, strict=True))
+    well = [pair for pair, is_healthy in pairs if is_healthy]
+    ill = [pair for pair, is_healthy in pairs if not is_healthy]
+    pooled = _pooled(well, chain, lesions=False) if any(isinstance(rule, HealthyQuantile) for rule in rules) else None
+    found: dict[str, Cut] = {}
+    for rule in rules:
+        match rule:
+            case HealthyQuantile():
+                assert pooled is not None
+                value = healthy_quantile(pooled.normal, rule.quantile)
+                found[rule.label] = Cut(value, "unsupervised", pooled.scans)
+            case ValDice():
+                labelled = _pooled(ill, chain, lesions=True)
+                if labelled.lesion.size:
+                    value = best_dice(labelled.lesion, labelled.normal)
+                    found[rule.label] = Cut(value, "labelled validation", labelled.scans)
+                else:
+                    note = "left out: the study has no validation scan with lesions"
+                    found[rule.label] = Cut(None, "labelled validation", note=note)
+            case Fixed():
+                found[rule.label] = Cut(rule.value, "paper constant")
+    return found
+
+
+def processed(
+    maps: Path, opened: stores.Store, role: str, chain: Chain
+) -> Iterator[tuple[Scan, Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"]]]:
+    """The scans of a role, their maps after the chain's map operators, and their brains, one by one."""
+    for i, scan in enumerate(opened.scans):
+        if scan.role == role:
+            image, brain = np.asarray(opened.images[i]), np.asarray(opened.brains[i])
+            anomaly = files.read_map(files.anomaly_path(maps, scan.scan), brain.shape)
+            yield scan, process_map(anomaly, image, brain, opened.spacing, chain.on_map()), brain
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Brain voxels of validation scans: values of the map outside and in lesions."""
+
+    normal: Values
+    lesion: Values
+    scans: tuple[str, ...]
+
+
+def _pooled(pairs: Sequence[tuple[Path, Path]], chain: Chain, lesions: bool) -> _Pooled:
+    normal, lesion, names = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], []
+    for maps, path in pairs:
+        opened = stores.read(path)
+        truths = _validation_lesions(path, opened) if lesions else {}
+        for scan, anomaly, brain in processed(maps, opened, "validation", chain):
+            truth = truths.get(scan.scan, np.zeros_like(brain))
+            normal.append(anomaly[brain & ~truth])
+            lesion.append(anomaly[brain & truth])
+            names.append(f"{scan.dataset}/{scan.scan}")
+    return _Pooled(np.concatenate(normal), np.concatenate(lesion), tuple(names))
+
+
+def _validation_lesions(path: Path, opened: stores.Store) -> dict[str, Bool[np.ndarray, "x y z"]]:
+    """Lesion masks by scan, of validation scans and no others."""
+    masks = stores.read_lesions(path)
+    return {scan.scan: np.asarray(masks[i]) for i, scan in enumerate(opened.scans) if scan.role == "validation"}
