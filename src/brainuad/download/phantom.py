@@ -74,8 +74,8 @@ def make_dataset(
             table.writerow([label, "healthy" if painted == "none" else "lesion", painted])
 
 
-def _made(out: Path, orders: list[_Order], workers: int) -> Iterator[None]:
-    """Make the subjects, yielding after each; few are made in this process, for a new one costs four seconds."""
+def _made(out: Path, orders: list[_Order], workers: int) -> Iterator[str]:
+    """Make the subjects and yield each one's label; few are made in this process, for a new one costs four seconds."""
     if workers < 2 or len(orders) < 4:
         for order in orders:
             yield _make(out, order)
@@ -98,7 +98,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _make(out: Path, order: _Order) -> None:
+def _make(out: Path, order: _Order) -> str:
     from brainuad.images.phantom import make_phantom  # torch, which a process that only hands out work can spare
 
     seed = seed_words(order.seed, "phantom", order.subject, order.lesions)
@@ -111,6 +111,7 @@ def _make(out: Path, order: _Order) -> None:
             volume.write(f"{stem}_desc-lesion_mask.nii.gz", phantom.lesion, phantom.affine)
         transform.write(f"{stem}_desc-truth_affine.json", transform.Affine(phantom.template_to_scan))
         write_json(folder / _STAMP, {"order": asdict(order), "kind": phantom.kind})
+    return order.subject
 
 
 def _is_made(out: Path, order: _Order) -> bool:
@@ -128,8 +129,9 @@ def _code() -> str:
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Keep new processes from running the calling script again, as they do where it has no guard of its own."""
-    main = sys.modules["__main__"].__dict__
-    kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main: dict[str, object] = vars(sys.modules["__main__"])
+    names = ("__file__", "__spec__")
+    kept = {name: main.pop(name) for name in names if name in main}
     main["__spec__"] = None
     try:
         yield

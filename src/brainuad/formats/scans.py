@@ -67,6 +67,14 @@ def read(path: str | Path) -> list[Scan]:
     return scans
 
 
+def find(path: str | Path, scan: str) -> Scan:
+    """The row of one scan; raises InputError if it is not there."""
+    for row in read(path):
+        if row.scan == scan:
+            return row
+    raise InputError(f"{scan} is not in the table of subjects", file=path, do="delete the table and run again")
+
+
 def with_role(scans: list[Scan], *roles: str) -> list[Scan]:
     """The usable scans in these roles."""
     return [scan for scan in scans if scan.role in roles and scan.state != "failed"]

@@ -28,10 +28,10 @@ _TISSUES: dict[str, tuple[float, float, float, float]] = {
 _LESIONS: dict[str, tuple[float, float, float, float]] = {
     "plaque": (0.4, 0.95, 1.1, 20),
     "infarct": (0.28, 1.0, 1.1, 15),
-    "blood": (1.3, 0.25, 1.0, 68),  # on T1w and T2w as after some days
+    "blood": (1.45, 0.25, 1.0, 68),  # on T1w and T2w as after some days
     "necrosis": (0.3, 1.05, 0.4, 16),
-    "rim": (1.3, 0.65, 1.0, 46),  # on T1w as after contrast agent
-    "oedema": (0.58, 0.9, 1.05, 18),
+    "rim": (1.45, 0.65, 1.0, 46),  # on T1w as after contrast agent
+    "oedema": (0.52, 0.9, 1.05, 18),
 }
 
 

@@ -41,7 +41,7 @@ def add_lesions(scene: Scene, kind: Lesions, contrast: Contrast, rng: np.random.
         return "none"
     chosen = rng.choice(["ms", "tumour", "stroke"]) if kind == "mixed" else kind
     target = LESION[contrast]
-    strength = rng.uniform(0.35, 1.0)  # per subject: from subtle to plain
+    strength = rng.uniform(0.45, 1.0)  # per subject: from subtle to plain
     if chosen == "ms":
         _multiple_sclerosis(scene, target, strength, rng)
     elif chosen == "tumour":
@@ -77,7 +77,7 @@ def _tumour(scene: Scene, target: dict[str, float], strength: float, rng: np.ran
     oedema = np.clip(reach, 0, 1) * np.clip(0.25 + 1.2 * scene.white[window], 0, 1) * (scene.solid[window] > 0.4)
     _paint(scene, window, oedema, target["oedema"], strength)
     window, solid = _blob(scene, centre, shape, 0.25, 2.0, rng)
-    _paint(scene, window, np.clip(solid, 0, 1), target["rim"], strength * rng.uniform(0.4, 1.0))
+    _paint(scene, window, np.clip(solid, 0, 1), target["rim"], strength * rng.uniform(0.6, 1.0))
     core = np.clip(solid - rng.uniform(2.0, 4.5) / 2.0, 0, 1)  # 2 to 4.5 mm below the surface
     _paint(scene, window, core, target["necrosis"], strength)
 
@@ -99,7 +99,7 @@ def _haemorrhage(scene: Scene, target: dict[str, float], strength: float, rng: n
     centre = _pick(scene.white, rng)
     window, reach = _blob(scene, centre, radius, 0.25, 2.0, rng)
     _paint(scene, window, np.clip(reach + rng.uniform(1, 2), 0, 1) * scene.solid[window], target["oedema"], strength)
-    _paint(scene, window, np.clip(reach, 0, 1), target["blood"], max(strength, 0.5))
+    _paint(scene, window, np.clip(reach, 0, 1), target["blood"], max(strength, 0.65))
 
 
 def _pick(weight: Float[np.ndarray, "x y z"], rng: np.random.Generator) -> Float[np.ndarray, "3"]:

@@ -120,7 +120,7 @@ def _tissue(rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "
 
 
 def _jittered(rng: np.random.Generator, values: Values) -> Values:
-    """Each value 4 % up or down, but for air, which defines the scale of Hounsfield."""
+    """Values with a spread of 4 %, but for air, which defines the scale of Hounsfield."""
     return {name: value * (1 + 0.04 * float(rng.standard_normal()) * (name != "air")) for name, value in values.items()}
 
 

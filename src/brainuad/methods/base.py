@@ -41,7 +41,7 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, training: Healthy) -> None:
-        """Learn from healthy scans; a network, whose weights come from the train stage, learns what residuals are normal."""
+        """Learn from healthy scans; a network, which the train stage has trained, learns what residuals are normal."""
 
     @abstractmethod
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:

@@ -28,15 +28,15 @@ SEED = 1
 
 
 def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
-    """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2 and 1 mm; from `start` affine at 2 and 1 mm."""
-    import SimpleITK as sitk
+    """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2, 1 mm; from `start` affine at 2 and 1 mm."""
+    import SimpleITK as itk
 
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     fixed, mask, scan = _images(template, moving)
     matrix = _translation(moving) if start is None else start
     if start is None:
         centre = (matrix @ [*moving.anchor, 1])[:3] * [-1, -1, 1]
-        rigid = sitk.Euler3DTransform()
+        rigid = itk.Euler3DTransform()
         rigid.SetCenter([float(v) for v in moving.anchor * [-1, -1, 1]])
         rigid.SetTranslation([float(v) for v in centre - moving.anchor * [-1, -1, 1]])
         for sigma, share in ((8.0, 1.0), (4.0, 0.1)):
@@ -45,7 +45,7 @@ def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matri
         turned[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
         turned[:3, 3] = rigid.TransformPoint((0.0, 0.0, 0.0))
         matrix = FLIP @ turned @ FLIP
-    affine = sitk.AffineTransform(3)
+    affine = itk.AffineTransform(3)
     lps = FLIP @ matrix @ FLIP
     centre = moving.anchor * [-1, -1, 1]
     affine.SetCenter([float(v) for v in centre])
@@ -60,16 +60,16 @@ def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matri
 
 def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
     """Gradient descent on `transform`, in place, one level per `sigma` (mm), on `share` of the voxels."""
-    import SimpleITK as sitk
+    import SimpleITK as itk
 
-    method = sitk.ImageRegistrationMethod()
+    method = itk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, SEED)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(2.0 if max(sigmas) > 2 else 0.5, 0.01, 100)
+    method.SetInterpolator(itk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
     method.SetSmoothingSigmasPerLevel(list(sigmas))
@@ -79,42 +79,44 @@ def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[fl
 
 
 def ants_affine(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
-    """ANTs, mutual information: rigid, then affine; from `start` affine alone."""
+    """ANTs, mutual information inside the dilated brain: rigid, then affine; from `start` affine alone."""
+    mask = Volume(_near(template).astype(np.float32), template.affine)
+    matrix = _translation(moving) if start is None else start
+    for kind in ("Rigid", "Affine") if start is None else ("Affine",):
+        levels = {"aff_iterations": (200, 100, 50), "aff_shrink_factors": (4, 2, 1), "aff_smoothing_sigmas": (2, 1, 0)}
+        matrix = _run_ants(moving, template, kind, initial_transform=matrix, mask=mask, **levels)
+    return matrix
+
+
+def ants_as_it_comes(moving: Moving, template: Template) -> Matrix:
+    """ANTs' `Affine` with its own start and defaults, which land far off on many heads: for comparison alone."""
+    return _run_ants(moving, template, "Affine")
+
+
+def _run_ants(moving: Moving, template: Template, kind: str, **options: Any) -> Matrix:
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read once, at ITK's first use
     os.environ["ANTS_RANDOM_SEED"] = str(SEED)  # the random_seed argument alone is not enough
     import ants
 
-    def image(volume: Volume) -> Any:
-        lps = FLIP @ volume.affine
-        spacing = volume.spacing
-        return ants.from_numpy(
-            np.ascontiguousarray(volume.data, dtype=np.float32),
-            origin=lps[:3, 3].tolist(),
-            spacing=spacing.tolist(),
-            direction=lps[:3, :3] / spacing,
-        )
-
-    fixed, scan = image(Volume(template.t1, template.affine)), image(moving.volume)
-    mask = image(Volume(_near(template).astype(np.float32), template.affine))
-    matrix = _translation(moving) if start is None else start
     with tempfile.TemporaryDirectory() as folder:
-        for kind in ("Rigid", "Affine") if start is None else ("Affine",):
-            first = str(Path(folder) / f"before_{kind}.mat")
-            ants.write_transform(_to_ants(matrix), first)
-            moved = ants.registration(
-                fixed,
-                scan,
-                type_of_transform=kind,
-                initial_transform=first,
-                mask=mask,
-                aff_iterations=(200, 100, 50),
-                aff_shrink_factors=(4, 2, 1),
-                aff_smoothing_sigmas=(2, 1, 0),
-                random_seed=SEED,
-                outprefix=str(Path(folder) / kind),
-            )
-            matrix = _from_ants(moved["fwdtransforms"])
-    return matrix
+        if "initial_transform" in options:
+            matrix, options["initial_transform"] = options["initial_transform"], str(Path(folder) / "before.mat")
+            ants.write_transform(_to_ants(matrix), options["initial_transform"])
+        if "mask" in options:
+            options["mask"] = _ants_image(options["mask"])
+        fixed, scan = _ants_image(Volume(template.t1, template.affine)), _ants_image(moving.volume)
+        prefix = str(Path(folder) / "after")
+        moved = ants.registration(fixed, scan, type_of_transform=kind, random_seed=SEED, outprefix=prefix, **options)
+        return _from_ants(moved["fwdtransforms"])
+
+
+def _ants_image(volume: Volume) -> Any:
+    import ants
+
+    lps, spacing = FLIP @ volume.affine, volume.spacing
+    data = np.ascontiguousarray(volume.data, dtype=np.float32)
+    place = {"origin": lps[:3, 3].tolist(), "spacing": spacing.tolist(), "direction": lps[:3, :3] / spacing}
+    return ants.from_numpy(data, **place)
 
 
 def _to_ants(matrix: Matrix) -> Any:
@@ -150,11 +152,11 @@ def _near(template: Template) -> np.ndarray:
 
 
 def _images(template: Template, moving: Moving) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
-    import SimpleITK as sitk
+    import SimpleITK as itk
 
     def image(volume: Volume) -> SimpleITK.Image:
         lps = FLIP @ volume.affine
-        result = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T))
+        result = itk.GetImageFromArray(np.ascontiguousarray(volume.data.T))
         result.SetSpacing(volume.spacing.tolist())
         result.SetOrigin(lps[:3, 3].tolist())
         result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())

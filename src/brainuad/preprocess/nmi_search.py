@@ -61,7 +61,7 @@ def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarra
 
 
 def similarity(moving: Moving, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0) -> float:
-    """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world, at the finest level."""
+    """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world; finest level."""
     with single_thread():
         return float(_Measure(moving, template, FINE[-1], seed).nmi_of(torch.tensor(matrix[None], dtype=torch.float32)))
 

@@ -1,0 +1,34 @@
+# The study, checked before any job; paths; and what every rule's params hold.
+import sys
+from pathlib import Path
+
+from brainuad.config.load import build_study
+from brainuad.errors import BrainuadError
+from brainuad.plan import TABLES, Plan
+
+CONFIG_FILE = [*workflow.configfiles, "config.yaml"][0]
+
+try:
+    PLAN = Plan(build_study(config, CONFIG_FILE))
+except BrainuadError as error:
+    sys.exit(str(error))
+
+ROOT = str(PLAN.root)
+STUDY = str(PLAN.folder)
+RUN = "{model}/seed-{seed}"
+THREADS = PLAN.study.compute.threads
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    chain="[a-z0-9_]+",
+    seed="[0-9]+",
+    scan=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
+
+
+def traced(stage):
+    """Params whose change reruns a job: the settings it reads, as sorted JSON, and the hash of its code."""
+    return {
+        key: lambda wildcards, key=key: PLAN.params(stage, **dict(wildcards.items()))[key] for key in ("config", "code")
+    }

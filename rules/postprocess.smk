@@ -1,0 +1,19 @@
+# Thresholds come from healthy, or labelled, validation scans: their maps and stores are inputs of every data set's job.
+rule postprocess:
+    input:
+        maps=rules.infer.output.maps,
+        store=STUDY + "/normalize/{dataset}",
+        validation_maps=expand(rules.infer.output.maps, dataset=PLAN.study.validation_sets(), allow_missing=True),
+        validation_stores=expand(STUDY + "/normalize/{dataset}", dataset=PLAN.study.validation_sets()),
+    output:
+        masks=directory(STUDY + "/postprocess/" + RUN + "/{dataset}/{chain}"),
+    log:
+        STUDY + "/logs/postprocess/" + RUN + "/{dataset}_{chain}.log",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        **traced("postprocess"),
+        healthy=[PLAN.study.datasets[dataset].healthy for dataset in PLAN.study.validation_sets()],
+    script:
+        "../workflow/scripts/postprocess.py"

@@ -1,0 +1,18 @@
+# One job a scan. It ends well on bad data too: status.json in its folder says so, and the study goes on.
+rule preprocess:
+    input:
+        # ancient: a longer table must not rerun the scans that were there before; their own files still do
+        table=ancient(ROOT + "/download/{dataset}/subjects.tsv"),
+        files=lambda wildcards: PLAN.files(wildcards.dataset, wildcards.scan),
+    output:
+        folder=directory(ROOT + "/preprocess/" + PLAN.study.recipe_name + "/{dataset}/{scan}"),
+    log:
+        ROOT + "/logs/preprocess/" + PLAN.study.recipe_name + "/{dataset}/{scan}.log",
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        **traced("preprocess"),
+    script:
+        "../workflow/scripts/preprocess.py"

@@ -1,0 +1,13 @@
+# A server that is away is a warning; `attempt` then changes, so that the next run tries again.
+rule track:
+    input:
+        tables=PLAN.tables(),
+        records=[folder / "run.json" for folder in PLAN.bundles()],
+    output:
+        mark=STUDY + "/track.json",
+    log:
+        STUDY + "/logs/track.log",
+    params:
+        **traced("track"),
+    script:
+        "../workflow/scripts/track.py"

@@ -1,0 +1,83 @@
+"""The `brainuad` command: check a study, show its table, open MLflow, write the pages made from the code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from brainuad.errors import BrainuadError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 1 after a message about what was wrong."""
+    parser = argparse.ArgumentParser(prog="brainuad", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    check = commands.add_parser("check", help="check a study file and count its scans and jobs")
+    check.add_argument("study", type=Path, nargs="?", default=Path("config.yaml"))
+    check.set_defaults(run=lambda given: _check(given.study))
+
+    show = commands.add_parser("show", help="print a finished study's comparison table and where its files are")
+    show.add_argument("folder", type=Path, help="results/<study>")
+    show.set_defaults(run=lambda given: _show(given.folder))
+
+    ui = commands.add_parser("ui", help="open MLflow on all studies under a results folder")
+    ui.add_argument("--results", type=Path, default=Path("results"))
+    ui.add_argument("--port", type=int, default=5000)
+    ui.set_defaults(run=lambda given: _ui(given.results, given.port))
+
+    reference = commands.add_parser("reference", help="write the docs pages and the schema that are made from the code")
+    reference.add_argument("--check", action="store_true", help="write nothing; fail if a page is behind the code")
+    reference.set_defaults(run=lambda given: _reference(given.check))
+
+    given = parser.parse_args(arguments)
+    try:
+        status: int = given.run(given) or 0
+    except BrainuadError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return status
+
+
+def _check(path: Path) -> None:
+    from brainuad.config.load import load_study
+    from brainuad.plan import Plan
+
+    plan = Plan(load_study(path))
+    for label, rows in plan.scans.items():
+        _say(f"{label}: {len(rows)} scans of {len({row.subject for row in rows})} subjects")
+    study = plan.study
+    _say(f"{len(study.models)} models, {len(study.seeds)} seeds, {len(study.chains)} chains, results in {plan.folder}")
+
+
+def _show(folder: Path) -> None:
+    from brainuad.formats import tables
+    from brainuad.report.table import comparison_text
+
+    _say(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
+    _say(f"\nreport        {folder / 'report' / 'index.html'}")
+    _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/*_anomaly.nii.gz")
+    _say(f"tables        {folder / 'evaluate'}/*.tsv")
+    _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
+
+
+def _ui(results: Path, port: int) -> None:
+    from brainuad.track.ui import serve
+
+    serve(results / "mlflow", port)
+
+
+def _reference(check: bool) -> int:
+    from brainuad.reference import PAGES
+
+    behind = [path for path, made in PAGES.items() if not path.exists() or path.read_text(encoding="utf-8") != made()]
+    for path in behind:
+        _say(f"{path} is behind the code: run `make docs`" if check else f"wrote {path}")
+        if not check:
+            path.write_text(PAGES[path](), encoding="utf-8")
+    return int(check and bool(behind))
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201

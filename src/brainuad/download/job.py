@@ -1,0 +1,29 @@
+"""The download stage: a data set on disk, with the table of its scans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainuad.config.study import Folder, Phantoms
+from brainuad.download.folder import list_scans
+from brainuad.download.phantom import make_dataset
+from brainuad.formats import scans
+from brainuad.formats.scans import Scan, changed
+
+
+def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: Path, workers: int) -> None:
+    """Write `table`. Scans of a folder stay where they are; phantoms are made beside the table by `workers` processes."""
+    if isinstance(settings, Folder):
+        rows = list_scans(label, settings)
+    else:
+        folder = table.parent
+        made = {"contrast": settings.modality, "lesions": settings.lesions, "spacing": settings.spacing}
+        make_dataset(folder, settings.subjects, settings.seed, workers=workers, **made)
+        rows = [_phantom(row, folder, settings) for row in rows]
+    scans.write(table, rows)
+
+
+def _phantom(row: Scan, folder: Path, settings: Phantoms) -> Scan:
+    place = folder / row.scan / ("ct" if settings.modality == "ct" else "anat")
+    mask = "" if settings.healthy else str(place / f"{row.scan}_desc-lesion_mask.nii.gz")
+    return changed(row, image=str(place / f"{row.scan}_{settings.modality}.nii.gz"), mask=mask)

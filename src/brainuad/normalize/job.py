@@ -1,0 +1,130 @@
+"""The normalize stage: draws the split of a data set, fits intensities on training subjects, writes stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from brainuad.config.recipe import Intensity, Normalize
+from brainuad.config.study import Inserted, Split
+from brainuad.errors import InputError
+from brainuad.formats import files, scans, status, store, volume
+from brainuad.formats.scans import Scan
+from brainuad.formats.store import Entry
+from brainuad.images.seeds import rng_for
+from brainuad.normalize.grid import Window, window
+from brainuad.normalize.insertion import Bank, planted
+from brainuad.normalize.intensity import fit, scale
+from brainuad.normalize.split import draw_split
+
+
+def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healthy: bool, seed: int, out: Path) -> None:
+    """Write `out`: the data set's scans with role and state.
+
+    The split is drawn before a look at the states, so that one failed subject moves no other."""
+    rows = scans.read(table)
+    rows = rows if shares is None else draw_split(rows, shares, seed)
+    scans.write(out, [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows])
+
+
+def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
+    """Write `out` (safetensors): what the scaling learns from the training scans of `sources`."""
+    training = _Training([(source, row) for source in sources for row in source.rows("train")])
+    if not training.rows:
+        raise InputError("no healthy training subject is left", do="see failures.tsv, mend or add subjects")
+    with files.atomic(out) as part:
+        save_file(fit(training, settings), part)
+
+
+def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
+    """Write the store of a data set: every usable scan that has a role."""
+    rows = source.rows("train", "validation", "test")
+    entries = (Entry(row, *source.read(row)) for row in rows)
+    _write(entries, len(rows), source, scaling, settings, out)
+
+
+def normalize_inserted(
+    source: Source, label: str, inserted: Inserted, seed: int, scaling: Path, settings: Normalize, out: Path
+) -> None:
+    """Write the store of a data set with lesions planted into the scans of `source`, before intensities are scaled."""
+    bank = Bank([Path(folder) for folder in inserted.masks])
+    draws = [(row, draw) for row in source.rows(*inserted.roles) for draw in range(1, inserted.draws + 1)]
+
+    def entries() -> Iterator[Entry]:
+        for row, draw in draws:
+            image, brain, _ = source.read(row)
+            rng = rng_for(seed, label, row.scan, f"draw-{draw}")
+            image, lesion, name = planted(image, brain, source.affine(row), bank, row.role, rng, inserted.insertion)
+            yield Entry(
+                scans.changed(row, scan=f"{row.scan}_draw-{draw}", dataset=label, mask=name), image, brain, lesion
+            )
+
+    _write(entries(), len(draws), source, scaling, settings, out)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A preprocessed data set. `table`: its scans with roles; `folder`: one folder per scan."""
+
+    table: Path
+    folder: Path
+
+    def rows(self, *roles: str) -> list[Scan]:
+        """Usable scans in these roles."""
+        return scans.with_role(scans.read(self.table), *roles)
+
+    def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scan, brain mask and lesion mask (None without one) on the template grid."""
+        folder = self.folder / row.scan
+        lesion = folder / "lesion.nii.gz"
+        image, brain = volume.read(folder / "image.nii.gz"), volume.read_mask(folder / "brain.nii.gz")
+        return image.data, brain.data, volume.read_mask(lesion).data if lesion.exists() else None
+
+    def affine(self, row: Scan) -> np.ndarray:
+        """Voxel index of the template grid to MNI mm."""
+        return volume.read_mask(self.folder / row.scan / "brain.nii.gz").affine
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Training scans, read anew at each pass, so that memory holds one at a time."""
+
+    rows: list[tuple[Source, Scan]]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for source, row in self.rows:
+            image, brain, _ = source.read(row)
+            yield image, brain
+
+
+def _write(
+    entries: Iterator[Entry], count: int, source: Source, scaling: Path, settings: Normalize, out: Path
+) -> None:
+    if not count:
+        do = "see failures.tsv, or give the data set a larger share"
+        raise InputError(f"no usable scan is left for {out.name}", file=source.table, do=do)
+    learnt = load_file(scaling)
+    first = source.rows("train", "validation", "test")[0]
+    shape = source.read(first)[1].shape
+    part = window((shape[0], shape[1], shape[2]), source.affine(first), settings)
+    scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
+    store.write(out, scaled, count, part.affine, settings.intensity.model_dump(mode="json"), learnt)
+
+
+def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], part: Window) -> Entry:
+    image = part.cut(scale(entry.image, entry.brain, settings, learnt))
+    lesion = None if entry.lesion is None else part.cut(entry.lesion & entry.brain)
+    return Entry(entry.scan, image, part.cut(entry.brain), lesion)
+
+
+def _with_state(row: Scan, verdict: status.Status, healthy: bool) -> Scan:
+    if verdict.state != "failed" and not healthy and row.role and not row.mask:
+        note = "no lesion mask, and the data set is not healthy: it cannot be scored"
+        return scans.changed(row, state="failed", note=note)
+    note = "; ".join([row.note] * bool(row.note) + verdict.reasons)
+    return scans.changed(row, state=verdict.state, note=note)
+

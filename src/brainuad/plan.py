@@ -1,0 +1,202 @@
+"""What the Snakefile needs of a study: its scans, its paths, and for each job the settings and code it depends on.
+
+Imported each time a job parses the Snakefile, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from brainuad.closure import code_hash
+from brainuad.config.study import Folder, Inserted, Phantoms, Scans, Study
+from brainuad.download.folder import list_scans
+from brainuad.formats.scans import Scan
+
+ENTRY = {
+    "download": "brainuad.download.job",
+    "preprocess": "brainuad.preprocess.subject",
+    "split": "brainuad.normalize.job",
+    "scaling": "brainuad.normalize.job",
+    "normalize": "brainuad.normalize.job",
+    "train": "brainuad.train.job",
+    "infer": "brainuad.infer.job",
+    "postprocess": "brainuad.postprocess.job",
+    "evaluate": "brainuad.evaluate.job",
+    "summarise": "brainuad.evaluate.job",
+    "track": "brainuad.track.job",
+    "report": "brainuad.report.job",
+}
+TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
+
+
+class Plan:
+    """A study laid out as jobs. Raises InputError if a data set's folder cannot be read."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.root = Path(study.results)
+        self.folder = self.root / study.study
+        self.scans: dict[str, list[Scan]] = {
+            label: list_scans(label, dataset) if isinstance(dataset, Folder) else _phantom_scans(label, dataset)
+            for label, dataset in study.scan_sets().items()
+        }
+
+    # What there is
+
+    def sources(self) -> list[str]:
+        """Labels of the data sets that hold scans of their own."""
+        return list(self.scans)
+
+    def origin(self, dataset: str) -> str:
+        """The data set whose preprocessed scans a data set is made of: itself, or the one lesions are inserted into."""
+        settings = self.study.datasets[dataset]
+        return settings.into if isinstance(settings, Inserted) else dataset
+
+    def training_sets(self) -> list[str]:
+        """Labels of the data sets with training subjects."""
+        return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
+
+    def healthy_sets(self, dataset: str) -> list[str]:
+        """Healthy data sets whose test scans stand against this one's in scan-level numbers: those of its origin, or,
+        for a data set of patients, the training data sets'."""
+        settings = self.study.datasets[dataset]
+        labels = [settings.into] if isinstance(settings, Inserted) else [] if settings.healthy else self.training_sets()
+        splits = {label: d.split for label, d in self.study.scan_sets().items()}
+        return [label for label in labels if (split := splits[label]) and split.test]
+
+    def gpus(self, model: str) -> int:
+        """GPUs that training and inference of a model ask for: none for methods without a network."""
+        neural = hasattr(self.study.models[model], "network") and self.study.compute.accelerator != "cpu"
+        return self.study.compute.devices if neural else 0
+
+    # Where it lies
+
+    def preprocessed(self, dataset: str) -> Path:
+        """The folder of a data set's preprocessed scans."""
+        return self.root / "preprocess" / self.study.recipe_name / dataset
+
+    def scan_folders(self, dataset: str) -> list[Path]:
+        """One folder per scan."""
+        return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
+
+    def files(self, dataset: str, scan: str) -> list[str]:
+        """The scan and mask files that a preprocess job reads, as far as they are known before download."""
+        if not isinstance(self.study.datasets[dataset], Folder):
+            return []
+        row = next(row for row in self.scans[dataset] if row.scan == scan)
+        return [path for path in (row.image, row.mask) if path]
+
+    def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
+        """Every model, seed and scored data set."""
+        sets = [dataset] if dataset else self.study.scored_sets()
+        return [(model, seed, label) for model in self.study.models for seed in self.study.seeds for label in sets]
+
+    def bundles(self) -> list[Path]:
+        """The folder of each trained model."""
+        return [self.folder / f"train/{model}/seed-{seed}" for model in self.study.models for seed in self.study.seeds]
+
+    def evaluations(self) -> list[Path]:
+        """The folder of each evaluate job."""
+        return [self.folder / f"evaluate/{model}/seed-{seed}/{label}" for model, seed, label in self.runs()]
+
+    def tables(self) -> list[Path]:
+        """The tables of the study."""
+        return [self.folder / f"evaluate/{name}.tsv" for name in TABLES]
+
+    # What a job depends on
+
+    def params(self, stage: str, **wildcards: str) -> dict[str, str]:
+        """`config`: the settings that this job reads, as sorted JSON; `code`: the hash of what it runs.
+
+        Paths, threads of stages whose results they do not change, and MLflow's address are not among them."""
+        settings = getattr(self, f"_{stage}")(**wildcards)
+        return {"config": json.dumps(settings, sort_keys=True), "code": self._code(stage, wildcards)}
+
+    def _code(self, stage: str, wildcards: dict[str, str]) -> str:
+        entries = [ENTRY[stage]]
+        if stage in ("train", "infer"):
+            entries.append(f"brainuad.methods.{self.study.models[wildcards['model']].family}")
+        return code_hash(*entries)
+
+    def _scans(self, dataset: str) -> Phantoms | Folder:
+        settings = self.study.datasets[dataset]
+        assert isinstance(settings, Phantoms | Folder)
+        return settings
+
+    def _download(self, dataset: str) -> Any:
+        settings = self._scans(dataset)
+        if isinstance(settings, Folder):
+            return {"label": dataset, "scans": [scan.scan for scan in self.scans[dataset]]}
+        return {"label": dataset, **_content(settings)}
+
+    def _preprocess(self, dataset: str, scan: str) -> Any:
+        settings = self._scans(dataset)
+        made = {} if isinstance(settings, Folder) else _content(settings, without={"subjects"})
+        about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
+        return {"about": about, "recipe": self.study.recipe.preprocess.model_dump(mode="json")}
+
+    def _split(self, dataset: str) -> Any:
+        settings = self._scans(dataset)
+        shares = settings.split.model_dump(mode="json") if settings.split else None
+        return {"split": shares, "healthy": settings.healthy, "seed": self.study.seed, "exclude": settings.exclude}
+
+    def _scaling(self) -> Any:
+        return self.study.recipe.normalize.intensity.model_dump(mode="json")
+
+    def _normalize(self, dataset: str) -> Any:
+        settings = self.study.datasets[dataset]
+        inserted = None
+        if isinstance(settings, Inserted):
+            masks = [path.name for folder in settings.masks for path in sorted(Path(folder).glob("*.nii.gz"))]
+            inserted = {**settings.model_dump(mode="json"), "masks": masks, "seed": self.study.seed}
+        return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "inserted": inserted}
+
+    def _train(self, model: str, seed: str) -> Any:
+        settings = self.study.models[model].model_dump(mode="json", exclude={"map", "cite"})
+        return {"model": settings, "seed": int(seed), "threads": self.study.compute.threads}
+
+    def _infer(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002 - the bundle and the store are inputs
+        settings = self.study.models[model].model_dump(mode="json", include={"family", "map"})
+        return {"model": settings, "lesion_sign": self.study.lesion_sign}
+
+    def _postprocess(self, model: str, seed: str, dataset: str, chain: str) -> Any:  # noqa: ARG002
+        rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
+        return {"chain": self.study.chains[chain].model_dump(mode="json", exclude={"cite"}), "thresholds": rules}
+
+    def _evaluate(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002
+        rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
+        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules}
+
+    def _summarise(self) -> Any:
+        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.baselines()}
+
+    def _track(self) -> Any:
+        return {"uri": self.study.track.uri, "attempt": self.track_attempt()}
+
+    def _report(self) -> Any:
+        return {"report": self.study.report.model_dump(mode="json"), "title": self.study.title}
+
+    def baselines(self) -> list[str]:
+        """Labels of the models without a network, against which the others are compared."""
+        return [label for label, model in self.study.models.items() if not hasattr(model, "network")]
+
+    def track_attempt(self) -> int:
+        """How many imports into MLflow found no server; a change makes Snakemake try again."""
+        path = self.attempts()
+        return int(path.read_text()) if path.exists() else 0
+
+    def attempts(self) -> Path:
+        """Where that number is kept: beside the job's outputs, for these are deleted when it starts."""
+        return self.folder / "track.attempts"
+
+
+def _phantom_scans(label: str, settings: Scans) -> list[Scan]:
+    assert isinstance(settings, Phantoms)
+    names = [f"sub-{i:03d}" for i in range(1, settings.subjects + 1)]
+    return [Scan(scan=name, subject=name, dataset=label) for name in names if name not in settings.exclude]
+
+
+def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:
+    """The settings that decide what a data set holds, its roles left out."""
+    return settings.model_dump(mode="json", exclude={"split", "exclude", *(without or set())})

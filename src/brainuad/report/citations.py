@@ -1,0 +1,101 @@
+"""The methods paragraph of a study, written from its settings, and the references behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brainuad.config.study import Inserted, Phantoms, Study
+
+REFERENCES = {
+    "baur2018": "Baur C, Wiestler B, Albarqouni S, Navab N. Deep autoencoding models for unsupervised anomaly "
+    "segmentation in brain MR images. BrainLes 2018 (arXiv 1804.04488).",
+    "chatterjee": "Chatterjee S et al. Variational autoencoder trained on MOOD, tested on BraTS 2019. ISMRM 2021, "
+    "abstract 2399.",
+    "kuznetsov": "Kuznetsov S, Simpson IJ. Comparison of self-supervised models for lesion detection. Poster, University "
+    "of Sussex.",
+    "paolini": "Paolini G, Boracchi G et al. Unsupervised detection of lesion in brain MRI using context encoding "
+    "autoencoders.",
+    "simarro2020": "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM et al. Unsupervised 3D brain anomaly "
+    "detection. BrainLes 2020 (arXiv 2010.04717).",
+    "meissen2021": "Meissen F, Kaissis G, Rueckert D. Challenging current semi-supervised anomaly segmentation methods for "
+    "brain MRI. BrainLes 2021 (arXiv 2109.06023).",
+    "fonov2011": "Fonov V et al. Unbiased average age-appropriate atlases for pediatric studies. NeuroImage 54, 2011 "
+    "(the MNI152 template).",
+    "studholme1999": "Studholme C, Hill DLG, Hawkes DJ. An overlap invariant entropy measure of 3D medical image "
+    "alignment. Pattern Recognition 32, 1999.",
+    "tustison2010": "Tustison NJ et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29, 2010.",
+    "holm1979": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.",
+}
+SCALINGS = {
+    "percentile": "scaled so that two percentiles of the brain become 0 and 1",
+    "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
+    "nyul": "mapped to landmarks of the training subjects",
+    "histogram": "matched to the mean histogram of the training subjects",
+    "window": "cut to a fixed window",
+}
+RULES = {
+    "healthy_quantile": "a quantile of the brain voxels of healthy validation scans",
+    "val_dice": "the best pooled Dice on labelled validation scans, which share no subject with the test",
+    "fixed": "a constant from a paper",
+}
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Sentences, with numbers in brackets, and the references that these stand for."""
+
+    sentences: list[str]
+    references: list[str]
+
+
+def methods(study: Study) -> Methods:
+    """The paragraph for a paper's methods section, with what this study did and nothing else."""
+    used: list[str] = []
+
+    def cite(key: str | None) -> str:
+        if key not in REFERENCES:
+            return f" [{key}]" if key else ""
+        if key not in used:
+            used.append(key)
+        return f" [{used.index(key) + 1}]"
+
+    prepare, scaling = study.recipe.preprocess, study.recipe.normalize.intensity
+    aligned = f" by maximising normalised mutual information{cite('studholme1999')}"
+    how = aligned if prepare.registration.backend == "nmi_search" else f" with {prepare.registration.backend}"
+    sentences = [
+        f"Scans were registered affinely to the MNI152 template{cite('fonov2011')} at {prepare.spacing:g} mm{how}.",
+        f"Brains were extracted by the method `{prepare.skullstrip.backend}`; everything outside was set to 0.",
+    ]
+    if prepare.n4 is not None:
+        sentences.append(f"The bias field was removed with N4{cite('tustison2010')}.")
+    sentences.append(f"Intensities were {SCALINGS[scaling.kind]}, fitted on training subjects alone where it learns.")
+    sentences += [_dataset(label, dataset) for label, dataset in study.datasets.items()]
+    for label, model in study.models.items():
+        source = cite("meissen2021") if model.family == "thresh_histeq" and not model.cite else cite(model.cite)
+        sentences.append(f"Model `{label}`: family `{model.family}`{source}.")
+    sentences.append(f"Each model was trained with {_counted(len(study.seeds), 'seed')} on healthy scans only.")
+    rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in study.thresholds)
+    sentences.append(f"Maps became masks by these cuts: {rules}. No cut was chosen on test labels, but for the oracle.")
+    for label, chain in study.chains.items():
+        steps = ", ".join(operator.op for operator in chain.operators) or "nothing but the cut"
+        sentences.append(f"Post-processing chain `{label}`: {steps}{cite(chain.cite)}.")
+    sentences.append(
+        f"Scores were taken inside the brain mask less {_counted(study.evaluate.erode_voxels, 'voxel')} of rim. Intervals are "
+        f"95 % bootstrap intervals over patients ({study.evaluate.bootstrap} resamples); paired differences were tested by "
+        f"Wilcoxon's signed-rank test with Holm's correction{cite('holm1979')}."
+    )
+    return Methods(sentences, [REFERENCES[key] for key in used])
+
+
+def _dataset(label: str, dataset: object) -> str:
+    match dataset:
+        case Inserted():
+            return f"`{label}`: real lesion masks inserted into test or validation subjects of `{dataset.into}`."
+        case Phantoms():
+            kind = "healthy" if dataset.healthy else f"with lesions ({dataset.lesions})"
+            return f"`{label}`: {_counted(dataset.subjects, 'synthesised head')}, {kind}; no real person."
+    return f"`{label}`: {'healthy subjects' if getattr(dataset, 'healthy', False) else 'subjects with lesions'}."
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,175 @@
+"""Example scans: which are shown, and their slices by model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from brainuad.config.study import Study
+from brainuad.errors import InputError
+from brainuad.formats import maps, store, volume
+from brainuad.formats.store import Store
+from brainuad.report import slices
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test scan. `level`: the axial slice shown; `top`: intensity drawn white."""
+
+    dataset: str
+    scan: str
+    healthy: bool
+    image: Float[np.ndarray, "x y z"]
+    brain: Bool[np.ndarray, "x y z"]
+    lesion: Bool[np.ndarray, "x y z"]
+    affine: Float[np.ndarray, "4 4"]
+    level: int
+    top: float
+    numbers: str
+    """One line about it."""
+
+    @property
+    def height_mm(self) -> float:
+        """MNI z of the slice."""
+        return float(self.affine[2, 2] * self.level + self.affine[2, 3])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model made of an example. `mask`: by the study's first rule that gave one."""
+
+    model: str
+    anomaly: Float[np.ndarray, "x y z"]
+    reconstruction: Float[np.ndarray, "x y z"] | None
+    mask: Bool[np.ndarray, "x y z"] | None
+
+
+@dataclass
+class Strip:
+    """Pictures (data addresses) of an example: the scan and, by model, reconstruction, map, contours and a line of text."""
+
+    example: Example
+    scan: str
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def chosen(scans: pd.DataFrame, count: int) -> list[str]:
+    """Scans of one data set spread evenly from the best to the worst by their mean over models.
+
+    Ordered by AUPRC where there are lesions, else by the volume marked; nothing is picked by hand."""
+    by = "auprc" if scans["auprc"].notna().any() else "marked_ml"
+    means = scans.groupby("scan", sort=True)[by].mean().dropna().sort_values(ascending=by != "auprc", kind="stable")
+    places = np.unique(np.linspace(0, len(means) - 1, min(count, len(means))).round().astype(int)) if len(means) else []
+    return [str(means.index[place]) for place in places]
+
+
+def examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Example]:
+    """The examples of every data set that was scored, in the study's order; half as many healthy ones."""
+    found = []
+    for dataset in study.scored_sets():
+        rows = scans[scans["dataset"] == dataset]
+        path = folder / "normalize" / dataset
+        if rows.empty or not path.is_dir():
+            continue
+        healthy = bool(rows["healthy"].astype(bool).all())
+        names = chosen(rows, (study.report.examples + 1) // 2 if healthy else study.report.examples)
+        opened, lesions = store.read(path), store.read_lesions(path)
+        index = {scan.scan: i for i, scan in enumerate(opened.scans)}
+        found += [_example(dataset, n, opened, lesions[index[n]], index[n], rows) for n in names if n in index]
+    return found
+
+
+def strips(study: Study, folder: Path, shown: list[Example]) -> list[Strip]:
+    """Pictures of the examples, one strip each. A model's maps share one colour scale over all examples."""
+    drawn = [Strip(example, _scan_picture(example)) for example in shown]
+    for model in study.models:
+        found = [result(study, folder, example, model) for example in shown]
+        tops = [np.percentile(r.anomaly[e.brain], 99.8) for r, e in zip(found, shown, strict=True) if r is not None]
+        for strip, one in zip(drawn, found, strict=True):
+            if one is not None:
+                strip.columns[model] = _pictures(strip.example, one, float(max(tops)))
+    return drawn
+
+
+def result(study: Study, folder: Path, example: Example, model: str) -> Result | None:
+    """Map, reconstruction and mask of the study's first seed and chain; None if the model has no map of this scan."""
+    chain = next(iter(study.chains))
+    part = Path(model) / f"seed-{study.seeds[0]}" / example.dataset
+    inferred, processed = folder / "infer" / part, folder / "postprocess" / part / chain
+    path = maps.processed_path(processed, example.scan)
+    path = path if path.exists() else maps.anomaly_path(inferred, example.scan)
+    if not path.exists():
+        return None
+    shape = example.image.shape
+    rebuilt = inferred / f"{example.scan}_reconstruction.nii.gz"
+    masks = (maps.mask_path(processed, example.scan, rule.label) for rule in study.thresholds)
+    mask = next((maps.read_mask(found, shape) for found in masks if found.exists()), None)
+    return Result(model, maps.read_map(path, shape), _volume(rebuilt, shape) if rebuilt.exists() else None, mask)
+
+
+def _example(dataset: str, name: str, opened: Store, lesion: np.ndarray, place: int, rows: pd.DataFrame) -> Example:
+    image, brain, lesion = (np.asarray(a) for a in (opened.images[place], opened.brains[place], lesion))
+    own = rows[rows["scan"] == name]
+    healthy = not lesion.any()
+    numbers = f"{own['lesion_ml'].iloc[0]:.1f} ml of lesion" if not healthy else "no lesion"
+    level = slices.fullest(lesion if not healthy else brain)
+    top = float(np.percentile(image[brain], 99.5))
+    return Example(dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers)
+
+
+def _scan_picture(example: Example) -> str:
+    return slices.webp(_outlined(example, _grey(example, example.image)))
+
+
+def _pictures(example: Example, one: Result, top: float) -> dict[str, str]:
+    box = slices.bounds(example.brain)
+    brain = slices.axial(example.brain, example.level, box)
+    heat = slices.heat(slices.axial(one.anomaly, example.level, box), brain, top)
+    pictures = {"map": slices.webp(_outlined(example, heat))}
+    if one.reconstruction is not None:
+        pictures["reconstruction"] = slices.webp(_grey(example, one.reconstruction))
+    if one.mask is not None:
+        marked = slices.outlined(
+            _grey(example, example.image), slices.axial(one.mask, example.level, box), slices.MARKED
+        )
+        pictures["mask"] = slices.webp(_outlined(example, marked))
+        pictures["text"] = _agreement(example, one.mask)
+    return pictures
+
+
+def _agreement(example: Example, mask: Bool[np.ndarray, "x y z"]) -> str:
+    ml = abs(float(np.linalg.det(example.affine[:3, :3]))) / 1000
+    if example.healthy:
+        return f"{mask.sum() * ml:.1f} ml marked, all false"
+    both = 2 * (mask & example.lesion).sum() / max(1, mask.sum() + example.lesion.sum())
+    return f"Dice {both:.2f}; {mask.sum() * ml:.1f} ml marked"
+
+
+def _grey(example: Example, values: Float[np.ndarray, "x y z"]) -> slices.Picture:
+    box = slices.bounds(example.brain)
+    brain = slices.axial(example.brain, example.level, box)
+    return slices.grey(slices.axial(values, example.level, box), brain, example.top)
+
+
+def _outlined(example: Example, picture: slices.Picture) -> slices.Picture:
+    truth = slices.axial(example.lesion, example.level, slices.bounds(example.brain))
+    return slices.outlined(picture, truth, slices.TRUTH)
+
+
+def _volume(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
+    data = volume.read(path).data
+    if data.shape != shape:
+        why = f"it has the shape {data.shape}, the store {shape}"
+        raise InputError(f"{path.name} is not on the store's grid", file=path, why=why, do="run infer again")
+    return data
+
+
+def by_dataset(drawn: list[Strip]) -> Iterator[tuple[str, list[Strip]]]:
+    """Strips by data set, in order."""
+    for dataset in dict.fromkeys(strip.example.dataset for strip in drawn):
+        yield dataset, [strip for strip in drawn if strip.example.dataset == dataset]

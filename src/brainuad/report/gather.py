@@ -1,0 +1,139 @@
+"""Everything that a report tells, read from the files of a study. Models that left the study are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainuad.config.study import Study
+from brainuad.formats import run, scans, status, tables, thresholds
+from brainuad.formats.files import atomic
+from brainuad.formats.scans import Scan
+from brainuad.formats.status import Status
+
+FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
+COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
+STAGES = ("train", "infer", "postprocess", "evaluate")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The tables of a study (columns in `formats.tables`), its records and its verdicts on subjects."""
+
+    metrics: pd.DataFrame
+    scans: pd.DataFrame
+    comparisons: pd.DataFrame
+    curves: pd.DataFrame
+    training: pd.DataFrame
+    """model, seed, step, name, value."""
+    records: list[dict[str, Any]]
+    subjects: list[Scan]
+    statuses: dict[tuple[str, str], Status]
+    """By data set and scan."""
+    cuts: dict[tuple[str, str, str], dict[str, float]]
+    """Thresholds by rule, by model, chain and data set; of the study's first seed."""
+
+
+def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
+    """Read `folder` (`results/<study>`) and `preprocess` (`results/preprocess/<recipe>`); what is missing is empty."""
+    evaluated = folder / "evaluate"
+    found = {
+        name: _of_study(_table(evaluated / f"{name}.tsv", columns), study)
+        for name, columns in (
+            ("metrics", tables.METRICS),
+            ("scans", tables.SCANS),
+            ("comparisons", tables.COMPARISONS),
+            ("curves", tables.CURVES),
+        )
+    }
+    return Findings(
+        **found,
+        training=_training(study, folder),
+        records=[run.read(path) for path in _records(study, folder)],
+        subjects=_subjects(folder),
+        statuses=_statuses(study, preprocess),
+        cuts=_cuts(study, folder),
+    )
+
+
+def failures(findings: Findings) -> pd.DataFrame:
+    """A row per subject that failed, or is in doubt, and why; failed ones first."""
+    rows = [
+        [dataset, scan, "preprocess", found.state, "; ".join(found.reasons), found.remedy or ""]
+        for (dataset, scan), found in findings.statuses.items()
+        if found.state != "ok"
+    ]
+    known = {(row[0], row[1]) for row in rows if row[3] == "failed"}
+    rows += [
+        [row.dataset, row.scan, "split", row.state, row.note, "correct the table of subjects or list it under `exclude`"]
+        for row in findings.subjects
+        if row.state == "failed" and (row.dataset, row.scan) not in known
+    ]
+    return pd.DataFrame(sorted(rows, key=lambda row: (row[3] != "failed", row[0], row[1])), columns=FAILURES)
+
+
+def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Sums of time (s) over the jobs of a stage, model and data set, and the largest peak of memory (MB)."""
+    rows = [
+        [r["stage"], r["tags"].get("model", ""), r["tags"].get("dataset", ""), 1, r["seconds"], r["cpu_seconds"]]
+        + [r["peak_memory_mb"]]
+        for r in records
+    ]
+    totals = dict.fromkeys(COSTS[3:6], "sum") | {"peak_memory_mb": "max"}
+    table = pd.DataFrame(rows, columns=COSTS).groupby(COSTS[:3], sort=False).agg(totals).reset_index()
+    return table.sort_values("stage", key=lambda column: column.map(STAGES.index), kind="stable", ignore_index=True)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `failures.tsv` or `costs.tsv`."""
+    with atomic(path) as part:
+        table.to_csv(part, sep="\t", index=False, float_format="%.6g")
+
+
+def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    return tables.read(path, dict(columns)) if path.exists() else pd.DataFrame(columns=list(columns))
+
+
+def _of_study(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    kept = table["model"].isin(study.models) & table["dataset"].isin(study.datasets)
+    return table[kept & table["chain"].isin(study.chains)].reset_index(drop=True)
+
+
+def _records(study: Study, folder: Path) -> list[Path]:
+    paths = [path for stage in STAGES for path in sorted((folder / stage).rglob(run.NAME))]
+    return [path for path in paths if path.relative_to(folder).parts[1] in study.models]
+
+
+def _training(study: Study, folder: Path) -> pd.DataFrame:
+    found = []
+    for model in study.models:
+        for seed in study.seeds:
+            curves = run.read_curves(folder / "train" / model / f"seed-{seed}" / run.CURVES)
+            if len(curves):
+                found.append(curves.assign(model=model, seed=seed))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["step", "name", "value", "model"])
+
+
+def _subjects(folder: Path) -> list[Scan]:
+    paths = [folder / "subjects.tsv", *sorted((folder / "subjects").glob("*.tsv"))]
+    rows = {(row.dataset, row.scan): row for path in paths if path.exists() for row in scans.read(path)}
+    return list(rows.values())
+
+
+def _statuses(study: Study, preprocess: Path) -> dict[tuple[str, str], Status]:
+    paths = [path for name in study.scan_sets() for path in sorted((preprocess / name).glob(f"*/{status.NAME}"))]
+    return {(path.parent.parent.name, path.parent.name): status.read(path) for path in paths}
+
+
+def _cuts(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:
+    found = {}
+    for model in study.models:
+        base = folder / "postprocess" / model / f"seed-{study.seeds[0]}"
+        for path in sorted(base.glob(f"*/*/{thresholds.NAME}")):
+            cuts = {rule: cut.value for rule, cut in thresholds.read(path.parent).items() if cut.value is not None}
+            found[model, path.parent.name, path.parent.parent.name] = cuts
+    return found

@@ -1,0 +1,108 @@
+"""The report of a study: `index.html`, `failures.tsv` and `costs.tsv`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from brainuad.config.study import Study
+from brainuad.errors import InputError
+from brainuad.formats import tables
+from brainuad.formats.files import atomic
+from brainuad.report import examples, figures, gather, page, slices, table, viewer
+from brainuad.report.citations import methods
+from brainuad.report.gather import Findings
+from brainuad.report.headline import BASELINES, verdicts
+
+LIMIT = 15_000_000
+"""Bytes of the page: more than that is slow to open and refused by mail servers."""
+VIEWER_SHARE = 0.5
+MOST_BAD, OVERLAY_WIDTH = 40, 700
+
+
+def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
+    """Write the page `out`, and `failures.tsv` and `costs.tsv` into `folder`.
+
+    `folder`: `results/<study>`; `preprocess`: `results/preprocess/<recipe>`. Stages that left nothing (a study that
+    failed half-way) leave their section out. Raises InputError for broken files, and for a page beyond `LIMIT`."""
+    findings = gather.gather(study, folder, preprocess)
+    failures, costs = gather.failures(findings), gather.costs(findings.records)
+    gather.write_table(folder / "failures.tsv", failures)
+    gather.write_table(folder / "costs.tsv", costs)
+    shown = examples.examples(study, folder, findings.scans)
+    content = {
+        "study": study,
+        "verdicts": verdicts(study, findings.metrics, findings.comparisons),
+        "blocks": table.blocks(findings.metrics),
+        "all_metrics": _rows(findings.metrics),
+        "comparisons": _rows(findings.comparisons),
+        "oracle_label": table.ORACLE_LABEL,
+        "baselines": [label for label, model in study.models.items() if model.family in BASELINES],
+        "precision_recall": figures.precision_recall(study, findings.curves),
+        "histograms": figures.histograms(study, findings.curves, findings.cuts),
+        "histogram_legend": figures.histogram_legend(),
+        "training": figures.training(findings.training),
+        "training_legend": figures.training_legend(),
+        "strips": list(examples.by_dataset(examples.strips(study, folder, shown))),
+        "overlays": _overlays(study, preprocess, findings),
+        "failures": _rows(failures),
+        "scans_total": len(findings.statuses),
+        "costs": _rows(costs),
+        "provenance": _provenance(study, findings.records),
+        "methods": methods(study),
+        "descriptions": {"metrics": tables.METRICS, "comparisons": tables.COMPARISONS},
+    }
+    written = page.render({**content, "sprites": []})
+    budget = int((LIMIT - len(written.encode())) * VIEWER_SHARE)
+    sprites = viewer.sprites(study, folder, shown, findings.cuts, budget)
+    written = page.render({**content, "sprites": sprites}) if sprites else written
+    if (size := len(written.encode())) > LIMIT:
+        do = "lower report.examples or report.overlays in the study"
+        raise InputError(f"the report would have {size / 1e6:.1f} MB, allowed are {LIMIT / 1e6:.0f}", file=out, do=do)
+    with atomic(out) as part:
+        part.write_text(written, encoding="utf-8")
+
+
+def _rows(found: pd.DataFrame) -> list[dict[Any, Any]]:
+    return found.astype(object).where(found.notna(), None).to_dict("records")
+
+
+def _overlays(study: Study, preprocess: Path, findings: Findings) -> list[dict[str, str]]:
+    """All failed and doubtful registrations, up to a bound, then some good ones of each data set, evenly spread."""
+    bad = [key for key, status in findings.statuses.items() if status.state != "ok"]
+    bad.sort(key=lambda key: (findings.statuses[key].state != "failed", *key))
+    good: list[tuple[str, str]] = []
+    for dataset in study.scan_sets():
+        names = [key for key, status in findings.statuses.items() if key[0] == dataset and status.state == "ok"]
+        stride = max(1, len(names) // max(1, study.report.overlays))
+        good += names[::stride][: study.report.overlays]
+    found = []
+    for key in bad[:MOST_BAD] + good:
+        path, status = preprocess / key[0] / key[1] / "overlay.png", findings.statuses[key]
+        if path.exists():
+            numbers = {name: f"{value:.3g}" for name, value in status.quality.items()}
+            text = ", ".join(f"{name} {numbers[name]}" for name in ("similarity", "overlap", "volume_ml") if name in numbers)
+            picture = slices.recoded(str(path), OVERLAY_WIDTH)
+            found.append({"dataset": key[0], "scan": key[1], "state": status.state, "text": text, "picture": picture})
+    return found
+
+
+def _provenance(study: Study, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the numbers came from; several values of one thing (a study rerun in part) are all listed."""
+    versions: dict[str, list[str]] = {}
+    for record in records:
+        for name, version in record.get("versions", {}).items():
+            if version not in versions.setdefault(name, []):
+                versions[name].append(version)
+    training = [record for record in records if record["stage"] == "train"]
+    settings = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return {
+        "versions": versions,
+        "commits": sorted({record["commit"] for record in records} - {""}),
+        "data": sorted({record["data"] for record in training} - {""}),
+        "hosts": sorted({", ".join(str(v) for v in record.get("host", {}).values()) for record in records} - {""}),
+        "settings": settings.replace(str(Path.home()), "~"),
+    }

@@ -1,0 +1,37 @@
+"""The report as one HTML page that needs nothing else: no network, no library, and no script to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """Fill `page.html`; every text from outside is escaped. A name that is missing is an error, never a gap."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    parts = {name.replace(".", "_"): _raw(name) for name in ("style.css", "page.js", "viewer.js")}
+    return environment.get_template("page.html").render(**content, **parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a short text: `0.4 s`, `75 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _raw(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704

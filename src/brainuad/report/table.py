@@ -1,0 +1,139 @@
+"""The comparison of models: numbers with intervals, for the page and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+ORACLE = "oracle"
+ORACLE_LABEL = "ORACLE – upper bound, not a result"
+KEY = ["dataset", "chain", "model", "metric", "threshold_rule"]
+HEADS = {
+    "auprc_pooled": "AUPRC",
+    "dice_volume": "Dice",
+    "dice_pooled": "Dice, pooled",
+    "lesion_recall": "lesion recall",
+    "fp_per_scan": "FP per healthy scan",
+    "auroc_scan": "scan AUROC",
+}
+LOW_IS_GOOD = ("fp_per_scan",)
+ONE_RULE = ("lesion_recall", "fp_per_scan")
+"""Shown for the first rule that has them; the full table holds the rest."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric under a threshold rule."""
+
+    metric: str
+    rule: str
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the cut was chosen on test labels."""
+        return self.rule == ORACLE
+
+    @property
+    def head(self) -> str:
+        """Name and rule."""
+        return HEADS[self.metric] if self.rule == "none" else f"{HEADS[self.metric]} ({self.rule.replace('_', ' ')})"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number and its interval, and whether it is the best of its column."""
+
+    value: float
+    low: float
+    high: float
+    best: bool = False
+
+    def __str__(self) -> str:
+        interval = "" if pd.isna(self.low) else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f}{interval}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """The table of one data set. `rows`: (model, chain) to a cell, or None, per column."""
+
+    dataset: str
+    columns: list[Column]
+    rows: dict[tuple[str, str], list[Cell | None]]
+
+
+def summary(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds; the interval spans those of the seeds. Columns `KEY`, value, ci_low, ci_high, n, seeds."""
+    aggregated = {"value": ("value", "mean"), "ci_low": ("ci_low", "min"), "ci_high": ("ci_high", "max")}
+    return metrics.groupby(KEY, sort=False).agg(**aggregated, n=("n", "max"), seeds=("seed", "nunique")).reset_index()
+
+
+def blocks(metrics: pd.DataFrame) -> list[Block]:
+    """A block per data set, in the table's order; columns without any number are left out, oracle columns stand last."""
+    whole = summary(metrics)
+    return [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
+
+
+def comparison_text(metrics: pd.DataFrame) -> str:
+    """The comparison for a terminal: a table per data set. `metrics`: columns of `formats.tables.METRICS`."""
+    parts = []
+    for block in blocks(metrics):
+        chains = len({chain for _, chain in block.rows}) > 1
+        heads = ["model", *(["chain"] if chains else []), *(column.head for column in block.columns)]
+        lines = [
+            [model, *([chain] if chains else []), *("-" if cell is None else _starred(cell) for cell in cells)]
+            for (model, chain), cells in block.rows.items()
+        ]
+        parts.append(f"{block.dataset}\n{_aligned([heads, *lines])}")
+    notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
+    if (metrics["threshold_rule"] == ORACLE).any():
+        notes.append("oracle: cut chosen on test labels; an upper bound, not a result.")
+    return "\n\n".join([*parts, "\n".join(notes)])
+
+
+def _block(dataset: str, rows: pd.DataFrame) -> Block:
+    columns = _columns(rows)
+    pairs = list(dict.fromkeys(zip(rows["model"], rows["chain"], strict=True)))
+    cells = {
+        (row["model"], row["chain"], row["metric"], row["threshold_rule"]): (row["value"], row["ci_low"], row["ci_high"])
+        for row in rows.to_dict("records")
+        if pd.notna(row["value"])
+    }
+    best = {}
+    for column in columns:
+        values = [cells[*pair, column.metric, column.rule][0] for pair in pairs if (*pair, column.metric, column.rule) in cells]
+        best[column] = None if column.oracle or len(values) < 2 else _best(column.metric, values)
+    table: dict[tuple[str, str], list[Cell | None]] = {}
+    for pair in pairs:
+        found = [(column, cells.get((*pair, column.metric, column.rule))) for column in columns]
+        table[pair] = [None if cell is None else Cell(*cell, best=cell[0] == best[column]) for column, cell in found]
+    return Block(dataset, columns, table)
+
+
+def _columns(rows: pd.DataFrame) -> list[Column]:
+    filled = rows[rows["value"].notna()]
+    there = list(dict.fromkeys(zip(filled["metric"], filled["threshold_rule"], strict=True)))
+    shown = set(HEADS) - ({"dice_pooled"} if any(metric == "dice_volume" for metric, _ in there) else set())
+    columns = []
+    for metric in HEADS:
+        rules = [rule for name, rule in there if name == metric and metric in shown]
+        honest = [rule for rule in rules if rule != ORACLE]
+        columns += [Column(metric, rule) for rule in (honest[:1] if metric in ONE_RULE else honest)]
+    dice = "dice_volume" if "dice_volume" in shown else "dice_pooled"
+    return columns + [Column(metric, rule) for metric, rule in there if rule == ORACLE and metric == dice]
+
+
+def _best(metric: str, values: Sequence[float]) -> float:
+    return min(values) if metric in LOW_IS_GOOD else max(values)
+
+
+def _starred(cell: Cell) -> str:
+    return f"{cell}*" if cell.best else f"{cell}"
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rule = ["-" * width for width in widths]
+    return "\n".join("  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,80 @@
+"use strict";
+// Slices of a scan on a canvas: the scan in grey, voxels of the map above the cut in colour, the true lesion outlined.
+(async () => {
+  const scans = JSON.parse(document.getElementById("view-data").textContent);
+  const part = (name) => document.getElementById(`view-${name}`);
+  const canvas = part("canvas"), pen = canvas.getContext("2d");
+  const decoded = new Map(); // pictures are unpacked when they are first looked at
+
+  async function pixels(address) { // the red channel of a picture: one byte per voxel, slices side by side
+    if (!decoded.has(address)) {
+      const image = new Image();
+      image.src = address;
+      await image.decode();
+      const sheet = document.createElement("canvas");
+      sheet.width = image.width;
+      sheet.height = image.height;
+      const context = sheet.getContext("2d", { willReadFrequently: true });
+      context.drawImage(image, 0, 0);
+      const bytes = context.getImageData(0, 0, image.width, image.height).data;
+      decoded.set(address, { width: image.width, data: bytes.filter((_, i) => i % 4 === 0) });
+    }
+    return decoded.get(address);
+  }
+
+  const scan = () => scans[part("scan").selectedIndex];
+  const model = () => scan().models[part("model").selectedIndex];
+  const units = (byte) => model().low + (byte / 255) * (model().high - model().low);
+
+  function heat(share) { // from dark red over orange to pale yellow
+    return [120 + 135 * Math.min(1, share * 2), 230 * Math.max(0, share * 1.3 - 0.15), 160 * Math.max(0, share * 2 - 1)];
+  }
+
+  function pickScan() {
+    const before = part("model").value;
+    part("model").replaceChildren(...scan().models.map((m) => new Option(m.model)));
+    if (scan().models.some((m) => m.model === before)) part("model").value = before;
+    part("slice").max = scan().levels - 1;
+    part("slice").value = scan().start;
+    canvas.width = scan().width;
+    canvas.height = scan().height;
+    return pickModel();
+  }
+
+  function pickModel() {
+    const { cut, low, high } = model();
+    part("cut").value = cut === null ? 128 : Math.round((255 * (cut - low)) / (high - low));
+    return draw();
+  }
+
+  async function draw() {
+    const at = scan(), one = model();
+    const [image, truth, map] = await Promise.all([at.image, at.truth, one.map].map(pixels));
+    if (at !== scan() || one !== model()) return; // another one was chosen meanwhile
+    const level = Number(part("slice").value), cut = Number(part("cut").value), opacity = part("opacity").value / 100;
+    const left = (level % at.columns) * at.width, top = Math.floor(level / at.columns) * at.height;
+    const picture = pen.createImageData(at.width, at.height);
+    const lesion = (x, y) => truth.data[(top + y) * truth.width + left + x] > 127;
+    for (let y = 0; y < at.height; y++) for (let x = 0; x < at.width; x++) {
+      const value = map.data[(top + y) * map.width + left + x];
+      const grey = image.data[(top + y) * image.width + left + x];
+      let colour = [grey, grey, grey];
+      if (value > cut) colour = heat((value - cut) / (256 - cut)).map((c) => opacity * c + (1 - opacity) * grey);
+      const inside = part("truth").checked && lesion(x, y);
+      const rim = inside && !(x && y && x < at.width - 1 && y < at.height - 1
+        && lesion(x - 1, y) && lesion(x + 1, y) && lesion(x, y - 1) && lesion(x, y + 1));
+      picture.data.set(rim ? [0, 200, 255, 255] : [...colour, 255], 4 * (y * at.width + x));
+    }
+    pen.putImageData(picture, 0, 0);
+    const study = one.cut === null ? "" : ` (the study's: ${one.cut.toPrecision(3)})`;
+    part("text").textContent =
+      `${at.name}, ${one.model}: z = ${(at.z[0] + at.z[1] * level).toFixed(0)} mm, cut ${units(cut).toPrecision(3)}${study}`;
+  }
+
+  part("scan").replaceChildren(...scans.map((s) => new Option(s.name)));
+  part("scan").addEventListener("change", pickScan);
+  part("model").addEventListener("change", pickModel);
+  for (const name of ["slice", "cut", "opacity", "truth"]) part(name).addEventListener("input", draw);
+  document.getElementById("view").hidden = false;
+  await pickScan();
+})();

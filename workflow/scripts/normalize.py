@@ -1,0 +1,20 @@
+import json
+from pathlib import Path
+
+from brainuad.config.load import build_study
+from brainuad.config.recipe import Normalize
+from brainuad.config.study import Inserted
+from brainuad.errors import reported
+from brainuad.normalize.job import Source, normalize, normalize_inserted
+
+with reported(snakemake.log[0]):
+    study = build_study(snakemake.config, "config.yaml")
+    label = snakemake.wildcards.dataset
+    dataset = study.datasets[label]
+    recipe = Normalize.model_validate(json.loads(snakemake.params.config)["recipe"])
+    source = Source(Path(snakemake.input.table), Path(snakemake.params.folder))
+    scaling, out = Path(snakemake.input.scaling), Path(snakemake.output.store)
+    if isinstance(dataset, Inserted):
+        normalize_inserted(source, label, dataset, study.seed, scaling, recipe, out)
+    else:
+        normalize(source, scaling, recipe, out)

@@ -1,0 +1,17 @@
+import json
+from pathlib import Path
+
+from brainuad.config.study import Split
+from brainuad.errors import reported
+from brainuad.normalize.job import split
+
+with reported(snakemake.log[0]):
+    config = json.loads(snakemake.params.config)
+    split(
+        table=Path(snakemake.input.table),
+        statuses={Path(folder).name: Path(folder) / "status.json" for folder in snakemake.input.folders},
+        shares=Split.model_validate(config["split"]) if config["split"] else None,
+        healthy=config["healthy"],
+        seed=config["seed"],
+        out=Path(snakemake.output.table),
+    )

@@ -1,0 +1,14 @@
+import json
+from pathlib import Path
+
+from brainuad.errors import reported
+from brainuad.formats.files import write_json
+from brainuad.track.job import track
+
+with reported(snakemake.log[0]):
+    mark = Path(snakemake.output.mark)
+    folder, attempts = mark.parent, mark.with_name("track.attempts")
+    config = json.loads(snakemake.params.config)
+    if not track(snakemake.config["study"], folder, folder.parent / "mlflow", config["uri"], mark):
+        write_json(mark, {"complete": False})
+        attempts.write_text(str(config["attempt"] + 1))

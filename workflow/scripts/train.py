@@ -1,0 +1,15 @@
+import json
+from pathlib import Path
+
+from brainuad.config.model import MODEL
+from brainuad.config.study import Compute
+from brainuad.errors import reported
+from brainuad.train.job import train
+
+with reported(snakemake.log[0]):
+    config = json.loads(snakemake.params.config)
+    model = MODEL.validate_python(config["model"])
+    compute = Compute.model_validate({**snakemake.config.get("compute", {}), "threads": config["threads"]})
+    tags = {"study": snakemake.config["study"], "family": model.family, **snakemake.wildcards}
+    stores = [Path(store) for store in snakemake.input.stores]
+    train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)
