@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ def svg(chart: Chart) -> Markup:
     for line in chart.lines:
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
         shape = f'fill="none" stroke="{line.colour}" stroke-width="{line.width}"{dash}'
-        parts.append(f'<polyline points="{_points(line, frame)}" {shape}><title>{escape(line.label)}</title></polyline>')
+        parts.append(
+            f'<polyline points="{_points(line, frame)}" {shape}><title>{escape(line.label)}</title></polyline>'
+        )
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704
 
 
@@ -101,8 +104,7 @@ class _Frame:
 
 
 def _axes(chart: Chart, frame: _Frame) -> list[str]:
-    width, height = chart.size
-    parts = []
+    height, parts = chart.size[1], []
     for value in _ticks(*frame.x):
         at = frame.across(value)
         parts.append(f'<path class="grid" d="M{at:.1f} {TOP}V{frame.bottom}"/>')
@@ -113,7 +115,9 @@ def _axes(chart: Chart, frame: _Frame) -> list[str]:
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{frame.right}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
     middle = (TOP + frame.bottom) / 2
-    parts.append(f'<text x="{(LEFT + frame.right) / 2}" y="{height - 6}" text-anchor="middle">{escape(chart.x_label)}</text>')
+    parts.append(
+        f'<text x="{(LEFT + frame.right) / 2}" y="{height - 6}" text-anchor="middle">{escape(chart.x_label)}</text>'
+    )
     turned = f'transform="translate(13 {middle}) rotate(-90)" text-anchor="middle"'
     return [*parts, f"<text {turned}>{escape(chart.y_label)}</text>"]
 
@@ -131,7 +135,9 @@ def _guides(chart: Chart, frame: _Frame) -> list[str]:
         label, value = chart.level
         at = frame.down(value)
         parts.append(f'<path class="mark" d="M{LEFT} {at:.1f}H{frame.right}"/>')
-        parts.append(f'<text x="{frame.right - 2}" y="{at - 4:.1f}" text-anchor="end" class="marked">{escape(label)}</text>')
+        parts.append(
+            f'<text x="{frame.right - 2}" y="{at - 4:.1f}" text-anchor="end" class="marked">{escape(label)}</text>'
+        )
     return parts
 
 
@@ -140,7 +146,7 @@ def _points(line: Line, frame: _Frame) -> str:
     stride = max(1, math.ceil(len(pairs) / MOST_POINTS))
     pairs = pairs[::stride] + (pairs[-1:] if pairs and (len(pairs) - 1) % stride else [])
     if line.steps:
-        pairs = [corner for (x, y), (after, _) in zip(pairs, pairs[1:], strict=False) for corner in ((x, y), (after, y))]
+        pairs = [corner for (x, y), (after, _) in itertools.pairwise(pairs) for corner in ((x, y), (after, y))]
     return " ".join(f"{frame.across(x):.1f},{frame.down(y):.1f}" for x, y in pairs)
 
 

@@ -9,21 +9,21 @@ from brainuad.config.study import Inserted, Phantoms, Study
 REFERENCES = {
     "baur2018": "Baur C, Wiestler B, Albarqouni S, Navab N. Deep autoencoding models for unsupervised anomaly "
     "segmentation in brain MR images. BrainLes 2018 (arXiv 1804.04488).",
-    "chatterjee": "Chatterjee S et al. Variational autoencoder trained on MOOD, tested on BraTS 2019. ISMRM 2021, "
-    "abstract 2399.",
-    "kuznetsov": "Kuznetsov S, Simpson IJ. Comparison of self-supervised models for lesion detection. Poster, University "
-    "of Sussex.",
-    "paolini": "Paolini G, Boracchi G et al. Unsupervised detection of lesion in brain MRI using context encoding "
+    "chatterjee": "Chatterjee S, Sciarra A, Dünnwald M, et al. ISMRM 2021, abstract 2399 (a variational autoencoder "
+    "trained on MOOD, tested on BraTS 2019).",
+    "kuznetsov": "Kuznetsov S, supervised by Simpson IJ. Poster on self-supervised anomaly detection in brain MRI. "
+    "University of Sussex.",
+    "paolini": "Paolini G, Boracchi G, et al. Unsupervised detection of lesion in brain MRI using context encoding "
     "autoencoders.",
-    "simarro2020": "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM et al. Unsupervised 3D brain anomaly "
-    "detection. BrainLes 2020 (arXiv 2010.04717).",
-    "meissen2021": "Meissen F, Kaissis G, Rueckert D. Challenging current semi-supervised anomaly segmentation methods for "
-    "brain MRI. BrainLes 2021 (arXiv 2109.06023).",
-    "fonov2011": "Fonov V et al. Unbiased average age-appropriate atlases for pediatric studies. NeuroImage 54, 2011 "
+    "simarro2020": "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM, et al. Unsupervised 3D brain "
+    "anomaly detection. BrainLes 2020 (arXiv 2010.04717).",
+    "meissen2021": "Meissen F, Kaissis G, Rueckert D. Challenging current semi-supervised anomaly segmentation methods "
+    "for brain MRI. BrainLes 2021 (arXiv 2109.06023).",
+    "fonov2011": "Fonov V, et al. Unbiased average age-appropriate atlases for pediatric studies. NeuroImage 54, 2011 "
     "(the MNI152 template).",
     "studholme1999": "Studholme C, Hill DLG, Hawkes DJ. An overlap invariant entropy measure of 3D medical image "
     "alignment. Pattern Recognition 32, 1999.",
-    "tustison2010": "Tustison NJ et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29, 2010.",
+    "tustison2010": "Tustison NJ, et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29, 2010.",
     "holm1979": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.",
 }
 SCALINGS = {
@@ -79,10 +79,11 @@ def methods(study: Study) -> Methods:
     for label, chain in study.chains.items():
         steps = ", ".join(operator.op for operator in chain.operators) or "nothing but the cut"
         sentences.append(f"Post-processing chain `{label}`: {steps}{cite(chain.cite)}.")
+    rim, resamples = _counted(study.evaluate.erode_voxels, "voxel"), study.evaluate.bootstrap
     sentences.append(
-        f"Scores were taken inside the brain mask less {_counted(study.evaluate.erode_voxels, 'voxel')} of rim. Intervals are "
-        f"95 % bootstrap intervals over patients ({study.evaluate.bootstrap} resamples); paired differences were tested by "
-        f"Wilcoxon's signed-rank test with Holm's correction{cite('holm1979')}."
+        f"Scores were taken inside the brain mask less {rim} of rim. Intervals are 95 % bootstrap intervals over "
+        f"patients ({resamples} resamples); paired differences were tested by Wilcoxon's signed-rank test with Holm's "
+        f"correction{cite('holm1979')}."
     )
     return Methods(sentences, [REFERENCES[key] for key in used])
 

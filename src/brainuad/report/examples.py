@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ class Result:
 
 @dataclass
 class Strip:
-    """Pictures (data addresses) of an example: the scan and, by model, reconstruction, map, contours and a line of text."""
+    """Pictures of an example as data addresses: the scan; by model reconstruction, map, contours and a line of text."""
 
     example: Example
     scan: str
@@ -61,10 +62,13 @@ class Strip:
 def chosen(scans: pd.DataFrame, count: int) -> list[str]:
     """Scans of one data set spread evenly from the best to the worst by their mean over models.
 
-    Ordered by AUPRC where there are lesions, else by the volume marked; nothing is picked by hand."""
+    Ordered by AUPRC where there are lesions, else by the volume marked; nothing is picked by hand.
+    """
     by = "auprc" if scans["auprc"].notna().any() else "marked_ml"
     means = scans.groupby("scan", sort=True)[by].mean().dropna().sort_values(ascending=by != "auprc", kind="stable")
-    places = np.unique(np.linspace(0, len(means) - 1, min(count, len(means))).round().astype(int)) if len(means) else []
+    places: Any = (
+        np.unique(np.linspace(0, len(means) - 1, min(count, len(means))).round().astype(int)) if len(means) else []
+    )
     return [str(means.index[place]) for place in places]
 
 

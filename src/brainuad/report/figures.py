@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from brainuad.config.study import Study
 from brainuad.report.charts import Chart, Line, legend, style, svg
-from brainuad.report.headline import BASELINES
+from brainuad.report.headline import baselines
 
 HISTOGRAMS = {"healthy": "#009e73", "normal": "#6b7280", "lesion": "#d55e00"}
 NAMES = {"healthy": "healthy scans", "normal": "normal tissue of patients", "lesion": "lesions"}
@@ -41,7 +41,7 @@ def histograms(
     charts: dict[str, dict[str, Markup]] = {}
     for (dataset, model), rows in chosen.groupby(["dataset", "model"], sort=False):
         lines = [
-            Line(NAMES[kind], tuple(group["x"]), tuple(group["y"]), HISTOGRAMS[kind], steps=True)
+            Line(NAMES[str(kind)], tuple(group["x"]), tuple(group["y"]), HISTOGRAMS[str(kind)], steps=True)
             for kind, group in rows.groupby("kind", sort=False)
         ]
         marks = {rule.replace("_", " "): cut for rule, cut in cuts.get((str(model), chain, str(dataset)), {}).items()}
@@ -77,12 +77,14 @@ def training(curves: pd.DataFrame) -> dict[str, Markup]:
 
 def training_legend() -> Markup:
     """Names of the losses' strokes."""
-    return legend([Line("training", (), (), *_loss_style("loss")), Line("validation", (), (), *_loss_style("val_loss"))])
+    return legend(
+        [Line("training", (), (), *_loss_style("loss")), Line("validation", (), (), *_loss_style("val_loss"))]
+    )
 
 
 def _line(study: Study, model: str, rows: pd.DataFrame) -> Line:
     colour, _ = style(list(study.models).index(model))
-    trivial = study.models[model].family in BASELINES
+    trivial = model in baselines(study)
     ordered = rows.sort_values("x", kind="stable")
     label = f"{model} (baseline)" if trivial else model
     return Line(label, tuple(ordered["x"]), tuple(ordered["y"]), colour, "6 3" if trivial else "", 1.8)

@@ -62,25 +62,27 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
 
 def failures(findings: Findings) -> pd.DataFrame:
     """A row per subject that failed, or is in doubt, and why; failed ones first."""
-    rows = [
-        [dataset, scan, "preprocess", found.state, "; ".join(found.reasons), found.remedy or ""]
+    remedy = "correct the table of subjects or list it under `exclude`"
+    rows: list[tuple[str, ...]] = [
+        (dataset, scan, "preprocess", found.state, "; ".join(found.reasons), found.remedy or "")
         for (dataset, scan), found in findings.statuses.items()
         if found.state != "ok"
     ]
-    known = {(row[0], row[1]) for row in rows if row[3] == "failed"}
+    known = {row[:2] for row in rows if row[3] == "failed"}
     rows += [
-        [row.dataset, row.scan, "split", row.state, row.note, "correct the table of subjects or list it under `exclude`"]
+        (row.dataset, row.scan, "split", row.state, row.note, remedy)
         for row in findings.subjects
         if row.state == "failed" and (row.dataset, row.scan) not in known
     ]
-    return pd.DataFrame(sorted(rows, key=lambda row: (row[3] != "failed", row[0], row[1])), columns=FAILURES)
+    rows.sort(key=lambda row: (row[3] != "failed", *row[:2]))
+    return pd.DataFrame(rows, columns=FAILURES)
 
 
 def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
     """Sums of time (s) over the jobs of a stage, model and data set, and the largest peak of memory (MB)."""
+    numbers = ("seconds", "cpu_seconds", "peak_memory_mb")
     rows = [
-        [r["stage"], r["tags"].get("model", ""), r["tags"].get("dataset", ""), 1, r["seconds"], r["cpu_seconds"]]
-        + [r["peak_memory_mb"]]
+        [r["stage"], r["tags"].get("model", ""), r["tags"].get("dataset", ""), 1, *(r[name] for name in numbers)]
         for r in records
     ]
     totals = dict.fromkeys(COSTS[3:6], "sum") | {"peak_memory_mb": "max"}

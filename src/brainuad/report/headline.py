@@ -10,9 +10,8 @@ import pandas as pd
 from brainuad.config.study import Study
 from brainuad.report.table import Cell, summary
 
-BASELINES = ("thresh_histeq", "zscore_atlas")
-"""Families that train no network."""
-METRIC = "auprc_pooled"
+METRIC = "auprc_scan"
+"""Mean over patients: the number whose differences are tested pair by pair."""
 Outcome = Literal["wins", "loses", "open"]
 
 
@@ -36,11 +35,17 @@ class Verdict:
         return "wins" in self.outcomes.values()
 
 
+def baselines(study: Study) -> list[str]:
+    """Labels of the models without a network."""
+    return [label for label, model in study.models.items() if not hasattr(model, "network")]
+
+
 def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
     """A verdict per data set with lesions, for the study's first chain; the oracle has no part in it.
 
     A model wins if the 95 % interval of its paired difference to the best baseline lies above 0, and loses if it lies
-    below; without a paired comparison, if the two intervals of the AUPRC do not touch."""
+    below; without a paired comparison, if the two intervals of the AUPRC do not touch.
+    """
     chain = next(iter(study.chains))
     whole = summary(metrics[(metrics["metric"] == METRIC) & (metrics["chain"] == chain)])
     paired = comparisons[(comparisons["chain"] == chain) & comparisons["metric"].str.startswith("auprc")]
@@ -49,7 +54,7 @@ def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame) -> 
         ordered = rows.sort_values("value", ascending=False, kind="stable")
         columns = ("model", "value", "ci_low", "ci_high")
         numbers = {m: Cell(*cell) for m, *cell in zip(*(ordered[c] for c in columns), strict=True)}
-        trivial = [model for model in numbers if study.models[model].family in BASELINES]
+        trivial = [model for model in numbers if model in baselines(study)]
         best = trivial[0] if trivial else ""
         learned = [model for model in numbers if model not in trivial]
         pairs = paired[paired["dataset"] == dataset]

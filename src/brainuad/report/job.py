@@ -15,8 +15,9 @@ from brainuad.formats.files import atomic
 from brainuad.report import examples, figures, gather, page, slices, table, viewer
 from brainuad.report.citations import methods
 from brainuad.report.gather import Findings
-from brainuad.report.headline import BASELINES, verdicts
+from brainuad.report.headline import baselines, verdicts
 
+PAGE = "index.html"
 LIMIT = 15_000_000
 """Bytes of the page: more than that is slow to open and refused by mail servers."""
 VIEWER_SHARE = 0.5
@@ -24,10 +25,11 @@ MOST_BAD, OVERLAY_WIDTH = 40, 700
 
 
 def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
-    """Write the page `out`, and `failures.tsv` and `costs.tsv` into `folder`.
+    """Write `index.html` into the folder `out`, and `failures.tsv` and `costs.tsv` into `folder`.
 
     `folder`: `results/<study>`; `preprocess`: `results/preprocess/<recipe>`. Stages that left nothing (a study that
-    failed half-way) leave their section out. Raises InputError for broken files, and for a page beyond `LIMIT`."""
+    failed half-way) leave their section out. Raises InputError for broken files, and for a page beyond `LIMIT`.
+    """
     findings = gather.gather(study, folder, preprocess)
     failures, costs = gather.failures(findings), gather.costs(findings.records)
     gather.write_table(folder / "failures.tsv", failures)
@@ -40,7 +42,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "all_metrics": _rows(findings.metrics),
         "comparisons": _rows(findings.comparisons),
         "oracle_label": table.ORACLE_LABEL,
-        "baselines": [label for label, model in study.models.items() if model.family in BASELINES],
+        "baselines": baselines(study),
         "precision_recall": figures.precision_recall(study, findings.curves),
         "histograms": figures.histograms(study, findings.curves, findings.cuts),
         "histogram_legend": figures.histogram_legend(),
@@ -61,8 +63,10 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
     written = page.render({**content, "sprites": sprites}) if sprites else written
     if (size := len(written.encode())) > LIMIT:
         do = "lower report.examples or report.overlays in the study"
-        raise InputError(f"the report would have {size / 1e6:.1f} MB, allowed are {LIMIT / 1e6:.0f}", file=out, do=do)
-    with atomic(out) as part:
+        raise InputError(
+            f"the report would have {size / 1e6:.1f} MB, allowed are {LIMIT / 1e6:.0f}", file=out / PAGE, do=do
+        )
+    with atomic(out / PAGE) as part:
         part.write_text(written, encoding="utf-8")
 
 
@@ -84,7 +88,9 @@ def _overlays(study: Study, preprocess: Path, findings: Findings) -> list[dict[s
         path, status = preprocess / key[0] / key[1] / "overlay.png", findings.statuses[key]
         if path.exists():
             numbers = {name: f"{value:.3g}" for name, value in status.quality.items()}
-            text = ", ".join(f"{name} {numbers[name]}" for name in ("similarity", "overlap", "volume_ml") if name in numbers)
+            text = ", ".join(
+                f"{name} {numbers[name]}" for name in ("similarity", "overlap", "volume_ml") if name in numbers
+            )
             picture = slices.recoded(str(path), OVERLAY_WIDTH)
             found.append({"dataset": key[0], "scan": key[1], "state": status.state, "text": text, "picture": picture})
     return found

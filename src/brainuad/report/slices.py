@@ -18,7 +18,9 @@ PAPER = 255
 """Grey outside the brain: the page's own, so that slices print without black squares."""
 
 
-def axial(volume: Shaped[np.ndarray, "x y z"], level: int, box: tuple[slice, slice]) -> Shaped[np.ndarray, "rows columns"]:
+def axial(
+    volume: Shaped[np.ndarray, "x y z"], level: int, box: tuple[slice, slice]
+) -> Shaped[np.ndarray, "rows columns"]:
     """A slice as it is drawn: front up, left side of the brain on the left."""
     return np.asarray(volume[..., level])[box].T[::-1]
 

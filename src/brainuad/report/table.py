@@ -11,11 +11,12 @@ ORACLE = "oracle"
 ORACLE_LABEL = "ORACLE – upper bound, not a result"
 KEY = ["dataset", "chain", "model", "metric", "threshold_rule"]
 HEADS = {
-    "auprc_pooled": "AUPRC",
-    "dice_volume": "Dice",
+    "auprc_scan": "AUPRC per scan",
+    "auprc_pooled": "AUPRC, pooled",
+    "dice_volume": "Dice per scan",
     "dice_pooled": "Dice, pooled",
     "lesion_recall": "lesion recall",
-    "fp_per_scan": "FP per healthy scan",
+    "fp_per_scan": "FP per scan",
     "auroc_scan": "scan AUROC",
 }
 LOW_IS_GOOD = ("fp_per_scan",)
@@ -62,6 +63,14 @@ class Block:
     dataset: str
     columns: list[Column]
     rows: dict[tuple[str, str], list[Cell | None]]
+    chance: float | None
+    """Share of lesion voxels: the AUPRC of guessing; None on healthy scans."""
+
+    @property
+    def title(self) -> str:
+        """Name of the data set, and the level of chance or that its scans are healthy."""
+        about = "healthy scans" if self.chance is None else f"chance AUPRC {self.chance:.2g}"
+        return f"{self.dataset} ({about})"
 
 
 def summary(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -71,13 +80,15 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(metrics: pd.DataFrame) -> list[Block]:
-    """A block per data set, in the table's order; columns without any number are left out, oracle columns stand last."""
+    """A block per data set, in the table's order, without columns that hold no number; oracle columns stand last."""
     whole = summary(metrics)
     return [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
 
 
 def comparison_text(metrics: pd.DataFrame) -> str:
     """The comparison for a terminal: a table per data set. `metrics`: columns of `formats.tables.METRICS`."""
+    if metrics.empty:
+        return "nothing was evaluated yet"
     parts = []
     for block in blocks(metrics):
         chains = len({chain for _, chain in block.rows}) > 1
@@ -86,7 +97,7 @@ def comparison_text(metrics: pd.DataFrame) -> str:
             [model, *([chain] if chains else []), *("-" if cell is None else _starred(cell) for cell in cells)]
             for (model, chain), cells in block.rows.items()
         ]
-        parts.append(f"{block.dataset}\n{_aligned([heads, *lines])}")
+        parts.append(f"{block.title}\n{_aligned([heads, *lines])}")
     notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
     if (metrics["threshold_rule"] == ORACLE).any():
         notes.append("oracle: cut chosen on test labels; an upper bound, not a result.")
@@ -97,19 +108,37 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
     columns = _columns(rows)
     pairs = list(dict.fromkeys(zip(rows["model"], rows["chain"], strict=True)))
     cells = {
-        (row["model"], row["chain"], row["metric"], row["threshold_rule"]): (row["value"], row["ci_low"], row["ci_high"])
+        (row["model"], row["chain"], row["metric"], row["threshold_rule"]): (
+            row["value"],
+            row["ci_low"],
+            row["ci_high"],
+        )
         for row in rows.to_dict("records")
         if pd.notna(row["value"])
     }
     best = {}
     for column in columns:
-        values = [cells[*pair, column.metric, column.rule][0] for pair in pairs if (*pair, column.metric, column.rule) in cells]
+        values = [
+            cells[*pair, column.metric, column.rule][0]
+            for pair in pairs
+            if (*pair, column.metric, column.rule) in cells
+        ]
         best[column] = None if column.oracle or len(values) < 2 else _best(column.metric, values)
     table: dict[tuple[str, str], list[Cell | None]] = {}
     for pair in pairs:
         found = [(column, cells.get((*pair, column.metric, column.rule))) for column in columns]
         table[pair] = [None if cell is None else Cell(*cell, best=cell[0] == best[column]) for column, cell in found]
-    return Block(dataset, columns, table)
+    prevalence = rows["value"][rows["metric"] == "prevalence"].dropna()
+    return Block(dataset, columns, _ordered(columns, table), float(prevalence.mean()) if len(prevalence) else None)
+
+
+def _ordered(
+    columns: list[Column], table: dict[tuple[str, str], list[Cell | None]]
+) -> dict[tuple[str, str], list[Cell | None]]:
+    """Best first by the first column; rows without that number last."""
+    sign = 1 if columns and columns[0].metric in LOW_IS_GOOD else -1
+    keys = {pair: cells[0].value * sign if cells and cells[0] else float("inf") for pair, cells in table.items()}
+    return dict(sorted(table.items(), key=lambda item: keys[item[0]]))
 
 
 def _columns(rows: pd.DataFrame) -> list[Column]:
@@ -136,4 +165,6 @@ def _starred(cell: Cell) -> str:
 def _aligned(lines: list[list[str]]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     rule = ["-" * width for width in widths]
-    return "\n".join("  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in [lines[0], rule, *lines[1:]])
+    return "\n".join(
+        "  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in [lines[0], rule, *lines[1:]]
+    )

@@ -14,7 +14,7 @@ from brainuad.report import slices
 from brainuad.report.examples import Example, Result, result
 
 FLOOR = 0.90
-"""Quantile of the brain's voxels under which a map is not drawn: the picture stays small, and no useful cut is lower."""
+"""Quantile of the brain's voxels under which a map is not drawn: pictures stay small, and no useful cut is lower."""
 
 
 def viewed(study: Study, shown: list[Example]) -> list[Example]:
@@ -25,7 +25,9 @@ def viewed(study: Study, shown: list[Example]) -> list[Example]:
     return kept
 
 
-def sprites(study: Study, folder: Path, shown: list[Example], cuts: dict[Any, Any], budget: int) -> list[dict[str, Any]]:
+def sprites(
+    study: Study, folder: Path, shown: list[Example], cuts: dict[Any, Any], budget: int
+) -> list[dict[str, Any]]:
     """What the viewer's script reads, one entry per scan; scans beyond `budget` (bytes) are left out."""
     found: list[dict[str, Any]] = []
     spent = 0

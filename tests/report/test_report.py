@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from brainuad.config.recipe import Recipe
+from brainuad.config.study import Study
+from brainuad.formats import maps, run, scans, status, store, tables, thresholds, volume
+from brainuad.formats.scans import Scan
+from brainuad.formats.thresholds import Cut
+from brainuad.report import table
+from brainuad.report.headline import verdicts
+from brainuad.report.job import LIMIT, report
+
+SHAPE, AFFINE = (40, 48, 30), np.array([[4.0, 0, 0, -80], [0, 4, 0, -110], [0, 0, 4, -60], [0, 0, 0, 1]])
+MODELS: dict[str, Any] = {
+    "zscore": {"family": "zscore_atlas"},
+    "ae": {"family": "autoencoder"},
+    "vae": {"family": "autoencoder", "cite": "baur2018"},
+}
+RULE = "healthy_quantile_0.98"
+
+
+def settings(**more: Any) -> Study:
+    sets = {
+        "healthy": {"source": "phantom", "subjects": 10, "healthy": True}
+        | {"split": {"train": 0.4, "validation": 0.2, "test": 0.4}},
+        "ms": {"source": "phantom", "subjects": 6, "healthy": False, "lesions": "ms"},
+    }
+    given = {"study": "fake", "title": "A <b>bold</b> & small study", "recipe_name": "mri", "recipe": Recipe()}
+    return Study.model_validate(given | {"datasets": sets, "models": MODELS} | more)
+
+
+def ball(centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
+    axes = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
+    return sum(((axis - c) / r) ** 2 for axis, c, r in zip(axes, centre, radii, strict=True)) < 1
+
+
+def results(root: Path, study: Study) -> tuple[Path, Path]:
+    """The files of a small study, as its stages leave them; numbers are made up."""
+    rng = np.random.default_rng(0)
+    folder, preprocess = root / study.study, root / "preprocess" / "mri"
+    subjects: list[Scan] = []
+    tables_of: dict[str, list[list[Any]]] = {"metrics": [], "scans": [], "curves": []}
+    for dataset, count in (("healthy", 3), ("ms", 5)):
+        ill = dataset == "ms"
+        names = [Scan(f"sub-{i:02d}", f"sub-{i:02d}", dataset, role="test", state="ok") for i in range(count)]
+        subjects += names
+        brain = ball((20, 24, 15), (16, 20, 13))
+        entries = []
+        for i, row in enumerate(names):
+            lesion = ball((14 + 2 * i, 26, 15), (4, 3, 3)) if ill else np.zeros(SHAPE, bool)
+            texture = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2) * 2
+            image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
+            entries.append(store.Entry(row, image, brain, lesion))
+            good = preprocess / dataset / row.scan
+            status.write(good / status.NAME, status.Status(subject=row.subject, state="ok", quality={"overlap": 0.95}))
+            Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
+        store.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
+        for strength, model in enumerate(study.models, 1):
+            modelled(folder, study, model, strength, dataset, entries, rng)
+            rows = numbers(model, dataset, strength, names)
+            for name, more in rows.items():
+                tables_of[name] += more
+    refused = status.Status(subject="sub-99", state="failed", reasons=["the head <is> missing"], remedy="look at it")
+    status.write(preprocess / "ms" / "sub-99" / status.NAME, refused)
+    scans.write(folder / "subjects.tsv", subjects)
+    for name, columns in (("metrics", tables.METRICS), ("scans", tables.SCANS), ("curves", tables.CURVES)):
+        found = pd.DataFrame(tables_of[name])
+        tables.write(folder / "evaluate" / f"{name}.tsv", found.reindex(columns=list(columns)), columns)
+    pairs = [["ms", "none", "vae", "zscore", "auprc_scan", 0.1, 0.05, 0.2, 0.01, 0.02, 5]]
+    pairs += [["ms", "none", "ae", "zscore", "auprc_scan", -0.2, -0.3, -0.1, 0.01, 0.02, 5]]
+    tables.write(
+        folder / "evaluate/comparisons.tsv", pd.DataFrame(pairs, columns=list(tables.COMPARISONS)), tables.COMPARISONS
+    )
+    return folder, preprocess
+
+
+def modelled(
+    folder: Path, study: Study, model: str, strength: int, dataset: str, entries: list[Any], rng: np.random.Generator
+) -> None:
+    part = Path(model) / "seed-0"
+    tags = {"model": model, "seed": "0", "dataset": dataset}
+    with run.recorded(folder / "train" / part, run.Record("train", tags, {}, 0, "d" * 64)) as record:
+        record.curves += [(s, n, 1 / s) for s in range(1, 30) for n in ("train_loss", "val_loss")]
+    with run.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)):
+        pass
+    post = folder / "postprocess" / part / dataset / "none"
+    thresholds.write(post, {RULE: Cut(0.5, "unsupervised")})
+    for entry in entries:
+        anomaly = np.where(entry.brain, 0.2 * strength * entry.lesion + 0.3 * rng.random(SHAPE), 0).astype(np.float32)
+        volume.write(maps.anomaly_path(folder / "infer" / part / dataset, entry.scan.scan), anomaly, AFFINE)
+        volume.write(maps.mask_path(post, entry.scan.scan, RULE), anomaly > 0.5, AFFINE)
+        if model != "zscore":
+            rebuilt = folder / "infer" / part / dataset / f"{entry.scan.scan}_reconstruction.nii.gz"
+            volume.write(rebuilt, entry.image * 0.9, AFFINE)
+
+
+def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[str, list[dict[str, Any]]]:
+    base = {"model": model, "seed": 0, "dataset": dataset, "chain": "none"}
+    ill = dataset == "ms"
+    auprc = {"zscore": 0.4, "ae": 0.2, "vae": 0.5}[model]
+
+    def metric(name: str, rule: str, value: float) -> dict[str, Any]:
+        return (
+            base
+            | {"threshold_rule": rule, "metric": name, "value": value, "ci_low": value - 0.05}
+            | {
+                "ci_high": value + 0.05,
+                "n": len(names),
+            }
+        )
+
+    metrics = [metric("fp_per_scan", RULE, 3.0)]
+    if ill:
+        metrics += [metric("auprc_scan", "none", auprc), metric("prevalence", "none", 0.012)]
+        metrics += [metric("dice_volume", RULE, auprc / 2), metric("dice_volume", "oracle", auprc)]
+    rows = [
+        base
+        | {"scan": row.scan, "subject": row.subject, "healthy": int(not ill), "lesion_ml": 4.0 * ill}
+        | {"auprc": auprc + 0.01 * i if ill else float("nan"), "marked_ml": float(i), "threshold_rule": RULE}
+        for i, row in enumerate(names)
+    ]
+    x = np.linspace(0, 1, 50)
+    curves = [base | {"kind": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if ill else []
+    for kind, centre in (("healthy", 0.2), ("lesion", 0.2 + 0.1 * strength)):
+        share = np.exp(-(((x - centre) / 0.1) ** 2))
+        curves += [base | {"kind": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
+    return {"metrics": metrics, "scans": rows, "curves": curves}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    study = settings()
+    folder, preprocess = results(tmp_path_factory.mktemp("results"), study)
+    report(study, folder, preprocess, folder / "report")
+    return folder, (folder / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> None:
+    page = made[1]
+    loaded = re.findall(r"""(?:src=|href=|url\()["']?([^"'\s)>]+)""", page)
+    assert len(loaded) > 30
+    assert [address for address in loaded if not address.startswith(("#", "data:"))] == []
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "@import" not in page
+    assert len(page.encode()) < LIMIT
+
+
+def test_the_page_can_be_read_without_a_script(made: tuple[Path, str]) -> None:
+    bare = re.sub(r"<script.*?</script>", "", made[1], flags=re.S)
+    for told in ("vae", "0.500", "[0.450, 0.550]", "<polyline", "data:image/webp", "sub-02", "chance AUPRC 0.012"):
+        assert told in bare
+
+
+def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:
+    heads = re.findall(r"<th class=\"number oracle\">.*?</th>", made[1], flags=re.S)
+    assert heads
+    assert all("ORACLE – upper bound, not a result" in head for head in heads)
+
+
+def test_the_headline_names_winners_and_losers(made: tuple[Path, str]) -> None:
+    headline = made[1].split('id="headline"')[1].split("</section>")[0]
+    assert re.search(r"vae \(0\.500 \[0\.450, 0\.550\]\)\s+beats the best trivial baseline,\s+zscore", headline)
+    assert re.search(r"Loses to it:</b> ae \(0\.200", headline)
+
+
+def test_without_a_winner_the_headline_says_so(made: tuple[Path, str]) -> None:
+    read = {
+        name: tables.read(made[0] / f"evaluate/{name}.tsv", columns)
+        for name, columns in (("metrics", tables.METRICS), ("comparisons", tables.COMPARISONS))
+    }
+    study = settings()
+    unpaired = verdicts(study, read["metrics"], read["comparisons"].iloc[:0])
+    assert {v.dataset: v.outcomes for v in unpaired} == {"ms": {"vae": "open", "ae": "loses"}}
+    assert not unpaired[0].good
+    alone = settings(models={"ae": {"family": "autoencoder"}})
+    assert verdicts(alone, read["metrics"][read["metrics"]["model"] == "ae"], read["comparisons"])[0].baseline == ""
+
+
+def test_text_from_outside_is_escaped(made: tuple[Path, str]) -> None:
+    assert "A &lt;b&gt;bold&lt;/b&gt; &amp; small study" in made[1]
+    assert "the head &lt;is&gt; missing" in made[1]
+    assert "<b>bold</b>" not in made[1]
+    assert "<is>" not in made[1]
+
+
+def test_failures_and_costs_are_listed(made: tuple[Path, str]) -> None:
+    folder, page = made
+    failures = pd.read_csv(folder / "failures.tsv", sep="\t")
+    assert failures[["dataset", "scan", "state", "remedy"]].to_numpy().tolist() == [
+        ["ms", "sub-99", "failed", "look at it"]
+    ]
+    assert "sub-99" in page.split('id="failures"')[1].split("</table>")[0]
+    costs = pd.read_csv(folder / "costs.tsv", sep="\t", keep_default_na=False)
+    assert list(costs.columns) == ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
+    assert costs[costs["stage"] == "infer"][["model", "dataset", "jobs"]].to_numpy().tolist() == [
+        [model, dataset, 1] for dataset in ("healthy", "ms") for model in MODELS
+    ] or set(costs["stage"]) == {"train", "infer"}
+
+
+def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
+    report(settings(), tmp_path / "fake", tmp_path / "preprocess", tmp_path / "fake" / "report")
+    page = (tmp_path / "fake" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Nothing was evaluated yet" in page
+    assert "No data set with lesions was scored" in page
+
+
+def test_the_text_table_tells_the_same(made: tuple[Path, str]) -> None:
+    text = table.comparison_text(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS))
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines if re.match(r"(vae|ae|zscore) ", line)][-3:] == ["vae", "zscore", "ae"]
+    assert "0.500 [0.450, 0.550]*" in text
+    assert "not a result" in text
+    assert max(map(len, lines)) < 200
