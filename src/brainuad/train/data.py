@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -27,16 +28,16 @@ class _Items(Dataset[Tensor]):
 
 
 class Batches(LightningDataModule):  # type: ignore[misc]
-    """A loader per epoch, whose batches depend on seed and epoch alone."""
+    """A loader per epoch, whose batches depend on seed and epoch alone. `first`: the epoch that training starts at."""
 
-    def __init__(self, training: Examples, validation: Examples | None, train: Train, seed: int):
+    def __init__(self, training: Examples, validation: Examples | None, train: Train, seed: int, first: int):
         super().__init__()
-        self.training, self.validation, self.settings, self.seed = training, validation, train, seed
+        self.training, self.validation, self.settings, self.seed, self.first = training, validation, train, seed, first
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """The batches of the trainer's present epoch."""
         trainer: Any = self.trainer
-        place = trainer.current_epoch, trainer.global_rank, trainer.world_size
+        place = self.first + trainer.current_epoch, trainer.global_rank, trainer.world_size
         return self._loader(self.training, batches(len(self.training), self.settings, self.seed, *place))
 
     def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
@@ -48,7 +49,9 @@ class Batches(LightningDataModule):  # type: ignore[misc]
 
     def _loader(self, examples: Examples, order: list[list[int]]) -> DataLoader[Tensor]:
         pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(_Items(examples), batch_sampler=order, collate_fn=_as_it_is, pin_memory=pinned)
+        own = torch.Generator()  # a loader draws a number when it starts: not from the stream of the training's noise
+        items = _Items(examples)
+        return DataLoader(items, batch_sampler=order, collate_fn=_as_it_is, pin_memory=pinned, generator=own)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -15,7 +15,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from brainuad.config.study import Compute
-from brainuad.errors import BrainuadError, InputError
+from brainuad.errors import InputError
 from brainuad.formats.files import unwritable
 from brainuad.methods.base import Healthy
 from brainuad.methods.neural import NeuralMethod
@@ -57,32 +57,34 @@ def fit_network(
     count = len(examples)
     path = folder / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
-    resumed = _usable(path, key)
-    keep = Keep(path, key, seed, steps(count, method.train), label)
-    with _quiet():
-        trainer = _trainer(method, compute, folder, [keep, *(callbacks or [])])
-        data = Batches(examples, held_out, method.train, seed)
-        try:
-            trainer.fit(method.objective(), datamodule=data, ckpt_path=path if resumed else None, weights_only=True)
-        except BrainuadError:
-            raise
-        except OSError as error:
-            raise unwritable(path, error) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    state = saved["callbacks"][keep.state_key]
+    saved = _checkpoint(path, key)
+    done = 0 if saved is None else int(saved["callbacks"]["keep"]["epoch"])
+    if done < epochs(method.train):
+        keep = Keep(path, key, seed, steps(count, method.train), label)
+        data = Batches(examples, held_out, method.train, seed, first=done)
+        with _quiet():
+            trainer = _trainer(method, compute, folder, epochs(method.train) - done, [keep, *(callbacks or [])])
+            resumed = path if done else None
+            try:
+                trainer.fit(method.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
+            except OSError as error:
+                raise unwritable(path, error) from error
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    assert saved is not None
+    state = saved["callbacks"]["keep"]
     best = method.train.keep == "best" and bool(state["best"]["weights"])
     last = {name.removeprefix("network."): tensor for name, tensor in saved["state_dict"].items()}
     method.network.load_state_dict(state["best"]["weights"] if best else last)
-    kept = state["best"]["step"] if best else saved["global_step"]
-    facts = {"examples": count, "steps": saved["global_step"], "kept_step": kept, "resumed": bool(resumed)}
+    kept = state["best"]["step"] if best else state["step"]
+    facts = {"examples": count, "steps": state["step"], "kept_step": kept, "resumed_at_epoch": done}
     if state["best"]["weights"]:
         facts["best_validation_loss"] = state["best"]["loss"]
     return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
 
-def _trainer(method: NeuralMethod, compute: Compute, folder: Path, callbacks: list[Callback]) -> Trainer:
+def _trainer(method: NeuralMethod, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
@@ -92,7 +94,7 @@ def _trainer(method: NeuralMethod, compute: Compute, folder: Path, callbacks: li
         devices=compute.devices,
         strategy=strategy,
         precision=method.train.precision,
-        max_epochs=epochs(method.train),
+        max_epochs=length,
         deterministic=True,
         callbacks=callbacks,
         plugins=[LightningEnvironment()],  # else Lightning takes a Slurm allocation for its own and starts processes
@@ -107,18 +109,20 @@ def _trainer(method: NeuralMethod, compute: Compute, folder: Path, callbacks: li
     )
 
 
-def _usable(path: Path, key: str) -> bool:
-    """Whether there is a checkpoint of this very training."""
+def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
+    """The checkpoint of this very training, if there is one."""
     if not path.exists():
-        return False
+        return None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]["keep"]["key"]
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = saved["callbacks"]["keep"]["key"]
     except Exception as error:  # torch raises many kinds for a broken file
         warnings.warn(f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=3)
-        return False
+        return None
     if found != key:
         warnings.warn(f"{path} was made with other settings or data: training starts from the beginning", stacklevel=3)
-    return bool(found == key)
+        return None
+    return saved
 
 
 @contextmanager

@@ -42,10 +42,16 @@ class Means:
 
 
 class Keep(Callback):  # type: ignore[misc]
-    """Everything it knows is plain and travels in the checkpoint: curves, best weights, and the key of the run."""
+    """Everything it knows is plain and travels in the checkpoint: curves, best weights, and the key of the run.
+
+    Lightning counts epochs and steps from its own start; `epoch` and `step` are those of the whole training. A
+    checkpoint is written at the end of an epoch and holds no state of Lightning's loops, so that a resumed training is
+    a new one which starts at that epoch.
+    """
 
     def __init__(self, path: Path, key: str, seed: int, steps: int, label: str):
         self.path, self.key, self.seed = path, key, seed
+        self.epoch = self.step = 0
         self.curves: list[list[Any]] = []
         self.best: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": {}}
         self._training, self._validation = Means(), Means()
@@ -61,11 +67,16 @@ class Keep(Callback):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs."""
-        return {"key": self.key, "curves": self.curves, "best": self.best}
+        return {"key": self.key, "epoch": self.epoch, "step": self.step, "curves": self.curves, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
+        self.epoch, self.step = state_dict["epoch"], state_dict["step"]
         self.curves, self.best = state_dict["curves"], state_dict["best"]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Lightning's own account of loops resumes in the middle of things; ours starts an epoch."""
+        checkpoint.pop("loops", None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the progress bar; in a log file it speaks twice a minute."""
@@ -73,7 +84,7 @@ class Keep(Callback):  # type: ignore[misc]
         self._bar = tqdm(
             desc=self._label,
             total=self._steps,
-            initial=trainer.global_step,
+            initial=self.step,
             unit="step",
             mininterval=pause,
             disable=not trainer.is_global_zero,
@@ -81,7 +92,7 @@ class Keep(Callback):  # type: ignore[misc]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Noise depends on seed and epoch alone."""
-        torch.manual_seed(torch_seed(self.seed, trainer.current_epoch, trainer.global_rank))
+        torch.manual_seed(torch_seed(self.seed, self.epoch, trainer.global_rank))
         self._started = time.perf_counter()
 
     def on_train_batch_end(
@@ -89,7 +100,8 @@ class Keep(Callback):  # type: ignore[misc]
     ) -> None:
         """The loss of the step before is checked: waiting for this one's would leave a GPU idle."""
         self._check()
-        self._unchecked = trainer.global_step, outputs["loss"].detach()
+        self.step += 1
+        self._unchecked = self.step, outputs["loss"].detach()
         self._training.add(outputs, len(batch))
         self._seconds = time.perf_counter() - self._started
         if self._bar is not None:
@@ -110,7 +122,8 @@ class Keep(Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Curves, best weights, checkpoint. Validation has run before."""
         self._check()
-        step, validation = trainer.global_step, self._validation.take()
+        self.epoch += 1
+        step, validation = self.step, self._validation.take()
         done = step - (int(self.curves[-1][0]) if self.curves else 0)
         rate = done / max(self._seconds, 1e-9)
         self.curves += [[step, f"train_{name}", value] for name, value in self._training.take().items()]
@@ -127,10 +140,14 @@ class Keep(Callback):  # type: ignore[misc]
         if trainer.is_global_zero:
             part.replace(self.path)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the progress bar."""
         if self._bar is not None:
             self._bar.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the progress bar."""
+        self.on_train_end(trainer, pl_module)
 
     def _check(self) -> None:
         if self._unchecked is None:
@@ -138,8 +155,9 @@ class Keep(Callback):  # type: ignore[misc]
         step, loss = self._unchecked
         self._unchecked = None
         if not torch.isfinite(loss):
-            why = f"the batch of step {step} gave {loss.item()}; {self.path} still holds the last good weights"
-            raise InputError(f"the training loss is {loss.item()} at step {step}", why=why, do=REMEDY)
+            kept = self.path if self.path.exists() else None
+            why = "the file holds the last good weights" if kept else "no epoch was whole before"
+            raise InputError(f"the training loss is {loss.item()} at step {step}", file=kept, why=why, do=REMEDY)
 
 
 REMEDY = "lower train.lr, use precision 32-true, and look for odd intensities in the overlays of preprocess"

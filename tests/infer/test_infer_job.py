@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainuad.config.model import MODEL, ResidualMap, Standardised
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.formats import bundle, run, store, volume
+from brainuad.formats.scans import Scan
+from brainuad.infer.job import infer
+from brainuad.methods import registry
+from brainuad.train.job import train
+
+SHAPE = (12, 16, 5)
+COMPUTE = Compute(threads=1, accelerator="cpu")
+ATLAS = {"family": "zscore_atlas"}
+NETWORK = {
+    "family": "autoencoder",
+    "network": {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2},
+    "train": {"steps": 2, "batch": 4},
+}
+
+
+def stored(path: Path, shape=SHAPE) -> Path:
+    rng = np.random.default_rng(0)
+    brain = np.zeros(shape, bool)
+    brain[2:-2, 2:-2, :] = True
+    roles = ["train"] * 3 + ["validation", "test", "test"]
+    entries = [
+        store.Entry(Scan(f"sub-{i}", f"sub-{i}", "toy", role=role), rng.random(shape, dtype=np.float32) * brain, brain)
+        for i, role in enumerate(roles)
+    ]
+    store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+    return path
+
+
+@pytest.fixture
+def made(tmp_path):
+    data = stored(tmp_path / "store")
+
+    def make(settings: dict) -> tuple[Path, Path]:
+        train([data], MODEL.validate_python(settings), 0, COMPUTE, tmp_path / "bundle", {"model": "toy"})
+        return tmp_path / "bundle", data
+
+    return make
+
+
+def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
+    trained, data = made(NETWORK)
+    out = tmp_path / "maps"
+    infer(trained, data, ResidualMap(standardise=True), "dark", COMPUTE, out, {"model": "toy"})
+    files = {f"sub-{i}_{kind}.nii.gz" for i in (3, 4, 5) for kind in ("anomaly", "reconstruction")}
+    assert {path.name for path in out.iterdir()} == files | {"scores.tsv", "run.json"}
+    seen, method = store.read(data), registry.revive(bundle.read(trained), ResidualMap(standardise=True))
+    scores = pd.read_csv(out / "scores.tsv", sep="\t")
+    assert list(scores.columns) == ["scan", "subject", "role", "score"]
+    assert list(scores["role"]) == ["validation", "test", "test"]
+    for i, row in zip((3, 4, 5), scores.itertuples(), strict=True):
+        written = volume.read(out / f"sub-{i}_anomaly.nii.gz")
+        expected = method.anomaly_map(seen.images[i], seen.brains[i], seen.spacing, "dark")
+        np.testing.assert_array_equal(written.data, expected)
+        np.testing.assert_array_equal(written.affine, seen.affine)
+        assert row.score == pytest.approx(expected[seen.brains[i]].mean(), rel=1e-6)
+    record = run.read(out / "run.json")
+    assert record["facts"]["scans"] == 3
+    assert record["settings"]["map"]["standardise"] is True
+    assert record["settings"]["lesion_sign"] == "dark"
+
+
+def test_map_settings_and_sign_apply_without_training_again(made, tmp_path):
+    trained, data = made(ATLAS)
+    for name, settings, sign in (
+        ("sharp", {"smooth_mm": 0.0}, "bright"),
+        ("smooth", Standardised(smooth_mm=6), "bright"),
+        ("dark", {"smooth_mm": 0.0}, "dark"),
+    ):
+        infer(trained, data, settings, sign, COMPUTE, tmp_path / name, {})
+    maps = {n: volume.read(tmp_path / n / "sub-4_anomaly.nii.gz").data for n in ("sharp", "smooth", "dark")}
+    assert maps["smooth"].std() < 0.7 * maps["sharp"].std()
+    np.testing.assert_array_equal(maps["dark"], -maps["sharp"])
+    assert not (tmp_path / "sharp" / "sub-4_reconstruction.nii.gz").exists()
+
+
+def test_map_settings_of_another_family_are_refused(made, tmp_path):
+    trained, data = made(ATLAS)
+    with pytest.raises(InputError, match="do not fit"):
+        infer(trained, data, {"levels": 300}, "dark", COMPUTE, tmp_path / "out", {})
+
+
+def test_a_store_on_another_grid(made, tmp_path):
+    trained, _ = made(ATLAS)
+    with pytest.raises(InputError, match="another grid"):
+        infer(trained, stored(tmp_path / "b", (12, 16, 6)), {}, "dark", COMPUTE, tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()
+
+
+def test_altered_weights(made, tmp_path):
+    trained, data = made(NETWORK)
+    file = trained / "arrays.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="weights were altered"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+
+
+def test_a_bundle_of_another_version(made, tmp_path):
+    trained, data = made(ATLAS)
+    about = json.loads((trained / "bundle.json").read_text())
+    (trained / "bundle.json").write_text(json.dumps(about | {"format": 99}))
+    with pytest.raises(InputError, match="another version") as caught:
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+    assert "train the model again" in str(caught.value)
+
+
+def test_a_bundle_whose_settings_are_unknown_here(made, tmp_path):
+    trained, data = made(ATLAS)
+    about = json.loads((trained / "bundle.json").read_text())
+    about["model"]["temperature"] = 3
+    (trained / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="do not fit"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+
+
+def test_a_failure_leaves_no_half_written_folder(made, tmp_path, monkeypatch):
+    trained, data = made(ATLAS)
+    monkeypatch.setattr(volume, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match="cannot write"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".part*"))

@@ -1,0 +1,130 @@
+"""Every file in config/models, with its networks shrunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from brainuad.config.model import MODEL, AnyModel
+from brainuad.config.study import Compute
+from brainuad.formats import bundle
+from brainuad.formats.bundle import Bundle
+from brainuad.methods import registry
+from brainuad.methods.base import Healthy, Method
+from brainuad.methods.neural import NeuralMethod
+from brainuad.train.fit import fit_network
+
+FILES = sorted(Path(__file__).parents[2].joinpath("config", "models").glob("*.yaml"))
+NAMES = [path.stem for path in FILES]
+SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
+SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2}}
+SHORT = {"train": {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01}}
+PARAMETERS = {
+    "baur_dae": 5_562_865,
+    "baur_dvae": 7_660_529,
+    "baur_sae1": 1_811_969,
+    "baur_sae2": 1_363_953,
+    "baur_sae3": 1_376_289,
+    "baur_svae": 1_384_545,
+}
+
+
+def settings(name: str) -> AnyModel:
+    return MODEL.validate_python(yaml.safe_load((FILES[0].parent / f"{name}.yaml").read_text()))
+
+
+def shrunk(name: str) -> AnyModel:
+    raw = settings(name).model_dump()
+    for part, values in (SMALL | SHORT).items():
+        if part in raw:
+            raw[part] |= values
+    return MODEL.validate_python(raw)
+
+
+def scans(count: int, seed: int) -> Healthy:
+    rng = np.random.default_rng(seed)
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    brain = x**2 + y**2 + (z / 2) ** 2 < 0.8
+    images = [
+        ((0.5 + 0.2 * np.cos(3 * x + 0.1 * rng.normal()) + 0.02 * rng.normal(size=SHAPE)) * brain).astype(np.float32)
+        for _ in range(count)
+    ]
+    return Healthy(images, [brain] * count, SPACING)
+
+
+def trained(model: AnyModel, folder: Path, seed: int = 0) -> tuple[Method, dict[str, list[float]]]:
+    method = registry.build(model)
+    curves: dict[str, list[float]] = {}
+    if isinstance(method, NeuralMethod):
+        compute = Compute(threads=1, accelerator="cpu")
+        found = fit_network(method, scans(6, 0), scans(2, 1), seed, compute, folder, key="k")
+        for _, name, value in found.curves:
+            curves.setdefault(name, []).append(value)
+    method.fit(scans(6, 0))
+    return method, curves
+
+
+def test_every_family_has_a_module_and_a_model_file():
+    listed = {settings(name).family for name in NAMES}
+    assert listed == set(registry.families())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finds_a_bright_blob_and_comes_back_from_its_bundle(name, tmp_path):
+    model = shrunk(name)
+    method, curves = trained(model, tmp_path)
+    healthy = scans(1, 9)
+    image, brain = healthy.images[0].copy(), healthy.brains[0]
+    blob = np.zeros(SHAPE, bool)
+    blob[7:11, 9:13, 2:5] = True
+    image[blob] += 0.8
+    before = image.copy()
+    for sign in ("bright", "dark", "both"):
+        anomaly, rebuilt = method.examine(image, brain, SPACING, sign)
+        assert anomaly.shape == SHAPE
+        assert anomaly.dtype == np.float32
+        assert np.isfinite(anomaly).all()
+        assert not anomaly[~brain].any()
+        assert np.isfinite(method.anomaly_score(anomaly, brain))
+        assert rebuilt is None or (rebuilt.shape == SHAPE and not rebuilt[~brain].any())
+        if sign != "dark":
+            assert anomaly[blob].mean() > 1.5 * anomaly[brain & ~blob].mean()
+    np.testing.assert_array_equal(image, before)
+
+    bundle.write(tmp_path, Bundle(method.state(), {"model": model.model_dump(mode="json", exclude={"map"})}))
+    again = registry.revive(bundle.read(tmp_path), model.map)
+    found, rebuilt_again = again.examine(image, brain, SPACING, "both")
+    np.testing.assert_array_equal(found, anomaly)
+    np.testing.assert_array_equal(found, again.anomaly_map(image, brain, SPACING, "both"))
+    assert (rebuilt is None) == (rebuilt_again is None)
+    if curves:
+        assert curves["train_loss"][-1] < 0.7 * curves["train_loss"][0]
+        assert min(curves["validation_loss"]) < curves["validation_loss"][0]
+
+
+@pytest.mark.parametrize("name", ["baur_dvae_small", "baur_sae3_small"])
+def test_a_seed_gives_the_same_weights_and_another_seed_others(name, tmp_path):
+    states = [trained(shrunk(name), tmp_path / str(run), seed)[0].state() for run, seed in enumerate((3, 3, 4))]
+    for key, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][key])
+    assert any(not np.array_equal(array, states[2][key]) for key, array in states[0].items())
+
+
+@pytest.mark.parametrize(("name", "count"), PARAMETERS.items())
+def test_parameters_at_full_size(name, count):
+    assert registry.build(settings(name)).facts()["parameters"] == count
+
+
+def test_every_full_size_network_is_counted():
+    networks = {name for name in NAMES if hasattr(settings(name), "network") and not name.endswith("_small")}
+    assert networks == set(PARAMETERS)
+
+
+def test_a_scan_without_brain_gives_an_empty_map(tmp_path):
+    for name in ("thresh_histeq", "zscore_atlas", "baur_dae_small"):
+        method, _ = trained(shrunk(name), tmp_path / name)
+        empty = np.zeros(SHAPE, bool)
+        assert not method.anomaly_map(np.zeros(SHAPE, np.float32), empty, SPACING, "bright").any()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from brainuad.errors import InputError
+from brainuad.methods import slices
+from brainuad.methods.base import Healthy
+from brainuad.methods.slices import SliceExamples, axial, from_network, to_network
+
+SPACING = (2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(13, 16), (16, 13), (15, 16), (16, 16)])
+def test_padding_alone_is_undone_exactly(shape):
+    stack = torch.rand(3, *shape)
+    square = to_network(stack, 16)
+    assert square.shape == (3, 1, 16, 16)
+    assert torch.equal(from_network(square, shape), stack)
+
+
+@pytest.mark.parametrize("size", [20, 48, 64])
+def test_a_smooth_slice_survives_resizing_in_place(size):
+    x, y = np.meshgrid(np.linspace(-1, 1, 26), np.linspace(-1, 1, 32), indexing="ij")
+    blob = np.exp(-((x - 0.2) ** 2 + (y + 0.3) ** 2) / 0.15).astype(np.float32)
+    back = from_network(to_network(torch.from_numpy(blob)[None], size), blob.shape)[0].numpy()
+    assert np.abs(back - blob).max() < 0.12
+    assert np.unravel_index(back.argmax(), back.shape) == pytest.approx(
+        np.unravel_index(blob.argmax(), blob.shape), abs=1
+    )
+
+
+def test_a_bright_column_stays_where_it_was():
+    stack = torch.zeros(1, 8, 16)
+    stack[0, 0, 15] = 1
+    assert to_network(stack, 16)[0, 0, 4, 15] == 1  # four rows of padding before the first
+
+
+def test_axial_slices_are_cut_along_the_last_axis():
+    image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    np.testing.assert_array_equal(axial(image, [1, 3])[1].numpy(), image[:, :, 3])
+
+
+def brains() -> Healthy:
+    brain = np.zeros((8, 8, 4), bool)
+    brain[:, :, 1] = True
+    brain[0, 0, 2] = True
+    return Healthy(
+        [np.random.default_rng(i).random((8, 8, 4), dtype=np.float32) for i in range(3)], [brain] * 3, SPACING
+    )
+
+
+def test_slices_with_too_little_brain_are_left_out():
+    assert SliceExamples(brains(), 8, min_brain=0.1).where == [(0, 1), (1, 1), (2, 1)]
+    assert len(SliceExamples(brains(), 8, min_brain=0.01)) == 6
+    assert len(SliceExamples(brains(), 8, min_brain=0.0)) == 6  # a slice without brain never counts
+
+
+def test_large_sets_are_prepared_batch_by_batch_with_the_same_result(monkeypatch):
+    kept = SliceExamples(brains(), 16, 0.01)
+    monkeypatch.setattr(slices, "IN_MEMORY", 0)
+    lazy = SliceExamples(brains(), 16, 0.01)
+    assert kept.kept is not None
+    assert lazy.kept is None
+    assert torch.equal(kept.fetch([4, 0, 3]), lazy.fetch([4, 0, 3]))
+
+
+def test_no_slice_with_brain_is_refused():
+    empty = brains()
+    with pytest.raises(InputError, match="nothing to train on"):
+        SliceExamples(Healthy(empty.images, [np.zeros((8, 8, 4), bool)] * 3, SPACING), 8, 0.01)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+
+from brainuad.config.model import Autoencoder
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.methods.autoencoder import SliceAutoencoder
+from brainuad.methods.base import Healthy
+from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+
+SPACING = (2.0, 2.0, 2.0)
+COMPUTE = Compute(threads=1, accelerator="cpu")
+NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2, "variational": True}
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Callback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+def scans(count: int, seed: int, value: float | None = None) -> Healthy:
+    rng = np.random.default_rng(seed)
+    brain = np.ones((12, 16, 5), bool)
+    images = [rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)]
+    if value is not None:
+        images[-1][3, 3, 2] = value
+    return Healthy(images, [brain] * count, SPACING)
+
+
+def method(**train: object) -> SliceAutoencoder:
+    length = train if "epochs" in train else {"steps": 14, "validate_every": 4} | train
+    return SliceAutoencoder(
+        Autoencoder(family="autoencoder", network=NETWORK, loss={"kl": 1.0}, train={"batch": 4, **length})
+    )
+
+
+def fit(made: SliceAutoencoder, folder: Path, key: str = "k", seed: int = 0, **options: object) -> Fitted:
+    data = options.pop("training", None) or scans(4, 0)
+    held_out = options.pop("validation", scans(2, 1))
+    return fit_network(made, data, held_out, seed, COMPUTE, folder, key, **options)
+
+
+def weights(made: SliceAutoencoder) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in made.weights().values()])
+
+
+@pytest.mark.parametrize("kill", [4, 6, 8, 13, 14])
+@pytest.mark.parametrize("length", [{"keep": "last"}, {"keep": "best"}, {"epochs": 3, "keep": "last"}])
+def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(kill, length, tmp_path):
+    whole, broken = method(**length), method(**length)
+    expected = fit(whole, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(broken, tmp_path / "broken", callbacks=[KillAt(kill)])
+    resumable = (tmp_path / "broken" / CHECKPOINT).exists()
+    again = method(**length)
+    found = fit(again, tmp_path / "broken")
+    assert bool(found.facts["resumed_at_epoch"]) == resumable
+    np.testing.assert_array_equal(weights(again), weights(whole))
+    losses = [[row for row in fitted.curves if row[1] != "steps_per_second"] for fitted in (expected, found)]
+    assert losses[0] == losses[1]
+
+
+def test_a_training_killed_at_its_very_end_only_loads(tmp_path):
+    first, second = method(), method()
+    fit(first, tmp_path)
+    found = fit(second, tmp_path, callbacks=[KillAt(1)])
+    assert found.facts["resumed_at_epoch"] == 4
+    np.testing.assert_array_equal(weights(first), weights(second))
+
+
+def test_a_checkpoint_of_other_settings_is_left_aside(tmp_path):
+    fit(method(), tmp_path, key="old")
+    with pytest.warns(UserWarning, match="other settings or data"):
+        found = fit(method(), tmp_path, key="new")
+    assert found.facts["resumed_at_epoch"] == 0
+
+
+def test_a_broken_checkpoint_is_left_aside(tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"PK\x03\x04 half of a file")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert fit(method(), tmp_path).facts["steps"] == 14
+
+
+def test_the_checkpoint_holds_no_pickled_classes(tmp_path):
+    fit(method(), tmp_path)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert saved["callbacks"]["keep"]["key"] == "k"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT]
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):
+    best, last = method(lr=0.3), method(lr=0.3, keep="last")
+    found = fit(best, tmp_path / "best")
+    fit(last, tmp_path / "last")
+    curve = {step: value for step, name, value in found.curves if name == "validation_loss"}
+    assert found.facts["kept_step"] == min(curve, key=curve.__getitem__)
+    assert found.facts["best_validation_loss"] == min(curve.values())
+    assert (found.facts["kept_step"] == 14) == np.array_equal(weights(best), weights(last))
+
+
+def test_without_validation_scans_the_last_weights_are_kept(tmp_path):
+    found = fit(method(), tmp_path, validation=None)
+    assert found.facts["kept_step"] == 14
+    assert {name for _, name, _ in found.curves} == {
+        "train_loss",
+        "train_reconstruction",
+        "train_kl",
+        "steps_per_second",
+    }
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(tmp_path):
+    with pytest.raises(InputError, match=r"training loss is nan at step [1-4]\b") as caught:
+        fit(method(), tmp_path, training=scans(4, 0, value=np.nan))
+    assert "lower train.lr" in caught.value.do
+    assert caught.value.why == "no epoch was whole before"
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            if trainer.global_step == 9:
+                batch[:] = torch.inf
+
+    with pytest.raises(InputError, match="at step 10") as caught:
+        fit(method(), tmp_path, callbacks=[Poison()])
+    assert caught.value.file == tmp_path / CHECKPOINT
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert saved["callbacks"]["keep"]["step"] == 8
+    assert all(torch.isfinite(tensor).all() for tensor in saved["state_dict"].values())
+
+
+def test_odd_validation_scans_are_named(tmp_path):
+    with pytest.raises(InputError, match="healthy validation loss is nan after step 4"):
+        fit(method(), tmp_path, validation=scans(2, 1, value=np.nan))
+
+
+def test_global_switches_are_put_back(tmp_path):
+    fit(method(steps=2), tmp_path)
+    assert not torch.are_deterministic_algorithms_enabled()

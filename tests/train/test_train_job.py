@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainuad.config.model import MODEL, AnyModel
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.formats import bundle, run, store
+from brainuad.formats.scans import Scan
+from brainuad.train.job import train
+
+SHAPE = (12, 16, 5)
+COMPUTE = Compute(threads=1, accelerator="cpu")
+ROLES = ["train"] * 3 + ["validation"] * 2 + ["test"]
+
+
+def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, mask="") -> Path:
+    rng = np.random.default_rng(seed)
+    brain = np.ones(shape, bool)
+    entries = []
+    for i, role in enumerate(roles):
+        image = rng.random(shape, dtype=np.float32)
+        if value is not None:
+            image[2, 2, 2] = value
+        row = Scan(f"sub-{i}", f"sub-{i}", path.name, role=role, mask=mask)
+        entries.append(store.Entry(row, image, brain))
+    scaling = {"landmarks": np.arange(3.0)}
+    store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
+    return path
+
+
+def neural(**more: object) -> AnyModel:
+    network = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
+    train = {"steps": 6, "validate_every": 3, "batch": 4}
+    return MODEL.validate_python({"family": "autoencoder", "network": network, "train": train, **more})
+
+
+ATLAS = MODEL.validate_python({"family": "zscore_atlas"})
+TAGS = {"model": "toy", "seed": "1"}
+
+
+def test_a_network_leaves_bundle_record_and_curves(tmp_path):
+    out = tmp_path / "out"
+    train([stored(tmp_path / "a")], neural(), 1, COMPUTE, out, TAGS)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "arrays.safetensors",
+        "bundle.json",
+        "metrics.csv",
+        "run.json",
+    ]
+    made = bundle.read(out)
+    assert made.about["seed"] == 1
+    assert made.about["training"]["labels"] == ["a/sub-0", "a/sub-1", "a/sub-2"]
+    assert made.about["intensity"] == {"scale": "percentile"}
+    assert made.about["shape"] == list(SHAPE)
+    np.testing.assert_array_equal(made.arrays["scaling.landmarks"], np.arange(3.0))
+    assert made.arrays["residual_absolute_mean"].shape == SHAPE
+    record = run.read(out / "run.json")
+    assert record["tags"] == TAGS
+    assert record["data"] == made.about["training"]["hash"]
+    assert record["facts"]["parameters"] == made.about["parameters"]
+    curves = run.read_curves(out / "metrics.csv")
+    assert set(curves["name"]) >= {"train_loss", "validation_loss", "steps_per_second"}
+    assert list(curves[curves["name"] == "train_loss"]["step"]) == [3, 6]
+
+
+def test_a_baseline_goes_through_the_same_job(tmp_path):
+    train([stored(tmp_path / "a")], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    assert bundle.read(tmp_path / "out").arrays["atlas_mean"].shape == SHAPE
+
+
+def test_training_scans_come_from_all_stores(tmp_path):
+    stores = [stored(tmp_path / "a"), stored(tmp_path / "b", seed=5)]
+    train(stores, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    images = np.concatenate([store.read(path).select("train").images for path in stores])
+    made = bundle.read(tmp_path / "out")
+    assert len(made.about["training"]["labels"]) == len(images) == 6
+
+
+def test_map_settings_change_nothing_that_is_learnt(tmp_path):
+    data = stored(tmp_path / "a")
+    for name, settings in (("plain", {}), ("other", {"residual": "signed", "standardise": True, "smooth_mm": 4})):
+        train([data], neural(map=settings), 1, COMPUTE, tmp_path / name, TAGS)
+    for file in ("arrays.safetensors", "bundle.json"):
+        assert (tmp_path / "plain" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+
+
+def test_the_hash_follows_the_data(tmp_path):
+    hashes = set()
+    for seed in (0, 0, 1):
+        train([stored(tmp_path / "a", seed=seed)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+        hashes.add(bundle.read(tmp_path / "out").about["training"]["hash"])
+    assert len(hashes) == 2
+
+
+def test_no_training_scan(tmp_path):
+    with pytest.raises(InputError, match="there is no training scan"):
+        train([stored(tmp_path / "a", ["validation", "test"])], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_with_a_lesion_mask_trains_nothing(tmp_path):
+    with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
+        train([stored(tmp_path / "a", mask="lesion.nii.gz")], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    assert "lesion.nii.gz" in str(caught.value)
+
+
+def test_stores_on_different_grids(tmp_path):
+    stores = [stored(tmp_path / "a"), stored(tmp_path / "b", shape=(12, 16, 6))]
+    with pytest.raises(InputError, match="different grids"):
+        train(stores, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+
+
+def test_a_failed_training_writes_no_bundle(tmp_path):
+    with pytest.raises(InputError, match="training loss is nan"):
+        train([stored(tmp_path / "a", value=np.nan)], neural(), 0, COMPUTE, tmp_path / "out", TAGS)
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_second_training_gives_the_same_bytes(tmp_path):
+    data = stored(tmp_path / "a")
+    for name in ("one", "two"):
+        train([data], neural(), 3, COMPUTE, tmp_path / name, TAGS)
+    assert (
+        json.loads((tmp_path / "one" / "bundle.json").read_text())["arrays_sha256"]
+        in (tmp_path / "two" / "bundle.json").read_text()
+    )
