@@ -18,7 +18,8 @@ Image = Float[np.ndarray, "x y z"]
 def n4(image: Image, mask: Bool[np.ndarray, "x y z"], spacing: Float[np.ndarray, "3"], settings: N4) -> Image:
     """`image` divided by the smooth field that N4 (Tustison 2010) fits inside `mask`; `spacing` in mm, float32.
 
-    Intensities must not be negative in the mask; the field is one outside its reach."""
+    Intensities must not be negative in the mask; the field is one outside its reach.
+    """
     itk = _itk()
     scan, inside = _to_itk(image, spacing), _to_itk(mask.astype(np.uint8), spacing)
     factors = [max(1, min(settings.shrink, n // 16)) for n in scan.GetSize()]

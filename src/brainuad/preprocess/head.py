@@ -26,7 +26,8 @@ CT_WINDOW = (0.0, 80.0)
 class Moving:
     """What a registration sees of a scan: values in [0, 1] on an isotropic grid along the world's axes.
 
-    `start`: world point (mm) where `anchor`, a point of the template's world, is expected."""
+    `start`: world point (mm) where `anchor`, a point of the template's world, is expected.
+    """
 
     volume: Volume
     start: Float[np.ndarray, "3"]
@@ -36,7 +37,8 @@ class Moving:
 def is_stripped(scan: Volume) -> bool:
     """Whether a scan holds a brain alone: one exact value fills the background and the rest is no larger than a brain.
 
-    Measured on 91 real scans: the rest is 1.1 to 1.5 litres in stripped ones and 2.9 to 7.5 in the others."""
+    Measured on 91 real scans: the rest is 1.1 to 1.5 litres in stripped ones and 2.9 to 7.5 in the others.
+    """
     foreground = foreground_of(scan)
     volume = float(foreground.sum()) * voxel_volume(scan)
     return bool(foreground.mean() < 0.6 and 0.3e6 < volume < LARGEST_BRAIN)
@@ -65,7 +67,8 @@ def windowed(scan: Volume, modality: str, window: tuple[float, float] | None = N
 def moving(scan: Volume, modality: str, stripped: bool, spacing: float = 2.0) -> Moving:
     """The scan on a grid of `spacing` mm, clipped to its 1st and 99th percentile (of the brain, if stripped).
 
-    Raises InputError when no head is found."""
+    Raises InputError when no head is found.
+    """
     scan = windowed(scan, modality)
     low, high = np.percentile(scan.data[foreground_of(scan)] if stripped else scan.data[::2, ::2, ::2], (1, 99))
     if high <= low:

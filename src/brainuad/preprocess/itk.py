@@ -1,7 +1,8 @@
 """Affine registration by SimpleITK and by ANTs: for comparison, and to polish another backend's affine.
 
 Without an affine to start from, both begin at the head's expected place, unturned. One thread and a fixed seed: with
-more, neither gives the same result twice."""
+more, neither gives the same result twice.
+"""
 
 from __future__ import annotations
 

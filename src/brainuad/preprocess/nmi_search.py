@@ -2,7 +2,8 @@
 
 One start is not enough on heads with necks: the optimiser converges wherever it is put. So many coarse poses are scored
 first (Studholme 1999 for the measure; linear Parzen windows make it differentiable). Same input, same bits: own
-generator, one thread."""
+generator, one thread.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import ndimage
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
 from brainuad.preprocess.head import Moving
 
+Order = Int[np.ndarray, "points 3"]
 BINS = 32
 PITCH = (-20.0, -8.0, 4.0, 16.0, 28.0)  # degrees; heads nod more than they tilt
 RISE = (-14.0, 0.0, 14.0)  # mm
@@ -28,6 +30,7 @@ FORWARD = (-12.0, 0.0, 12.0)  # mm
 LOG_SCALE = (-0.16, -0.05, 0.05)
 KEPT = 6
 MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
+MIDDLE = np.array([0.0, -18.0, 8.0])  # of the template's brain, mm
 UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2 % of size, 0.02 of shear
 
 
@@ -48,22 +51,37 @@ FINE = (Level(1.5, 10_000, 80, 0.8, True), Level(0.5, 20_000, 50, 0.3, True))
 
 def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
     """The affine from the template's world to the scan's (mm) of the highest similarity found."""
+    order = _order(template, seed)
     with single_thread():
-        measure = _Measure(moving, template, COARSE, seed)
+        measure = _Measure(moving, template, COARSE, order)
         parameters = torch.stack([_start(*pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
         best = parameters[torch.topk(scores, KEPT).indices]
         best = _ascend(measure, best, COARSE)
         best = best[measure.objective(best).argmax()][None]
         for level in FINE:
-            best = _ascend(_Measure(moving, template, level, seed), best, level)
+            best = _ascend(_Measure(moving, template, level, order), best, level)
         return measure.matrix(best[0])
 
 
-def similarity(moving: Moving, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0) -> float:
-    """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world; finest level."""
-    with single_thread():
-        return float(_Measure(moving, template, FINE[-1], seed).nmi_of(torch.tensor(matrix[None], dtype=torch.float32)))
+def similarity(
+    moving: Moving, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0
+) -> tuple[float, float]:
+    """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world, at the finest level.
+
+    Second: the share of its excess over 1 that the best of three half-turns keeps. Measured, 97 real scans in place:
+    at most 0.55; 33 that lay upside down, back to front or on their side, and balls: at least 0.65.
+    """
+    turns = [matrix]
+    for axis in range(3):
+        turn = -np.eye(4)
+        turn[axis, axis] = turn[3, 3] = 1
+        turn[:3, 3] = MIDDLE - turn[:3, :3] @ MIDDLE
+        turns.append(matrix @ turn)
+    with single_thread(), torch.no_grad():
+        measure = _Measure(moving, template, FINE[-1], _order(template, seed))
+        own, *others = measure.nmi_of(torch.tensor(np.stack(turns), dtype=torch.float32)).tolist()
+    return own, (max(others) - 1) / max(own - 1, 1e-9)
 
 
 @contextmanager
@@ -80,9 +98,9 @@ def single_thread() -> Iterator[None]:
 class _Measure:
     """Normalised mutual information of batches of transforms, at one level."""
 
-    def __init__(self, moving: Moving, template: Template, level: Level, seed: int):
+    def __init__(self, moving: Moving, template: Template, level: Level, order: Order):
         self.anchor, self.start = (torch.tensor(p, dtype=torch.float32) for p in (moving.anchor, moving.start))
-        self.points, fixed = _sample(template, level, seed)
+        self.points, fixed = _sample(template, level, order)
         volume = moving.volume
         smooth = ndimage.gaussian_filter(volume.data, level.sigma / volume.spacing)
         self.image = torch.from_numpy(smooth)[None, None]
@@ -114,17 +132,17 @@ class _Measure:
 def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
     free = torch.ones(12)
     free[9:] = float(level.shear)
-    variable = parameters.clone().requires_grad_()
-    optimiser = torch.optim.Adam([variable], lr=level.rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, level.steps)
-    for _ in range(level.steps):
-        optimiser.zero_grad()
-        (-measure.objective(variable).sum()).backward()
-        assert variable.grad is not None
-        variable.grad *= free
-        optimiser.step()
-        schedule.step()
-    return variable.detach()
+    mean, spread = torch.zeros_like(parameters), torch.zeros_like(parameters)
+    for step in range(1, level.steps + 1):  # Adam (Kingma 2015) by hand: importing torch.optim costs 1.3 s
+        variable = parameters.requires_grad_()
+        (gradient,) = torch.autograd.grad(measure.objective(variable).sum(), variable)
+        gradient = gradient * free
+        mean = 0.9 * mean + 0.1 * gradient
+        spread = 0.999 * spread + 0.001 * gradient**2
+        rate = level.rate * (1 + np.cos(np.pi * (step - 1) / level.steps)) / 2
+        move = rate * (mean / (1 - 0.9**step)) / ((spread / (1 - 0.999**step)).sqrt() + 1e-8)
+        parameters = (variable + move).detach()
+    return parameters
 
 
 def _start(pitch: float, rise: float, forward: float, log_scale: float) -> Float[Tensor, "12"]:
@@ -155,17 +173,22 @@ def _matrices(
     return torch.cat([torch.cat([linear, shift[:, :, None]], dim=2), last], dim=1)
 
 
-def _sample(template: Template, level: Level, seed: int) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
-    """Random template points in the dilated brain: world coordinates and values in [0, 1]."""
+def _order(template: Template, seed: int) -> Order:
+    """Template voxels in and near the brain, shuffled."""
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    smooth = ndimage.gaussian_filter(template.t1, level.sigma / spacing)
-    smooth = np.clip(smooth / np.percentile(smooth[template.brain], 99.5), 0, 1)
-    near = ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN
-    index = np.argwhere(near)
-    chosen = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))[: level.points].numpy()
-    index = index[chosen]
+    index = np.argwhere(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN)
+    return np.asarray(index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed)).numpy()])
+
+
+def _sample(
+    template: Template, level: Level, order: Order
+) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
+    """The first points of `order`: world coordinates and template values in [0, 1]."""
+    smooth = ndimage.gaussian_filter(template.t1, level.sigma / np.linalg.norm(template.affine[:3, 0]))
+    index = order[: level.points]
+    values = np.clip(smooth[tuple(index.T)] / np.percentile(smooth[template.brain], 99.5), 0, 1)
     world = index @ template.affine[:3, :3].T + template.affine[:3, 3]
-    return torch.tensor(world, dtype=torch.float32), torch.from_numpy(smooth[tuple(index.T)].astype(np.float32))
+    return torch.tensor(world, dtype=torch.float32), torch.from_numpy(values.astype(np.float32))
 
 
 def _to_grid(volume: Volume) -> Float[np.ndarray, "4 4"]:

@@ -21,8 +21,13 @@ def register(scan: Volume, template: Template, settings: Registration, modality:
     """The affine from the template's world to the scan's (mm), by `settings.backend`, then `settings.polish`.
 
     `modality`: BIDS suffix; `ct` is clipped to 0 to 80 HU first. `stripped`: the scan holds a brain alone, so the
-    search starts at its middle and not under the vertex of a head. Raises InputError when no head is found."""
-    seen = moving(scan, modality, stripped)
+    search starts at its middle and not under the vertex of a head. Raises InputError when no head is found.
+    """
+    return align(moving(scan, modality, stripped), template, settings)
+
+
+def align(seen: Moving, template: Template, settings: Registration) -> Affine:
+    """As `register`, for a scan that is made ready already."""
     matrix = _backend(settings.backend)(seen, template, None)
     if settings.polish != "none":
         matrix = _backend(settings.polish)(seen, template, matrix)

@@ -1,6 +1,7 @@
 """Telling the brain from the rest of the head: backends that give a mask on the template's grid.
 
-Every mask also exists in the scan's own space, by `to_scan`."""
+Every mask also exists in the scan's own space, by `to_scan`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Placed:
 def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
     """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input and modality.
 
-    Raises InputError if ROBEX is asked for but not installed."""
+    Raises InputError if ROBEX is asked for but not installed.
+    """
     name = settings.backend
     if name == "auto":
         t1 = placed.modality.lower().startswith("t1")

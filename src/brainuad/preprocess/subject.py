@@ -20,10 +20,12 @@ from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample
 from brainuad.images.template import mni152
 from brainuad.preprocess import head, overlay, quality
-from brainuad.preprocess.register import register
+from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
 IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", "transform.json", "overlay.png"
+REGISTERED_AT = 2.0
+"""Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
 LOOK = "look at overlay.png; correct the scan or its header, or list the subject under `exclude`"
 
 
@@ -54,7 +56,8 @@ def preprocess(
 
     `scan_paths`: modality to file, for now one; `masks`: lesion masks by name, on the scan's own grid. Bad data makes a
     `failed` status with reasons and remedy, no exception: `out` then holds the status, and the overlay if it came so
-    far. Raises ConfigError for what this stage cannot do and lets our own faults through."""
+    far. Raises ConfigError for what this stage cannot do and lets our own faults through.
+    """
     if list(scan_paths) != [modality]:
         asked = ", ".join(scan_paths) or "none"
         raise ConfigError(
@@ -81,11 +84,15 @@ def preprocess(
 def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality: str, settings: Preprocess) -> Result:
     """The chain on arrays: window, register, strip, bias field, noise, template grid.
 
-    Raises InputError if no head or no brain is found."""
+    Raises InputError if no head or no brain is found.
+    """
+    from brainuad.preprocess.nmi_search import similarity
+
     template = mni152(settings.spacing)
     scan = head.windowed(scan, modality, settings.window) if settings.window else scan
     stripped = head.is_stripped(scan)
-    affine = register(scan, mni152(2.0), settings.registration, modality, stripped)
+    seen, coarse = head.moving(scan, modality, stripped), mni152(REGISTERED_AT)
+    affine = align(seen, coarse, settings.registration)
     placed = place(scan, affine, template, modality)
     brain = strip(placed, settings.skullstrip, stripped)
     if not brain.any():
@@ -93,17 +100,11 @@ def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality
         raise InputError(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
-    numbers = quality.measure(placed, brain, _similarity(scan, modality, stripped, affine))
+    numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
     failed, doubtful = quality.verdict(numbers, settings.quality)
     masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
     return Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
-
-
-def _similarity(scan: Volume, modality: str, stripped: bool, affine: Affine) -> float:
-    from brainuad.preprocess.nmi_search import similarity
-
-    return similarity(head.moving(scan, modality, stripped), mni152(2.0), affine.matrix)
 
 
 def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Preprocess) -> Float[np.ndarray, "x y z"]:
