@@ -14,8 +14,8 @@ from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.pooled import Spool
-from brainuad.evaluate.scan import MapValues, Truth, map_values, mask_counts, truth
-from brainuad.evaluate.tables import Row, Scored, lesion_rows, metric_rows, scan_rows, table
+from brainuad.evaluate.scan import Facts, map_values, mask_counts, truth
+from brainuad.evaluate.tables import Cases, Maps, Masks, Row, lesion_rows, map_rows, mask_rows, scan_rows
 from brainuad.formats import maps as files
 from brainuad.formats import run, tables
 from brainuad.formats import store as stores
@@ -50,17 +50,13 @@ def evaluate(
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     with atomic_folder(out) as folder, run.recorded(folder, record):
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:
-            chains = _scored(maps, posts, store, _healthy(healthy_scores, maps), settings, thresholds, Path(spool))
-            rows: dict[str, list[Row]] = {name: [] for name in FILES}
-            for label, chain in chains.items():
-                metrics, curves = metric_rows(chain, settings)
-                scans, lesions = scan_rows(chain, settings), lesion_rows(chain, settings)
-                for name, new in zip(FILES, (metrics, scans, lesions, curves), strict=True):
-                    rows[name] += [{"chain": label, **row} for row in new]
+            cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, Path(spool))
+            rows = _rows(cases, chains)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
         for name, columns in FILES.items():
-            tables.write(folder / name, table(rows[name], common, columns), columns)
-        record.facts["scans"] = len(next(iter(chains.values())).truths) if chains else 0
+            table = pd.DataFrame([{**common, **row} for row in rows[name]], columns=list(columns))
+            tables.write(folder / name, table, columns)
+        record.facts["scans"] = len(cases.scans)
 
 
 def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[str], out: Path) -> None:
@@ -78,55 +74,78 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
     tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)
 
 
-def _scored(
+def _rows(cases: Cases, chains: Mapping[str, tuple[Maps, dict[str, Masks]]]) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {name: [] for name in FILES}
+    known: dict[int, tuple[list[Row], list[Row]]] = {}  # chains that leave the maps alone share their bootstraps
+    for label, (maps, masks) in chains.items():
+        if id(maps) not in known:
+            known[id(maps)] = map_rows(maps, cases)
+        metrics, curves = known[id(maps)]
+        new = {"metrics.tsv": list(metrics), "scans.tsv": scan_rows(maps, masks, cases), "curves.tsv": curves}
+        new["lesions.tsv"] = []
+        for rule, made in masks.items():
+            new["metrics.tsv"] += mask_rows(rule, made, cases)
+            new["lesions.tsv"] += lesion_rows(rule, made, cases)
+        for name in FILES:
+            rows[name] += [{"chain": label, **row} for row in new[name]]
+    return rows
+
+
+def _score(
     maps: Path,
     posts: Mapping[str, Path],
     store: Path,
-    healthy: list[tuple[str, float]],
+    healthy_scores: Sequence[tuple[Path, Path]],
     settings: Evaluate,
     thresholds: Sequence[Threshold],
     folder: Path,
-) -> dict[str, Scored]:
-    opened, lesions, scores = stores.read(store), stores.read_lesions(store), files.read_scores(maps)
+) -> tuple[Cases, dict[str, tuple[Maps, dict[str, Masks]]]]:
+    """Count every test scan under every chain, scan by scan. `folder`: for values that would fill the memory."""
+    opened, lesions = stores.read(store), stores.read_lesions(store)
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
     if not rows:
         raise InputError("the data set has no test scan", file=store, do="give it a test share, or leave it out")
-    voxel_ml = float(np.prod(opened.spacing)) / 1000
-    truths: list[Truth] = []
-    kept: list[float] = []
-    chains: dict[str, Scored] = {}
+    others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
+    healthy = [score for pair in others for score in _test_scores(*pair)]
+    scans: list[Facts] = []
+    cases = Cases(scans, [score for _, score in _test_scores(maps, store)], healthy, settings)
+    sources: dict[Path, Maps] = {}
+    chains: dict[str, tuple[Maps, dict[str, Masks]]] = {}
     for label, post in posts.items():
-        found = cuts.read(post)
-        values = {rule.label: found[rule.label].value for rule in thresholds if rule.label in found}
-        used = {rule: value for rule, value in values.items() if value is not None}
-        (folder / label).mkdir()
-        chains[label] = Scored(truths, kept, healthy, Spool(folder / label), used, masks={rule: [] for rule in used})
+        source = post if any(files.processed_path(post, opened.scans[i].scan).exists() for i in rows) else maps
+        if source not in sources:
+            (folder / label).mkdir()
+            sources[source] = Maps(Spool(folder / label))
+        chains[label] = sources[source], _masks(post, thresholds)
+    voxel_ml = float(np.prod(opened.spacing)) / 1000
     for i in rows:
-        scan, brain = opened.scans[i], np.asarray(opened.brains[i])
+        scan, brain = opened.scans[i].scan, np.asarray(opened.brains[i])
+        seen = truth(opened.scans[i], brain, np.asarray(lesions[i]), voxel_ml, settings)
+        scans.append(seen.facts)
+        for source, scored in sources.items():
+            path = files.anomaly_path(maps, scan) if source == maps else files.processed_path(source, scan)
+            values = map_values(files.read_map(path, brain.shape), seen)
+            scored.spool.add(values)
+            scored.areas.append((values.auprc, values.auroc))
+        for label, (_, masks) in chains.items():
+            for rule, made in masks.items():
+                mask = files.read_mask(files.mask_path(posts[label], scan, rule), brain.shape)
+                made.counts.append(mask_counts(mask, seen, settings))
+    return cases, chains
+
+
+def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
+    """By rule, in the study's order; rules that found no cut are left out."""
+    found = cuts.read(post)
+    values = [(rule.label, found[rule.label].value) for rule in thresholds if rule.label in found]
+    return {rule: Masks(value) for rule, value in values if value is not None}
+
+
+def _test_scores(maps: Path, store: Path) -> list[tuple[str, float]]:
+    """(subject, score) of the test scans, in the store's order."""
+    scores = files.read_scores(maps)
+    tested = [scan for scan in stores.read(store).scans if scan.role == "test"]
+    for scan in tested:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")
-        truths.append(truth(scan, brain, np.asarray(lesions[i]), voxel_ml, settings))
-        kept.append(scores[scan.scan])
-        taken: dict[Path, MapValues] = {}  # chains that leave the map alone share it
-        for label, chain in chains.items():
-            path = files.processed_path(posts[label], scan.scan)
-            path = path if path.exists() else files.anomaly_path(maps, scan.scan)
-            if path not in taken:
-                taken[path] = map_values(files.read_map(path, brain.shape), truths[-1])
-            chain.spool.add(taken[path])
-            chain.areas.append((taken[path].auprc, taken[path].auroc))
-            for rule, counted in chain.masks.items():
-                mask = files.read_mask(files.mask_path(posts[label], scan.scan, rule), brain.shape)
-                counted.append(mask_counts(mask, truths[-1], settings))
-    return chains
-
-
-def _healthy(pairs: Sequence[tuple[Path, Path]], own: Path) -> list[tuple[str, float]]:
-    """(subject, score) of the healthy test scans outside the data set under evaluation."""
-    found: list[tuple[str, float]] = []
-    for maps, store in pairs:
-        if maps.resolve() != own.resolve():
-            scores = files.read_scores(maps)
-            tested = [scan for scan in stores.read(store).scans if scan.role == "test"]
-            found += [(scan.subject, scores[scan.scan]) for scan in tested if scan.scan in scores]
-    return found
+    return [(scan.subject, scores[scan.scan]) for scan in tested]

@@ -18,6 +18,7 @@ class Lesions:
 
     labels: Int[np.ndarray, "x y z"]
     ml: Float[np.ndarray, "n"]
+    voxel_ml: float
 
 
 def lesions(truth: Mask, scored: Mask, voxel_ml: float) -> Lesions:
@@ -31,7 +32,7 @@ def lesions(truth: Mask, scored: Mask, voxel_ml: float) -> Lesions:
     order = np.argsort(-sizes, kind="stable")
     rank = np.zeros(count + 1, dtype=labels.dtype)
     rank[order + 1] = np.arange(1, count + 1)
-    return Lesions(rank[inside], sizes[order][: int((sizes > 0).sum())] * voxel_ml)
+    return Lesions(rank[inside], sizes[order][: int((sizes > 0).sum())] * voxel_ml, voxel_ml)
 
 
 def shares_marked(found: Lesions, marked: Mask) -> Float[np.ndarray, "n"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from brainuad.evaluate import voxelwise
 from brainuad.evaluate.scan import MapValues
 from brainuad.evaluate.statistics import Weights, interval
+from brainuad.evaluate.voxelwise import Sweep
 
 Values = Float[np.ndarray, "n"]
 
@@ -74,9 +75,8 @@ def areas(pooled: Pooled, weights: Weights | None) -> dict[str, tuple[float, flo
     """
 
     def each(weight: Float[np.ndarray, "*resamples scans"]) -> Float[np.ndarray, "3 *resamples"]:
-        lesion, normal = weight @ pooled.lesion, weight @ pooled.normal
-        dice = voxelwise.pooled_dice(lesion, normal).max(axis=-1)
-        return np.stack([voxelwise.pooled_auprc(lesion, normal), voxelwise.pooled_auroc(lesion, normal), dice])
+        sweep = Sweep.of(weight @ pooled.lesion, weight @ pooled.normal)
+        return np.stack([sweep.auprc(), sweep.auroc(), sweep.dice().max(axis=-1)])
 
     value = each(np.ones(len(pooled.lesion)))
     spread = None
@@ -91,8 +91,7 @@ def oracle(pooled: Pooled) -> tuple[float, Values]:
 
     Sees the test labels. Voxels of `cut` or more are marked; of equals the highest cut.
     """
-    lesion, normal = pooled.lesion.sum(axis=0), pooled.normal.sum(axis=0)
-    dice = voxelwise.pooled_dice(lesion, normal)
+    dice = Sweep.of(pooled.lesion.sum(axis=0), pooled.normal.sum(axis=0)).dice()
     best = len(dice) - 1 - int(np.argmax(dice[::-1]))
     hits, false = pooled.lesion[:, best:].sum(axis=1), pooled.normal[:, best:].sum(axis=1)
     total = hits + false + pooled.lesion.sum(axis=1)
@@ -110,8 +109,8 @@ def curves(spool: Spool, pooled: Pooled | None) -> list[tuple[str, float, float]
     at = np.linspace(low, high if high > low else low + 1, HISTOGRAM_BINS + 1)
     rows: list[tuple[str, float, float]] = []
     if pooled is not None:
-        lesion, normal = pooled.lesion.sum(axis=0), pooled.normal.sum(axis=0)
-        recall, precision = voxelwise.precision_recall(lesion, normal, PR_POINTS)
+        sweep = Sweep.of(pooled.lesion.sum(axis=0), pooled.normal.sum(axis=0))
+        recall, precision = sweep.precision_recall(PR_POINTS)
         rows += [("pr", float(x), float(y)) for x, y in zip(recall, precision, strict=True)]
     for name, kind in kinds.items():
         found = spool.counts(kind, at[:-1]).sum(axis=0)

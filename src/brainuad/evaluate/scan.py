@@ -17,41 +17,53 @@ Values = Float[np.ndarray, "n"]
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a scan holds, whatever a model makes of it."""
+
+    scan: str
+    subject: str
+    healthy: bool
+    """Whether it holds no lesion at all."""
+    brain_ml: float
+    """The scored brain."""
+    lesion_ml: float
+    """In the scored brain."""
+    lesion_outside: float
+    """Share of the lesion outside the scored brain; NaN for healthy scans."""
+    lesions: int
+    """Of a counted size."""
+
+
+@dataclass(frozen=True)
 class Truth:
     """A scan's scored brain and lesions, cut to the `box` of its brain."""
 
-    scan: Scan
     box: tuple[slice, slice, slice]
     scored: Mask
     lesion: Mask
     """In and outside the scored brain."""
+    inside: Mask
+    """In the scored brain."""
     lesions: lesionwise.Lesions
-    voxel_ml: float
-    lesion_voxels: int
-    """Of the whole grid."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the scan holds no lesion at all."""
-        return self.lesion_voxels == 0
-
-    @property
-    def inside(self) -> Mask:
-        """The lesion in the scored brain."""
-        return self.lesion & self.scored
-
-    @property
-    def outside(self) -> float:
-        """Share of the lesion outside the scored brain; NaN for healthy scans."""
-        return 1 - int(self.inside.sum()) / self.lesion_voxels if self.lesion_voxels else np.nan
+    facts: Facts
 
 
 def truth(scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Evaluate) -> Truth:
-    """Prepare a scan for scoring."""
+    """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel."""
     box = components.box(brain, margin=1)
     scored = voxelwise.scored_brain(brain[box], settings.erode_voxels)
+    inside, whole = lesion[box] & scored, int(lesion.sum())
     found = lesionwise.lesions(lesion[box], scored, voxel_ml)
-    return Truth(scan, box, scored, lesion[box], found, voxel_ml, int(lesion.sum()))
+    facts = Facts(
+        scan=scan.scan,
+        subject=scan.subject,
+        healthy=whole == 0,
+        brain_ml=int(scored.sum()) * voxel_ml,
+        lesion_ml=int(inside.sum()) * voxel_ml,
+        lesion_outside=1 - int(inside.sum()) / whole if whole else np.nan,
+        lesions=int((found.ml >= settings.min_lesion_ml).sum()),
+    )
+    return Truth(box, scored, lesion[box], inside, found, facts)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class MaskCounts:
 
     hits: int
     marked: int
+    marked_ml: float
     lesion: int
     normal: int
     slice_dice: float
@@ -105,6 +118,7 @@ def mask_counts(mask: Mask, truth: Truth, settings: Evaluate) -> MaskCounts:
     return MaskCounts(
         hits=int(hits.sum()),
         marked=int(each.sum()),
+        marked_ml=int(each.sum()) * truth.lesions.voxel_ml,
         lesion=int(real.sum()),
         normal=int(truth.scored.sum() - real.sum()),
         slice_dice=float((2 * hits[holds] / (each + real)[holds]).sum()),

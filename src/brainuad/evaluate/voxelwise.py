@@ -6,6 +6,8 @@ resample is a weighted sum: with the bins of `edges` they differ from the exact 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
@@ -50,36 +52,47 @@ def counts(values: Values, at: Values) -> Int[np.ndarray, "bins"]:
     return np.diff(np.concatenate([[0], starts, [values.size]]))
 
 
-def pooled_auprc(lesion: Counts, normal: Counts) -> Float[np.ndarray, "*resamples"]:
-    """Average precision from counts by bin; all voxels of a bin are one step. NaN without lesion voxels."""
-    hits, false = _above(lesion), _above(normal)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(lesion > 0, hits / (hits + false), 0)
-        return np.asarray((lesion * precision).sum(axis=-1) / hits[..., 0])
+@dataclass(frozen=True)
+class Sweep:
+    """What is marked if the cut stands at the start of each bin: voxels in lesions (`hits`) and outside (`false`).
 
+    The first bin marks everything. All voxels of a bin are one step of the curves; any leading axes are resamples.
+    """
 
-def pooled_auroc(lesion: Counts, normal: Counts) -> Float[np.ndarray, "*resamples"]:
-    """Area under the ROC curve from counts by bin; a pair within a bin counts half. NaN without either kind."""
-    hits, false = _above(lesion), _above(normal)
-    below = false[..., :1] - false + normal / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((lesion * below).sum(axis=-1) / (hits[..., 0] * false[..., 0]))
+    hits: Counts
+    false: Counts
 
+    @classmethod
+    def of(cls, lesion: Counts, normal: Counts) -> Sweep:
+        """From the counts of each bin."""
+        return cls(_above(lesion), _above(normal))
 
-def pooled_dice(lesion: Counts, normal: Counts) -> Float[np.ndarray, "*resamples bins"]:
-    """Pooled Dice if every bin from this one upwards were marked."""
-    hits, false = _above(lesion), _above(normal)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(2 * hits / (hits + false + hits[..., :1]))
+    def auprc(self) -> Float[np.ndarray, "*resamples"]:
+        """Average precision; NaN without lesion voxels."""
+        gained = -np.diff(self.hits, append=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(gained > 0, self.hits / (self.hits + self.false), 0)
+            return np.asarray((gained * precision).sum(axis=-1) / self.hits[..., 0])
 
+    def auroc(self) -> Float[np.ndarray, "*resamples"]:
+        """Area under the ROC curve, a pair within a bin counting half; NaN without either kind of voxel."""
+        gained, within = -np.diff(self.hits, append=0), -np.diff(self.false, append=0)
+        total = self.false[..., :1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area = (gained * (total - self.false + within / 2)).sum(axis=-1)
+            return np.asarray(area / (self.hits[..., 0] * total[..., 0]))
 
-def precision_recall(lesion: Counts, normal: Counts, points: int) -> tuple[Values, Values]:
-    """Recall (ascending) and precision at no more than `points` cuts, evenly spaced in recall."""
-    hits, false = _above(lesion), _above(normal)
-    recall, precision = hits / hits[0], hits / np.maximum(hits + false, 1)
-    wanted = np.linspace(1 / points, 1, points)
-    place = np.unique(len(recall) - 1 - np.searchsorted(recall[::-1], wanted, side="left"))[::-1]
-    return recall[place], precision[place]
+    def dice(self) -> Float[np.ndarray, "*resamples bins"]:
+        """Pooled Dice at each cut; NaN where nothing is marked and no lesion is there."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(2 * self.hits / (self.hits + self.false + self.hits[..., :1]))
+
+    def precision_recall(self, points: int) -> tuple[Values, Values]:
+        """Recall, ascending, and precision at no more than `points` cuts, about evenly spaced in recall."""
+        recall, precision = self.hits / self.hits[0], self.hits / np.maximum(self.hits + self.false, 1)
+        wanted = np.linspace(1 / points, 1, points)
+        place = np.unique(len(recall) - 1 - np.searchsorted(recall[::-1], wanted, side="left"))[::-1]
+        return recall[place], precision[place]
 
 
 def _above(counted: Counts) -> Counts:

@@ -15,7 +15,7 @@ def healthy_quantile(healthy: Float[np.ndarray, "n"], quantile: float) -> float:
     """The `quantile` of the pooled brain voxels of healthy scans. Raises InputError if there are none."""
     if not healthy.size:
         raise InputError(
-            "no healthy validation voxel to take a threshold from", do="give a healthy set a validation share"
+            "no healthy validation scan to take a threshold from", do="give a healthy set a validation share"
         )
     return float(np.quantile(healthy, quantile))
 

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainuad.config.chain import Fixed, HealthyQuantile
+from brainuad.config.study import Evaluate
+from brainuad.errors import InputError
+from brainuad.evaluate.job import evaluate, summarise
+from brainuad.formats import maps as files
+from brainuad.formats import store, tables, thresholds, volume
+from brainuad.formats.scans import Scan
+from brainuad.formats.thresholds import Cut
+
+SHAPE = (14, 15, 12)
+AFFINE = np.diag([2.0, 2, 2, 1])
+RULES = [HealthyQuantile(rule="healthy_quantile"), Fixed(rule="fixed", value=2)]
+LABELS = [rule.label for rule in RULES]
+SETTINGS = Evaluate(bootstrap=200, min_lesion_ml=0.01, min_component=1)
+
+
+def brain() -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[2:-2, 2:-2, 2:-2] = True
+    return mask
+
+
+class World:
+    """Stores, maps and masks of two data sets: `ms` (5 test scans of 4 patients, one in validation) and `ixi` (3)."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.rng = np.random.default_rng(0)
+        subjects = ["sub-0", "sub-0", "sub-1", "sub-2", "sub-3", "sub-9"]
+        self.scans = {
+            "ms": [
+                Scan(f"{s}_ses-{i}", s, "ms", role="validation" if s == "sub-9" else "test")
+                for i, s in enumerate(subjects)
+            ],
+            "ixi": [Scan(f"sub-{i}", f"sub-x{i}", "ixi", role="test") for i in range(3)],
+        }
+        for name, scans in self.scans.items():
+            store.write(root / "store" / name, (self.entry(s, name) for s in scans), len(scans), AFFINE, {})
+
+    def entry(self, scan, name):
+        lesion = np.zeros(SHAPE, bool)
+        if name == "ms":
+            at = int(self.rng.integers(4, 8))
+            lesion[at : at + 3, 5:8, 4:7] = True
+            lesion[2:4, 10, 8] = True  # half of it in the rim
+        return store.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
+
+    def lesions(self, name):
+        return store.read_lesions(self.root / "store" / name)
+
+    def infer(self, model, name, make):
+        folder = self.root / "infer" / model / name
+        rows = ["scan\tsubject\trole\tscore"]
+        for scan, lesion in zip(self.scans[name], self.lesions(name), strict=True):
+            anomaly = np.where(brain(), make(lesion), 0).astype(np.float32)
+            volume.write(files.anomaly_path(folder, scan.scan), anomaly, AFFINE)
+            rows.append(f"{scan.scan}\t{scan.subject}\t{scan.role}\t{float(anomaly[brain()].mean())!r}")
+        (folder / "scores.tsv").write_text("\n".join(rows) + "\n")
+        return folder
+
+    def post(self, model, name, chain, make, changed=None):
+        folder = self.root / "post" / model / name / chain
+        for scan, lesion in zip(self.scans[name], self.lesions(name), strict=True):
+            if scan.role == "test":
+                for label in LABELS:
+                    volume.write(files.mask_path(folder, scan.scan, label), make(lesion) & brain(), AFFINE)
+                if changed is not None:
+                    anomaly = np.where(brain(), changed(lesion), 0).astype(np.float32)
+                    volume.write(files.processed_path(folder, scan.scan), anomaly, AFFINE)
+        thresholds.write(folder, {label: Cut(1.5, "unsupervised") for label in LABELS} | {"val_dice": Cut(None, "x")})
+        return folder
+
+    def run(self, model, name, posts, out, seed=0, settings=SETTINGS):
+        maps = self.root / "infer" / model
+        tags = {"model": model, "seed": str(seed), "dataset": name}
+        healthy = [(maps / "ixi", self.root / "store" / "ixi")]
+        evaluate(maps / name, posts, self.root / "store" / name, healthy, settings, RULES, out, tags)
+        return out
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    noise = world.rng.standard_normal
+    for model, gain in (("dae", 4.0), ("zscore", 1.0)):
+        for name in world.scans:
+            world.infer(model, name, lambda lesion, gain=gain: noise(SHAPE) + gain * lesion)
+    return world
+
+
+def metrics(folder):
+    table = tables.read(folder / "metrics.tsv", tables.METRICS)
+    return table.set_index(["chain", "threshold_rule", "metric"]).sort_index()
+
+
+def test_masks_that_are_the_lesions_are_perfect(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    found = metrics(world.run("dae", "ms", posts, tmp_path / "out")).loc["none"].loc["fixed_2"]
+    perfect = ["dice_pooled", "dice_volume", "dice_slice", "lesion_recall", "lesion_recall_small"]
+    assert found.loc[perfect, "value"].tolist() == [1] * 5
+    assert found.loc[["fp_per_scan", "marked_share", "dice_empty"], "value"].tolist() == [0, 0, 0]
+    assert found.loc["cut", "value"] == 1.5
+    assert (found["n"] == 5).all()
+
+
+def test_masks_of_the_whole_brain_reach_two_p_over_one_plus_p(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: ~lesion | lesion)}
+    found = metrics(world.run("dae", "ms", posts, tmp_path / "out")).loc["none"]["value"]
+    share = found["none", "prevalence"]
+    assert share == pytest.approx((27 + 1) / (8 * 9 * 6), rel=1e-5)
+    assert found["fixed_2", "dice_pooled"] == pytest.approx(2 * share / (1 + share), rel=1e-5)
+    assert found["fixed_2", "marked_share"] == 1
+
+
+def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
+    for model, make in (("sharp", lambda lesion: lesion * 1.0), ("flat", lambda lesion: lesion * 0.0)):
+        for name in world.scans:
+            world.infer(model, name, make)
+    posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion)}
+    sharp = metrics(world.run("sharp", "ms", posts, tmp_path / "a")).loc["none"]["value"]
+    assert sharp["none", "auprc_pooled"] == sharp["none", "auprc_scan"] == sharp["none", "auroc_pooled"] == 1
+    assert sharp["none", "auroc_scan"] == 1
+    assert sharp["oracle", "dice_pooled"] == sharp["oracle", "dice_volume"] == 1
+    assert sharp["oracle", "sensitivity_scan"] == sharp["oracle", "specificity_scan"] == 1
+    flat = metrics(world.run("flat", "ms", posts, tmp_path / "b")).loc["none"]["value"]
+    assert flat["none", "auprc_pooled"] == flat["none", "prevalence"]
+    assert flat["none", "auroc_pooled"] == flat["none", "auroc_scan"] == 0.5
+
+
+def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explained(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    table = tables.read(world.run("dae", "ms", posts, tmp_path / "out") / "metrics.tsv", tables.METRICS)
+    assert set(table["metric"]) <= set(tables.METRIC_NAMES)
+    assert set(table["threshold_rule"]) == {"none", "oracle", *LABELS}
+    oracle = set(table.loc[table["threshold_rule"] == "oracle", "metric"])
+    assert oracle == {"cut", "dice_pooled", "dice_volume", "sensitivity_scan", "specificity_scan"}
+    assert not {"sensitivity_scan", "specificity_scan"} & set(table.loc[table["threshold_rule"] != "oracle", "metric"])
+    scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
+    assert set(scans["threshold_rule"]) == {LABELS[0]}
+
+
+def test_one_row_for_each_scan_and_chain_and_validation_scans_are_not_scored(world, tmp_path):
+    posts = {chain: world.post("dae", "ms", chain, lambda lesion: lesion) for chain in ("none", "paolini")}
+    table = tables.read(world.run("dae", "ms", posts, tmp_path / "out") / "scans.tsv", tables.SCANS)
+    assert len(table) == 2 * 5
+    assert not table.duplicated(["scan", "chain"]).any()
+    assert "sub-9" not in set(table["subject"])
+    first = table.iloc[0]
+    assert first["lesion_outside"] == pytest.approx(1 / 29, rel=1e-4)
+    assert first["lesion_ml"] == pytest.approx(28 * 0.008)
+    assert (first["lesions"], first["lesions_found"], first["dice"]) == (1, 1, 1)  # one voxel is under 0.01 ml
+
+
+def test_chains_that_change_maps_are_scored_on_their_own_maps(world, tmp_path):
+    posts = {
+        "none": world.post("dae", "ms", "none", lambda lesion: lesion),
+        "sharp": world.post("dae", "ms", "sharp", lambda lesion: lesion, changed=lambda lesion: lesion * 9.0),
+    }
+    found = metrics(world.run("dae", "ms", posts, tmp_path / "out"))["value"]
+    assert found["sharp", "none", "auprc_pooled"] == 1
+    assert found["none", "none", "auprc_pooled"] < 1
+    assert found["sharp", "oracle", "cut"] == 9
+
+
+def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
+    def one_voxel(lesion):
+        mask = np.zeros_like(lesion)
+        mask[6, 6, 6] = True
+        return mask
+
+    posts = {"none": world.post("dae", "ixi", "none", one_voxel)}
+    out = world.run("dae", "ixi", posts, tmp_path / "out")
+    table = tables.read(out / "metrics.tsv", tables.METRICS)
+    assert set(table["metric"]) == {"cut", "fp_per_scan", "marked_share"}
+    found = metrics(out)["value"]["none", "fixed_2"]
+    assert found["fp_per_scan"] == 1
+    assert found["marked_share"] == pytest.approx(1 / (8 * 9 * 6), rel=1e-5)
+    scans = tables.read(out / "scans.tsv", tables.SCANS)
+    assert (scans["healthy"] == 1).all()
+    assert scans[["auprc", "auroc", "dice", "lesion_outside"]].isna().all(axis=None)
+    assert set(tables.read(out / "curves.tsv", tables.CURVES)["kind"]) == {"healthy"}
+    assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
+
+
+def test_intervals_are_empty_under_three_patients(world, tmp_path):
+    world.scans["ms"] = [world.scans["ms"][i] for i in (0, 1, 2)]  # three scans of two patients
+    entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
+    store.write(world.root / "store" / "ms", entries, 3, AFFINE, {})
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
+    voxelwise = table.drop("auroc_scan", level="metric")  # with three healthy patients beside
+    assert voxelwise[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert table["value"].notna().all()
+    assert table.loc[("none", "none", "auprc_pooled"), "n"] == 3
+
+
+def test_intervals_hold_the_value(world, tmp_path):
+    posts = {"none": world.post("zscore", "ms", "none", lambda lesion: np.roll(lesion, 1, axis=0))}
+    table = metrics(world.run("zscore", "ms", posts, tmp_path / "out")).dropna(subset="ci_low")
+    assert len(table) > 8
+    assert (table["ci_low"] <= table["value"] * (1 + 1e-5)).all()
+    assert (table["value"] <= table["ci_high"] * (1 + 1e-5)).all()
+
+
+def test_lesions_and_curves(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: np.roll(lesion, 1, axis=1))}
+    out = world.run("dae", "ms", posts, tmp_path / "out", settings=SETTINGS.model_copy(update={"hit_share": 0.7}))
+    lesions = tables.read(out / "lesions.tsv", tables.LESIONS)
+    assert len(lesions) == 5 * len(LABELS)
+    np.testing.assert_allclose(lesions["share_marked"], 18 / 27, rtol=1e-5)
+    assert (lesions["found"] == 0).all()
+    curves = tables.read(out / "curves.tsv", tables.CURVES).groupby("kind")
+    assert curves.size()["pr"] <= 200
+    for kind in ("normal", "lesion"):
+        histogram = curves.get_group(kind)
+        assert len(histogram) == 80
+        width = np.diff(histogram["x"]).mean()
+        assert histogram["y"].sum() * width == pytest.approx(1, abs=1e-3)
+
+
+def test_the_run_record_says_what_was_scored(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    record = json.loads((world.run("dae", "ms", posts, tmp_path / "out", seed=3) / "run.json").read_text())
+    assert (record["stage"], record["seed"], record["facts"]) == ("evaluate", 3, {"scans": 5})
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_missing_score_and_a_foreign_mask_are_named(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    path = files.mask_path(posts["none"], "sub-0_ses-0", "fixed_2")
+    volume.write(path, np.zeros((2, 2, 2), bool), AFFINE)
+    with pytest.raises(InputError, match=r"fixed_2_mask\.nii\.gz is not on the store's grid"):
+        world.run("dae", "ms", posts, tmp_path / "out")
+    (world.root / "infer" / "dae" / "ixi" / "scores.tsv").write_text("scan\tscore\nsub-0\t1\n")
+    with pytest.raises(InputError, match="sub-1 has no score"):
+        world.run("dae", "ms", posts, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(world, tmp_path):
+    def study(name, reverse):
+        jobs = []
+        for model in ("dae", "zscore"):
+            for dataset in ("ms", "ixi"):
+                posts = {"none": world.post(model, dataset, "none", lambda lesion: lesion)}
+                jobs.append(world.run(model, dataset, posts, tmp_path / name / model / dataset))
+        summarise(jobs[::-1] if reverse else jobs, SETTINGS, ["zscore"], tmp_path / name)
+        return tmp_path / name
+
+    first, second = study("a", False), study("b", True)
+    names = ["comparisons.tsv", "curves.tsv", "lesions.tsv", "metrics.tsv", "scans.tsv"]
+    assert sorted(path.name for path in first.glob("*.tsv")) == names
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    (row,) = tables.read(first / "comparisons.tsv", tables.COMPARISONS).to_dict("records")
+    assert (row["dataset"], row["model"], row["reference"], row["n"]) == ("ms", "dae", "zscore", 4)
+    assert row["difference"] > 0
+    assert row["ci_low"] > 0

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from brainuad.evaluate.pooled import Spool, areas, oracle, pool
+from brainuad.evaluate.scan import MapValues
+from brainuad.evaluate.voxelwise import Sweep, counts, edges, scan_areas, scored_brain
+
+
+def pooled(scans, folder):
+    """Pool scans given as (values in lesions, values outside)."""
+    spool = Spool(folder)
+    for lesion, normal in scans:
+        spool.add(MapValues(np.sort(np.float32(lesion)), np.sort(np.float32(normal)), np.nan, np.nan))
+    return pool(spool)
+
+
+def exact(scans):
+    truth = np.concatenate([np.repeat([1, 0], [len(lesion), len(normal)]) for lesion, normal in scans])
+    values = np.concatenate([np.float32(part) for scan in scans for part in scan])
+    return average_precision_score(truth, values), roc_auc_score(truth, values)
+
+
+def test_a_worked_example():
+    lesion, normal = np.array([4, 2]), np.array([1, 2, 3.0])
+    auprc, auroc = scan_areas(lesion, normal)  # 4: precision 1; 2: two of the four at 2 or more
+    assert auprc == pytest.approx((1 + 2 / 4) / 2)
+    assert auroc == pytest.approx((3 + 1.5) / 6)
+
+
+@pytest.mark.parametrize("levels", [3, 50, None])
+def test_areas_of_a_scan_are_exact_with_ties(levels):
+    rng = np.random.default_rng(0)
+    lesion, normal = rng.normal(1, 1, 200), np.sort(rng.normal(0, 1, 5000))
+    if levels:
+        lesion, normal = np.round(lesion * levels / 6), np.round(normal * levels / 6)
+    assert scan_areas(lesion, normal) == pytest.approx(exact([(lesion, normal)]), abs=1e-9)
+
+
+SHAPES = {
+    "gaussian": lambda rng, size, shift: rng.normal(shift, 1, size),
+    "heavy tail": lambda rng, size, shift: np.exp(3 * rng.normal(shift / 3, 1, size)),
+    "far from 0": lambda rng, size, shift: 1e4 + rng.normal(shift, 1, size),
+    "16 levels": lambda rng, size, shift: np.round(4 * rng.normal(shift, 1, size)) / 4,
+    "mostly 0": lambda rng, size, shift: np.maximum(rng.normal(shift - 2, 1, size), 0),
+}
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pooled_areas_differ_from_the_exact_ones_by_less_than_a_thousandth(shape, shift, tmp_path):
+    rng = np.random.default_rng(1)
+    draw = SHAPES[shape]
+    scans = [(draw(rng, 400 * (i + 1), shift), draw(rng, 60_000, 0.2 * i)) for i in range(5)]
+    found = areas(pooled(scans, tmp_path), None)
+    auprc, auroc = exact(scans)
+    assert found["auprc_pooled"][0] == pytest.approx(auprc, abs=1e-3)
+    assert found["auroc_pooled"][0] == pytest.approx(auroc, abs=1e-3)
+
+
+def test_a_resample_equals_the_pool_of_its_scans(tmp_path):
+    rng = np.random.default_rng(2)
+    scans = [(rng.normal(1 + i, 1, 50), rng.normal(0, 1, 900)) for i in range(3)]
+    whole = pooled(scans, tmp_path)
+    weight = np.array([2.0, 0, 1])
+    sweep = Sweep.of(weight @ whole.lesion, weight @ whole.normal)
+    assert (float(sweep.auprc()), float(sweep.auroc())) == pytest.approx(
+        exact([scans[0], scans[0], scans[2]]), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5])
+def test_a_constant_map_gives_the_prevalence(value, tmp_path):
+    found = areas(pooled([(np.full(30, value), np.full(970, value))] * 2, tmp_path), None)
+    assert found["auprc_pooled"][0] == pytest.approx(0.03)
+    assert found["auroc_pooled"][0] == pytest.approx(0.5)
+    assert found["dice_pooled"][0] == pytest.approx(2 * 0.03 / 1.03)  # of all brain: 2p / (1 + p)
+    assert scan_areas(np.full(30, value), np.full(970, value)) == pytest.approx((0.03, 0.5))
+
+
+def test_a_random_map_gives_about_the_prevalence(tmp_path):
+    rng = np.random.default_rng(3)
+    found = areas(pooled([(rng.random(5000), rng.random(95_000))] * 3, tmp_path), None)
+    assert found["auprc_pooled"][0] == pytest.approx(0.05, abs=0.003)
+    assert found["auroc_pooled"][0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_perfect_map_and_its_reverse(tmp_path):
+    assert areas(pooled([([2, 3], [0, 1, 1])], tmp_path), None)["auprc_pooled"][0] == 1
+    reverse = areas(pooled([([0], [1, 2, 3])], tmp_path), None)
+    assert reverse["auroc_pooled"][0] == 0
+    assert reverse["auprc_pooled"][0] == pytest.approx(0.25)
+
+
+def test_the_oracle_finds_the_best_cut_and_the_dice_of_each_scan(tmp_path):
+    scans = [([5, 6], [0, 1, 5]), ([6], [0, 0, 7]), ([], [0, 1, 2])]
+    cut, dice = oracle(pooled(scans, tmp_path))  # from 5 up: 3 hits, 2 false
+    assert cut == 5
+    assert dice[:2] == pytest.approx([2 * 2 / (3 + 2), 2 * 1 / (2 + 1)])
+    assert np.isnan(dice[2])
+    assert areas(pooled(scans, tmp_path), None)["dice_pooled"][0] == pytest.approx(2 * 3 / (5 + 3))
+
+
+def test_bins_hold_every_voxel_once():
+    rng = np.random.default_rng(4)
+    lesion, normal = rng.normal(3, 1, 900).astype(np.float32), np.sort(rng.normal(0, 1, 50_000)).astype(np.float32)
+    at = edges(lesion, normal[::7])
+    assert len(at) <= 2 * 4096
+    found = counts(normal, at)
+    assert found.sum() == normal.size
+    expected = np.bincount(np.clip(np.searchsorted(at, normal, side="right") - 1, 0, None), minlength=len(at))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_curve_keeps_to_its_points_and_ends_at_full_recall():
+    rng = np.random.default_rng(5)
+    lesion, normal = np.sort(rng.normal(2, 1, 5000)), np.sort(rng.normal(0, 1, 50_000))
+    at = edges(lesion, normal)
+    recall, precision = Sweep.of(*(counts(kind, at).astype(float) for kind in (lesion, normal))).precision_recall(200)
+    assert len(recall) <= 200
+    assert (np.diff(recall) > 0).all()
+    assert recall[-1] == 1
+    middle = np.abs(recall - 0.5).argmin()
+    cut = np.quantile(lesion, 0.5)
+    assert precision[middle] == pytest.approx(2500 / (2500 + (normal >= cut).sum()), abs=0.02)
+
+
+def test_the_scored_brain_has_lost_its_rim():
+    brain = np.ones((5, 5, 5), bool)
+    assert scored_brain(brain, 0).sum() == 125
+    assert scored_brain(brain, 1).sum() == 27
+    assert scored_brain(brain, 2).sum() == 1

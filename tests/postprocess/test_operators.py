@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import ValidationError
+from scipy import ndimage
+
+from brainuad.config.chain import CHAIN, Chain
+from brainuad.images import components
+from brainuad.postprocess import operators
+from brainuad.postprocess.chain import marked, process_map
+
+CHAINS = Path(__file__).parents[2] / "config" / "chains"
+WHOLE = np.ones((9, 9, 5), bool)
+
+
+def squares(*sides: int, shape: tuple[int, int, int] = (20, 20, 3)) -> np.ndarray:
+    """Squares of these sides in the middle slice, in a row along y, one voxel apart."""
+    mask, at = np.zeros(shape, bool), 1
+    for side in sides:
+        mask[1 : 1 + side, at : at + side, 1] = True
+        at += side + 1
+    return mask
+
+
+def test_median_equals_the_plain_filter_in_the_brain_and_removes_a_lone_voxel():
+    rng = np.random.default_rng(0)
+    anomaly = rng.standard_normal((12, 13, 11)).astype(np.float32)
+    brain = np.zeros(anomaly.shape, bool)
+    brain[2:10, 1:, 3:9] = True
+    expected = np.where(brain, ndimage.median_filter(anomaly, 5, mode="constant"), 0)
+    np.testing.assert_array_equal(operators.median3d(anomaly, brain, 5), expected)
+    lone = np.zeros((9, 9, 5), np.float32)
+    lone[4, 4, 2] = 7
+    assert not operators.median3d(lone, WHOLE, 3).any()
+
+
+def test_gaussian_keeps_a_constant_map_up_to_the_edge_of_the_brain():
+    brain = np.zeros((12, 12, 12), bool)
+    brain[3:9, 3:9, 3:9] = True
+    smooth = operators.gaussian(brain.astype(np.float32) * 2, brain, (1.5, 1.5, 1.5))
+    np.testing.assert_allclose(smooth[brain], 2, rtol=1e-5)
+    assert not smooth[~brain].any()
+
+
+def test_erosion_in_the_plane_spares_the_slices_at_the_end_and_3d_does_not():
+    anomaly = np.ones(WHOLE.shape, np.float32)
+    anomaly[0, 0, 0] = -3
+    flat = operators.brain_mask_erode(anomaly, WHOLE, 2, plane=True)
+    assert flat[2:7, 2:7].all()
+    assert flat[anomaly > 0].sum() == 5 * 5 * 5
+    assert flat[0, 0, 0] == -3
+    deep = operators.brain_mask_erode(anomaly, WHOLE, 2, plane=False)
+    assert deep[anomaly > 0].sum() == 5 * 5 * 1
+
+
+def test_hyperintensity_prior_looks_at_the_brain_alone():
+    image = np.full((10, 10, 1), 100.0, np.float32)
+    brain = np.zeros(image.shape, bool)
+    brain[0] = True
+    image[0, :, 0] = np.arange(10)
+    kept = operators.hyperintensity_prior(np.ones_like(image), brain, image, 0.5)
+    assert kept[0, :, 0].tolist() == [0] * 5 + [1] * 5
+
+
+def test_closing_bridges_a_gap_within_a_slice_and_not_between_slices():
+    mask = np.zeros((9, 9, 3), bool)
+    mask[4, [2, 4], 1] = True
+    closed = operators.closing(mask, 1, "square")
+    assert closed[4, 3, 1]
+    assert not closed[:, :, [0, 2]].any()
+    border = np.zeros((9, 9, 1), bool)
+    border[0:3, 0:3] = True
+    np.testing.assert_array_equal(operators.closing(border, 2, "disk"), border)
+
+
+def test_opening_drops_what_is_thinner_than_the_element():
+    mask = squares(3, 2)
+    np.testing.assert_array_equal(operators.opening(mask, 1, "square"), squares(3))
+
+
+def test_dilation_by_a_disk_and_a_square():
+    dot = np.zeros((7, 7, 3), bool)
+    dot[3, 3, 1] = True
+    assert operators.dilation(dot, 1, "disk").sum() == 5
+    assert operators.dilation(dot, 1, "square").sum() == 9
+    assert operators.element(2, "disk").sum() == 13
+
+
+def test_holes_are_filled_in_slices_or_in_3d():
+    tube = np.zeros((7, 7, 3), bool)
+    tube[2:5, 2:5] = True
+    tube[3, 3] = False
+    assert components.fill_holes(tube, plane=True)[3, 3].all()
+    np.testing.assert_array_equal(components.fill_holes(tube), tube)
+    box = np.ones((5, 5, 5), bool)
+    box[2, 2, 2] = False
+    assert components.fill_holes(box).all()
+
+
+def test_a_diagonal_wall_encloses_in_a_slice():
+    ring = np.zeros((5, 5, 1), bool)
+    ring[[1, 2, 2, 3], [2, 1, 3, 2], 0] = True  # four voxels that touch at corners: one component of 8 neighbours
+    assert components.label(ring, plane=True)[1] == 1
+    assert components.fill_holes(ring, plane=True).sum() == 5
+
+
+def test_area_openings():
+    np.testing.assert_array_equal(operators.area_opening_abs(squares(4, 3, 2), 9), squares(4, 3))
+    relative = operators.area_opening_rel(squares(5, 4, 3), 0.6)  # 25, 16 (0.64), 9 (0.36)
+    np.testing.assert_array_equal(relative, squares(5, 4))
+
+
+def test_the_largest_component_is_sought_in_each_slice():
+    mask = np.zeros((20, 20, 2), bool)
+    mask[:10, :10, 0] = True
+    mask[15:17, 15:17, 1] = True
+    np.testing.assert_array_equal(operators.area_opening_rel(mask, 0.6), mask)
+
+
+def test_components_under_six_voxels_go_and_six_stay():
+    mask = np.zeros((20, 5, 5), bool)
+    mask[0:6, 0, 0] = True
+    mask[10:15, 0, 0] = True
+    assert operators.cc_min_size(mask, 6).sum() == 6
+    corner = np.zeros((4, 4, 4), bool)
+    corner[0, 0, 0] = corner[1, 1, 1] = True  # 26 neighbours: one component of two voxels
+    assert operators.cc_min_size(corner, 2).sum() == 2
+
+
+def test_top_k_by_size_and_by_residual():
+    mask = squares(4, 3, 2)
+    anomaly = mask.astype(np.float32)
+    anomaly[1:3, 10:12, 1] = 10  # the smallest square holds the largest sum
+    np.testing.assert_array_equal(operators.top_k(mask, anomaly, 2, "size", plane=False), squares(4, 3))
+    best = operators.top_k(mask, anomaly, 1, "residual", plane=False)
+    assert best.sum() == 4
+    assert best[1, 10, 1]
+
+
+def test_top_k_of_each_slice():
+    mask = np.zeros((9, 9, 2), bool)
+    mask[0:2, 0:2, 0] = mask[5, 5, 0] = mask[5, 5, 1] = True
+    kept = operators.top_k(mask, mask.astype(np.float32), 1, "size", plane=True)
+    assert kept.sum(axis=(0, 1)).tolist() == [4, 1]
+
+
+@pytest.mark.parametrize("path", sorted(CHAINS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_flat_map_stays_unmarked(path):
+    chain = CHAIN.validate_python(yaml.safe_load(path.read_text()))
+    flat = np.zeros(WHOLE.shape, np.float32)
+    anomaly = process_map(flat, flat, WHOLE, (2, 2, 2), chain.on_map())
+    assert not marked(anomaly, WHOLE, 0.0, chain.on_mask()).any()
+    assert marked(anomaly, WHOLE, -1.0, chain.on_mask()).any()
+
+
+def test_masks_stay_in_the_brain_and_above_the_cut():
+    brain = np.zeros((9, 9, 5), bool)
+    brain[2:7, 2:7, 1:4] = True
+    chain = Chain.model_validate({"operators": [{"op": "dilation", "radius": 2}]})
+    anomaly = np.where(brain, np.float32(0.5), 0)
+    anomaly[2, 2, 2] = 1
+    grown = marked(anomaly, brain, 0.5, chain.on_mask())
+    assert grown.sum() == 6  # a quarter of the disk of 13, with its axes
+    assert not (grown & ~brain).any()
+
+
+def test_a_map_operator_behind_a_mask_operator_is_refused():
+    with pytest.raises(ValidationError, match="median3d works on maps"):
+        Chain.model_validate({"operators": [{"op": "closing"}, {"op": "median3d"}]})
+
+
+@pytest.mark.parametrize("path", sorted(CHAINS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_chains_are_valid(path):
+    chain = CHAIN.validate_python(yaml.safe_load(path.read_text()))
+    assert chain.operators == [*chain.on_map(), *chain.on_mask()]
+
+
+def test_the_chain_of_baur_2018_is_the_papers():
+    chain = CHAIN.validate_python(yaml.safe_load((CHAINS / "baur2018.yaml").read_text()))
+    assert [step.op for step in chain.operators] == ["median3d", "brain_mask_erode", "cc_min_size"]
+    assert chain.operators[0].size == 5
+    assert chain.operators[2].voxels == 6

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainuad.config.chain import CHAIN, Fixed, HealthyQuantile, ValDice
+from brainuad.errors import InputError
+from brainuad.formats import maps as files
+from brainuad.formats import store, thresholds, volume
+from brainuad.formats.scans import Scan
+from brainuad.postprocess.job import postprocess
+from brainuad.postprocess.thresholds import best_dice, healthy_quantile
+
+SHAPE = (14, 15, 12)
+RULES = [
+    HealthyQuantile(rule="healthy_quantile", quantile=0.95),
+    ValDice(rule="val_dice"),
+    Fixed(rule="fixed", value=2),
+]
+PLAIN = CHAIN.validate_python({})
+CHAIN_2 = CHAIN.validate_python({"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "cc_min_size", "voxels": 2}]})
+TAGS = {"model": "zscore", "seed": "0", "dataset": "ms"}
+
+
+def brain() -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[2:-2, 2:-2, 2:-2] = True
+    return mask
+
+
+def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tuple[Path, Path]:
+    """A store and infer's folder: one scan per letter of `roles` (v or t), lesions 3 brighter."""
+    rng, inside = np.random.default_rng(seed), brain()
+    entries, maps = [], root / "infer" / name
+    for i, letter in enumerate(roles):
+        scan = Scan(f"sub-{i}", f"sub-{i}", name, role={"v": "validation", "t": "test"}[letter])
+        lesion = np.zeros(SHAPE, bool)
+        if lesions:
+            lesion[4:7, 4:7, 4 + i % 3 : 7 + i % 3] = True
+        anomaly = np.where(inside, rng.standard_normal(SHAPE) + 3 * lesion, 0).astype(np.float32)
+        volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
+        entries.append(store.Entry(scan, anomaly, inside, lesion))
+    store.write(root / "store" / name, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+    return maps, root / "store" / name
+
+
+@pytest.fixture
+def study(tmp_path):
+    healthy, ms = dataset(tmp_path, "ixi", "vvt", False, 1), dataset(tmp_path, "ms", "vvtt", True, 2)
+    return healthy, ms
+
+
+def run(study, out, chain=PLAIN, rules=RULES):
+    healthy, ms = study
+    postprocess(ms[0], ms[1], [healthy, ms], [True, False], chain, rules, out, TAGS)
+    return thresholds.read(out)
+
+
+def voxels(pair, scans):
+    return np.concatenate([volume.read(files.anomaly_path(pair[0], scan)).data[brain()] for scan in scans])
+
+
+def test_cuts_come_from_the_right_voxels(study, tmp_path):
+    cuts = run(study, tmp_path / "out")
+    healthy = voxels(study[0], ["sub-0", "sub-1"])
+    assert cuts["healthy_quantile_0.95"].value == pytest.approx(np.quantile(healthy, 0.95))
+    assert cuts["healthy_quantile_0.95"].scans == ("ixi/sub-0", "ixi/sub-1")
+    assert cuts["healthy_quantile_0.95"].kind == "unsupervised"
+    assert (cuts["fixed_2"].value, cuts["fixed_2"].kind) == (2, "paper constant")
+    assert cuts["val_dice"].scans == ("ms/sub-0", "ms/sub-1")
+    assert cuts["val_dice"].kind == "labelled validation"
+
+
+def test_masks_of_test_scans_alone_are_written_and_hold_what_lies_above_the_cut(study, tmp_path):
+    cuts = run(study, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz"))
+    rules = ["fixed_2", "healthy_quantile_0.95", "val_dice"]
+    assert names == [f"sub-{i}_{rule}_mask.nii.gz" for i in (2, 3) for rule in rules]
+    anomaly = volume.read(files.anomaly_path(study[1][0], "sub-2")).data
+    mask = files.read_mask(files.mask_path(tmp_path / "out", "sub-2", "val_dice"), SHAPE)
+    np.testing.assert_array_equal(mask, brain() & (anomaly > cuts["val_dice"].value))
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["tags"] == TAGS
+
+
+def test_a_chain_that_changes_maps_writes_them_and_cuts_at_their_quantile(study, tmp_path):
+    cuts = run(study, tmp_path / "out", CHAIN_2)
+    smooth = files.read_map(files.processed_path(tmp_path / "out", "sub-2"), SHAPE)
+    raw = files.read_map(files.anomaly_path(study[1][0], "sub-2"), SHAPE)
+    assert smooth[brain()].std() < 0.7 * raw[brain()].std()
+    assert 0 < cuts["healthy_quantile_0.95"].value < 1
+
+
+def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, tmp_path):
+    before = run(study, tmp_path / "before", CHAIN_2)
+    maps, path = study[1]
+    labels = np.lib.format.open_memmap(path / "lesions.npy", mode="r+")
+    labels[2:] = ~labels[2:]  # the test scans' labels are spoilt
+    labels.flush()
+    volume.write(files.anomaly_path(maps, "sub-3"), 100 * brain().astype(np.float32), np.diag([2.0, 2, 2, 1]))
+    after = run(study, tmp_path / "after", CHAIN_2)
+    assert after == before
+    for rule in before:
+        first, second = (files.mask_path(tmp_path / name, "sub-2", rule).read_bytes() for name in ("before", "after"))
+        assert first == second
+
+
+def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
+    before = run(study, tmp_path / "before")
+    labels = np.lib.format.open_memmap(study[1][1] / "lesions.npy", mode="r+")
+    labels[:2] = np.roll(labels[:2], 4, axis=2)
+    labels.flush()
+    after = run(study, tmp_path / "after")
+    assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
+
+
+def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
+    healthy, ms = study
+    postprocess(ms[0], ms[1], [healthy], [True], PLAIN, RULES, tmp_path / "out", TAGS)
+    cut = thresholds.read(tmp_path / "out")["val_dice"]
+    assert cut.value is None
+    assert "no validation scan with lesions" in cut.note
+    assert not list((tmp_path / "out").glob("*val_dice*"))
+
+
+def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
+    with pytest.raises(InputError, match="no healthy validation scan"):
+        postprocess(*study[1], [study[1]], [False], PLAIN, RULES, tmp_path / "out", TAGS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_map_on_another_grid_is_refused(study, tmp_path):
+    maps = study[1][0]
+    volume.write(files.anomaly_path(maps, "sub-2"), np.zeros((3, 3, 3), np.float32), np.eye(4))
+    with pytest.raises(InputError, match="not on the store's grid"):
+        run(study, tmp_path / "out")
+
+
+def test_two_runs_give_equal_bytes(study, tmp_path):
+    for name in ("a", "b"):
+        run(study, tmp_path / name, CHAIN_2)
+    for path in sorted((tmp_path / "a").iterdir()):
+        if path.name != "run.json":
+            assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_best_dice_cuts_just_under_the_lowest_lesion_value_that_pays():
+    lesion = np.array([1, 5, 6], np.float32)
+    normal = np.array([0, 1, 2, 2, 3, 5], np.float32)
+    cut = best_dice(lesion, normal)  # 5 and 6 with one false voxel: 2 * 2 / (3 + 3); all: 2 * 3 / (8 + 3)
+    assert 3 < cut < 5
+    assert ((lesion > cut).sum(), (normal > cut).sum()) == (2, 1)
+
+
+def test_a_constant_map_gives_a_cut_that_marks_nothing():
+    healthy = np.zeros(50, np.float32)
+    assert not (healthy > healthy_quantile(healthy, 0.98)).any()
