@@ -28,7 +28,7 @@ DATABASE, ARTIFACTS, LOCK = "mlflow.db", "artifacts", ".lock"
 HASH = "brainuad.hash"
 BATCH, PARAMS = 1000, 100
 """Values and params that MLflow takes at once."""
-COLUMNS = ("auprc_pooled", "dice_volume", "lesion_recall", "fp_per_scan", "auroc_scan")
+COLUMNS = ("auprc_scan", "auprc_pooled", "dice_volume", "lesion_recall", "fp_per_scan", "auroc_scan")
 """Metrics in the saved views; at most `MOST_COLUMNS` of them over all data sets."""
 MOST_COLUMNS = 14
 
@@ -168,8 +168,10 @@ def _describe(client: MlflowClient, experiment: str, study: str, results: list[R
     names = list(dict.fromkeys(records.metric_name(row) for row in rows if row["threshold_rule"] != "oracle"))
     chosen = [name for metric in COLUMNS for name in names if name.split("/")[2] == metric][:MOST_COLUMNS]
     curves = sorted({name for result in results for name in result.curves["name"].unique() if "loss" in name})
+    everything = sorted({_legal(point.name) for result in results for point in records.points(result)})
     known = client.get_experiment(experiment).tags
-    made = views.tags(study, chosen, [_legal(name) for name in curves], int(time.time() * 1000))
+    models = sorted({result.model for result in results})
+    made = views.tags(study, chosen, [_legal(name) for name in curves], models, everything, int(time.time() * 1000))
     for key, value in {**made, "mlflow.note.content": views.note(study, experiment)}.items():
         if not _same_view(known.get(key), value):
             client.set_experiment_tag(experiment, key, value)

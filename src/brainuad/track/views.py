@@ -37,16 +37,23 @@ def note(study: str, experiment: str) -> str:
     )
 
 
-def tags(study: str, columns: list[str], curves: list[str], now: int) -> dict[str, str]:
-    """Experiment tags that hold the views. `columns`: metric names, the first is the one ordered by; `now`: ms."""
+def tags(
+    study: str, columns: list[str], curves: list[str], models: list[str], everything: list[str], now: int
+) -> dict[str, str]:
+    """Experiment tags that hold the views.
+
+    `columns`: metric names, the first is the one ordered by; `curves`: those drawn over steps; `models`: labels;
+    `everything`: all metric names; `now`: ms since 1970.
+    """
     charts = [_bar(name) for name in columns] + [_line(name) for name in curves]
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
     flat = [_parallel(columns)] if len(columns) > 1 else []
+    comparison = _state(columns, ["dataset"], charts, _folded(everything), grouped)
+    comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in models}  # a row per model
+    runs = _state(columns, ["model", "seed", "family", "commit"], flat, _folded(everything), None)
     return {
-        TAG + COMPARISON: _packed(f"{study}: models compared", _state(columns, ["dataset"], charts, grouped), now),
-        TAG + RUNS: _packed(
-            f"{study}: every run", _state(columns, ["model", "seed", "family", "commit"], flat, None), now
-        ),
+        TAG + COMPARISON: _packed(f"{study}: models compared", comparison, now),
+        TAG + RUNS: _packed(f"{study}: every run", runs, now),
     }
 
 
@@ -64,9 +71,15 @@ def _packed(name: str, state: dict[str, Any], now: int) -> str:
 
 
 def _state(
-    columns: list[str], tag_columns: list[str], charts: list[dict[str, Any]], group: dict[str, Any] | None
+    columns: list[str],
+    tag_columns: list[str],
+    charts: list[dict[str, Any]],
+    folded: list[str],
+    group: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    sections = list(dict.fromkeys(chart["metricSectionId"] for chart in charts))
+    name_column = "attributes.`Run Name`"
+    shown = [f"metrics.`{name}`" for name in columns] + [f"tags.`{name}`" for name in tag_columns]
+    sections = dict.fromkeys([chart["metricSectionId"] for chart in charts], True) | dict.fromkeys(folded, False)
     return {
         "searchFilter": "",
         "orderByKey": f"metrics.`{columns[0]}`" if columns else "attributes.start_time",
@@ -77,9 +90,9 @@ def _state(
         "modelVersionFilter": "All Runs",
         "runsHiddenMode": "SHOWALL",
         "useGroupedValuesInCharts": True,
-        "columnOrder": [],
-        "columnWidths": {},
-        "selectedColumns": [*(f"metrics.`{name}`" for name in columns), *(f"tags.`{name}`" for name in tag_columns)],
+        "columnOrder": [name_column, *shown],
+        "columnWidths": {name_column: 330, **{name: min(340, 7 * len(name)) for name in shown}},
+        "selectedColumns": shown,
         "runsPinned": [],
         "runsHidden": [],
         "hideEmptyCharts": True,
@@ -88,12 +101,18 @@ def _state(
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "groupBy": group,
+        "isAccordionReordered": True,  # else the sections are sorted by name, and costs come first
         "compareRunSections": [
-            {"uuid": s, "name": s, "display": True, "isReordered": False, "deleted": False, "isGenerated": False}
-            for s in sections
+            {"uuid": s, "name": s, "display": display, "isReordered": True, "deleted": False, "isGenerated": False}
+            for s, display in sections.items()
         ],
         "compareRunCharts": charts,
     }
+
+
+def _folded(names: list[str]) -> list[str]:
+    """Sections that MLflow makes by itself for the charts we do not ask for: listed here, they start folded."""
+    return sorted({name.rpartition("/")[0] for name in names if "/" in name})
 
 
 def _chart(kind: str, section: str, name: str, **more: Any) -> dict[str, Any]:
@@ -103,15 +122,16 @@ def _chart(kind: str, section: str, name: str, **more: Any) -> dict[str, Any]:
 
 
 def _bar(metric: str) -> dict[str, Any]:
-    return _chart("BAR", metric.split("/")[0], metric, metricKey=metric)
+    dataset, _, name = metric.partition("/")
+    return _chart("BAR", f"On {dataset}", name, metricKey=metric)
 
 
 def _line(metric: str) -> dict[str, Any]:
     scales = {"scaleType": "linear", "xAxisScaleType": "linear", "lineSmoothness": 0, "range": {}}
     axes = {"xAxisKey": "step", "yAxisKey": "metric", "yAxisExpressions": []}
-    return _chart("LINE", "training", metric, metricKey=metric, selectedMetricKeys=[metric], **axes, **scales)
+    return _chart("LINE", "Training", metric, metricKey=metric, selectedMetricKeys=[metric], **axes, **scales)
 
 
 def _parallel(metrics: list[str]) -> dict[str, Any]:
     name = "Final metrics of every run"
-    return _chart("PARALLEL", "runs", name, selectedParams=["seed"], selectedMetrics=metrics, showAllRuns=True)
+    return _chart("PARALLEL", "All runs", name, selectedParams=["seed"], selectedMetrics=metrics, showAllRuns=True)
