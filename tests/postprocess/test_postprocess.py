@@ -107,6 +107,23 @@ def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, 
         assert first == second
 
 
+def test_of_the_labels_only_those_of_validation_scans_are_touched(study, tmp_path, monkeypatch):
+    touched = []
+    opened = store.read_lesions
+
+    class Watched:
+        def __init__(self, path):
+            self.masks, self.name = opened(path), path.name
+
+        def __getitem__(self, row):
+            touched.append((self.name, row))
+            return self.masks[row]
+
+    monkeypatch.setattr(store, "read_lesions", Watched)
+    run(study, tmp_path / "out")
+    assert touched == [("ms", 0), ("ms", 1)]
+
+
 def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     before = run(study, tmp_path / "before")
     labels = np.lib.format.open_memmap(study[1][1] / "lesions.npy", mode="r+")

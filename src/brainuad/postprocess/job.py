@@ -15,7 +15,6 @@ from brainuad.formats import run, volume
 from brainuad.formats import store as stores
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
-from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import Cut
 from brainuad.postprocess.chain import marked, process_map
 from brainuad.postprocess.thresholds import best_dice, healthy_quantile
@@ -49,13 +48,14 @@ def postprocess(
         cuts.write(folder, found)
         opened = stores.read(store)
         steps = chain.on_mask()
-        for scan, anomaly, brain in processed(maps, opened, "test", chain):
+        for i, anomaly, brain in processed(maps, opened, "test", chain):
+            scan = opened.scans[i].scan
             if chain.on_map():
-                volume.write(files.processed_path(folder, scan.scan), anomaly, opened.affine)
+                volume.write(files.processed_path(folder, scan), anomaly, opened.affine)
             for rule, cut in found.items():
                 if cut.value is not None:
                     mask = marked(anomaly, brain, cut.value, steps)
-                    volume.write(files.mask_path(folder, scan.scan, rule), mask, opened.affine)
+                    volume.write(files.mask_path(folder, scan, rule), mask, opened.affine)
         record.facts["thresholds"] = {rule: cut.value for rule, cut in found.items()}
 
 
@@ -89,13 +89,13 @@ def find_cuts(
 
 def processed(
     maps: Path, opened: stores.Store, role: str, chain: Chain
-) -> Iterator[tuple[Scan, Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"]]]:
-    """The scans of a role, their maps after the chain's map operators, and their brains, one by one."""
+) -> Iterator[tuple[int, Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"]]]:
+    """The rows of a role's scans, their maps after the chain's map operators, and their brains, one by one."""
     for i, scan in enumerate(opened.scans):
         if scan.role == role:
             image, brain = np.asarray(opened.images[i]), np.asarray(opened.brains[i])
             anomaly = files.read_map(files.anomaly_path(maps, scan.scan), brain.shape)
-            yield scan, process_map(anomaly, image, brain, opened.spacing, chain.on_map()), brain
+            yield i, process_map(anomaly, image, brain, opened.spacing, chain.on_map()), brain
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,10 @@ def _pooled(pairs: Sequence[tuple[Path, Path]], chain: Chain, lesions: bool) -> 
     normal, lesion, names = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], []
     for maps, path in pairs:
         opened = stores.read(path)
-        truths = _validation_lesions(path, opened) if lesions else {}
-        for scan, anomaly, brain in processed(maps, opened, "validation", chain):
-            truth = truths.get(scan.scan, np.zeros_like(brain))
+        truths = stores.read_lesions(path) if lesions else None
+        for i, anomaly, brain in processed(maps, opened, "validation", chain):
+            truth = np.zeros_like(brain) if truths is None else np.asarray(truths[i])
             normal.append(anomaly[brain & ~truth])
             lesion.append(anomaly[brain & truth])
-            names.append(f"{scan.dataset}/{scan.scan}")
+            names.append(f"{opened.scans[i].dataset}/{opened.scans[i].scan}")
     return _Pooled(np.concatenate(normal), np.concatenate(lesion), tuple(names))
-
-
-def _validation_lesions(path: Path, opened: stores.Store) -> dict[str, Bool[np.ndarray, "x y z"]]:
-    """Lesion masks by scan, of validation scans and no others."""
-    masks = stores.read_lesions(path)
-    return {scan.scan: np.asarray(masks[i]) for i, scan in enumerate(opened.scans) if scan.role == "validation"}
