@@ -19,7 +19,7 @@ COMPUTE = Compute(threads=1, accelerator="cpu")
 NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2, "variational": True}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -29,7 +29,7 @@ class KillAt(Callback):
 
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == self.step:
-            raise Killed
+            raise KilledError
 
 
 def scans(count: int, seed: int, value: float | None = None) -> Healthy:
@@ -63,7 +63,7 @@ def weights(made: SliceAutoencoder) -> np.ndarray:
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(kill, length, tmp_path):
     whole, broken = method(**length), method(**length)
     expected = fit(whole, tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(broken, tmp_path / "broken", callbacks=[KillAt(kill)])
     resumable = (tmp_path / "broken" / CHECKPOINT).exists()
     again = method(**length)

@@ -12,7 +12,7 @@ def test_an_epoch_shows_every_example_once_in_another_order():
     seen = [batches(10, train, seed=0, epoch=epoch) for epoch in range(2)]
     for epoch in seen:
         assert [len(batch) for batch in epoch] == [4, 4, 2]
-        assert sorted(sum(epoch, [])) == list(range(10))
+        assert sorted(index for batch in epoch for index in batch) == list(range(10))
     assert seen[0] != seen[1]
     assert (epochs(train), steps(10, train)) == (3, 9)
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ COMPUTE = Compute(threads=1, accelerator="cpu")
 ROLES = ["train"] * 3 + ["validation"] * 2 + ["test"]
 
 
-def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, mask="") -> Path:
+def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=False) -> Path:
     rng = np.random.default_rng(seed)
     brain = np.ones(shape, bool)
     entries = []
@@ -26,8 +30,10 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, mask="") ->
         image = rng.random(shape, dtype=np.float32)
         if value is not None:
             image[2, 2, 2] = value
-        row = Scan(f"sub-{i}", f"sub-{i}", path.name, role=role, mask=mask)
-        entries.append(store.Entry(row, image, brain))
+        row = Scan(f"sub-{i}", f"sub-{i}", path.name, role=role)
+        mask = np.zeros(shape, bool)
+        mask[1, 1, 1] = lesion and role == "train"
+        entries.append(store.Entry(row, image, brain, mask))
     scaling = {"landmarks": np.arange(3.0)}
     store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
     return path
@@ -103,10 +109,10 @@ def test_no_training_scan(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_scan_with_a_lesion_mask_trains_nothing(tmp_path):
+def test_a_scan_with_a_lesion_trains_nothing(tmp_path):
     with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
-        train([stored(tmp_path / "a", mask="lesion.nii.gz")], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
-    assert "lesion.nii.gz" in str(caught.value)
+        train([stored(tmp_path / "a", lesion=True)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    assert "marks 1 voxels" in caught.value.why
 
 
 def test_stores_on_different_grids(tmp_path):
@@ -129,3 +135,33 @@ def test_a_second_training_gives_the_same_bytes(tmp_path):
         json.loads((tmp_path / "one" / "bundle.json").read_text())["arrays_sha256"]
         in (tmp_path / "two" / "bundle.json").read_text()
     )
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from brainuad.config.model import MODEL
+from brainuad.config.study import Compute
+from brainuad.train.job import train
+model = MODEL.validate_json(sys.argv[1])
+train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path(sys.argv[3]), {})
+"""
+
+
+def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
+    data, length = stored(tmp_path / "a"), {"steps": 400, "validate_every": 20, "batch": 4}
+    model = neural(train=length)
+    child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), data, tmp_path / "killed"])
+    checkpoint = tmp_path / "killed" / "resume" / "last.ckpt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "bundle.json").exists()
+    for name in ("killed", "whole"):
+        train([data], model, 3, COMPUTE, tmp_path / name, {})
+    assert run.read(tmp_path / "killed" / "run.json")["facts"]["resumed_at_epoch"] > 0
+    for file in ("arrays.safetensors", "bundle.json"):
+        assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert not checkpoint.parent.exists()

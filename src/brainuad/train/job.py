@@ -34,7 +34,7 @@ def train(
     """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
 
     The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole.
-    Raises InputError without training scans, for scans with a lesion mask, and for stores on different grids.
+    Raises InputError without training scans, for scans with a lesion, and for stores on different grids.
     """
     torch.set_num_threads(compute.threads)
     opened = [store.read(path) for path in stores]
@@ -87,11 +87,12 @@ def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Heal
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
             raise InputError("the training stores are on different grids", file=path, do=do)
-        for scan, image, brain in zip(part.scans, part.images, part.brains, strict=True):
+        lesions = store.read_lesions(path)
+        for scan, image, brain, lesion in zip(part.scans, part.images, part.brains, lesions, strict=True):
             if scan.role != role:
                 continue
-            if scan.mask:
-                why = f"it has a lesion mask, {scan.mask}"
+            if lesion.any():
+                why = f"its lesion mask marks {int(lesion.sum())} voxels"
                 raise InputError(f"{scan.scan} is not healthy, but is to train a model", file=path, why=why, do=HEALTHY)
             images.append(image)
             brains.append(brain)
@@ -110,4 +111,4 @@ def _hash(parts: Sequence[Healthy]) -> str:
 
 
 TRAINING = "give one healthy data set a split with train above 0, and see failures.tsv for scans that were lost"
-HEALTHY = "move the data set to the test role, or remove its masks if they are empty"
+HEALTHY = "give the data set the role test, or exclude the subject"
