@@ -25,7 +25,7 @@ class SkullStrip(Section):
     backend: Literal["auto", "template", "refined", "robex", "given"] = "auto"
     """`template`: the template's mask through the affine; `refined`: the same, its border moved by contrast; `robex`:
     the ROBEX program, if installed; `given`: the scan is stripped already, every non-zero voxel is brain. `auto`:
-    `given` for stripped input, else `template` for T1w and `refined` for the other modalities."""
+    `given` for stripped input, else `refined`."""
     band: float = Field(6.0, gt=0, le=20)
     """Reach of the refinement on either side of the template's border, in mm."""
 

@@ -30,14 +30,14 @@ SEED = 1
 
 def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
     """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2, 1 mm; from `start` affine at 2 and 1 mm."""
-    import SimpleITK as itk
+    import SimpleITK
 
-    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     fixed, mask, scan = _images(template, moving)
     matrix = _translation(moving) if start is None else start
     if start is None:
         centre = (matrix @ [*moving.anchor, 1])[:3] * [-1, -1, 1]
-        rigid = itk.Euler3DTransform()
+        rigid = SimpleITK.Euler3DTransform()
         rigid.SetCenter([float(v) for v in moving.anchor * [-1, -1, 1]])
         rigid.SetTranslation([float(v) for v in centre - moving.anchor * [-1, -1, 1]])
         for sigma, share in ((8.0, 1.0), (4.0, 0.1)):
@@ -46,7 +46,7 @@ def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matri
         turned[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
         turned[:3, 3] = rigid.TransformPoint((0.0, 0.0, 0.0))
         matrix = FLIP @ turned @ FLIP
-    affine = itk.AffineTransform(3)
+    affine = SimpleITK.AffineTransform(3)
     lps = FLIP @ matrix @ FLIP
     centre = moving.anchor * [-1, -1, 1]
     affine.SetCenter([float(v) for v in centre])
@@ -61,15 +61,15 @@ def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matri
 
 def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
     """Gradient descent on `transform`, in place, one level per `sigma` (mm), on `share` of the voxels."""
-    import SimpleITK as itk
+    import SimpleITK
 
-    method = itk.ImageRegistrationMethod()
+    method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, SEED)
-    method.SetInterpolator(itk.sitkLinear)
+    method.SetInterpolator(SimpleITK.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
@@ -153,11 +153,11 @@ def _near(template: Template) -> np.ndarray:
 
 
 def _images(template: Template, moving: Moving) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
-    import SimpleITK as itk
+    import SimpleITK
 
     def image(volume: Volume) -> SimpleITK.Image:
         lps = FLIP @ volume.affine
-        result = itk.GetImageFromArray(np.ascontiguousarray(volume.data.T))
+        result = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.data.T))
         result.SetSpacing(volume.spacing.tolist())
         result.SetOrigin(lps[:3, 3].tolist())
         result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())

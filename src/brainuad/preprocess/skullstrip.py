@@ -42,14 +42,13 @@ class Placed:
 
 
 def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
-    """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input and modality.
+    """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input.
 
     Raises InputError if ROBEX is asked for but not installed.
     """
     name = settings.backend
     if name == "auto":
-        t1 = placed.modality.lower().startswith("t1")
-        name = "given" if stripped else "template" if t1 else "refined"
+        name = "given" if stripped else "refined"
     return BACKENDS[name](placed, settings) & field_of_view(placed)
 
 
@@ -98,8 +97,9 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
     if placed.modality.lower() == "ct":
         tissue = (image > CT_BRAIN[0]) & (image < CT_BRAIN[1])
     else:
-        dark = np.percentile(image[outer & ~inner], 5)
-        tissue = image > dark + 0.4 * (np.median(image[inner]) - dark)
+        dark, usual = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
+        bright = template.brain | (image < usual + 0.5 * (usual - dark))  # no growth into fluid (T2w) or fat (T1w)
+        tissue = (image > dark + 0.4 * (usual - dark)) & bright
     ball = _ball(3.0, spacing)
     mask = ndimage.binary_opening((tissue & outer) | inner, ball) | inner
     labels, _ = ndimage.label(mask)

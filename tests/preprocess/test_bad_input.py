@@ -1,0 +1,142 @@
+"""Bad data ends in a `failed` status that says what is wrong and what to do, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brainuad.config.recipe import Preprocess, SkullStrip
+from brainuad.errors import ConfigError
+from brainuad.formats import status
+from brainuad.preprocess.subject import preprocess
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray | None = AFFINE) -> Path:
+    nib.save(nib.Nifti1Image(data, affine), path)
+    return path
+
+
+def with_header(path: Path, **fields: object) -> Path:
+    image = nib.Nifti1Image(noise(20, 20, 20), None)
+    image.header.set_sform(AFFINE, code=1)
+    for name, value in fields.items():
+        image.header[name] = value
+    raw = image.header.binaryblock + b"\0" * 4 + image.get_fdata(dtype=np.float32).tobytes(order="F")
+    path.write_bytes(raw)
+    return path
+
+
+def truncated(path: Path) -> Path:
+    save(path, noise(30, 30, 30))
+    path.write_bytes(path.read_bytes()[:20_000])
+    return path
+
+
+def spoiled(path: Path, value: float) -> Path:
+    data = noise(20, 20, 20)
+    data[3, 4, 5] = value
+    return save(path, data)
+
+
+def text(path: Path) -> Path:
+    path.write_bytes(b"subject,age\n1,33\n" * 40)
+    return path
+
+
+CASES = {
+    "missing": (lambda p: p, "scan.nii.gz does not exist", "correct the path"),
+    "truncated": (truncated, "scan.nii.gz is broken", "copy it again"),
+    "foreign": (text, "scan.nii.gz is", "it"),
+    "4D": (lambda p: save(p, noise(20, 20, 20, 3)), "is not a 3D volume (it has the shape (20, 20, 20, 3))", "extract"),
+    "NaN": (lambda p: spoiled(p, np.nan), "holds values that are no numbers (1 voxels are NaN", "export it again"),
+    "infinite": (lambda p: spoiled(p, np.inf), "holds values that are no numbers", "export it again"),
+    "zeros": (lambda p: save(p, np.zeros((20, 20, 20), np.float32)), "is empty (every voxel is 0)", "exclude"),
+    "no affine": (lambda p: with_header(p.with_suffix(""), sform_code=0, qform_code=0), "has no affine", "scanner"),
+    "voxel size 0": (
+        lambda p: with_header(p.with_suffix(""), srow_x=[0, 0, 0, 0]),
+        "has a singular affine (a voxel has the size 0)",
+        "scanner",
+    ),
+    "noise": (lambda p: save(p, noise(90, 100, 90)), "the registration to the template failed", "overlay.png"),
+    "tiny": (lambda p: save(p, np.pad(noise(6, 6, 6), 20)), "no head is found", "look at the scan"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
+    make, what, remedy = CASES[case]
+    path = make(tmp_path / "scan.nii.gz")
+    out = tmp_path / "results" / "sub-01"
+    state = preprocess({"T1w": path}, {}, "T1w", "sub-01", Preprocess(), out)
+    assert state.state == "failed"
+    assert what in state.reasons[0].replace("scan.nii ", "scan.nii.gz ")
+    assert remedy in (state.remedy or "")
+    assert status.read(out / "status.json") == state
+    assert {p.name for p in out.iterdir()} <= {"status.json", "overlay.png", "transform.json"}
+    assert [p.name for p in out.parent.iterdir()] == ["sub-01"]
+
+
+def test_no_path_of_the_machine_is_written(tmp_path):
+    preprocess({"T1w": tmp_path / "scan.nii.gz"}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    assert str(tmp_path) not in (tmp_path / "out" / "status.json").read_text()
+
+
+@pytest.mark.parametrize("kind", ["shape", "affine"])
+def test_mask_of_another_grid(kind, tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    shape, shift = ((20, 20, 21), 0.0) if kind == "shape" else ((20, 20, 20), 3.0)
+    affine = AFFINE.copy()
+    affine[0, 3] = shift
+    mask = save(tmp_path / "mask.nii.gz", np.ones(shape, np.uint8), affine)
+    state = preprocess({"T1w": scan}, {"lesion": mask}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    assert state.state == "failed"
+    assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
+    assert "resample the mask" in (state.remedy or "")
+
+
+def test_lesions_of_a_healthy_subject(tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[:3, 0, 0] = 1
+    masks = {"lesion": save(tmp_path / "mask.nii.gz", mask)}
+    state = preprocess({"T1w": scan}, masks, "T1w", "sub-01", Preprocess(), tmp_path / "out", healthy=True)
+    assert state.state == "failed"
+    assert state.reasons == ["sub-01 is declared healthy but has a lesion mask (3 voxels of mask.nii.gz are set)"]
+    assert "participants.tsv" in (state.remedy or "")
+
+
+def test_a_fault_leaves_the_previous_folder(tmp_path, monkeypatch):
+    scan = tmp_path / "scan.nii.gz"
+    before = preprocess({"T1w": scan}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+
+    def fall(*_: object) -> None:
+        raise RuntimeError("our own fault")
+
+    monkeypatch.setattr(status, "write", fall)
+    with pytest.raises(RuntimeError, match="our own fault"):
+        preprocess({"T1w": scan}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert status.read(tmp_path / "out" / "status.json") == before
+
+
+def test_two_modalities_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="one modality per recipe"):
+        preprocess({"T1w": tmp_path, "T2w": tmp_path}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+
+
+def test_robex_that_is_not_installed(tmp_path, monkeypatch, ready):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = Preprocess(skullstrip=SkullStrip(backend="robex"))
+    state = preprocess({"T1w": ready.path}, {}, "T1w", "sub-01", settings, tmp_path / "out")
+    assert state.state == "failed"
+    assert state.reasons[0].startswith("ROBEX is not installed")
+    assert "PATH" in (state.remedy or "")

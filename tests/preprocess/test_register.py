@@ -1,0 +1,91 @@
+"""Registration finds a pose that is known, whatever the backend, and the same one every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+from brainuad.config.recipe import Quality, Registration
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images.template import mni152
+from brainuad.preprocess import head, quality
+from brainuad.preprocess.nmi_search import similarity
+from brainuad.preprocess.register import register
+from brainuad.preprocess.skullstrip import place
+
+
+def distance(a: Float[np.ndarray, "4 4"], b: Float[np.ndarray, "4 4"]) -> float:
+    template = mni152(2.0)
+    points = np.argwhere(template.brain)[::101] @ template.affine[:3, :3].T + template.affine[:3, 3]
+    apart = points @ (a - b)[:3, :3].T + (a - b)[:3, 3]
+    return float(np.sqrt((apart**2).sum(axis=1).mean()))
+
+
+def scan_of(ready) -> Volume:
+    return Volume(ready.phantom.image, ready.phantom.affine)
+
+
+def test_known_pose(ready):
+    found = register(scan_of(ready), mni152(2.0), Registration(), "T1w", stripped=False)
+    assert distance(found.matrix, ready.phantom.template_to_scan) < 2.5
+
+
+def test_thick_slices_and_oblique_axes(ready):
+    tilt = np.deg2rad(20)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]
+    thick = np.diag([1.0, 1.0, 3.0, 1.0])
+    thick[2, 3] = 1.0
+    data = ready.phantom.image
+    data = data[:, :, : data.shape[2] // 3 * 3].reshape(*data.shape[:2], -1, 3).mean(axis=3)
+    scan = Volume(data, turn @ ready.phantom.affine @ thick)
+    found = register(scan, mni152(2.0), Registration(), "T1w", stripped=False)
+    assert distance(found.matrix, turn @ ready.phantom.template_to_scan) < 3
+
+
+def test_two_runs_give_the_same_bits(ready):
+    first, second = (register(scan_of(ready), mni152(2.0), Registration(), "T1w", stripped=False) for _ in range(2))
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+@pytest.mark.parametrize("settings", [{"backend": "simpleitk"}, {"polish": "simpleitk"}, {"polish": "ants"}])
+def test_other_optimisers(ready, settings):
+    found = register(scan_of(ready), mni152(2.0), Registration.model_validate(settings), "T1w", stripped=False)
+    assert distance(found.matrix, ready.phantom.template_to_scan) < 4
+
+
+def test_stripped_input_is_told_from_heads(ready):
+    phantom = ready.phantom
+    assert head.is_stripped(Volume(phantom.image * phantom.brain, phantom.affine))
+    assert not head.is_stripped(scan_of(ready))
+
+
+@pytest.mark.parametrize("shift", [(15, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (0, 0, -15)])
+def test_misplaced_by_15_mm_is_refused(ready, shift):
+    template, scan = mni152(2.0), scan_of(ready)
+    off = ready.phantom.template_to_scan.copy()
+    off[:3, 3] += shift
+    placed = place(scan, Affine(off), template, "T1w")
+    seen = head.moving(scan, "T1w", stripped=False)
+    numbers = quality.measure(placed, template.brain, *similarity(seen, template, off))
+    failed, _ = quality.verdict(numbers, Quality())
+    assert any("registration" in reason for reason in failed)
+
+
+def test_verdict_names_what_is_doubtful():
+    good = {
+        "similarity": 1.08,
+        "turned": 0.4,
+        "overlap": 0.96,
+        "coverage": 1.0,
+        "volume_ml": 1300.0,
+        "turn_degrees": 9.0,
+    }
+    assert quality.verdict(good, Quality()) == ([], [])
+    failed, doubtful = quality.verdict({**good, "overlap": 0.85, "coverage": 0.8, "turn_degrees": 60.0}, Quality())
+    assert failed == []
+    assert len(doubtful) == 3
+    failed, _ = quality.verdict({**good, "turned": 0.7, "overlap": 0.5, "coverage": 0.3, "volume_ml": 90.0}, Quality())
+    assert len(failed) == 4

@@ -1,0 +1,110 @@
+"""The whole chain on a phantom whose position, brain and lesion are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brainuad.config.recipe import N4, CurvatureFlow, Preprocess, SkullStrip
+from brainuad.formats import status, transform, volume
+from brainuad.formats.files import sha256
+from brainuad.formats.volume import Volume
+from brainuad.images.phantom import make_phantom
+from brainuad.images.resample import resample_mask
+from brainuad.images.template import mni152
+from brainuad.preprocess.subject import preprocess, run
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_files_on_the_template_grid(ready):
+    names = {p.name for p in ready.out.iterdir()}
+    assert names == {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "transform.json", "overlay.png", "status.json"}
+    image, brain = volume.read(ready.out / "image.nii.gz"), volume.read_mask(ready.out / "brain.nii.gz")
+    template = mni152(2.0)
+    assert volume.same_grid(image, Volume(template.t1, template.affine))
+    assert volume.same_grid(brain, image)
+    assert (image.data[~brain.data] == 0).all()
+    assert (image.data[brain.data] != 0).mean() > 0.99
+
+
+def test_brain_and_lesion_lie_where_they_are(ready):
+    phantom, affine = ready.phantom, transform.read(ready.out / "transform.json").matrix
+    template = mni152(2.0)
+    grid = (template.brain.shape, template.affine, affine)
+    brain = volume.read_mask(ready.out / "brain.nii.gz").data
+    lesion = volume.read_mask(ready.out / "lesion.nii.gz").data
+    assert dice(brain, resample_mask(phantom.brain, phantom.affine, *grid)) > 0.96
+    truth = resample_mask(
+        phantom.lesion, phantom.affine, template.brain.shape, template.affine, phantom.template_to_scan
+    )
+    assert dice(lesion, truth) > 0.75
+    ml = np.linalg.det(affine[:3, :3]) * np.linalg.det(template.affine[:3, :3]) / 1000
+    assert lesion.sum() * ml == pytest.approx(phantom.lesion.sum() * 0.008, rel=0.05)
+
+
+def test_status_tells_where_it_came_from(ready):
+    state = status.read(ready.out / "status.json")
+    assert (state.state, state.reasons, state.remedy) == ("ok", [], None)
+    assert state.provenance["inputs"]["T1w"] == {"file": "sub-07_T1w.nii.gz", "sha256": sha256(ready.path)}
+    assert state.provenance["settings"]["spacing"] == 2.0
+    assert state.quality["volume_ml"] == pytest.approx(ready.phantom.brain.sum() * 0.008, rel=0.06)
+
+
+def test_overlay_shows_no_more_than_the_brain(ready):
+    picture = np.asarray(Image.open(ready.out / "overlay.png"))
+    assert picture.ndim == 3
+    assert picture.std() > 20
+    assert (picture[:, -3:] == 0).all()
+    assert (picture.reshape(-1, 3) == (255, 190, 0)).all(axis=1).sum() > 500
+
+
+def test_same_input_same_bytes(ready, tmp_path):
+    preprocess({"T1w": ready.path}, {"lesion": ready.mask}, "T1w", "sub-07", Preprocess(), tmp_path / "again")
+    for path in ready.out.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_n4_and_curvature_flow_flatten_the_brain(ready):
+    phantom = ready.phantom
+    ramp = np.linspace(0.6, 1.4, phantom.image.shape[1], dtype=np.float32)[None, :, None]
+    scan = Volume(phantom.image * ramp, phantom.affine)
+    plain = Preprocess(skullstrip=SkullStrip(backend="template"))
+    mended = plain.model_copy(update={"n4": N4(iterations=[20, 20]), "curvature_flow": CurvatureFlow()})
+    template = mni152(2.0)
+    white = template.white > 0.95
+
+    def spread(settings):
+        values = run(scan, {}, "T1w", settings).image[white]
+        return values.std() / values.mean()
+
+    assert spread(mended) < 0.6 * spread(plain)
+
+
+def test_stripped_scan_keeps_its_own_mask(ready):
+    phantom = ready.phantom
+    result = run(Volume(phantom.image * phantom.brain, phantom.affine), {}, "T1w", Preprocess())
+    assert result.failed == []
+    template = mni152(2.0)
+    truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
+    assert dice(result.brain, truth) > 0.99
+
+
+@pytest.mark.parametrize("turn", ["upside down", "back to front"])
+def test_head_that_does_not_lie_as_its_header_says_is_refused(ready, turn):
+    axes = (1, 2) if turn == "upside down" else (0, 1)
+    result = run(Volume(np.flip(ready.phantom.image, axes).copy(), ready.phantom.affine), {}, "T1w", Preprocess())
+    assert any("similarity" in reason for reason in result.failed)
+
+
+@pytest.mark.parametrize("contrast", ["FLAIR", "T2w", "CT"])
+def test_other_contrasts(contrast):
+    phantom = make_phantom(5, contrast)
+    result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess())
+    assert (result.failed, result.doubtful) == ([], [])
+    template = mni152(2.0)
+    truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
+    assert dice(result.brain, truth) > 0.96
