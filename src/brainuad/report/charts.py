@@ -87,7 +87,7 @@ class _Frame:
         ys = [v for line in chart.lines for v in line.y if math.isfinite(v) and (v > 0 or not self.log)] or [0.1, 1.0]
         self.x = _widened(chart.x_limits or (min(xs), max(xs)))
         low, high = chart.y_limits or (min(ys), max(ys))
-        self.y = (math.log10(low), math.log10(high * 1.2)) if self.log else _widened((low, high))
+        self.y = (math.log10(low), math.log10(high * 1.6)) if self.log else _widened((low, high))
         width, height = chart.size
         self.right, self.bottom = width - RIGHT, height - BOTTOM
 
@@ -124,13 +124,13 @@ def _axes(chart: Chart, frame: _Frame) -> list[str]:
 
 def _guides(chart: Chart, frame: _Frame) -> list[str]:
     parts = []
-    for label, value in chart.marks.items():
+    for row, (label, value) in enumerate(chart.marks.items()):
         if frame.x[0] <= value <= frame.x[1]:
             at = frame.across(value)
             parts.append(f'<path class="mark" d="M{at:.1f} {TOP}V{frame.bottom}"><title>{escape(label)}</title></path>')
             end = at > (LEFT + frame.right) / 2
             side = f'x="{at - 4 if end else at + 4:.1f}" text-anchor="{"end" if end else "start"}"'
-            parts.append(f'<text {side} y="{TOP + 11}" class="marked">{escape(label)}</text>')
+            parts.append(f'<text {side} y="{TOP + 11 + 12 * row}" class="marked">{escape(label)}</text>')
     if chart.level:
         label, value = chart.level
         at = frame.down(value)

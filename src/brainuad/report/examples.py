@@ -35,6 +35,11 @@ class Example:
     """One line about it."""
 
     @property
+    def box(self) -> tuple[slice, slice]:
+        """The part of the slice that is drawn: its brain."""
+        return slices.bounds(self.brain[..., self.level : self.level + 1])
+
+    @property
     def height_mm(self) -> float:
         """MNI z of the slice."""
         return float(self.affine[2, 2] * self.level + self.affine[2, 3])
@@ -58,6 +63,12 @@ class Strip:
     scan: str
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> list[str]:
+        """The kinds of picture that a model has here, in the order of the page; at least one."""
+        found = {kind for pictures in self.columns.values() for kind in pictures}
+        return [kind for kind in ("marked", "map", "reconstruction") if kind in found] or ["map"]
+
 
 def chosen(scans: pd.DataFrame, count: int) -> list[str]:
     """Scans of one data set spread evenly from the best to the worst by their mean over models.
@@ -73,7 +84,7 @@ def chosen(scans: pd.DataFrame, count: int) -> list[str]:
 
 
 def examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Example]:
-    """The examples of every data set that was scored, in the study's order; half as many healthy ones."""
+    """The examples of every data set that was scored, those with lesions first; half as many healthy ones."""
     found = []
     for dataset in study.scored_sets():
         rows = scans[scans["dataset"] == dataset]
@@ -85,7 +96,7 @@ def examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Example]:
         opened, lesions = store.read(path), store.read_lesions(path)
         index = {scan.scan: i for i, scan in enumerate(opened.scans)}
         found += [_example(dataset, n, opened, lesions[index[n]], index[n], rows) for n in names if n in index]
-    return found
+    return sorted(found, key=lambda example: study.datasets[example.dataset].healthy)
 
 
 def strips(study: Study, folder: Path, shown: list[Example]) -> list[Strip]:
@@ -131,7 +142,7 @@ def _scan_picture(example: Example) -> str:
 
 
 def _pictures(example: Example, one: Result, top: float) -> dict[str, str]:
-    box = slices.bounds(example.brain)
+    box = example.box
     brain = slices.axial(example.brain, example.level, box)
     heat = slices.heat(slices.axial(one.anomaly, example.level, box), brain, top)
     pictures = {"map": slices.webp(_outlined(example, heat))}
@@ -141,7 +152,7 @@ def _pictures(example: Example, one: Result, top: float) -> dict[str, str]:
         marked = slices.outlined(
             _grey(example, example.image), slices.axial(one.mask, example.level, box), slices.MARKED
         )
-        pictures["mask"] = slices.webp(_outlined(example, marked))
+        pictures["marked"] = slices.webp(_outlined(example, marked))
         pictures["text"] = _agreement(example, one.mask)
     return pictures
 
@@ -155,13 +166,13 @@ def _agreement(example: Example, mask: Bool[np.ndarray, "x y z"]) -> str:
 
 
 def _grey(example: Example, values: Float[np.ndarray, "x y z"]) -> slices.Picture:
-    box = slices.bounds(example.brain)
+    box = example.box
     brain = slices.axial(example.brain, example.level, box)
     return slices.grey(slices.axial(values, example.level, box), brain, example.top)
 
 
 def _outlined(example: Example, picture: slices.Picture) -> slices.Picture:
-    truth = slices.axial(example.lesion, example.level, slices.bounds(example.brain))
+    truth = slices.axial(example.lesion, example.level, example.box)
     return slices.outlined(picture, truth, slices.TRUTH)
 
 

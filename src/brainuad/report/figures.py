@@ -26,10 +26,15 @@ def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
         ]
         chance = ("chance", float(rows[rows["x"] >= 0.999]["y"].min())) if (rows["x"] >= 0.999).any() else None
         title = f"Precision and recall of voxels on {dataset}"
-        limits = (0.0, 1.0)
-        chart = Chart(title, "recall", "precision", lines, limits, limits, level=chance, size=(520, 360))
+        chart = Chart(title, "recall", "precision", lines, (0.0, 1.0), _precisions(rows), level=chance, size=(520, 360))
         charts[str(dataset)] = svg(chart) + legend(lines)
     return charts
+
+
+def _precisions(rows: pd.DataFrame) -> tuple[float, float]:
+    """The whole scale, or its lower part where all curves stay there; the first points, a few voxels each, aside."""
+    highest = float(rows["y"][rows["x"] >= 0.02].max())
+    return 0.0, next(top for top in (0.1, 0.2, 0.5, 1.0) if highest <= top * 0.95 or top == 1.0)
 
 
 def histograms(
@@ -38,19 +43,37 @@ def histograms(
     """Charts by data set and model, with the cuts as vertical lines; the study's first seed and chain."""
     chain, seed = next(iter(study.chains)), study.seeds[0]
     chosen = curves[(curves["chain"] == chain) & (curves["seed"] == seed) & curves["kind"].isin(list(HISTOGRAMS))]
+    healthy = healthy_set(study, chosen)
+    shown = [name for name in chosen["dataset"].unique() if not study.datasets[name].healthy] or [healthy]
     charts: dict[str, dict[str, Markup]] = {}
-    for (dataset, model), rows in chosen.groupby(["dataset", "model"], sort=False):
-        lines = [
-            Line(NAMES[str(kind)], tuple(group["x"]), tuple(group["y"]), HISTOGRAMS[str(kind)], steps=True)
-            for kind, group in rows.groupby("kind", sort=False)
-        ]
-        marks = {rule.replace("_", " "): cut for rule, cut in cuts.get((str(model), chain, str(dataset)), {}).items()}
-        lowest = max(1e-5, float(rows["y"][rows["y"] > 0].min())) if (rows["y"] > 0).any() else 1e-5
-        title = f"Values of the map of {model} on {dataset}"
-        span = (lowest, 1.0)
-        chart = Chart(title, "value of the map", "share of voxels", lines, None, span, True, marks, size=SMALL)
-        charts.setdefault(str(dataset), {})[str(model)] = svg(chart)
+    for dataset in shown if len(chosen) else []:
+        for model in study.models:
+            rows = chosen[(chosen["model"] == model) & chosen["dataset"].isin([dataset, healthy])]
+            if (rows["dataset"] == dataset).any():
+                found = cuts.get((model, chain, dataset), {})
+                charts.setdefault(dataset, {})[model] = _histogram(
+                    f"Values of the map of {model} on {dataset}", rows, found
+                )
     return charts
+
+
+def healthy_set(study: Study, curves: pd.DataFrame) -> str:
+    """The first healthy data set with a histogram, against which the others are drawn; empty if there is none."""
+    return next(
+        (name for name in study.scored_sets() if name in set(curves[curves["kind"] == "healthy"]["dataset"])), ""
+    )
+
+
+def _histogram(title: str, rows: pd.DataFrame, cuts: dict[str, float]) -> Markup:
+    lines = [
+        Line(NAMES[kind], tuple(group["x"]), tuple(group["y"]), colour, steps=True)
+        for kind, colour in HISTOGRAMS.items()
+        if len(group := rows[rows["kind"] == kind])
+    ]
+    highest = float(rows["y"].max()) or 1.0
+    lowest = max(highest / 1e4, float(rows["y"][rows["y"] > 0].min())) if (rows["y"] > 0).any() else highest / 1e4
+    marks = {rule.replace("_", " "): cut for rule, cut in cuts.items()}
+    return svg(Chart(title, "value of the map", "density", lines, None, (lowest, highest), True, marks, size=SMALL))
 
 
 def histogram_legend() -> Markup:

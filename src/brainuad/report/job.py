@@ -45,6 +45,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "baselines": baselines(study),
         "precision_recall": figures.precision_recall(study, findings.curves),
         "histograms": figures.histograms(study, findings.curves, findings.cuts),
+        "pooled_healthy": _healthy_beside(study, findings.curves),
         "histogram_legend": figures.histogram_legend(),
         "training": figures.training(findings.training),
         "training_legend": figures.training_legend(),
@@ -68,6 +69,13 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         )
     with atomic(out / PAGE) as part:
         part.write_text(written, encoding="utf-8")
+
+
+def _healthy_beside(study: Study, curves: pd.DataFrame) -> dict[str, str]:
+    """By data set with lesions, the healthy one that its histograms are drawn against."""
+    return {
+        name: "" if dataset.healthy else figures.healthy_set(study, curves) for name, dataset in study.datasets.items()
+    }
 
 
 def _rows(found: pd.DataFrame) -> list[dict[Any, Any]]:

@@ -59,7 +59,7 @@ def outlined(picture: Picture, mask: Bool[np.ndarray, "rows columns"], colour: t
     """The picture with the mask's contour."""
     whole = np.kron(mask, np.ones((ZOOM, ZOOM), dtype=bool))
     drawn = picture.copy()
-    drawn[whole & ~ndimage.binary_erosion(whole, iterations=1)] = colour
+    drawn[whole & ~ndimage.binary_erosion(whole, iterations=2)] = colour
     return drawn
 
 

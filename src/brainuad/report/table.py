@@ -37,9 +37,19 @@ class Column:
         return self.rule == ORACLE
 
     @property
-    def head(self) -> str:
-        """Name and rule."""
-        return HEADS[self.metric] if self.rule == "none" else f"{HEADS[self.metric]} ({self.rule.replace('_', ' ')})"
+    def digits(self) -> int:
+        """Decimals shown."""
+        return 1 if self.metric in LOW_IS_GOOD else 3
+
+    @property
+    def name(self) -> str:
+        """The metric in words."""
+        return HEADS[self.metric]
+
+    @property
+    def under(self) -> str:
+        """The rule in words; empty where none applies."""
+        return "" if self.rule == "none" else self.rule.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -50,10 +60,20 @@ class Cell:
     low: float
     high: float
     best: bool = False
+    digits: int = 3
+
+    @property
+    def number(self) -> str:
+        """The value alone."""
+        return f"{self.value:.{self.digits}f}"
+
+    @property
+    def interval(self) -> str:
+        """Both ends in brackets; empty where there is no interval."""
+        return "" if pd.isna(self.low) else f"[{self.low:.{self.digits}f}, {self.high:.{self.digits}f}]"
 
     def __str__(self) -> str:
-        interval = "" if pd.isna(self.low) else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.value:.3f}{interval}"
+        return f"{self.number} {self.interval}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -80,9 +100,10 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(metrics: pd.DataFrame) -> list[Block]:
-    """A block per data set, in the table's order, without columns that hold no number; oracle columns stand last."""
+    """A block per data set, those with lesions first; empty columns are left out, oracle columns stand last."""
     whole = summary(metrics)
-    return [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
+    found = [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
+    return sorted(found, key=lambda block: block.chance is None)
 
 
 def comparison_text(metrics: pd.DataFrame) -> str:
@@ -92,12 +113,18 @@ def comparison_text(metrics: pd.DataFrame) -> str:
     parts = []
     for block in blocks(metrics):
         chains = len({chain for _, chain in block.rows}) > 1
-        heads = ["model", *(["chain"] if chains else []), *(column.head for column in block.columns)]
+        kept = _terse(block.columns)
+        heads = ["model", *(["chain"] if chains else []), *(block.columns[i].name for i in kept)]
+        rules = [""] * (1 + chains) + [block.columns[i].under for i in kept]
         lines = [
-            [model, *([chain] if chains else []), *("-" if cell is None else _starred(cell) for cell in cells)]
+            [
+                model,
+                *([chain] if chains else []),
+                *("-" if (cell := cells[i]) is None else _starred(cell) for i in kept),
+            ]
             for (model, chain), cells in block.rows.items()
         ]
-        parts.append(f"{block.title}\n{_aligned([heads, *lines])}")
+        parts.append(f"{block.title}\n{_aligned([heads, rules], lines)}")
     notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
     if (metrics["threshold_rule"] == ORACLE).any():
         notes.append("oracle: cut chosen on test labels; an upper bound, not a result.")
@@ -127,7 +154,9 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
     table: dict[tuple[str, str], list[Cell | None]] = {}
     for pair in pairs:
         found = [(column, cells.get((*pair, column.metric, column.rule))) for column in columns]
-        table[pair] = [None if cell is None else Cell(*cell, best=cell[0] == best[column]) for column, cell in found]
+        table[pair] = [
+            None if cell is None else Cell(*cell, cell[0] == best[column], column.digits) for column, cell in found
+        ]
     prevalence = rows["value"][rows["metric"] == "prevalence"].dropna()
     return Block(dataset, columns, _ordered(columns, table), float(prevalence.mean()) if len(prevalence) else None)
 
@@ -162,9 +191,15 @@ def _starred(cell: Cell) -> str:
     return f"{cell}*" if cell.best else f"{cell}"
 
 
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in [lines[0], rule, *lines[1:]]
-    )
+def _terse(columns: list[Column]) -> list[int]:
+    """Positions of the columns for a terminal: one AUPRC, Dice by the first rule, and the oracle."""
+    firsts: dict[tuple[str, bool], int] = {}
+    for i, column in enumerate(columns):
+        firsts.setdefault((column.metric.partition("_")[0], column.oracle), i)
+    return sorted(firsts.values())
+
+
+def _aligned(heads: list[list[str]], lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in heads + lines) for i in range(len(heads[0]))]
+    whole = [*heads, ["-" * width for width in widths], *lines]
+    return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in whole)

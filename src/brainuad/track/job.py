@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -29,8 +29,8 @@ HASH = "brainuad.hash"
 BATCH, PARAMS = 1000, 100
 """Values and params that MLflow takes at once."""
 COLUMNS = ("auprc_scan", "auprc_pooled", "dice_volume", "lesion_recall", "fp_per_scan", "auroc_scan")
-"""Metrics in the saved views; at most `MOST_COLUMNS` of them over all data sets."""
-MOST_COLUMNS = 14
+"""Metrics in the saved views, the most telling first."""
+MOST_COLUMNS = 16
 
 
 def track(study: str, folder: Path, mlflow_folder: Path, uri: str | None, mark: Path) -> bool:
@@ -164,9 +164,7 @@ def _put(target: Path, files: dict[str, bytes]) -> None:
 
 
 def _describe(client: MlflowClient, experiment: str, study: str, results: list[Result]) -> None:
-    rows = [row for result in results for row in result.metrics.to_dict("records")]
-    names = list(dict.fromkeys(records.metric_name(row) for row in rows if row["threshold_rule"] != "oracle"))
-    chosen = [name for metric in COLUMNS for name in names if name.split("/")[2] == metric][:MOST_COLUMNS]
+    chosen = _columns([row for result in results for row in result.metrics.to_dict("records")])
     curves = sorted({name for result in results for name in result.curves["name"].unique() if "loss" in name})
     everything = sorted({_legal(point.name) for result in results for point in records.points(result)})
     known = client.get_experiment(experiment).tags
@@ -175,6 +173,15 @@ def _describe(client: MlflowClient, experiment: str, study: str, results: list[R
     for key, value in {**made, "mlflow.note.content": views.note(study, experiment)}.items():
         if not _same_view(known.get(key), value):
             client.set_experiment_tag(experiment, key, value)
+
+
+def _columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:
+    """Names for the views: each metric of `COLUMNS` once per data set, by the first chain and honest rule."""
+    first: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row["threshold_rule"] != "oracle":
+            first.setdefault((row["dataset"], row["metric"]), records.metric_name(row))
+    return [name for metric in COLUMNS for (_, found), name in first.items() if found == metric][:MOST_COLUMNS]
 
 
 def _same_view(old: str | None, new: str) -> bool:

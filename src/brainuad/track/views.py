@@ -47,7 +47,7 @@ def tags(
     """
     charts = [_bar(name) for name in columns] + [_line(name) for name in curves]
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
-    flat = [_parallel(columns)] if len(columns) > 1 else []
+    flat = [_parallel(columns[:6])] if len(columns) > 1 else []
     comparison = _state(columns, ["dataset"], charts, _folded(everything), grouped)
     comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in models}  # a row per model
     runs = _state(columns, ["model", "seed", "family", "commit"], flat, _folded(everything), None)
