@@ -213,6 +213,17 @@ def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
     assert "No data set with lesions was scored" in page
 
 
+def test_pictures_that_do_not_fit_are_left_out_and_counted(
+    made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainuad.report.job.LIMIT", 280_000)
+    report(settings(), made[0], made[0].parent / "preprocess" / "mri", tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 280_000
+    left = int(re.search(r"(\d+) more would have made this page too large", page).group(1))
+    assert 0 < page.count('<figure class="strip">') == made[1].count('<figure class="strip">') - left
+
+
 def test_the_text_table_tells_the_same(made: tuple[Path, str]) -> None:
     text = table.comparison_text(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS))
     lines = text.splitlines()

@@ -64,6 +64,11 @@ class Strip:
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
+    def size(self) -> int:
+        """Bytes of its pictures on the page."""
+        return len(self.scan) + sum(len(text) for pictures in self.columns.values() for text in pictures.values())
+
+    @property
     def rows(self) -> list[str]:
         """The kinds of picture that a model has here, in the order of the page; at least one."""
         found = {kind for pictures in self.columns.values() for kind in pictures}
@@ -182,6 +187,22 @@ def _volume(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
         why = f"it has the shape {data.shape}, the store {shape}"
         raise InputError(f"{path.name} is not on the store's grid", file=path, why=why, do="run infer again")
     return data
+
+
+def within(drawn: list[Strip], budget: int) -> list[Strip]:
+    """As many strips as fit into `budget` bytes, the first of every data set before any second."""
+    places: dict[str, int] = {}
+    ranked = []
+    for position, strip in enumerate(drawn):
+        place = places[strip.example.dataset] = places.get(strip.example.dataset, -1) + 1
+        ranked.append((place, position, strip.size))
+    kept, spent = [], 0
+    for _, position, size in sorted(ranked):
+        spent += size
+        if spent > budget:
+            break
+        kept.append(position)
+    return [drawn[position] for position in sorted(kept)]
 
 
 def by_dataset(drawn: list[Strip]) -> Iterator[tuple[str, list[Strip]]]:

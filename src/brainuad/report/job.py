@@ -20,7 +20,9 @@ from brainuad.report.headline import baselines, verdicts
 PAGE = "index.html"
 LIMIT = 15_000_000
 """Bytes of the page: more than that is slow to open and refused by mail servers."""
-VIEWER_SHARE = 0.5
+STRIPS_SHARE, VIEWER_SHARE = 0.5, 0.5
+"""Of the page, for example slices; and of what is then left, for the viewer. What does not fit is left out."""
+MOST_ROWS = 5000
 MOST_BAD, OVERLAY_WIDTH = 40, 700
 
 
@@ -35,11 +37,13 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
     gather.write_table(folder / "failures.tsv", failures)
     gather.write_table(folder / "costs.tsv", costs)
     shown = examples.examples(study, folder, findings.scans)
+    strips = examples.within(examples.strips(study, folder, shown), int(LIMIT * STRIPS_SHARE))
     content = {
         "study": study,
         "verdicts": verdicts(study, findings.metrics, findings.comparisons),
         "blocks": table.blocks(findings.metrics),
-        "all_metrics": _rows(findings.metrics),
+        "all_metrics": _rows(findings.metrics[:MOST_ROWS]),
+        "metrics_total": len(findings.metrics),
         "comparisons": _rows(findings.comparisons),
         "oracle_label": table.ORACLE_LABEL,
         "baselines": baselines(study),
@@ -49,7 +53,8 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "histogram_legend": figures.histogram_legend(),
         "training": figures.training(findings.training),
         "training_legend": figures.training_legend(),
-        "strips": list(examples.by_dataset(examples.strips(study, folder, shown))),
+        "strips": list(examples.by_dataset(strips)),
+        "left_out": len(shown) - len(strips),
         "overlays": _overlays(study, preprocess, findings),
         "failures": _rows(failures),
         "scans_total": len(findings.statuses),

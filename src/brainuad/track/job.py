@@ -42,6 +42,7 @@ def track(study: str, folder: Path, mlflow_folder: Path, uri: str | None, mark: 
     """
     # Imported late: mlflow reads these variables as it is imported, and it takes seconds.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow.exceptions import MlflowException
