@@ -127,4 +127,11 @@ def test_a_scan_without_brain_gives_an_empty_map(tmp_path):
     for name in ("thresh_histeq", "zscore_atlas", "baur_dae_small"):
         method, _ = trained(shrunk(name), tmp_path / name)
         empty = np.zeros(SHAPE, bool)
-        assert not method.anomaly_map(np.zeros(SHAPE, np.float32), empty, SPACING, "bright").any()
+        anomaly = method.anomaly_map(np.zeros(SHAPE, np.float32), empty, SPACING, "bright")
+        assert not anomaly.any()
+        assert method.anomaly_score(anomaly, empty) == 0
+
+
+def test_the_score_is_the_mean_of_what_is_abnormal_in_the_asked_direction():
+    anomaly, brain = np.array([[[-3.0, 1.0, 5.0, 99.0]]], np.float32), np.array([[[True, True, True, False]]])
+    assert registry.build(shrunk("zscore_atlas")).anomaly_score(anomaly, brain) == 2

@@ -149,7 +149,7 @@ train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path
 
 
 def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
-    data, length = stored(tmp_path / "a"), {"steps": 400, "validate_every": 20, "batch": 4}
+    data, length = stored(tmp_path / "a"), {"steps": 150, "validate_every": 15, "batch": 4}
     model = neural(train=length)
     child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), data, tmp_path / "killed"])
     checkpoint = tmp_path / "killed" / "resume" / "last.ckpt"

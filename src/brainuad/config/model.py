@@ -17,7 +17,7 @@ class EqualisedMap(Section):
     """How an equalised scan becomes an anomaly map."""
 
     levels: int = Field(4096, ge=256)
-    """Grey levels before equalising; never fewer than the scan holds (trap T10)."""
+    """Grey levels that the brain is quantised to first; integers of a scan in [0, 1] would leave two (trap T10)."""
     smooth_mm: float = Field(0.0, ge=0)
     """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
 

@@ -58,8 +58,11 @@ class Method(ABC):
         return self.anomaly_map(image, brain, spacing, sign), self.reconstruct(image, brain)
 
     def anomaly_score(self, anomaly: Image, brain: Brain) -> float:
-        """One number for the scan: the mean of its map over the brain."""
-        return float(anomaly[brain].mean())
+        """One number for the scan: the mean over the brain of the map's positive part.
+
+        Without that, tissue that is abnormal the other way would cancel out a lesion in a signed map.
+        """
+        return float(np.maximum(anomaly[brain], 0).mean()) if brain.any() else 0.0
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
