@@ -37,12 +37,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--phantoms", type=int, default=100)
     parser.add_argument("--compare", type=int, default=10, help="phantoms and IXI heads for the other methods")
+    parser.add_argument("--skip-real", action="store_true")
     parser.add_argument("--overlays", type=Path, help="keep the real heads' folders here")
     options = parser.parse_args()
-    phantoms(options.phantoms)
-    with tempfile.TemporaryDirectory() as folder:
-        real(options.overlays or Path(folder))
-    compare(options.compare)
+    if options.phantoms:
+        phantoms(options.phantoms)
+    if not options.skip_real:
+        with tempfile.TemporaryDirectory() as folder:
+            real(options.overlays or Path(folder))
+    if options.compare:
+        compare(options.compare)
 
 
 def phantoms(count: int) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from brainuad.config.recipe import Quality, Registration
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
+from brainuad.images.phantom import make_phantom
 from brainuad.images.template import mni152
 from brainuad.preprocess import head, quality
 from brainuad.preprocess.nmi_search import similarity
@@ -45,15 +46,16 @@ def test_thick_slices_and_oblique_axes(ready):
     assert distance(found.matrix, turn @ ready.phantom.template_to_scan) < 3
 
 
-def test_two_runs_give_the_same_bits(ready):
-    first, second = (register(scan_of(ready), mni152(2.0), Registration(), "T1w", stripped=False) for _ in range(2))
-    np.testing.assert_array_equal(first.matrix, second.matrix)
-
-
 @pytest.mark.parametrize("settings", [{"backend": "simpleitk"}, {"polish": "simpleitk"}, {"polish": "ants"}])
 def test_other_optimisers(ready, settings):
     found = register(scan_of(ready), mni152(2.0), Registration.model_validate(settings), "T1w", stripped=False)
     assert distance(found.matrix, ready.phantom.template_to_scan) < 4
+
+
+def test_finds_the_right_size_where_a_blurred_one_misleads():
+    phantom = make_phantom(94, "T2w")  # its best blurred match is a brain blown up to the scalp
+    found = register(Volume(phantom.image, phantom.affine), mni152(2.0), Registration(), "T2w", stripped=False)
+    assert distance(found.matrix, phantom.template_to_scan) < 2.5
 
 
 def test_stripped_input_is_told_from_heads(ready):

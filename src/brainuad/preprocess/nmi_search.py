@@ -56,12 +56,18 @@ def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarra
         measure = _Measure(moving, template, COARSE, order)
         parameters = torch.stack([_start(*pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
-        best = parameters[torch.topk(scores, KEPT).indices]
-        best = _ascend(measure, best, COARSE)
-        best = best[measure.objective(best).argmax()][None]
+        best = _ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
-            best = _ascend(_Measure(moving, template, level, order), best, level)
+            measure = _Measure(moving, template, level, order)
+            # judged sharp: blurred, a brain blown up to the scalp may score above the right one
+            best = _ascend(measure, best[measure.objective(best).argmax()][None], level)
         return measure.matrix(best[0])
+
+
+def _best_of_each_size(scores: Float[Tensor, "starts"]) -> Int[Tensor, "kept"]:
+    """Numbers of the best starts, as many of each size: else all may lie in the valley of one wrong size."""
+    sizes = len(LOG_SCALE)
+    return torch.cat([torch.topk(scores[size::sizes], KEPT // sizes).indices * sizes + size for size in range(sizes)])
 
 
 def similarity(

@@ -1,0 +1,56 @@
+"""Real heads are placed: with neck, defaced, stripped, another contrast, CT in thick slices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainuad.config.recipe import Preprocess
+from brainuad.formats import volume
+from brainuad.preprocess.subject import preprocess
+
+SCANS = {
+    "neck": "ixi/sub-IXI302/anat/sub-IXI302_T1w.nii.gz",
+    "defaced": "ds000011/sub-02/anat/sub-02_res-2mm_T1w.nii.gz",
+    "thick slices": "ds000011/sub-02/anat/sub-02_inplaneT2.nii.gz",
+    "stripped": "ds002748/sub-54/anat/sub-54_res-2mm_T1w.nii.gz",
+    "stroke": "stroke_t2/sub-01/anat/sub-01_T2w.nii.gz",
+    "ct": "ct/sub-01/ct/sub-01_ct.nii.gz",
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Path:
+    folder = os.environ.get("BRAINUAD_REAL_DATA")
+    assert folder, "set BRAINUAD_REAL_DATA to the folder of real scans"
+    return Path(folder)
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_real_head_is_placed(data, name, tmp_path):
+    path = data / SCANS[name]
+    modality = path.name.removesuffix(".nii.gz").split("_")[-1]
+    masks = {"lesion": path.with_name("sub-01_desc-lesion_mask.nii.gz")} if name == "stroke" else {}
+    state = preprocess({modality: path}, masks, modality, "sub-01", Preprocess(), tmp_path / "out")
+    assert (state.state, state.reasons) == ("ok", [])
+    assert state.quality["similarity"] > 1.055
+    assert state.quality["turned"] < 0.55
+    assert state.quality["overlap"] > 0.93
+    assert 1000 < state.quality["volume_ml"] < 1800
+    if masks:
+        lesion = volume.read_mask(tmp_path / "out" / "lesion.nii.gz").data
+        brain = volume.read_mask(tmp_path / "out" / "brain.nii.gz").data
+        assert lesion.any()
+        assert (lesion & brain).sum() > 0.95 * lesion.sum()
+
+
+def test_real_head_upside_down_is_refused(data, tmp_path):
+    scan = volume.read(data / SCANS["stripped"])
+    volume.write(tmp_path / "turned_T1w.nii.gz", np.flip(scan.data, (0, 1)), scan.affine)
+    out = tmp_path / "out"
+    state = preprocess({"T1w": tmp_path / "turned_T1w.nii.gz"}, {}, "T1w", "sub-01", Preprocess(), out)
+    assert state.state == "failed"
+    assert "does not lie as its header says" in " ".join(state.reasons)
