@@ -60,10 +60,11 @@ def methods(study: Study) -> Methods:
         return f" [{used.index(key) + 1}]"
 
     prepare, scaling = study.recipe.preprocess, study.recipe.normalize.intensity
-    aligned = f" by maximising normalised mutual information{cite('studholme1999')}"
-    how = aligned if prepare.registration.backend == "nmi_search" else f" with {prepare.registration.backend}"
+    template = f"the MNI152 template{cite('fonov2011')} at {prepare.spacing:g} mm"
+    own = prepare.registration.backend == "nmi_search"
+    how = f"by maximising normalised mutual information{cite('studholme1999')}" if own else "by the method "
     sentences = [
-        f"Scans were registered affinely to the MNI152 template{cite('fonov2011')} at {prepare.spacing:g} mm{how}.",
+        f"Scans were registered affinely to {template} {how}{'' if own else f'`{prepare.registration.backend}`'}.",
         f"Brains were extracted by the method `{prepare.skullstrip.backend}`; everything outside was set to 0.",
     ]
     if prepare.n4 is not None:

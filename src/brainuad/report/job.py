@@ -23,7 +23,8 @@ LIMIT = 15_000_000
 STRIPS_SHARE, VIEWER_SHARE = 0.5, 0.5
 """Of the page, for example slices; and of what is then left, for the viewer. What does not fit is left out."""
 MOST_ROWS = 5000
-MOST_BAD, OVERLAY_WIDTH = 40, 700
+MOST_BAD, OVERLAY_WIDTH = 40, 900
+SHOWN = {"similarity": "similarity {:.3f}", "overlap": "Dice with the template {:.3f}", "volume_ml": "{:.0f} ml"}
 
 
 def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
@@ -100,9 +101,8 @@ def _overlays(study: Study, preprocess: Path, findings: Findings) -> list[dict[s
     for key in bad[:MOST_BAD] + good:
         path, status = preprocess / key[0] / key[1] / "overlay.png", findings.statuses[key]
         if path.exists():
-            numbers = {name: f"{value:.3g}" for name, value in status.quality.items()}
             text = ", ".join(
-                f"{name} {numbers[name]}" for name in ("similarity", "overlap", "volume_ml") if name in numbers
+                form.format(status.quality[name]) for name, form in SHOWN.items() if name in status.quality
             )
             picture = slices.recoded(str(path), OVERLAY_WIDTH)
             found.append({"dataset": key[0], "scan": key[1], "state": status.state, "text": text, "picture": picture})
@@ -122,6 +122,6 @@ def _provenance(study: Study, records: list[dict[str, Any]]) -> dict[str, Any]:
         "versions": versions,
         "commits": sorted({record["commit"] for record in records} - {""}),
         "data": sorted({record["data"] for record in training} - {""}),
-        "hosts": sorted({", ".join(str(v) for v in record.get("host", {}).values()) for record in records} - {""}),
+        "hosts": sorted({"{system}, {processor}, {cores} cores".format(**record["host"]) for record in records}),
         "settings": settings.replace(str(Path.home()), "~"),
     }

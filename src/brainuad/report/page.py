@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,9 +22,14 @@ def render(content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters |= {"duration": duration, "code": code}
     parts = {name.replace(".", "_"): _raw(name) for name in ("style.css", "page.js", "viewer.js")}
     return environment.get_template("page.html").render(**content, **parts)
+
+
+def code(text: str) -> Markup:
+    """Escaped text in which `words between backticks` are set as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def duration(seconds: float) -> str:

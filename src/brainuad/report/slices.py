@@ -78,7 +78,7 @@ def recoded(path: str, width: int) -> str:
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((width, width))
-    return _address(small, "webp", quality=75, method=5)
+    return _address(small, "webp", quality=80, method=5)
 
 
 def _large(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "r c"]:
