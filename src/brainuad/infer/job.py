@@ -15,7 +15,7 @@ from brainuad.config.model import AnyMap
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import bundle as bundles
-from brainuad.formats import run, volume
+from brainuad.formats import maps, run, volume
 from brainuad.formats import store as stores
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.run import Record
@@ -25,7 +25,6 @@ from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.methods.neural import NeuralMethod
 
-SCORES = "scores.tsv"
 COLUMNS = ["scan", "subject", "role", "score"]
 
 
@@ -59,14 +58,16 @@ def infer(
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
         for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
             found = examine(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
-            for name, data in (("anomaly", found.anomaly), ("reconstruction", found.reconstruction)):
-                if data is not None:
-                    path = folder / f"{scan.scan}_{name}.nii.gz"
-                    written.append(writer.submit(volume.write, path, data, scans.affine))
+            written.append(
+                writer.submit(volume.write, maps.anomaly_path(folder, scan.scan), found.anomaly, scans.affine)
+            )
+            if found.reconstruction is not None:
+                path = folder / f"{scan.scan}_reconstruction.nii.gz"
+                written.append(writer.submit(volume.write, path, found.reconstruction, scans.affine))
             rows.append((scan.scan, scan.subject, scan.role, found.score))
         for future in written:
             future.result()
-        with atomic(folder / SCORES) as part:
+        with atomic(folder / maps.SCORES) as part:
             pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
         record.facts = {"scans": len(rows)}
 

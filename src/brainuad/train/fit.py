@@ -69,8 +69,6 @@ def fit_network(
                 trainer.fit(method.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
             except OSError as error:
                 raise unwritable(path, error) from error
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         saved = torch.load(path, map_location="cpu", weights_only=True)
     assert saved is not None
     state = saved["callbacks"]["keep"]
