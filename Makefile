@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := PATH="$(abspath $(BIN)):$$PATH"
 PORT ?= 5000
 
-.PHONY: demo ui test check fast pipeline real docs lock clean
+.PHONY: demo ui test check fast pipeline real docs reruns lock clean
 
 demo: $(VENV)/run.ready
 	$(RUN) snakemake --profile profiles/local
@@ -43,6 +43,9 @@ docs: $(VENV)/dev.ready
 	$(RUN) brainuad reference
 
 # The drivers that torch brings for a GPU are left to torch itself: it was installed first.
+reruns: $(VENV)/dev.ready
+	$(RUN) pytest tests/pipeline/test_reruns.py --write-reruns
+
 lock:
 	uv pip compile -q --universal --no-header --no-annotate --python-version 3.11 pyproject.toml \
 	  | grep -Ev '^(nvidia|cuda|triton)' > requirements.txt

@@ -35,18 +35,18 @@ localrules:
 rule all:
     default_target: True
     input:
-        STUDY + "/track.json",
-        STUDY + "/report/index.html",
+        "<study>/track.json",
+        "<study>/report/index.html",
 
 
 rule download_all:
     input:
-        expand(ROOT + "/download/{dataset}/subjects.tsv", dataset=PLAN.sources()),
+        expand("<results>/download/{dataset}/subjects.tsv", dataset=PLAN.sources()),
 
 
 rule preprocess_all:
     input:
-        STUDY + "/subjects.tsv",
+        "<study>/subjects.tsv",
 
 
 rule train_all:

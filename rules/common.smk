@@ -13,10 +13,14 @@ try:
 except BrainuadError as error:
     sys.exit(str(error))
 
-ROOT = str(PLAN.root)
-STUDY = str(PLAN.folder)
-RUN = "{model}/seed-{seed}"
 THREADS = PLAN.study.compute.threads
+
+
+pathvars:
+    results=str(PLAN.root),
+    study=str(PLAN.folder),
+    recipe=PLAN.study.recipe_name,
+    run="{model}/seed-{seed}",
 
 
 wildcard_constraints:
@@ -30,5 +34,18 @@ wildcard_constraints:
 def traced(stage):
     """Params whose change reruns a job: the settings it reads, as sorted JSON, and the hash of its code."""
     return {
-        key: lambda wildcards, key=key: PLAN.params(stage, **dict(wildcards.items()))[key] for key in ("config", "code")
+        key: lambda wildcards, key=key: PLAN.params(stage, **dict(wildcards.items()))[
+            key
+        ]
+        for key in ("config", "code")
     }
+
+
+def healthy(folder):
+    """Input function: this folder of each healthy data set that the evaluated one is held against."""
+    return lambda wildcards: expand(
+        folder,
+        dataset=PLAN.healthy_sets(wildcards.dataset),
+        model=wildcards.model,
+        seed=wildcards.seed,
+    )

@@ -1,8 +1,10 @@
 rule download:
     output:
-        table=ROOT + "/download/{dataset}/subjects.tsv",
+        table="<results>/download/{dataset}/subjects.tsv",
     log:
-        ROOT + "/logs/download/{dataset}.log",
+        "<results>/logs/download/{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
     threads: 2
     resources:
         mem_mb=2000,

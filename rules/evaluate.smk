@@ -1,21 +1,18 @@
-def healthy(folder):
-    """Input function: this folder of each healthy data set that the evaluated one is held against."""
-    return lambda wildcards: expand(
-        folder, dataset=PLAN.healthy_sets(wildcards.dataset), model=wildcards.model, seed=wildcards.seed
-    )
-
-
 rule evaluate:
     input:
         maps=rules.infer.output.maps,
-        masks=expand(rules.postprocess.output.masks, chain=PLAN.study.chains, allow_missing=True),
-        store=STUDY + "/normalize/{dataset}",
+        masks=expand(
+            rules.postprocess.output.masks, chain=PLAN.study.chains, allow_missing=True
+        ),
+        store="<study>/normalize/{dataset}",
         healthy_maps=healthy(rules.infer.output.maps),
-        healthy_stores=healthy(STUDY + "/normalize/{dataset}"),
+        healthy_stores=healthy("<study>/normalize/{dataset}"),
     output:
-        folder=directory(STUDY + "/evaluate/" + RUN + "/{dataset}"),
+        folder=directory("<study>/evaluate/<run>/{dataset}"),
     log:
-        STUDY + "/logs/evaluate/" + RUN + "/{dataset}.log",
+        "<study>/logs/evaluate/<run>/{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
@@ -31,7 +28,9 @@ rule summarise:
     output:
         PLAN.tables(),
     log:
-        STUDY + "/logs/evaluate/summarise.log",
+        "<study>/logs/evaluate/summarise.log",
+    conda:
+        "../envs/preprocess.yaml"
     resources:
         mem_mb=1000,
         runtime=30,

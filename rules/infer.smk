@@ -2,11 +2,13 @@ rule infer:
     input:
         weights=rules.train.output.weights,
         about=rules.train.output.about,
-        store=STUDY + "/normalize/{dataset}",
+        store="<study>/normalize/{dataset}",
     output:
-        maps=directory(STUDY + "/infer/" + RUN + "/{dataset}"),
+        maps=directory("<study>/infer/<run>/{dataset}"),
     log:
-        STUDY + "/logs/infer/" + RUN + "/{dataset}.log",
+        "<study>/logs/infer/<run>/{dataset}.log",
+    conda:
+        "../envs/train.yaml"
     threads: THREADS
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,

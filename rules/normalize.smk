@@ -1,11 +1,13 @@
 rule split:
     input:
-        table=ROOT + "/download/{dataset}/subjects.tsv",
+        table="<results>/download/{dataset}/subjects.tsv",
         folders=lambda wildcards: PLAN.scan_folders(wildcards.dataset),
     output:
-        table=STUDY + "/normalize/{dataset}.tsv",
+        table="<study>/normalize/{dataset}.tsv",
     log:
-        STUDY + "/logs/normalize/split_{dataset}.log",
+        "<study>/logs/normalize/split_{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
     params:
         **traced("split"),
     script:
@@ -14,22 +16,26 @@ rule split:
 
 rule subjects:
     input:
-        expand(STUDY + "/normalize/{dataset}.tsv", dataset=PLAN.sources()),
+        expand("<study>/normalize/{dataset}.tsv", dataset=PLAN.sources()),
     output:
-        table=STUDY + "/subjects.tsv",
+        table="<study>/subjects.tsv",
     log:
-        STUDY + "/logs/normalize/subjects.log",
+        "<study>/logs/normalize/subjects.log",
+    conda:
+        "../envs/preprocess.yaml"
     script:
         "../workflow/scripts/subjects.py"
 
 
 rule scaling:
     input:
-        tables=expand(STUDY + "/normalize/{dataset}.tsv", dataset=PLAN.training_sets()),
+        tables=expand("<study>/normalize/{dataset}.tsv", dataset=PLAN.training_sets()),
     output:
-        scaling=STUDY + "/normalize/scaling.safetensors",
+        scaling="<study>/normalize/scaling.safetensors",
     log:
-        STUDY + "/logs/normalize/scaling.log",
+        "<study>/logs/normalize/scaling.log",
+    conda:
+        "../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -42,13 +48,15 @@ rule scaling:
 
 rule normalize:
     input:
-        table=lambda wildcards: STUDY + f"/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
+        table=lambda wildcards: f"<study>/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
         folders=lambda wildcards: PLAN.scan_folders(PLAN.origin(wildcards.dataset)),
-        scaling=STUDY + "/normalize/scaling.safetensors",
+        scaling="<study>/normalize/scaling.safetensors",
     output:
-        store=directory(STUDY + "/normalize/{dataset}"),
+        store=directory("<study>/normalize/{dataset}"),
     log:
-        STUDY + "/logs/normalize/{dataset}.log",
+        "<study>/logs/normalize/{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=60,

@@ -2,18 +2,29 @@
 rule postprocess:
     input:
         maps=rules.infer.output.maps,
-        store=STUDY + "/normalize/{dataset}",
-        validation_maps=expand(rules.infer.output.maps, dataset=PLAN.study.validation_sets(), allow_missing=True),
-        validation_stores=expand(STUDY + "/normalize/{dataset}", dataset=PLAN.study.validation_sets()),
+        store="<study>/normalize/{dataset}",
+        validation_maps=expand(
+            rules.infer.output.maps,
+            dataset=PLAN.study.validation_sets(),
+            allow_missing=True,
+        ),
+        validation_stores=expand(
+            "<study>/normalize/{dataset}", dataset=PLAN.study.validation_sets()
+        ),
     output:
-        masks=directory(STUDY + "/postprocess/" + RUN + "/{dataset}/{chain}"),
+        masks=directory("<study>/postprocess/<run>/{dataset}/{chain}"),
     log:
-        STUDY + "/logs/postprocess/" + RUN + "/{dataset}_{chain}.log",
+        "<study>/logs/postprocess/<run>/{dataset}_{chain}.log",
+    conda:
+        "../envs/preprocess.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
     params:
         **traced("postprocess"),
-        healthy=[PLAN.study.datasets[dataset].healthy for dataset in PLAN.study.validation_sets()],
+        healthy=[
+            PLAN.study.datasets[dataset].healthy
+            for dataset in PLAN.study.validation_sets()
+        ],
     script:
         "../workflow/scripts/postprocess.py"

@@ -2,12 +2,14 @@
 rule preprocess:
     input:
         # ancient: a longer table must not rerun the scans that were there before; their own files still do
-        table=ancient(ROOT + "/download/{dataset}/subjects.tsv"),
+        table=ancient("<results>/download/{dataset}/subjects.tsv"),
         files=lambda wildcards: PLAN.files(wildcards.dataset, wildcards.scan),
     output:
-        folder=directory(ROOT + "/preprocess/" + PLAN.study.recipe_name + "/{dataset}/{scan}"),
+        folder=directory("<results>/preprocess/<recipe>/{dataset}/{scan}"),
     log:
-        ROOT + "/logs/preprocess/" + PLAN.study.recipe_name + "/{dataset}/{scan}.log",
+        "<results>/logs/preprocess/<recipe>/{dataset}/{scan}.log",
+    conda:
+        "../envs/preprocess.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,

@@ -1,15 +1,19 @@
 rule report:
     input:
         tables=PLAN.tables(),
-        subjects=STUDY + "/subjects.tsv",
+        subjects="<study>/subjects.tsv",
     output:
         page=report(
-            STUDY + "/report/index.html", category="Study", caption=workflow.source_path("../workflow/captions/page.rst")
+            "<study>/report/index.html",
+            category="Study",
+            caption=workflow.source_path("../workflow/captions/page.rst"),
         ),
-        failures=STUDY + "/failures.tsv",
-        costs=STUDY + "/costs.tsv",
+        failures="<study>/failures.tsv",
+        costs="<study>/costs.tsv",
     log:
-        STUDY + "/logs/report.log",
+        "<study>/logs/report.log",
+    conda:
+        "../envs/report.yaml"
     params:
         **traced("report"),
     script:

@@ -4,9 +4,11 @@ rule track:
         tables=PLAN.tables(),
         records=[folder / "run.json" for folder in PLAN.bundles()],
     output:
-        mark=STUDY + "/track.json",
+        mark="<study>/track.json",
     log:
-        STUDY + "/logs/track.log",
+        "<study>/logs/track.log",
+    conda:
+        "../envs/report.yaml"
     params:
         **traced("track"),
     script:

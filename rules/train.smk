@@ -1,13 +1,15 @@
 # The checkpoint of an unfinished training lies in `resume/` beside the outputs: these are deleted when a job starts.
 rule train:
     input:
-        stores=expand(STUDY + "/normalize/{dataset}", dataset=PLAN.training_sets()),
+        stores=expand("<study>/normalize/{dataset}", dataset=PLAN.training_sets()),
     output:
-        weights=STUDY + "/train/" + RUN + "/arrays.safetensors",
-        about=STUDY + "/train/" + RUN + "/bundle.json",
-        record=STUDY + "/train/" + RUN + "/run.json",
+        weights="<study>/train/<run>/arrays.safetensors",
+        about="<study>/train/<run>/bundle.json",
+        record="<study>/train/<run>/run.json",
     log:
-        STUDY + "/logs/train/" + RUN + ".log",
+        "<study>/logs/train/<run>.log",
+    conda:
+        "../envs/train.yaml"
     threads: THREADS
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

@@ -81,3 +81,7 @@ def _reference(check: bool) -> int:
 
 def _say(text: str) -> None:
     print(text)  # noqa: T201
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

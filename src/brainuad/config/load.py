@@ -6,6 +6,7 @@ import difflib
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
         chains = _mapping(raw, "chains", file)
         content["chains"] = {label: _chain(folder, use) for label, use in chains.items()}
     _check_parts(content, file)
-    return _validated(TypeAdapter(Study), _expanded(content, file), file)
+    content = _expanded(content, file)
+    if isinstance(content.get("datasets"), dict):
+        content["datasets"] = dict(_present(content["datasets"]))
+    return _validated(TypeAdapter(Study), content, file)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -65,8 +69,8 @@ def shipped(kind: str, folder: Path) -> list[str]:
 
 
 def _config_folder(file: Path) -> Path:
-    """The nearest `config/` with models and recipes, looking upwards from the study file, then from here."""
-    for start in (file.resolve().parent, Path.cwd()):
+    """The nearest `config/` with models and recipes, looking upwards from the study file, from here, from the code."""
+    for start in (file.resolve().parent, Path.cwd(), Path(__file__).parent):
         for parent in (start, *start.parents):
             for folder in (parent, parent / "config"):
                 if (folder / "models").is_dir() and (folder / "recipes").is_dir():
@@ -126,6 +130,16 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
 
 def _chain(folder: Path, use: Any) -> dict[str, Any]:
     return {"operators": use} if isinstance(use, list) else _named(folder, "chains", use)
+
+
+def _present(datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The data sets without those that are optional and not there."""
+    for label, settings in datasets.items():
+        optional = isinstance(settings, dict) and settings.get("optional") is True
+        if optional and not Path(str(settings.get("root"))).exists():
+            print(f"note: {label} is left out, there is no {settings.get('root')}", file=sys.stderr)  # noqa: T201
+        else:
+            yield label, settings
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

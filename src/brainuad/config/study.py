@@ -76,6 +76,8 @@ class Folder(Scans):
     """The folder; `${NAME}` is replaced by the environment variable."""
     mask: str = "*lesion*mask.nii.gz"
     """Lesion masks: files beside the scan that match."""
+    optional: bool = False
+    """Leave the data set out, with a note, where the folder does not exist; else that is an error."""
 
 
 class Inserted(Section):

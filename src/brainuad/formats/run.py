@@ -23,7 +23,7 @@ import pandas as pd
 from brainuad.formats.files import atomic, read_json, write_json
 
 NAME, CURVES = "run.json", "metrics.csv"
-PACKAGES = ("torch", "lightning", "numpy", "scipy", "scikit-image", "nibabel", "SimpleITK", "antspyx", "snakemake")
+PACKAGES = ("torch", "lightning", "numpy", "scipy", "nibabel", "SimpleITK", "antspyx", "snakemake")
 
 
 @dataclass

@@ -46,7 +46,14 @@ class Store:
         first, stop = (keep[0], keep[-1] + 1) if keep else (0, 0)
         whole = keep == list(range(first, stop))  # a slice is a view, a list of indices a copy
         index: Any = slice(first, stop) if whole else keep
-        return Store([self.scans[i] for i in keep], self.images[index], self.brains[index], self.affine, self.intensity, self.scaling)
+        return Store(
+            [self.scans[i] for i in keep],
+            self.images[index],
+            self.brains[index],
+            self.affine,
+            self.intensity,
+            self.scaling,
+        )
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,9 @@ def _quantiles(values: Float[np.ndarray, "n"], levels: Float[np.ndarray, "m"]) -
 
 def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.ndarray, "n"]) -> Image:
     """Piecewise linear map of `source` to `target`, its outer pieces going on beyond the ends."""
-    source = source + np.arange(len(source)) * 1e-6 * max(source[-1] - source[0], 1e-6)  # equal quantiles would divide by 0
+    source = source + np.arange(len(source)) * 1e-6 * max(
+        source[-1] - source[0], 1e-6
+    )  # equal quantiles would divide by 0
     mapped = np.interp(image, source, target)
     whole = (target[-1] - target[0]) / (source[-1] - source[0])
     mapped = np.where(image > source[-1], target[-1] + (image - source[-1]) * whole, mapped)

@@ -101,9 +101,7 @@ class _Training:
             yield image, brain
 
 
-def _write(
-    entries: Iterator[Entry], count: int, source: Source, scaling: Path, settings: Normalize, out: Path
-) -> None:
+def _write(entries: Iterator[Entry], count: int, source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
     if not count:
         do = "see failures.tsv, or give the data set a larger share"
         raise InputError(f"no usable scan is left for {out.name}", file=source.table, do=do)
@@ -127,4 +125,3 @@ def _with_state(row: Scan, verdict: status.Status, healthy: bool) -> Scan:
         return scans.changed(row, state="failed", note=note)
     note = "; ".join([row.note] * bool(row.note) + verdict.reasons)
     return scans.changed(row, state=verdict.state, note=note)
-

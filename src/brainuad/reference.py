@@ -1,0 +1,146 @@
+"""The pages that are made from the code: every setting, every column of the tables, and the schema of a study file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from brainuad.config import chain, insertion, model, recipe, study
+from brainuad.config.section import Section
+from brainuad.formats import tables
+
+HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
+PARTS: dict[str, list[Any]] = {
+    "A study": [study.Study],
+    "Data sets": [study.Phantoms, study.Folder, study.Inserted, study.Split, insertion.Insertion],
+    "Recipes": [recipe.Recipe],
+    "Models": [model.ThreshHisteq, model.ZscoreAtlas, model.Autoencoder],
+    "Chains": [chain.Chain, *get_args(chain.MapOperator), *get_args(chain.MaskOperator)],
+    "Thresholds": [chain.HealthyQuantile, chain.ValDice, chain.Fixed],
+    "Evaluation, machines, pages": [study.Evaluate, study.Compute, study.Track, study.Report],
+}
+
+
+def settings_page() -> str:
+    """Every settings class with its keys, defaults and meaning."""
+    seen: set[type[Section]] = set()
+    lines = [HEAD, "# Settings", "", "Unknown keys are refused. A key without a default must be given.", ""]
+    lines += ["In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is"]
+    lines += [
+        "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep}`; a chain is"
+    ]
+    lines += [
+        "the name of a file in `config/chains/` or a list of operators. `config/study.schema.json` lets an editor help."
+    ]
+    for title, classes in PARTS.items():
+        lines += ["", f"## {title}"]
+        for section in classes:
+            lines += _described(section, seen)
+    return "\n".join(lines) + "\n"
+
+
+def columns_page() -> str:
+    """Every column of the tables that evaluate writes, and the names of the metrics."""
+    lines = [HEAD, "# Tables", "", "Tab-separated, numbers to six digits, in `results/<study>/evaluate/`."]
+    for name in ("METRICS", "SCANS", "LESIONS", "COMPARISONS", "CURVES"):
+        lines += ["", f"## {name.lower()}.tsv", "", "| column | meaning |", "| --- | --- |"]
+        lines += [f"| `{column}` | {meaning} |" for column, meaning in getattr(tables, name).items()]
+    lines += ["", "## Metrics", "", "| metric | meaning |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in tables.METRIC_NAMES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def schema() -> str:
+    """JSON schema of a study file as a user writes it: recipe, models and chains may be names."""
+    made = study.Study.model_json_schema()
+    properties = made["properties"]
+    name = {"type": "string"}
+    use = {
+        "type": "object",
+        "properties": {"use": name, "label": name, "set": {"type": "object"}, "sweep": {"type": "object"}},
+        "required": ["use"],
+        "additionalProperties": False,
+    }
+    del properties["recipe_name"]
+    properties["recipe"] = {"description": properties["recipe"].get("description", ""), "anyOf": [name, use]}
+    for key, whole in (("models", {"type": "null"}), ("chains", {"type": "array"})):
+        described = {"description": properties[key].get("description", ""), "type": "object"}
+        properties[key] = {**described, "additionalProperties": {"anyOf": [name, use, whole]}}
+    made["required"] = [key for key in made["required"] if key != "recipe_name"]
+    return json.dumps(made, indent=1, sort_keys=True) + "\n"
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    Path("docs/settings.md"): settings_page,
+    Path("docs/columns.md"): columns_page,
+    Path("config/study.schema.json"): schema,
+}
+
+
+def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str]:
+    """A section as a table, then the sections that its keys hold."""
+    if section in seen:
+        return
+    seen.add(section)
+    yield from ("", f"### {section.__name__}", "", _one_line(section.__doc__), "")
+    yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
+    for name, field in section.model_fields.items():
+        yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
+    for field in section.model_fields.values():
+        for inner in _sections(field.annotation):
+            if inner.__module__ in (recipe.__name__, model.__name__):
+                yield from _described(inner, seen)
+
+
+def _takes(field: FieldInfo) -> str:
+    text = _named(field.annotation)
+    for limit in field.metadata:
+        for sign, name in ((">", "gt"), (">=", "ge"), ("<", "lt"), ("<=", "le")):
+            if (value := getattr(limit, name, None)) is not None:
+                text += f", {sign} {value:g}"
+    return text
+
+
+def _named(kind: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _named(inner[0])
+    if origin is Literal:
+        return " \\| ".join(f"`{value}`" for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_named(part) for part in inner))
+    if origin is list:
+        return f"list of {_named(inner[0])}"
+    if origin is dict:
+        return f"label to {_named(inner[1])}"
+    if origin is tuple:
+        return "[" + ", ".join(_named(part) for part in inner) + "]"
+    words = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}
+    return words.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "—"
+    value = field.get_default(call_default_factory=True)
+    plain = value.model_dump(mode="json") if isinstance(value, Section) else value
+    if isinstance(value, Section) or (isinstance(value, list | dict) and value and _sections(field.annotation)):
+        return "its own defaults"
+    return f"`{json.dumps(plain)}`"
+
+
+def _sections(kind: Any) -> list[type[Section]]:
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return [kind]
+    return [found for part in get_args(kind) for found in _sections(part)]
+
+
+def _one_line(text: str | None) -> str:
+    return re.sub(r"\s+", " ", text or "").replace("|", "\\|").strip()

@@ -1,0 +1,115 @@
+"""A mistake in a study file costs seconds and one clear message."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from brainuad.config.load import build_study, load_study
+from brainuad.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[2]
+DEMO = REPOSITORY / "config.yaml"
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    return deepcopy(yaml.safe_load(DEMO.read_text()))
+
+
+def message(raw: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        build_study(raw, DEMO)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted([DEMO, *(REPOSITORY / "config/studies").glob("*.yaml")]), ids=lambda p: p.stem)
+def test_every_shipped_study_is_valid(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("BRAINUAD_REAL_DATA", str(tmp_path))
+    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(tmp_path))
+    assert load_study(path).models
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"lesion_sing": "dark"}, ["unknown key lesion_sing", "did you mean lesion_sign?"]),
+        ({"evaluate": {"bootstraps": 10}}, ["unknown key evaluate.bootstraps", "did you mean bootstrap?"]),
+        ({"seed": "one"}, ["seed: Input should be a valid integer", "'one'"]),
+        ({"seeds": [0, 0]}, ["seeds: one is listed twice"]),
+        ({"lesion_sign": "grey"}, ["lesion_sign: Input should be 'dark', 'bright' or 'both'", "'grey'"]),
+        ({"recipe": "mri_3mm"}, ["there is no recipe mri_3mm", "did you mean mri_2mm"]),
+        ({"models": {"baur_dea": None}}, ["there is no model baur_dea", "did you mean baur_dae"]),
+        ({"models": {"mine": {"use": "baur_dae", "sett": {}}}}, ["unknown key sett", "did you mean set?"]),
+        ({"chains": {"none": "non"}}, ["there is no chain non", "did you mean none?"]),
+        ({"study": "mlflow"}, ["mlflow is a folder of its own"]),
+        ({"study": "My Study"}, ["study: String should match pattern"]),
+        ({"thresholds": [{"rule": "youden"}]}, ["thresholds.0", "healthy_quantile"]),
+        ({"chains": {"c": [{"op": "closing"}, {"op": "median3d"}]}}, ["median3d works on maps and must stand before"]),
+        ({"datasets": {}}, ["datasets"]),
+    ],
+)
+def test_mistakes_are_named(demo, change, expected):
+    text = message(demo | change)
+    for words in expected:
+        assert words in text
+    assert "config" in text.split("file")[1], "the file is named"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("healthy.subjets", 3, ["unknown key datasets.healthy.subjets", "did you mean subjects?"]),
+        ("healthy.split", {"train": 0.9, "test": 0.9}, ["datasets.healthy.split", "must add up to 1"]),
+        ("healthy.split", {"test": 1.0}, ["no healthy training subject"]),
+        ("healthy.split", {"train": 0.5, "test": 0.5}, ["no healthy validation subject"]),
+        ("patients.split", {"train": 0.5, "test": 0.5}, ["models learn from healthy subjects only"]),
+        ("patients.healthy", True, ["healthy must be true exactly where lesions is none"]),
+        ("patients.source", "fantom", ["datasets.patients", "phantom"]),
+        ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
+    ],
+)
+def test_data_sets_that_do_not_fit_are_refused(demo, path, value, expected):
+    *parents, last = path.split(".")
+    part = demo["datasets"]
+    for key in parents:
+        part = part[key]
+    part[last] = value
+    text = message(demo)
+    for words in expected:
+        assert words in text
+
+
+def test_a_missing_variable_is_named(demo, monkeypatch):
+    monkeypatch.delenv("BRAINUAD_NOWHERE", raising=False)
+    demo["datasets"]["more"] = {"source": "folder", "root": "${BRAINUAD_NOWHERE}/x", "healthy": True}
+    text = message(demo)
+    assert "the environment variable BRAINUAD_NOWHERE is not set" in text
+    assert "export BRAINUAD_NOWHERE=" in text
+
+
+def test_an_optional_set_that_is_absent_is_left_out_with_a_note(demo, capsys):
+    demo["datasets"]["more"] = {"source": "folder", "root": "/nowhere", "healthy": True, "optional": True}
+    assert "more" not in build_study(demo, DEMO).datasets
+    assert "more is left out" in capsys.readouterr().err
+
+
+def test_overrides_and_sweeps_make_models_of_their_own(demo):
+    demo["models"] = {"ae": {"use": "baur_dae_small", "set": {"train": {"epochs": 3}}, "sweep": {"network.latent": [8, 16]}}}
+    models = build_study(demo, DEMO).models
+    assert list(models) == ["ae_latent8", "ae_latent16"]
+    assert models["ae_latent16"].network.latent == 16
+    assert (models["ae_latent8"].train.epochs, models["ae_latent8"].train.steps) == (3, None)
+
+
+def test_broken_files_are_named(tmp_path):
+    for content, words in (("a: [1", "is no valid YAML"), ("- 1", "holds no settings")):
+        (tmp_path / "s.yaml").write_text(content)
+        with pytest.raises(ConfigError, match=words):
+            load_study(tmp_path / "s.yaml")
+    with pytest.raises(ConfigError, match="cannot read none.yaml"):
+        load_study(tmp_path / "none.yaml")

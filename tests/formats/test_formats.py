@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from brainuad.errors import BrainuadError, InputError, reported
+from brainuad.formats import bundle, files, scans, store, transform, volume
+from brainuad.formats.bundle import Bundle
+from brainuad.formats.scans import Scan
+from brainuad.formats.store import Entry
+
+AFFINE = np.diag([2.0, 2, 2, 1])
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="broken off"), files.atomic(path) as part:
+        part.write_text("half")
+        raise ValueError("broken off")
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_one_clear_message(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(volume.nib, "save", full)
+    with pytest.raises(InputError) as caught:
+        volume.write(tmp_path / "map.nii.gz", np.zeros((3, 3, 3), np.float32), AFFINE)
+    assert "cannot write map.nii.gz" in str(caught.value)
+    assert "No space left on device" in str(caught.value)
+    assert "free space" in str(caught.value)
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "out") as part:
+        (part / "x").write_text("1")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    for content in ("1", "2"):
+        with files.atomic_folder(tmp_path / "out") as part:
+            (part / "x").write_text(content)
+    assert (tmp_path / "out/x").read_text() == "2"
+
+
+def test_volumes_are_turned_to_ras_and_come_back_equal(tmp_path):
+    import nibabel as nib
+
+    data = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    volume.write(tmp_path / "a.nii.gz", data, AFFINE)
+    back = volume.read(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(back.data, data)
+    flipped = np.diag([-2.0, -2, 2, 1])
+    flipped[:3, 3] = [6, 8, 0]
+    nib.save(nib.Nifti1Image(data[::-1, ::-1], flipped), tmp_path / "lps.nii.gz")
+    turned = volume.read(tmp_path / "lps.nii.gz")
+    np.testing.assert_array_equal(turned.data, data)
+    np.testing.assert_allclose(turned.affine, AFFINE)
+
+
+def test_equal_volumes_are_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        volume.write(tmp_path / f"{name}.nii.gz", np.arange(27.0).reshape(3, 3, 3), AFFINE)
+    assert files.sha256(tmp_path / "a.nii.gz") == files.sha256(tmp_path / "b.nii.gz")
+
+
+def test_stores_give_views_of_what_went_in(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    roles = ["train", "train", "validation", "test"]
+    rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role=role) for i, role in enumerate(roles)]
+    entries = [Entry(row, image, image > 0, image > 1) for row, image in zip(rows, images, strict=True)]
+    store.write(tmp_path / "s", entries, 4, AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)})
+    back = store.read(tmp_path / "s")
+    np.testing.assert_array_equal(back.images, images)
+    np.testing.assert_array_equal(store.read_lesions(tmp_path / "s"), images > 1)
+    np.testing.assert_array_equal(back.scaling["landmarks"], [0, 1, 2])
+    assert [scan.scan for scan in back.select("train").scans] == ["sub-0", "sub-1"]
+    assert isinstance(back.select("train").images, np.memmap)
+    np.testing.assert_array_equal(back.select("train", "test").images, images[[0, 1, 3]])
+    with pytest.raises(InputError, match="would be empty"):
+        store.write(tmp_path / "none", [], 0, AFFINE, {})
+    assert not (tmp_path / "none").exists()
+
+
+def test_bundles_come_back_and_refuse_what_was_altered(tmp_path):
+    arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    bundle.write(tmp_path, Bundle(arrays, {"seed": 1}))
+    back = bundle.read(tmp_path)
+    np.testing.assert_array_equal(back.arrays["w"], arrays["w"])
+    weights = tmp_path / bundle.ARRAYS
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(InputError, match="the weights were altered"):
+        bundle.read(tmp_path)
+    about = json.loads((tmp_path / bundle.ABOUT).read_text())
+    (tmp_path / bundle.ABOUT).write_text(json.dumps({**about, "format": 99}))
+    with pytest.raises(InputError, match="of another version"):
+        bundle.read(tmp_path)
+
+
+def test_tables_refuse_double_rows_and_two_splits(tmp_path):
+    one = Scan("sub-1", "sub-1", "x", role="train")
+    with pytest.raises(InputError, match="sub-1 is listed twice in x"):
+        scans.write(tmp_path / "t.tsv", [one, one])
+    other = Scan("sub-1_ses-2", "sub-1", "x", role="test")
+    with pytest.raises(InputError, match="sub-1 of x is in two splits"):
+        scans.write(tmp_path / "t.tsv", [one, other])
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "t.tsv").write_text("scan\tsubject\tdataset\tcolour\na\ta\tx\tred\n")
+    with pytest.raises(InputError, match="unknown columns"):
+        scans.read(tmp_path / "t.tsv")
+
+
+def test_transforms_keep_their_direction(tmp_path):
+    matrix = np.eye(4)
+    matrix[:3, 3] = [1, 2, 3]
+    transform.write(tmp_path / "t.json", transform.Affine(matrix))
+    back = transform.read(tmp_path / "t.json")
+    np.testing.assert_array_equal(back.matrix, matrix)
+    np.testing.assert_allclose(back.inverse().matrix @ matrix, np.eye(4))
+    files.write_json(tmp_path / "t.json", {"matrix": [[0] * 4] * 4})
+    with pytest.raises(InputError, match="no invertible 4x4 matrix"):
+        transform.read(tmp_path / "t.json")
+
+
+def test_a_job_reports_known_faults_in_words_and_others_with_their_place(tmp_path, capsys):
+    log = tmp_path / "logs/job.log"
+    with pytest.raises(SystemExit), reported(log):
+        raise InputError("the mask is empty", file="m.nii.gz", why="0 voxels", do="draw it")
+    expected = "error: the mask is empty\n  file  m.nii.gz\n  why   0 voxels\n  do    draw it\n"
+    assert log.read_text() == expected
+    assert capsys.readouterr().err == expected
+    with pytest.raises(SystemExit), reported(log):
+        raise KeyError("x")
+    assert "Traceback" in log.read_text()
+
+
+def test_errors_survive_a_process_boundary():
+    import pickle
+
+    error = InputError("a", file="f", why="w", do="d")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert issubclass(InputError, BrainuadError)
+
+
+def test_the_command_line_fails_with_the_message(tmp_path):
+    command = [sys.executable, "-m", "brainuad.cli", "check", str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot read none.yaml")

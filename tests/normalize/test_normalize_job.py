@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainuad.config.recipe import Intensity, Normalize
+from brainuad.config.study import Inserted, Split
+from brainuad.errors import ConfigError, InputError
+from brainuad.formats import scans, status, store, volume
+from brainuad.formats.scans import Scan
+from brainuad.normalize.grid import window
+from brainuad.normalize.insertion import Bank
+from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_inserted, split
+
+SHAPE = (20, 24, 18)
+AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
+RECIPE = Normalize(slices=(-20, 20))
+
+
+def preprocessed(folder, names, failed=(), lesion=()):
+    """Scans as the preprocess stage leaves them."""
+    rng = np.random.default_rng(1)
+    brain = np.zeros(SHAPE, bool)
+    brain[3:-3, 3:-3, 3:-3] = True
+    for name in names:
+        place = folder / name
+        place.mkdir(parents=True)
+        state = "failed" if name in failed else "ok"
+        status.write(place / status.NAME, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok")))
+        if state == "ok":
+            volume.write(place / "image.nii.gz", np.where(brain, rng.normal(100, 20, SHAPE), 0), AFFINE)
+            volume.write(place / "brain.nii.gz", brain, AFFINE)
+        if name in lesion:
+            mask = np.zeros(SHAPE, bool)
+            mask[8:11, 8:11, 8:11] = True
+            volume.write(place / "lesion.nii.gz", mask, AFFINE)
+
+
+@pytest.fixture
+def healthy(tmp_path):
+    names = [f"sub-{i:02d}" for i in range(10)]
+    preprocessed(tmp_path / "pre", names, failed=["sub-03"])
+    rows = [Scan(scan=name, subject=name, dataset="ixi") for name in names]
+    scans.write(tmp_path / "table.tsv", rows)
+    statuses = {name: tmp_path / "pre" / name / status.NAME for name in names}
+    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, tmp_path / "ixi.tsv")
+    source = Source(tmp_path / "ixi.tsv", tmp_path / "pre")
+    fit_scaling([source], Intensity(kind="nyul"), tmp_path / "scaling.safetensors")
+    return source
+
+
+def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path):
+    rows = {row.scan: row for row in scans.read(healthy.table)}
+    assert rows["sub-03"].state == "failed" and "broken" in rows["sub-03"].note
+    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
+    assert "sub-03" not in [row.scan for row in store.read(tmp_path / "store").scans]
+    again = tmp_path / "again.tsv"
+    for name in rows:
+        status.write(tmp_path / "pre" / name / status.NAME, status.Status(subject=name, state="ok"))
+    statuses = {name: tmp_path / "pre" / name / status.NAME for name in rows}
+    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, again)
+    assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}
+
+
+def test_the_store_lies_on_the_cut_grid(healthy, tmp_path):
+    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
+    made = store.read(tmp_path / "store")
+    assert made.images.shape == (9, 20, 24, 11)
+    np.testing.assert_allclose((made.affine @ [0, 0, 0, 1])[:3], [-40, -48, -20])
+    assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
+    assert "landmarks" in made.scaling
+
+
+def test_test_scans_do_not_touch_what_is_learnt(healthy, tmp_path):
+    before = (tmp_path / "scaling.safetensors").read_bytes()
+    for row in healthy.rows("test", "validation"):
+        path = tmp_path / "pre" / row.scan / "image.nii.gz"
+        image = volume.read(path)
+        volume.write(path, image.data * 5 + 7, image.affine)
+    fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == before
+    row = healthy.rows("train")[0]
+    image = volume.read(tmp_path / "pre" / row.scan / "image.nii.gz")
+    volume.write(tmp_path / "pre" / row.scan / "image.nii.gz", image.data**2, image.affine)
+    fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "other.safetensors")
+    assert (tmp_path / "other.safetensors").read_bytes() != before, "training scans do"
+
+
+def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
+    preprocessed(tmp_path / "pre", ["sub-1", "sub-2"], lesion=["sub-1"])
+    rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p")]
+    scans.write(tmp_path / "table.tsv", rows)
+    statuses = {row.scan: tmp_path / "pre" / row.scan / status.NAME for row in rows}
+    split(tmp_path / "table.tsv", statuses, Split(test=1), False, 0, tmp_path / "p.tsv")
+    found = {row.scan: row for row in scans.read(tmp_path / "p.tsv")}
+    assert found["sub-1"].state == "ok"
+    assert found["sub-2"].state == "failed" and "no lesion mask" in found["sub-2"].note
+
+
+def bank(folder, n=30, radius=3):
+    x, y, z = np.meshgrid(*(np.arange(s) for s in SHAPE), indexing="ij")
+    for i in range(n):
+        ball = (x - 6 - i % 8) ** 2 + (y - 12) ** 2 + (z - 9) ** 2 <= radius**2
+        volume.write(folder / f"m{i:02d}.nii.gz", ball, AFFINE)
+    return folder
+
+
+def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
+    masks = bank(tmp_path / "bank")
+    (masks / "m00.nii.gz").write_bytes(b"broken")  # one bad mask never stops a study
+    settings = Inserted(source="inserted", into="ixi", masks=[str(masks)], draws=2, roles=["validation", "test"])
+    for name in ("one", "two"):
+        scaling = tmp_path / "scaling.safetensors"
+        normalize_inserted(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / name)
+    made, again = store.read(tmp_path / "one"), store.read(tmp_path / "two")
+    np.testing.assert_array_equal(made.images, again.images)
+    assert [row.scan[-6:] for row in made.scans[:2]] == ["draw-1", "draw-2"]
+    used = {role: {row.mask for row in made.scans if row.role == role} for role in ("validation", "test")}
+    assert used["validation"] and not used["validation"] & used["test"], "the two roles share no mask"
+    assert store.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
+
+
+def test_banks_and_windows_that_are_empty_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no lesion masks"):
+        Bank([tmp_path])
+    with pytest.raises(ConfigError, match="leaves no axial level"):
+        window(SHAPE, AFFINE, Normalize(slices=(500, 600)))
+
+
+def test_no_training_subject_left_is_refused(tmp_path):
+    preprocessed(tmp_path / "pre", ["sub-1"], failed=["sub-1"])
+    scans.write(tmp_path / "t.tsv", [Scan("sub-1", "sub-1", "x", role="train", state="failed")])
+    with pytest.raises(InputError, match="no healthy training subject is left"):
+        fit_scaling([Source(tmp_path / "t.tsv", tmp_path / "pre")], Intensity(), tmp_path / "s")
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,239 @@
+"""Editing one key reruns exactly what depends on it. The table is `docs/reruns.md`; each of its rows is tried."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from workspace import REPOSITORY, Workspace
+from pydantic import BaseModel
+
+from brainuad.config.load import build_study
+
+PAGE = REPOSITORY / "docs/reruns.md"
+ORDER = "download preprocess split subjects scaling normalize train infer postprocess evaluate summarise track report"
+SET = "models__sae_test__set__"
+RECIPE = "recipe__set__"
+
+# Key in the study file, new value. Every field of every settings class of the shrunken study is edited at least once.
+EDITS: list[tuple[str, Any]] = [
+    ("title", "Another"),
+    ("seed", 1),
+    ("seeds", [0, 1, 2]),
+    ("lesion_sign", "dark"),
+    ("datasets__healthy__split", {"train": 0.25, "validation": 0.5, "test": 0.25}),
+    ("datasets__healthy__subjects", 9),
+    ("datasets__healthy__seed", 5),
+    ("datasets__healthy__spacing", 3.9),
+    ("datasets__healthy__exclude", ["sub-008"]),
+    ("datasets__patients__subjects", 4),
+    ("datasets__patients__lesions", "ms"),
+    ("datasets__patients__modality", "T2w"),
+    ("datasets__planted__draws", 1),
+    ("datasets__planted__roles", ["test"]),
+    *[
+        (f"datasets__planted__insertion__{key}", value)
+        for key, value in {
+            "contrast": [0.1, 0.3],
+            "mirror": 0.4,
+            "edge_mm": 3.0,
+            "uneven": 0.2,
+            "uneven_mm": 7.0,
+            "texture": 0.05,
+            "min_ml": 0.2,
+        }.items()
+    ],
+    (RECIPE + "preprocess__spacing", 3.0),
+    (RECIPE + "preprocess__registration", {"backend": "simpleitk"}),
+    (RECIPE + "preprocess__registration", {"polish": "simpleitk"}),
+    (RECIPE + "preprocess__skullstrip", {"backend": "template"}),
+    (RECIPE + "preprocess__skullstrip", {"band": 5.0}),
+    (RECIPE + "preprocess__n4", {"shrink": 4}),
+    (RECIPE + "preprocess__curvature_flow", {"iterations": 2}),
+    (RECIPE + "preprocess__window", [0, 80]),
+    (RECIPE + "preprocess__quality", {"min_overlap": 0.7}),
+    (RECIPE + "normalize__intensity", {"kind": "nyul"}),
+    (RECIPE + "normalize__intensity", {"percentiles": [1, 99]}),
+    (RECIPE + "normalize__intensity", {"window": [0, 90]}),
+    (RECIPE + "normalize__intensity", {"clip": [0, 1.5]}),
+    (RECIPE + "normalize__intensity", {"bias_fit": "linear"}),
+    (RECIPE + "normalize__slices", [-40, 60]),
+    (RECIPE + "normalize__shape", [48, 60]),
+    (RECIPE + "cite", "nobody"),
+    ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}),
+    ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
+    ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"levels": 5000}}}),
+    ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"smooth_mm": 2.0}}}),
+    ("models__another", {"use": "zscore_atlas"}),
+    *[
+        (f"{SET}network__{key}", value)
+        for key, value in {
+            "size": 48,
+            "channels": [4, 4],
+            "kernel": 5,
+            "slope": 0.2,
+            "latent": 4,
+            "reduce": 8,
+            "bottleneck": "dense",
+        }.items()
+    ],
+    (SET + "loss", {"reconstruction": "l2"}),
+    ("models__sae_test", {"use": "baur_dvae_small", "set": {"network": {"size": 32}}}),
+    *[
+        (f"{SET}train__{key}", value)
+        for key, value in {
+            "steps": 30,
+            "epochs": 2,
+            "batch": 2,
+            "lr": 0.01,
+            "beta1": 0.8,
+            "min_brain": 0.02,
+            "validate_every": 5,
+            "keep": "last",
+            "precision": "bf16-mixed",
+        }.items()
+    ],
+    *[
+        (f"{SET}map__{key}", value)
+        for key, value in {
+            "residual": "absolute",
+            "standardise": False,
+            "smooth_mm": 2.0,
+            "sd_floor": 0.1,
+            "min_coverage": 0.7,
+        }.items()
+    ],
+    (SET + "cite", "nobody"),
+    ("chains__cleaned__0__size", 5),
+    ("chains__cleaned__1__voxels", 5),
+    ("chains__third", "baur2018"),
+    ("thresholds__0__quantile", 0.95),
+    ("thresholds", [{"rule": "fixed", "value": 1.0}]),
+    ("evaluate__erode_voxels", 0),
+    ("evaluate__bootstrap", 200),
+    ("evaluate__min_lesion_ml", 0.2),
+    ("evaluate__hit_share", 0.2),
+    ("evaluate__min_component", 5),
+    ("compute__threads", 1),
+    ("compute__accelerator", "cpu"),
+    ("compute__devices", 2),
+    ("track__uri", "http://127.0.0.1:1"),
+    ("report__examples", 2),
+]
+# Identities, not settings; and what the shrunken study has no use for.
+EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
+EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "ZscoreAtlas.cite", "ThreshHisteq.cite", "Chain.cite"}
+
+
+@pytest.fixture(scope="module")
+def found(finished: Workspace) -> dict[str, list[str]]:
+    """For each edit the rules that a dry run would start."""
+
+    def tried(numbered: tuple[int, tuple[str, Any]]) -> tuple[str, list[str]]:
+        number, (key, value) = numbered
+        rules = finished.would_run(finished.study(**{key: value}), name=f"edit-{number}")
+        return _shown(key, value), [rule for rule in ORDER.split() if rule in rules]
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(pool.map(tried, enumerate(EDITS)))
+
+
+def test_every_edit_reruns_what_the_page_says(found, request):
+    page = _page(found)
+    if request.config.getoption("--write-reruns", default=False):
+        PAGE.write_text(page, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page, "read the difference; if it is right: make reruns"
+
+
+def test_what_must_not_rerun_does_not(found):
+    """The promises that users plan by, in words of their own beside the generated page."""
+    after_maps = ["postprocess", "evaluate", "summarise", "track", "report"]
+    assert found["`thresholds.0.quantile` = `0.95`"] == after_maps
+    assert found["`evaluate.hit_share` = `0.2`"] == after_maps[1:]
+    assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
+    assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
+    assert found["`compute.accelerator` = `cpu`"] == []
+    assert found["`models.sae_test.cite` = `nobody`"] == []
+    assert "train" not in found["`datasets.planted.draws` = `1`"]
+    assert "train" not in found["`datasets.patients.subjects` = `4`"]
+
+
+def test_a_new_seed_or_model_trains_itself_alone(finished):
+    jobs = finished.would_run(finished.study(seeds=[0, 1, 2]), name="seed")
+    assert (jobs["train"], jobs["infer"]) == (3, 9)  # three models, three data sets
+    jobs = finished.would_run(finished.study(models__another={"use": "zscore_atlas"}), name="model")
+    assert (jobs["train"], jobs["infer"]) == (2, 6)  # two seeds
+
+
+def test_a_new_subject_preprocesses_itself_alone(finished):
+    assert finished.would_run(finished.study(datasets__patients__subjects=4), name="subject")["preprocess"] == 1
+
+
+def test_every_setting_is_edited(finished, monkeypatch):
+    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(finished.folder / "masks"))
+    fields = set(_fields(build_study(finished.study(), REPOSITORY / "config.yaml")))
+    edited = set()
+    for key, value in EDITS:
+        before = dict(_values(build_study(finished.study(), REPOSITORY / "config.yaml")))
+        after = dict(_values(build_study(finished.study(**{key: value}), REPOSITORY / "config.yaml")))
+        edited |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    missing = {name for name in fields - EXEMPT if not any(name.endswith(f":{leaf}") or name == leaf for leaf in edited)}
+    assert not missing, f"add an edit for {sorted(missing)}"
+
+
+def _fields(section: BaseModel) -> set[str]:
+    """`Class.field` for each plain field of a study and of the sections within it."""
+    found: set[str] = set()
+    for name in type(section).model_fields:
+        inner = _inner(getattr(section, name))
+        found |= set().union(*(_fields(part) for part in inner)) if inner else {f"{type(section).__name__}.{name}"}
+    return found
+
+
+def _values(section: BaseModel) -> dict[str, list[Any]]:
+    """`Class.field` to its values over the whole study, in order."""
+    found: dict[str, list[Any]] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for part in _inner(value):
+            for key, values in _values(part).items():
+                found.setdefault(key, []).extend(values)
+        found.setdefault(f"{type(section).__name__}.{name}", []).append(str(value))
+    return found
+
+
+def _inner(value: Any) -> list[BaseModel]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    return [part for part in parts if isinstance(part, BaseModel)]
+
+
+def _shown(key: str, value: Any) -> str:
+    name = key.replace("__set__", "__").replace("__", ".")
+    if isinstance(value, dict) and "set" in value:
+        name, value = _deepest(f"{name}", value["set"])
+    return f"`{name}` = `{value}`"
+
+
+def _deepest(name: str, value: Any) -> tuple[str, Any]:
+    while isinstance(value, dict) and len(value) == 1:
+        (key, value), *_ = value.items()
+        name = f"{name}.{key}"
+    return name, value
+
+
+def _page(found: dict[str, list[str]]) -> str:
+    lines = [
+        "<!-- Made by `make reruns` from dry runs of config/studies/test.yaml; a test tries every row. -->",
+        "",
+        "# What reruns when a key changes",
+        "",
+        "Each row: one edit of a finished study, and the rules that run again. `—`: nothing to be done.",
+        "",
+        "| edit | reruns |",
+        "| --- | --- |",
+        *(f"| {edit} | {', '.join(rules) or '—'} |" for edit, rules in found.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+

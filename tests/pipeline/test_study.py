@@ -1,0 +1,87 @@
+"""The whole chain on the shrunken study: what lies where, what the tables hold, what a second run does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from brainuad.formats import scans, store, tables, volume
+
+
+def test_every_promised_output_is_there(finished):
+    study = finished.results / "test"
+    for name in ("metrics", "scans", "lesions", "curves", "comparisons"):
+        assert (study / f"evaluate/{name}.tsv").stat().st_size > 0
+    assert (study / "report/index.html").stat().st_size < 15e6
+    assert json.loads((study / "track.json").read_text())
+    assert (finished.results / "mlflow/mlflow.db").exists()
+    for model in ("thresh_histeq", "zscore_atlas", "sae_test"):
+        assert (study / f"infer/{model}/seed-1/planted").is_dir()
+        assert (study / f"train/{model}/seed-0/bundle.json").exists()
+    assert not list(finished.results.rglob(".part-*")), "something half-written stayed behind"
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.would_run(finished.study()) == {}
+
+
+def test_tables_have_their_columns_and_a_row_per_scan(finished):
+    folder = finished.results / "test/evaluate"
+    metrics = tables.read(folder / "metrics.tsv", tables.METRICS)
+    rows = tables.read(folder / "scans.tsv", tables.SCANS)
+    assert set(metrics["dataset"]) == {"healthy", "patients", "planted"}
+    assert set(metrics["metric"]) <= set(tables.METRIC_NAMES)
+    assert not rows.duplicated(["scan", "model", "seed", "chain", "dataset"]).any()
+    split = scans.with_role(scans.read(finished.results / "test/subjects.tsv"), "test")
+    planted = len(scans.with_role(store.read(finished.results / "test/normalize/planted").scans, "test"))
+    expected = (len(split) + planted) * 3 * 2 * 2  # models, seeds, chains
+    assert len(rows) == expected
+
+
+def test_maps_are_on_the_scans_grid_and_zero_outside_the_brain(finished):
+    study = finished.results / "test"
+    data = store.read(study / "normalize/patients")
+    for i, scan in enumerate(data.scans):
+        anomaly = volume.read(study / f"infer/sae_test/seed-0/patients/{scan.scan}_anomaly.nii.gz")
+        np.testing.assert_allclose(anomaly.affine, data.affine)
+        assert not anomaly.data[~np.asarray(data.brains[i])].any()
+        assert anomaly.data.any()
+
+
+def test_the_oracle_never_leaves_its_own_rows(finished):
+    study = finished.results / "test"
+    metrics = tables.read(study / "evaluate/metrics.tsv", tables.METRICS)
+    assert "oracle" in set(metrics["threshold_rule"])
+    for path in study.glob("postprocess/*/*/*/*"):
+        assert not list(path.glob("*oracle*"))
+        assert "oracle" not in (path / "thresholds.json").read_text()
+
+
+def test_no_test_subject_trains_or_validates(finished):
+    rows = scans.read(finished.results / "test/subjects.tsv")
+    roles: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        roles.setdefault((row.dataset, row.subject), set()).add(row.role)
+    assert all(len(found) == 1 for found in roles.values())
+    trained = json.loads((finished.results / "test/train/sae_test/seed-0/bundle.json").read_text())["training"]
+    test = {row.scan for row in rows if row.dataset == "healthy" and row.role != "train"}
+    assert not test & {label.split("/")[-1] for label in trained["labels"]}
+
+
+def test_inserted_scans_keep_the_role_of_their_subject(finished):
+    split = {row.subject: row.role for row in scans.read(finished.results / "test/normalize/healthy.tsv")}
+    planted = store.read(finished.results / "test/normalize/planted")
+    assert {row.role for row in planted.scans} == {"validation", "test"}
+    assert all(split[row.subject] == row.role for row in planted.scans)
+    lesions = store.read_lesions(finished.results / "test/normalize/planted")
+    assert (lesions.reshape(len(lesions), -1).sum(axis=1) > 0).all()
+
+
+def test_costs_and_failures_are_listed(finished):
+    study = finished.results / "test"
+    costs = pd.read_csv(study / "costs.tsv", sep="\t")
+    assert {"train", "infer", "postprocess", "evaluate"} <= set(costs["stage"])
+    assert (costs["seconds"] > 0).all()
+    assert pd.read_csv(study / "failures.tsv", sep="\t").empty

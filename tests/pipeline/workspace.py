@@ -1,0 +1,74 @@
+"""A folder in which the shrunken study is run, and dry runs of changed copies of it."""
+
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from brainuad.formats import volume
+from brainuad.images.template import mni152
+
+REPOSITORY = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder in which the shrunken study is run."""
+
+    folder: Path
+
+    def study(self, **changes: Any) -> dict[str, Any]:
+        """The study's content with `a__b__c=value` laid on it; the value may be a function of the old one."""
+        content = deepcopy(yaml.safe_load((REPOSITORY / "config/studies/test.yaml").read_text()))
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            part = content
+            for key in parents:
+                part = part.setdefault(key, {}) if isinstance(part, dict) else part[int(key)]
+            key = last if isinstance(part, dict) else int(last)
+            part[key] = value(part[key]) if callable(value) else value
+        return content
+
+    def snakemake(self, study: dict[str, Any], *arguments: str, name: str = "study") -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on a study in this folder, as a user would."""
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(study, sort_keys=False))
+        command = [*SNAKEMAKE, "--directory", str(self.folder), "--cores", "2", "--configfile", str(file), *arguments]
+        masks = {"BRAINUAD_TEST_MASKS": str(self.folder / "masks")}
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **masks}, cwd=REPOSITORY)
+
+    def would_run(self, study: dict[str, Any], name: str = "dry") -> dict[str, int]:
+        """The rules that a dry run lists, with their numbers of jobs; empty if there is nothing to be done."""
+        done = self.snakemake(study, "--dry-run", "--nolock", "--quiet", "progress", name=name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text.split("Job stats:")[1].split("total")[0]
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "all"}
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+
+def new_workspace(folder: Path) -> Workspace:
+    """A folder with a small bank of lesion masks in MNI space."""
+    template = mni152(4.0)
+    x, y, z = np.meshgrid(*(np.arange(n) for n in template.brain.shape), indexing="ij")
+    (folder / "masks").mkdir(parents=True)
+    for i in range(8):
+        ball = (x - 15 - 2 * i) ** 2 + (y - 28) ** 2 + (z - 26) ** 2 < (2 + i % 3) ** 2
+        volume.write(folder / f"masks/lesion-{i}.nii.gz", ball, template.affine)
+    return Workspace(folder)
