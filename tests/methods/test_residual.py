@@ -88,10 +88,23 @@ def test_standardised_residuals_use_the_statistics_of_their_kind():
     method.healthy = {"signed": Statistics(0 * ones, ones, ones), "absolute": Statistics(ones, 2 * ones, ones)}
     image, rebuilt = 0 * ones, 3 * ones
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 3)
-    np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 1)
+    np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 3)
+    method.settings = ResidualMap(residual="absolute", standardise=True)
+    np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 1)
     method.healthy = {}
     with pytest.raises(InputError, match="no training residuals"):
         method.residual_map(image, rebuilt, full(), SPACING, "dark")
+
+
+def test_a_signed_residual_is_smoothed_before_its_size_is_taken():
+    noise = np.random.default_rng(1).normal(size=(16, 16, 16)).astype(np.float32)
+    brain, nothing = np.ones_like(noise, bool), np.zeros_like(noise)
+    found = {}
+    for residual in ("absolute", "signed"):
+        settings = {"residual": residual, "smooth_mm": 4.0}
+        method = SliceAutoencoder(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
+        found[residual] = method.residual_map(noise, nothing, brain, SPACING, "both").mean()
+    assert found["signed"] < 0.3 * found["absolute"]
 
 
 def test_smoothing_keeps_a_constant_up_to_the_edge_of_the_brain():

@@ -37,8 +37,9 @@ class ResidualMap(Standardised):
     """How a reconstruction becomes an anomaly map."""
 
     residual: Literal["absolute", "signed"] = "absolute"
-    """`signed` follows the study's `lesion_sign`: reconstruction minus scan for `dark`, the reverse for `bright`, and
-    the absolute residual for `both`."""
+    """`absolute` takes the size of each voxel's residual first. `signed` standardises and smooths it with its sign, so
+    that noise cancels out, and then follows the study's `lesion_sign`: what is darker or brighter than its
+    reconstruction, or for `both` the size of either."""
     standardise: bool = False
     """Subtract the mean and divide by the sd of the training residuals, voxel by voxel."""
 

@@ -76,16 +76,16 @@ class SliceReconstruction(NeuralMethod):
     def residual_map(
         self, image: Image, rebuilt: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> Image:
-        """Residual, standardised, signed, smoothed: each as the settings say. No network is needed."""
-        kind = "signed" if self.settings.residual == "signed" and sign != "both" else "absolute"
+        """Residual, standardised, smoothed, signed: each as the settings say. No network is needed."""
+        kind = self.settings.residual
         left = np.where(brain, image - rebuilt, 0).astype(np.float32)
         left = np.abs(left) if kind == "absolute" else left
         if self.settings.standardise:
             if kind not in self.healthy:
                 raise InputError(f"{self.name} has no training residuals yet", do="train it first")
             left = standardise(left, brain, self.healthy[kind], self.settings)
-        anomaly = left if kind == "absolute" else signed(left, sign)
-        return check_finite(smooth_inside(anomaly, brain, self.settings.smooth_mm, spacing), self.name)
+        smooth = smooth_inside(left, brain, self.settings.smooth_mm, spacing)
+        return check_finite(smooth if kind == "absolute" else signed(smooth, sign), self.name)
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and residual statistics."""

@@ -14,7 +14,7 @@ from brainuad.methods.residual import Accumulator, Statistics, signed, standardi
 
 
 class AtlasDistance(Method):
-    """Map: (smoothed scan - mean) / sd of the smoothed training scans, signed, smoothed again; in units of sd.
+    """Map: (smoothed scan - mean) / sd of the smoothed training scans, smoothed again, signed; in units of sd.
 
     Scan and atlas are smoothed alike: smoothing the atlas alone is worse than either. Source: models.md 3.1.
     """
@@ -37,8 +37,9 @@ class AtlasDistance(Method):
         if self.atlas is None:
             raise InputError("zscore_atlas has no atlas yet", do="train it first")
         smooth = smooth_inside(image, brain, self.settings.smooth_mm, spacing)
-        z = signed(standardise(smooth, brain, self.atlas, self.settings.map), sign)
-        return check_finite(smooth_inside(z, brain, self.settings.map.smooth_mm, spacing), "zscore_atlas")
+        z = standardise(smooth, brain, self.atlas, self.settings.map)
+        z = smooth_inside(z, brain, self.settings.map.smooth_mm, spacing)
+        return check_finite(signed(z, sign), "zscore_atlas")
 
     def state(self) -> dict[str, np.ndarray]:
         """The atlas."""
