@@ -46,7 +46,8 @@ def test_parsing_the_snakefile_imports_nothing_heavy():
 
 def test_code_hashes_follow_imports_but_not_other_families():
     train = imported(ENTRY["train"], "brainuad.methods.zscore_atlas")
-    assert "brainuad.methods.base" in train and "brainuad.formats.store" in train
+    assert "brainuad.methods.base" in train
+    assert "brainuad.formats.store" in train
     assert "brainuad.methods.autoencoder" not in train, "a change in one family retrains no other"
     assert not any(module.startswith("brainuad.config") for module in train), "settings count through params"
     assert code_hash(ENTRY["train"]) != code_hash(ENTRY["infer"])
@@ -94,4 +95,5 @@ def test_every_dependency_is_explained():
 def test_models_recipes_and_chains_are_named_as_labels():
     for kind in ("models", "recipes", "chains"):
         for name in shipped(kind, REPOSITORY / "config"):
-            assert name.replace("_", "").isalnum() and name == name.lower()
+            assert name.replace("_", "").isalnum()
+            assert name == name.lower()

@@ -2,7 +2,8 @@
 
 Snakemake does not see changes inside a package; this hash among a rule's params makes them count. Comments and
 docstrings do not. `config` and `errors` are left out: what settings say reaches a job through its params, and a new
-model's settings must not retrain the others."""
+model's settings must not retrain the others.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ def code_hash(*entries: str) -> str:
     digest = hashlib.sha256()
     for module in sorted(imported(*entries)):
         digest.update(f"{module} {_code(module)[0]}".encode())
+        for template in sorted((_path(module).parent / "templates").glob("*")):
+            digest.update(template.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,5 +51,4 @@ def reported(log: str | Path) -> Iterator[None]:
         return
     with open(log, "a", encoding="utf-8") as file:
         print(message, file=file)
-    print(message, file=sys.stderr)
     raise SystemExit(1)

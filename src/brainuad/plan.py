@@ -1,6 +1,7 @@
 """What the Snakefile needs of a study: its scans, its paths, and for each job the settings and code it depends on.
 
-Imported each time a job parses the Snakefile, so nothing heavy is imported here."""
+Imported each time a job parses the Snakefile, so nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +59,10 @@ class Plan:
         return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
 
     def healthy_sets(self, dataset: str) -> list[str]:
-        """Healthy data sets whose test scans stand against this one's in scan-level numbers: those of its origin, or,
-        for a data set of patients, the training data sets'."""
+        """Healthy data sets whose test scans stand against this one's in scan-level numbers.
+
+        The data set that lesions were inserted into or, for patients, those that models were trained on.
+        """
         settings = self.study.datasets[dataset]
         labels = [settings.into] if isinstance(settings, Inserted) else [] if settings.healthy else self.training_sets()
         splits = {label: d.split for label, d in self.study.scan_sets().items()}
@@ -109,7 +112,8 @@ class Plan:
     def params(self, stage: str, **wildcards: str) -> dict[str, str]:
         """`config`: the settings that this job reads, as sorted JSON; `code`: the hash of what it runs.
 
-        Paths, threads of stages whose results they do not change, and MLflow's address are not among them."""
+        Paths, threads of stages whose results they do not change, and MLflow's address are not among them.
+        """
         settings = getattr(self, f"_{stage}")(**wildcards)
         return {"config": json.dumps(settings, sort_keys=True), "code": self._code(stage, wildcards)}
 
@@ -169,17 +173,13 @@ class Plan:
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules}
 
     def _summarise(self) -> Any:
-        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.baselines()}
+        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}
 
     def _track(self) -> Any:
         return {"uri": self.study.track.uri, "attempt": self.track_attempt()}
 
     def _report(self) -> Any:
         return {"report": self.study.report.model_dump(mode="json"), "title": self.study.title}
-
-    def baselines(self) -> list[str]:
-        """Labels of the models without a network, against which the others are compared."""
-        return [label for label, model in self.study.models.items() if not hasattr(model, "network")]
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

@@ -99,7 +99,9 @@ def test_an_optional_set_that_is_absent_is_left_out_with_a_note(demo, capsys):
 
 
 def test_overrides_and_sweeps_make_models_of_their_own(demo):
-    demo["models"] = {"ae": {"use": "baur_dae_small", "set": {"train": {"epochs": 3}}, "sweep": {"network.latent": [8, 16]}}}
+    demo["models"] = {
+        "ae": {"use": "baur_dae_small", "set": {"train": {"epochs": 3}}, "sweep": {"network.latent": [8, 16]}}
+    }
     models = build_study(demo, DEMO).models
     assert list(models) == ["ae_latent8", "ae_latent16"]
     assert models["ae_latent16"].network.latent == 16
@@ -111,5 +113,5 @@ def test_broken_files_are_named(tmp_path):
         (tmp_path / "s.yaml").write_text(content)
         with pytest.raises(ConfigError, match=words):
             load_study(tmp_path / "s.yaml")
-    with pytest.raises(ConfigError, match="cannot read none.yaml"):
+    with pytest.raises(ConfigError, match=r"cannot read none\.yaml"):
         load_study(tmp_path / "none.yaml")

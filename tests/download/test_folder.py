@@ -31,23 +31,31 @@ def test_scans_with_and_without_sessions(root):
 
 
 def test_the_plainest_file_is_taken_and_noted(root):
-    folder = root("sub-1/anat/sub-1_ce-gd_T1w.nii.gz", "sub-1/anat/sub-1_res-2mm_T1w.nii.gz", "sub-1/anat/sub-1_T1w.nii.gz")
+    folder = root(
+        "sub-1/anat/sub-1_ce-gd_T1w.nii.gz", "sub-1/anat/sub-1_res-2mm_T1w.nii.gz", "sub-1/anat/sub-1_T1w.nii.gz"
+    )
     (scan,) = listed(folder)
-    assert scan.image.endswith("/sub-1_T1w.nii.gz") and "of 3 files" in scan.note
+    assert scan.image.endswith("/sub-1_T1w.nii.gz")
+    assert "of 3 files" in scan.note
 
 
 def test_masks_participants_and_exclusions(root):
-    folder = root("sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_desc-lesion_mask.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
+    folder = root(
+        "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_desc-lesion_mask.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz"
+    )
     (folder / "participants.tsv").write_text("participant_id\tage\tsex\nsub-1\t41\tF\nsub-2\tn/a\tM\n")
     one, two = listed(folder)
-    assert one.mask.endswith("lesion_mask.nii.gz") and (one.age, one.sex) == ("41", "F")
+    assert one.mask.endswith("lesion_mask.nii.gz")
+    assert (one.age, one.sex) == ("41", "F")
     assert (two.mask, two.age, two.sex) == ("", "", "M")
     assert [scan.subject for scan in listed(folder, exclude=["sub-1"])] == ["sub-2"]
 
 
 def test_a_table_one_folder_up_may_name_the_set(root):
     folder = root("sub-1/anat/sub-1_T1w.nii.gz")
-    (folder.parent / "participants.tsv").write_text("participant\tdataset\tage\nset/sub-1\tset\t30\nother/sub-1\tother\t9\n")
+    (folder.parent / "participants.tsv").write_text(
+        "participant\tdataset\tage\nset/sub-1\tset\t30\nother/sub-1\tother\t9\n"
+    )
     assert listed(folder)[0].age == "30"
 
 

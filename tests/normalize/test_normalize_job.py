@@ -26,7 +26,9 @@ def preprocessed(folder, names, failed=(), lesion=()):
         place = folder / name
         place.mkdir(parents=True)
         state = "failed" if name in failed else "ok"
-        status.write(place / status.NAME, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok")))
+        status.write(
+            place / status.NAME, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok"))
+        )
         if state == "ok":
             volume.write(place / "image.nii.gz", np.where(brain, rng.normal(100, 20, SHAPE), 0), AFFINE)
             volume.write(place / "brain.nii.gz", brain, AFFINE)
@@ -51,7 +53,8 @@ def healthy(tmp_path):
 
 def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path):
     rows = {row.scan: row for row in scans.read(healthy.table)}
-    assert rows["sub-03"].state == "failed" and "broken" in rows["sub-03"].note
+    assert rows["sub-03"].state == "failed"
+    assert "broken" in rows["sub-03"].note
     normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
     assert "sub-03" not in [row.scan for row in store.read(tmp_path / "store").scans]
     again = tmp_path / "again.tsv"
@@ -94,7 +97,8 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     split(tmp_path / "table.tsv", statuses, Split(test=1), False, 0, tmp_path / "p.tsv")
     found = {row.scan: row for row in scans.read(tmp_path / "p.tsv")}
     assert found["sub-1"].state == "ok"
-    assert found["sub-2"].state == "failed" and "no lesion mask" in found["sub-2"].note
+    assert found["sub-2"].state == "failed"
+    assert "no lesion mask" in found["sub-2"].note
 
 
 def bank(folder, n=30, radius=3):
@@ -116,7 +120,8 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     np.testing.assert_array_equal(made.images, again.images)
     assert [row.scan[-6:] for row in made.scans[:2]] == ["draw-1", "draw-2"]
     used = {role: {row.mask for row in made.scans if row.role == role} for role in ("validation", "test")}
-    assert used["validation"] and not used["validation"] & used["test"], "the two roles share no mask"
+    assert used["validation"]
+    assert not used["validation"] & used["test"], "the two roles share no mask"
     assert store.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
 
 

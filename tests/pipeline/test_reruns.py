@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from workspace import REPOSITORY, Workspace
 from pydantic import BaseModel
+from workspace import REPOSITORY, Workspace
 
 from brainuad.config.load import build_study
 
@@ -178,7 +178,9 @@ def test_every_setting_is_edited(finished, monkeypatch):
         before = dict(_values(build_study(finished.study(), REPOSITORY / "config.yaml")))
         after = dict(_values(build_study(finished.study(**{key: value}), REPOSITORY / "config.yaml")))
         edited |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    missing = {name for name in fields - EXEMPT if not any(name.endswith(f":{leaf}") or name == leaf for leaf in edited)}
+    missing = {
+        name for name in fields - EXEMPT if not any(name.endswith(f":{leaf}") or name == leaf for leaf in edited)
+    }
     assert not missing, f"add an edit for {sorted(missing)}"
 
 
@@ -235,5 +237,3 @@ def _page(found: dict[str, list[str]]) -> str:
         *(f"| {edit} | {', '.join(rules) or '—'} |" for edit, rules in found.items()),
     ]
     return "\n".join(lines) + "\n"
-
-

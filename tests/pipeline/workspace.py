@@ -1,6 +1,5 @@
 """A folder in which the shrunken study is run, and dry runs of changed copies of it."""
 
-
 from __future__ import annotations
 
 import os
@@ -40,7 +39,9 @@ class Workspace:
             part[key] = value(part[key]) if callable(value) else value
         return content
 
-    def snakemake(self, study: dict[str, Any], *arguments: str, name: str = "study") -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, study: dict[str, Any], *arguments: str, name: str = "study"
+    ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on a study in this folder, as a user would."""
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(study, sort_keys=False))

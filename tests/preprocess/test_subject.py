@@ -99,7 +99,9 @@ def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w", "CT"])
 def test_other_contrasts(contrast):
     phantom = make_phantom(5, contrast)
-    result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess())
+    window = (0.0, 80.0) if contrast == "CT" else None
+    result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess(window=window))
+    assert window is None or (result.image.min(), result.image.max()) == window
     assert (result.failed, result.doubtful) == ([], [])
     template = mni152(2.0)
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -214,9 +214,6 @@ class Study(Section):
             if ("validation" in d.roles if isinstance(d, Inserted) else d.split is not None and d.split.validation > 0)
         ]
 
-    def section(self, name: str) -> Any:
-        """A part by dotted name, e.g. `models.baur_dae`."""
-        part: Any = self
-        for key in name.split("."):
-            part = part[key] if isinstance(part, dict) else getattr(part, key)
-        return part
+    def baselines(self) -> list[str]:
+        """Labels of the models without a network, against which the others are compared."""
+        return [label for label, model in self.models.items() if not hasattr(model, "network")]

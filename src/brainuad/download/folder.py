@@ -23,7 +23,8 @@ def list_scans(label: str, settings: Folder) -> list[Scan]:
     """The scans of a folder, sorted; excluded subjects are left out.
 
     Of several files of the modality in one session the plainest is taken: no contrast agent, then the shortest name.
-    Raises InputError if the folder cannot be read, holds no such scan, or an excluded subject does not exist."""
+    Raises InputError if the folder cannot be read, holds no such scan, or an excluded subject does not exist.
+    """
     root = Path(settings.root)
     try:
         names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name.startswith("sub-"))

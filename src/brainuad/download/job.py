@@ -12,13 +12,13 @@ from brainuad.formats.scans import Scan, changed
 
 
 def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: Path, workers: int) -> None:
-    """Write `table`. Scans of a folder stay where they are; phantoms are made beside the table by `workers` processes."""
+    """Write `table`. Scans of a folder stay where they are; `workers` processes make phantoms beside the table."""
     if isinstance(settings, Folder):
         rows = list_scans(label, settings)
     else:
         folder = table.parent
-        made = {"contrast": settings.modality, "lesions": settings.lesions, "spacing": settings.spacing}
-        make_dataset(folder, settings.subjects, settings.seed, workers=workers, **made)
+        kind = (settings.modality, settings.lesions, settings.spacing)
+        make_dataset(folder, settings.subjects, settings.seed, *kind, workers=workers)
         rows = [_phantom(row, folder, settings) for row in rows]
     scans.write(table, rows)
 

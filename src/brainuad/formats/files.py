@@ -28,8 +28,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        os.chmod(part, 0o666 & ~_umask())  # mkstemp gives 0600, which a lab's colleagues could not read
-        os.replace(part, path)
+        part.chmod(0o666 & ~_umask())  # mkstemp gives 0600, which a lab's colleagues could not read
+        part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
@@ -44,10 +44,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".part-{path.name}-"))
     try:
         yield part
-        os.chmod(part, 0o777 & ~_umask())
+        part.chmod(0o777 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:

@@ -62,7 +62,7 @@ def read(path: str | Path) -> list[Scan]:
         raise InputError("a column is missing in the table of subjects", file=path, why=", ".join(sorted(missing)))
     if unknown := columns - set(COLUMNS):
         raise InputError("unknown columns in the table of subjects", file=path, why=", ".join(sorted(unknown)))
-    scans = [Scan(**row) for row in rows]
+    scans = [Scan(**row) for row in rows]  # type: ignore[arg-type]
     _check(path, scans)
     return scans
 
@@ -80,7 +80,7 @@ def with_role(scans: list[Scan], *roles: str) -> list[Scan]:
     return [scan for scan in scans if scan.role in roles and scan.state != "failed"]
 
 
-def changed(scan: Scan, **values: str) -> Scan:
+def changed(scan: Scan, /, **values: str) -> Scan:
     """A copy with other values."""
     return replace(scan, **values)  # type: ignore[arg-type]
 

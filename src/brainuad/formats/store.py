@@ -1,8 +1,8 @@
 """The store: normalised volumes of a data set on one grid, memory-mapped; slices are views.
 
-A folder of `images.npy` (n, x, y, z; float32), `brains.npy` (bool), `scans.tsv` (their rows, in order), `store.json` (affine
-and how intensities were scaled), `scaling.safetensors` (what that scaling learnt from the training subjects), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
-postprocess for the validation scans.
+A folder of `images.npy` (n, x, y, z; float32), `brains.npy` (bool), `scans.tsv` (their rows, in order), `store.json`
+(affine, and how intensities were scaled), `scaling.safetensors` (what that scaling learnt from the training subjects),
+and, apart from them, `lesions.npy` (bool), which only evaluate opens, and postprocess for the validation scans.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from brainuad.formats.scans import Scan
 
 @dataclass(frozen=True)
 class Store:
-    """Scans of one data set. `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm;
-    `intensity`: settings of the scaling; `scaling`: what it learnt from the training subjects."""
+    """Scans of one data set.
+
+    `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm; `intensity`: settings of the
+    scaling; `scaling`: what it learnt from the training subjects.
+    """
 
     scans: list[Scan]
     images: Float[np.ndarray, "n x y z"]

@@ -45,7 +45,8 @@ def planted(
     """The scan with a lesion, the lesion's mask, and the name of the file it came from.
 
     Masks that cannot be read, or of which too little lies in the brain, are passed over. Raises InputError when
-    none of 40 fits."""
+    none of 40 fits.
+    """
     spacing = float(np.linalg.norm(affine[:3, 0]))
     candidates = bank.files[role]
     reasons: list[str] = []

@@ -16,10 +16,11 @@ Scaling = dict[str, np.ndarray]
 
 
 def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling:
-    """What `scale` needs from the training subjects: `landmarks` (quantiles of the standard scale, for `nyul` and
-    `histogram`) and `atlas` (mean scaled scan, for `bias_fit`); empty where nothing is learnt.
+    """Learn what `scale` needs from the training subjects.
 
-    `training` is iterated once per part that is learnt, so give a list or a re-iterable. Raises InputError if empty."""
+    `landmarks`: quantiles of the standard scale, for `nyul` and `histogram`; `atlas`: mean scaled scan, for `bias_fit`.
+    `training` is iterated once per part that is learnt, so give a list or a re-iterable. Raises InputError if empty.
+    """
     scaling: Scaling = {}
     if settings.kind in ("nyul", "histogram"):
         levels = _levels(settings)
@@ -29,11 +30,12 @@ def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling
         landmarks = [(q - q[0]) / max(q[-1] - q[0], 1e-6) for q in quantiles]
         scaling["landmarks"] = np.mean(landmarks, axis=0).astype(np.float32)
     if settings.bias_fit == "linear":
-        total, count = 0.0, 0
+        total: np.ndarray = np.zeros(())
+        count: np.ndarray = np.zeros(())
         for image, brain in training:
             total = total + _mapped(image, brain, settings, scaling) * brain
             count = count + brain.astype(np.float32)
-        if np.ndim(count) == 0:
+        if count.ndim == 0:
             raise InputError("no training subject is left to fit intensities on", do="see failures.tsv")
         scaling["atlas"] = np.asarray(total / np.maximum(count, 1), dtype=np.float32)
     return scaling
@@ -95,7 +97,8 @@ def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.nd
 def _linear_trend(image: Image, brain: Brain, atlas: Image) -> Image:
     """The factor a + b.x by which the scan differs from the atlas, fitted by least squares without outliers.
 
-    Linear, for a fit of higher order takes large lesions for bias (quality_research.md)."""
+    Linear, for a fit of higher order takes large lesions for bias (quality_research.md).
+    """
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     use = brain & (atlas > 0.2)

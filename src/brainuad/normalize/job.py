@@ -25,7 +25,8 @@ from brainuad.normalize.split import draw_split
 def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healthy: bool, seed: int, out: Path) -> None:
     """Write `out`: the data set's scans with role and state.
 
-    The split is drawn before a look at the states, so that one failed subject moves no other."""
+    The split is drawn before a look at the states, so that one failed subject moves no other.
+    """
     rows = scans.read(table)
     rows = rows if shares is None else draw_split(rows, shares, seed)
     scans.write(out, [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows])

@@ -17,7 +17,8 @@ def draw_split(scans: list[Scan], split: Split, seed: int) -> list[Scan]:
 
     Subjects are ordered by site, sex and age third, within these by a hash of seed, data set and name, and dealt out
     in proportion, so that every stratum is spread over the roles. A subject's hash does not depend on the others.
-    Raises InputError where a role with a share above 0 would stay empty."""
+    Raises InputError where a role with a share above 0 would stay empty.
+    """
     first = {scan.subject: scan for scan in reversed(scans)}
     thirds = _age_thirds(list(first.values()))
     order = sorted(

@@ -95,7 +95,8 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
     inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band
     outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band
     if placed.modality.lower() == "ct":
-        tissue = (image > CT_BRAIN[0]) & (image < CT_BRAIN[1])
+        low, high = CT_BRAIN
+        tissue = (image > low) & (image < min(high, 0.99 * image.max()))  # a scan windowed before has bone at its top
     else:
         dark, usual = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
         bright = template.brain | (image < usual + 0.5 * (usual - dark))  # no growth into fluid (T2w) or fat (T1w)

@@ -82,14 +82,13 @@ def preprocess(
 
 
 def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality: str, settings: Preprocess) -> Result:
-    """The chain on arrays: window, register, strip, bias field, noise, template grid.
+    """The chain on arrays: register, strip, window, bias field, noise, template grid.
 
     Raises InputError if no head or no brain is found.
     """
     from brainuad.preprocess.nmi_search import similarity
 
     template = mni152(settings.spacing)
-    scan = head.windowed(scan, modality, settings.window) if settings.window else scan
     stripped = head.is_stripped(scan)
     seen, coarse = head.moving(scan, modality, stripped), mni152(REGISTERED_AT)
     affine = align(seen, coarse, settings.registration)
@@ -108,17 +107,22 @@ def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality
 
 
 def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Preprocess) -> Float[np.ndarray, "x y z"]:
-    """The scan on the template's grid, after N4 and curvature flow on its own voxels where they are asked for."""
-    if settings.n4 is None and settings.curvature_flow is None:
+    """The scan on the template's grid, after window, N4 and curvature flow on its own voxels where they are asked for.
+
+    The window comes after the strip, which needs to see bone, and before resampling, which would smear it.
+    """
+    if settings.window is None and settings.n4 is None and settings.curvature_flow is None:
         return placed.image
     from brainuad.preprocess import bias
 
-    scan, data = placed.scan, placed.scan.data
+    scan, template = placed.scan, placed.template
+    if settings.window is not None:
+        scan = head.windowed(scan, placed.modality, settings.window)
+    data = scan.data
     if settings.n4 is not None:
-        data = bias.n4(data, to_scan(brain, scan, placed.transform, placed.template), scan.spacing, settings.n4)
+        data = bias.n4(data, to_scan(brain, scan, placed.transform, template), scan.spacing, settings.n4)
     if settings.curvature_flow is not None:
         data = bias.curvature_flow(data, scan.spacing, settings.curvature_flow)
-    template = placed.template
     return resample(data, scan.affine, shape_of(template), template.affine, placed.transform.matrix)
 
 

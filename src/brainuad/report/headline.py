@@ -37,7 +37,7 @@ class Verdict:
 
 def baselines(study: Study) -> list[str]:
     """Labels of the models without a network."""
-    return [label for label, model in study.models.items() if not hasattr(model, "network")]
+    return study.baselines()
 
 
 def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
