@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,5 +51,6 @@ def reported(log: str | Path) -> Iterator[None]:
     else:
         return
     with open(log, "a", encoding="utf-8") as file:
-        print(message, file=file)
+        file.write(f"{message}\n")
+    sys.stderr.write(f"{message}\n")
     raise SystemExit(1)

@@ -142,10 +142,10 @@ def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
 
 
 def _test_scores(maps: Path, store: Path) -> list[tuple[str, float]]:
-    """(subject, score) of the test scans, in the store's order."""
+    """(person, score) of the test scans, in the store's order."""
     scores = files.read_scores(maps)
     tested = [scan for scan in stores.read(store).scans if scan.role == "test"]
     for scan in tested:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")
-    return [(scan.subject, scores[scan.scan]) for scan in tested]
+    return [(scan.person, scores[scan.scan]) for scan in tested]

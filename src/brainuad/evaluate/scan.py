@@ -22,6 +22,8 @@ class Facts:
 
     scan: str
     subject: str
+    person: str
+    """The subject, told apart from those of other data sets."""
     healthy: bool
     """Whether it holds no lesion at all."""
     brain_ml: float
@@ -57,6 +59,7 @@ def truth(scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Eval
     facts = Facts(
         scan=scan.scan,
         subject=scan.subject,
+        person=scan.person,
         healthy=whole == 0,
         brain_ml=int(scored.sum()) * voxel_ml,
         lesion_ml=int(inside.sum()) * voxel_ml,

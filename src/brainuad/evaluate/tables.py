@@ -28,13 +28,13 @@ class Cases:
     scores: Sequence[float]
     """Anomaly score of each scan."""
     healthy_scores: Sequence[tuple[str, float]]
-    """(subject, score) of the healthy test scans of other data sets."""
+    """(person, score) of the healthy test scans of other data sets."""
     settings: Evaluate
 
     @property
     def subjects(self) -> list[str]:
         """The patient of each scan."""
-        return [scan.subject for scan in self.scans]
+        return [scan.person for scan in self.scans]
 
     @property
     def with_lesions(self) -> bool:

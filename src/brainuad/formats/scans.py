@@ -36,6 +36,13 @@ class Scan:
     state: str = ""
     """`ok`, `warned` or `failed`, once preprocessed."""
     note: str = ""
+    origin: str = ""
+    """The data set that the person belongs to, where that is another one: the one a lesion was inserted into."""
+
+    @property
+    def person(self) -> str:
+        """The person, told apart from those of other data sets with the same label; what resampling goes by."""
+        return f"{self.origin or self.dataset}/{self.subject}"
 
 
 COLUMNS = [field.name for field in fields(Scan)]

@@ -60,9 +60,9 @@ def normalize_inserted(
             image, brain, _ = source.read(row)
             rng = rng_for(seed, label, row.scan, f"draw-{draw}")
             image, lesion, name = planted(image, brain, source.affine(row), bank, row.role, rng, inserted.insertion)
-            yield Entry(
-                scans.changed(row, scan=f"{row.scan}_draw-{draw}", dataset=label, mask=name), image, brain, lesion
-            )
+            name_of_draw = f"{row.scan}_draw-{draw}"
+            made = scans.changed(row, scan=name_of_draw, dataset=label, mask=name, origin=row.dataset)
+            yield Entry(made, image, brain, lesion)
 
     _write(entries(), len(draws), source, scaling, settings, out)
 
