@@ -74,12 +74,12 @@ def real(out: Path) -> None:
         dataset = path.relative_to(data()).parts[0]
         state = preprocess({modality: path}, {}, modality, path.parts[-3], Preprocess(), out / f"{dataset}_{path.stem}")
         rows.setdefault(f"{dataset} {modality}", []).append((state.state, state.quality))
-    print("\nreal scans: verdicts, and the range of quality numbers\n")
-    table(["data", "n", "failed", "warned", "similarity", "agreement", "overlap", "volume ml"])
+    print("\nreal scans: verdicts, and the range of their quality numbers\n")
+    table(["data", "n", "failed", "warned", "similarity", "turned", "overlap", "volume ml"])
     for name, found in rows.items():
         states = [state for state, _ in found]
         ranges = []
-        for key, digits in (("similarity", 3), ("agreement", 2), ("overlap", 2), ("volume_ml", 0)):
+        for key, digits in (("similarity", 3), ("turned", 2), ("overlap", 2), ("volume_ml", 0)):
             values = [numbers[key] for _, numbers in found if key in numbers] or [float("nan")]
             ranges.append(f"{min(values):.{digits}f} to {max(values):.{digits}f}")
         print(f"| {name} | {len(found)} | {states.count('failed')} | {states.count('warned')} | {' | '.join(ranges)} |")
