@@ -34,10 +34,8 @@ wildcard_constraints:
 def traced(stage):
     """Params whose change reruns a job: the settings it reads, as sorted JSON, and the hash of its code."""
     return {
-        key: lambda wildcards, key=key: PLAN.params(stage, **dict(wildcards.items()))[
-            key
-        ]
-        for key in ("config", "code")
+        "config": lambda wildcards: PLAN.config(stage, **dict(wildcards.items())),
+        "code": lambda wildcards: PLAN.code(stage, **dict(wildcards.items())),
     }
 
 

@@ -42,6 +42,7 @@ class Plan:
             label: list_scans(label, dataset) if isinstance(dataset, Folder) else _phantom_scans(label, dataset)
             for label, dataset in study.scan_sets().items()
         }
+        self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
 
     # What there is
 
@@ -87,7 +88,7 @@ class Plan:
         """The scan and mask files that a preprocess job reads, as far as they are known before download."""
         if not isinstance(self.study.datasets[dataset], Folder):
             return []
-        row = next(row for row in self.scans[dataset] if row.scan == scan)
+        row = self._rows[dataset, scan]
         return [path for path in (row.image, row.mask) if path]
 
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
@@ -109,15 +110,15 @@ class Plan:
 
     # What a job depends on
 
-    def params(self, stage: str, **wildcards: str) -> dict[str, str]:
-        """`config`: the settings that this job reads, as sorted JSON; `code`: the hash of what it runs.
+    def config(self, stage: str, **wildcards: str) -> str:
+        """The settings that this job reads, as sorted JSON.
 
-        Paths, threads of stages whose results they do not change, and MLflow's address are not among them.
+        Paths and the machine's accelerator are not among them.
         """
-        settings = getattr(self, f"_{stage}")(**wildcards)
-        return {"config": json.dumps(settings, sort_keys=True), "code": self._code(stage, wildcards)}
+        return json.dumps(getattr(self, f"_{stage}")(**wildcards), sort_keys=True)
 
-    def _code(self, stage: str, wildcards: dict[str, str]) -> str:
+    def code(self, stage: str, **wildcards: str) -> str:
+        """The hash of the code that this job runs; of the methods only the model's own family."""
         entries = [ENTRY[stage]]
         if stage in ("train", "infer"):
             entries.append(f"brainuad.methods.{self.study.models[wildcards['model']].family}")
