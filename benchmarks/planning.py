@@ -1,6 +1,7 @@
 """Time and memory of a dry run over many scans: `python benchmarks/planning.py 1000`.
 
-Run from the root of a clone. Prints a Markdown table; the scans are phantoms that are never made."""
+Run from the root of a clone. Prints a Markdown table; the scans are phantoms that are never made.
+"""
 
 from __future__ import annotations
 
