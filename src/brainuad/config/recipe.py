@@ -56,7 +56,7 @@ class Quality(Section):
     in place 1.055 to 1.116, the same 15 mm off 1.042 at most."""
     max_turned: float = Field(0.6, ge=0)
     """Share of the similarity (above 1) that a scan may keep when turned by 180 degrees; more means that the head does
-    not lie as its header says. Measured: in place 0.55 at most, upside down or on the side 0.65 and more."""
+    not lie as its header says. Measured on real scans: in place 0.55 at most, misplaced 0.65 and more."""
     min_overlap: float = Field(0.80, ge=0, le=1)
     """Dice of the brain mask with the template's under which the strip has failed."""
     usual_overlap: float = Field(0.90, ge=0, le=1)
