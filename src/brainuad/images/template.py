@@ -6,7 +6,7 @@ The T1 is skull-stripped. Files are read where nilearn is installed, without imp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,38 +20,48 @@ from brainuad.images.resample import resample
 
 @dataclass(frozen=True)
 class Template:
-    """`t1`: stripped T1 in [0, 1]; `grey`, `white`: tissue probabilities in [0, 1]; `brain`: mask. All (x, y, z)."""
+    """`t1`: stripped T1 in [0, 1]; `brain`: mask; both (x, y, z). `affine`: voxel index to MNI mm."""
 
     t1: Float[np.ndarray, "x y z"]
-    grey: Float[np.ndarray, "x y z"]
-    white: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
+
+    @cached_property
+    def grey(self) -> Float[np.ndarray, "x y z"]:
+        """Probability of grey matter in [0, 1], read when first asked for."""
+        return _on_grid("gm", self.t1.shape, self.affine)
+
+    @cached_property
+    def white(self) -> Float[np.ndarray, "x y z"]:
+        """Probability of white matter in [0, 1], read when first asked for."""
+        return _on_grid("wm", self.t1.shape, self.affine)
 
 
 @cache
 def mni152(spacing: float = 2.0) -> Template:
     """The template at `spacing` mm; 2 mm gives 99 x 117 x 95 voxels. Raises InputError if nilearn is not installed."""
-    affine = _load("t1")[1].copy()
-    shape = tuple(int(np.ceil((n - 1) / spacing)) + 1 for n in _load("t1")[0].shape)
+    whole, affine = _load("t1")
+    x, y, z = (int(np.ceil((n - 1) / spacing)) + 1 for n in whole.shape)
     target = affine @ np.diag([spacing, spacing, spacing, 1.0])
+    shape = (x, y, z)
+    return Template(_on_grid("t1", shape, target), _on_grid("brain", shape, target) > 0.5, target)
 
-    def on_grid(name: str) -> Float[np.ndarray, "x y z"]:
-        data, affine = _load(name)
-        return np.clip(resample(data, affine, (shape[0], shape[1], shape[2]), target), 0, 1)
 
-    t1, grey, white = (on_grid(name) for name in ("t1", "gm", "wm"))
-    return Template(t1, grey, white, on_grid("brain") > 0.5, target)
+def _on_grid(name: str, shape: tuple[int, int, int], target: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "x y z"]:
+    data, affine = _load(name)
+    return np.clip(resample(data, affine, shape, target), 0, 1)
 
 
 @cache
 def _load(name: str) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
-    """A 1 mm map scaled to [0, 1] and its affine. `brain` is where any tissue or T1 signal is, holes filled."""
+    """A 1 mm map scaled to [0, 1] and its affine; `brain` is where the stripped T1 has signal."""
+    if name == "brain":
+        t1, affine = _load("t1")
+        return (t1 > 0).astype(np.float32), affine
     spec = find_spec("nilearn")
     if spec is None or spec.origin is None:
         raise InputError("the MNI152 template is missing", why="nilearn carries it", do="pip install nilearn")
-    stem = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
-    kind = {"t1": "t1", "gm": "gm", "wm": "wm"}[name] if name != "brain" else "t1"
-    image = nib.load(Path(spec.origin).parent / "datasets" / "data" / stem.format(kind))
+    file = f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
+    image = nib.load(Path(spec.origin).parent / "datasets" / "data" / file)
     data = np.asarray(image.dataobj, dtype=np.float32)
-    return (data > 0).astype(np.float32) if name == "brain" else data / data.max(), image.affine
+    return data / data.max(), image.affine
