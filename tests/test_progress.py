@@ -34,7 +34,7 @@ def test_a_line_per_job_and_errors_in_full(capsys):
         record.__dict__.update(fields, event=event)
         handler.emit(record)
 
-    log(LogEvent.RUN_INFO, per_rule_job_counts={"infer": 2})
+    log(LogEvent.RUN_INFO, stats={"infer": 2, "total": 2})
     log(LogEvent.JOB_INFO, jobid=7, rule_name="infer", wildcards={"model": "zscore_atlas", "seed": "0"})
     log(LogEvent.JOB_FINISHED, job_id=7)
     log(LogEvent.PROGRESS, done=1, total=2)

@@ -66,7 +66,7 @@ class LogHandler(LogHandlerBase):
             if self.plain.filter(record):
                 self._say(self.words.format(record))
         elif event == LogEvent.RUN_INFO:
-            self.estimate.left = Counter(getattr(record, "per_rule_job_counts", {}))
+            self.estimate.left = Counter({rule: n for rule, n in record.__dict__["stats"].items() if rule != "total"})
         elif event == LogEvent.JOB_INFO:
             job = record.__dict__
             wildcards = " ".join(str(value) for value in dict(job["wildcards"] or {}).values())

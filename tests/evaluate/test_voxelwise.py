@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from brainuad.evaluate.pooled import Spool, areas, oracle, pool
+from brainuad.evaluate.pooled import Spool, areas, oracle_cut, oracle_dice, pool
 from brainuad.evaluate.scan import MapValues
 from brainuad.evaluate.voxelwise import Sweep, counts, edges, scan_areas, scored_brain
 
@@ -96,11 +96,21 @@ def test_a_perfect_map_and_its_reverse(tmp_path):
 
 def test_the_oracle_finds_the_best_cut_and_the_dice_of_each_scan(tmp_path):
     scans = [([5, 6], [0, 1, 5]), ([6], [0, 0, 7]), ([], [0, 1, 2])]
-    cut, dice = oracle(pooled(scans, tmp_path))  # from 5 up: 3 hits, 2 false
-    assert cut == 5
+    counted = pooled(scans, tmp_path)
+    assert oracle_cut(counted) == 5  # from 5 up: 3 hits, 2 false
+    dice = oracle_dice(counted, np.ones(3))
     assert dice[:2] == pytest.approx([2 * 2 / (3 + 2), 2 * 1 / (2 + 1)])
     assert np.isnan(dice[2])
     assert areas(pooled(scans, tmp_path), None)["dice_pooled"][0] == pytest.approx(2 * 3 / (5 + 3))
+
+
+def test_the_oracle_of_the_mean_dice_has_a_cut_of_its_own(tmp_path):
+    large, small = ([9] * 50, [0] * 50), ([5], [0] * 98 + [4])
+    counted = pooled([large, small], tmp_path)
+    assert oracle_dice(counted, np.ones(2)) == pytest.approx([1, 1])
+    worse = pooled([large, ([5], [0, 6, 6])], tmp_path)
+    assert oracle_dice(worse, np.ones(2)) == pytest.approx([1, 2 / 4])
+    assert oracle_dice(worse, np.array([1, 0]))[0] == 1
 
 
 def test_bins_hold_every_voxel_once():

@@ -7,20 +7,21 @@ from pathlib import Path
 from brainuad.config.study import Folder, Phantoms
 from brainuad.download.folder import list_scans
 from brainuad.download.phantom import make_dataset
-from brainuad.formats import scans
+from brainuad.formats import run, scans
+from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan, changed
 
 
 def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: Path, workers: int) -> None:
     """Write `table`. Scans of a folder stay where they are; `workers` processes make phantoms beside the table."""
-    if isinstance(settings, Folder):
-        rows = list_scans(label, settings)
-    else:
-        folder = table.parent
-        kind = (settings.modality, settings.lesions, settings.spacing)
-        make_dataset(folder, settings.subjects, settings.seed, *kind, workers=workers)
-        rows = [_phantom(row, folder, settings) for row in rows]
-    scans.write(table, rows)
+    with run.recorded(table.parent, Record("download", {"dataset": label}, settings.model_dump(mode="json"))):
+        if isinstance(settings, Folder):
+            rows = list_scans(label, settings)
+        else:
+            kind = (settings.modality, settings.lesions, settings.spacing)
+            make_dataset(table.parent, settings.subjects, settings.seed, *kind, workers=workers)
+            rows = [_phantom(row, table.parent, settings) for row in rows]
+        scans.write(table, rows)
 
 
 def _phantom(row: Scan, folder: Path, settings: Phantoms) -> Scan:

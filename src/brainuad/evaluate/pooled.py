@@ -86,16 +86,30 @@ def areas(pooled: Pooled, weights: Weights | None) -> dict[str, tuple[float, flo
     return {name: (float(value[i]), *interval(None if spread is None else spread[i])) for i, name in enumerate(names)}
 
 
-def oracle(pooled: Pooled) -> tuple[float, Values]:
-    """The cut with the best pooled Dice, and the Dice of each scan there (NaN without lesion and mark).
+def oracle_cut(pooled: Pooled) -> float:
+    """The cut with the best pooled Dice. Sees the test labels.
 
-    Sees the test labels. Voxels of `cut` or more are marked; of equals the highest cut.
+    Voxels of the cut or more are marked; of equals the highest cut.
     """
     dice = Sweep.of(pooled.lesion.sum(axis=0), pooled.normal.sum(axis=0)).dice()
-    best = len(dice) - 1 - int(np.argmax(dice[::-1]))
-    hits, false = pooled.lesion[:, best:].sum(axis=1), pooled.normal[:, best:].sum(axis=1)
-    total = hits + false + pooled.lesion.sum(axis=1)
-    return float(pooled.at[best]), np.divide(2 * hits, total, out=np.full(len(total), np.nan), where=total > 0)
+    return float(pooled.at[_last_best(dice)])
+
+
+def oracle_dice(pooled: Pooled, shares: Values) -> Values:
+    """Dice of each scan (NaN without lesion and mark) at the one cut where their mean is best. Sees the test labels.
+
+    `shares`: weight of each scan in that mean.
+    """
+    hits, false = (part[:, ::-1].cumsum(axis=1)[:, ::-1] for part in (pooled.lesion, pooled.normal))
+    total = hits + false + pooled.lesion.sum(axis=1, keepdims=True)
+    dice = np.divide(2 * hits, total, out=np.full(total.shape, np.nan), where=total > 0)
+    valid = np.isfinite(dice) * shares[:, None]
+    mean = np.nansum(dice * shares[:, None], axis=0) / np.maximum(valid.sum(axis=0), 1e-12)
+    return dice[:, _last_best(mean)]
+
+
+def _last_best(values: Values) -> int:
+    return len(values) - 1 - int(np.argmax(values[::-1]))
 
 
 def curves(spool: Spool, pooled: Pooled | None) -> list[tuple[str, float, float]]:

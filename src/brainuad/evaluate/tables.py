@@ -73,14 +73,15 @@ def map_rows(maps: Maps, cases: Cases) -> tuple[list[Row], list[Row]]:
     lesion, normal = counted.lesion.sum(axis=1), counted.normal.sum(axis=1)
     areas = pooled.areas(counted, weights)
     auprc = np.array([auprc for auprc, _ in maps.areas])
-    cut, dice = pooled.oracle(counted)
+    shares = 1 / np.array([cases.subjects.count(subject) for subject in cases.subjects])
+    dice = pooled.oracle_dice(counted, shares)
     rows = [
         _row("none", "prevalence", statistics.ratio(lesion, lesion + normal, weights), count),
         _row("none", "auprc_pooled", areas["auprc_pooled"], count),
         _row("none", "auprc_scan", statistics.patient_mean(auprc, cases.subjects, weights), _finite(auprc)),
         _row("none", "auroc_pooled", areas["auroc_pooled"], count),
         *_scan_level(cases),
-        _row("oracle", "cut", _bare(cut), count),
+        _row("oracle", "cut", _bare(pooled.oracle_cut(counted)), count),
         _row("oracle", "dice_pooled", areas["dice_pooled"], count),
         _row("oracle", "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
     ]

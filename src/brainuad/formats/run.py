@@ -1,4 +1,4 @@
-"""A run record: what one job of train, infer, postprocess or evaluate did, with what, how long and how much memory.
+"""A run record: what one job did, with what, how long and how much memory.
 
 `run.json` beside the job's outputs, and `metrics.csv` (step, name, value) where a job has curves. Only these
 records reach MLflow and `costs.tsv`; times never enter the metrics tables.
@@ -6,6 +6,7 @@ records reach MLflow and `costs.tsv`; times never enter the metrics tables.
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import resource
@@ -16,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from brainuad.formats.files import atomic, read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME, CURVES = "run.json", "metrics.csv"
 PACKAGES = ("torch", "lightning", "numpy", "scipy", "nibabel", "SimpleITK", "antspyx", "snakemake")
@@ -43,15 +45,38 @@ class Record:
     """(step, name, value)."""
 
 
+class Clock:
+    """Measures a job from here on."""
+
+    def __init__(self) -> None:
+        self.started, self.wall, self.cpu = time.time(), time.perf_counter(), time.process_time()
+
+    def costs(self) -> dict[str, float]:
+        """Time (s) since the start, wall and CPU, and peak memory (MB)."""
+        return {
+            "started": self.started,
+            "seconds": time.perf_counter() - self.wall,
+            "cpu_seconds": time.process_time() - self.cpu,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+
+
 @contextmanager
 def recorded(folder: str | Path, record: Record) -> Iterator[Record]:
-    """Time the block, then write `run.json`, and `metrics.csv` if there are curves, into `folder`."""
-    started, wall, cpu = time.time(), time.perf_counter(), time.process_time()
+    """Time the block, then `write` the record into `folder`."""
+    clock = Clock()
     yield record
+    write(folder, record, clock)
+
+
+def write(folder: str | Path, record: Record, clock: Clock) -> None:
+    """Write `run.json`, and `metrics.csv` if there are curves."""
     folder = Path(folder)
     if record.curves:
-        with atomic(folder / CURVES) as part:
-            pd.DataFrame(record.curves, columns=["step", "name", "value"]).to_csv(part, index=False)
+        with atomic(folder / CURVES) as part, part.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["step", "name", "value"])
+            rows.writerows(record.curves)
     write_json(
         folder / NAME,
         {
@@ -61,10 +86,7 @@ def recorded(folder: str | Path, record: Record) -> Iterator[Record]:
             "seed": record.seed,
             "data": record.data,
             "facts": record.facts,
-            "started": started,
-            "seconds": time.perf_counter() - wall,
-            "cpu_seconds": time.process_time() - cpu,
-            "peak_memory_mb": peak_memory_mb(),
+            **clock.costs(),
             "versions": versions(),
             "commit": commit(),
             "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
@@ -80,6 +102,8 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def read_curves(path: str | Path) -> pd.DataFrame:
     """Columns step, name, value; empty if the job has none."""
+    import pandas as pd  # late: most jobs write records and read none
+
     path = Path(path)
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["step", "name", "value"])
 

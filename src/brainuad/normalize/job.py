@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.config.study import Inserted, Split
 from brainuad.errors import InputError
-from brainuad.formats import files, scans, status, store, volume
+from brainuad.formats import files, run, scans, status, store, volume
+from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
 from brainuad.images.seeds import rng_for
@@ -111,7 +112,9 @@ def _write(entries: Iterator[Entry], count: int, source: Source, scaling: Path, 
     shape = source.read(first)[1].shape
     part = window((shape[0], shape[1], shape[2]), source.affine(first), settings)
     scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
-    store.write(out, scaled, count, part.affine, settings.intensity.model_dump(mode="json"), learnt)
+    intensity = settings.intensity.model_dump(mode="json")
+    with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))):
+        store.write(out, scaled, count, part.affine, intensity, learnt)
 
 
 def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], part: Window) -> Entry:

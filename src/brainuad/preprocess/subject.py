@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import files, status, transform, volume
+from brainuad.formats import run as records
+from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
@@ -65,6 +67,7 @@ def preprocess(
         )
     inputs = {modality: Path(scan_paths[modality]), **{name: Path(path) for name, path in masks.items()}}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": settings.model_dump(mode="json")}
+    clock = records.Clock()
     result, state = None, Status(subject=subject, state="failed", provenance=provenance)
     try:
         scan = volume.read(inputs[modality])
@@ -78,6 +81,7 @@ def preprocess(
         if result is not None:
             _write(part, result, whole=state.state != "failed")
         status.write(part / status.NAME, state)
+        records.write(part, Record("preprocess", {"scan": subject}, {}), clock)
     return state
 
 

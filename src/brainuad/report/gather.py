@@ -18,6 +18,7 @@ from brainuad.formats.status import Status
 FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
 COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
 STAGES = ("train", "infer", "postprocess", "evaluate")
+BEFORE = ("download", "preprocess", "normalize")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Findings:
     training: pd.DataFrame
     """model, seed, step, name, value."""
     records: list[dict[str, Any]]
+    before: list[dict[str, Any]]
+    """Records of the stages that know of no model."""
     subjects: list[Scan]
     statuses: dict[tuple[str, str], Status]
     """By data set and scan."""
@@ -54,6 +57,7 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
         **found,
         training=_training(study, folder),
         records=[run.read(path) for path in _records(study, folder)],
+        before=_before(study, folder, preprocess),
         subjects=_subjects(folder),
         statuses=_statuses(study, preprocess),
         cuts=_cuts(study, folder),
@@ -87,7 +91,9 @@ def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
     ]
     totals = dict.fromkeys(COSTS[3:6], "sum") | {"peak_memory_mb": "max"}
     table = pd.DataFrame(rows, columns=COSTS).groupby(COSTS[:3], sort=False).agg(totals).reset_index()
-    return table.sort_values("stage", key=lambda column: column.map(STAGES.index), kind="stable", ignore_index=True)
+    return table.sort_values(
+        "stage", key=lambda column: column.map((*BEFORE, *STAGES).index), kind="stable", ignore_index=True
+    )
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -108,6 +114,15 @@ def _of_study(table: pd.DataFrame, study: Study) -> pd.DataFrame:
 def _records(study: Study, folder: Path) -> list[Path]:
     paths = [path for stage in STAGES for path in sorted((folder / stage).rglob(run.NAME))]
     return [path for path in paths if path.relative_to(folder).parts[1] in study.models]
+
+
+def _before(study: Study, folder: Path, preprocess: Path) -> list[dict[str, Any]]:
+    paths = {label: [folder / "normalize" / label / run.NAME] for label in study.datasets}
+    for label in study.scan_sets():
+        download = preprocess.parents[1] / "download" / label / run.NAME
+        paths[label] += [download, *sorted((preprocess / label).glob(f"*/{run.NAME}"))]
+    found = [(label, run.read(path)) for label, each in paths.items() for path in each if path.exists()]
+    return [{**record, "tags": {**record["tags"], "dataset": label}} for label, record in found]
 
 
 def _training(study: Study, folder: Path) -> pd.DataFrame:

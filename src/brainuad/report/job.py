@@ -34,7 +34,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
     failed half-way) leave their section out. Raises InputError for broken files, and for a page beyond `LIMIT`.
     """
     findings = gather.gather(study, folder, preprocess)
-    failures, costs = gather.failures(findings), gather.costs(findings.records)
+    failures, costs = gather.failures(findings), gather.costs([*findings.before, *findings.records])
     gather.write_table(folder / "failures.tsv", failures)
     gather.write_table(folder / "costs.tsv", costs)
     shown = examples.examples(study, folder, findings.scans)
