@@ -1,9 +1,7 @@
 # One job a scan. It ends well on bad data too: status.json in its folder says so, and the study goes on.
 rule preprocess:
     input:
-        # ancient: a longer table must not rerun the scans that were there before; their own files still do
-        table=ancient("<results>/download/{dataset}/subjects.tsv"),
-        files=lambda wildcards: PLAN.files(wildcards.dataset, wildcards.scan),
+        unpack(lambda wildcards: PLAN.files(wildcards.dataset, wildcards.scan)),
     output:
         folder=directory("<results>/preprocess/<recipe>/{dataset}/{scan}"),
     log:

@@ -84,12 +84,11 @@ class Plan:
         """One folder per scan."""
         return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
 
-    def files(self, dataset: str, scan: str) -> list[str]:
-        """The scan and mask files that a preprocess job reads, as far as they are known before download."""
+    def files(self, dataset: str, scan: str) -> dict[str, str]:
+        """What a preprocess job reads: `image`, and `mask` if there is one; of a set that is made first, its `table`."""
         if not isinstance(self.study.datasets[dataset], Folder):
-            return []
-        row = self._rows[dataset, scan]
-        return [path for path in (row.image, row.mask) if path]
+            return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
+        return self._rows[dataset, scan].files()
 
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
         """Every model, seed and scored data set."""

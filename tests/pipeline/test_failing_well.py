@@ -50,11 +50,16 @@ def test_one_bad_scan_stops_no_study(folder_study):
     del study["track"]
     assert own.snakemake(study).returncode == 0
     assert own.would_run(study) == {}
+    # another head: it alone is preprocessed
+    shutil.copytree(own.folder / "heads/sub-001", own.folder / "heads/sub-100")
+    (image,) = (own.folder / "heads/sub-100/anat").glob("*_T1w.nii.gz")
+    image.rename(image.with_name("sub-100_T1w.nii.gz"))
+    assert own.would_run(study)["preprocess"] == 1
 
 
 def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
     own, study = folder_study
-    first = own.snakemake(study, "results/test/normalize/heads.tsv")
+    first = own.snakemake(study, "--", "results/test/normalize/heads.tsv")
     assert first.returncode == 0, first.stderr[-3000:]
     train = [row.subject for row in scans.read(own.results / "test/normalize/heads.tsv") if row.role == "train"]
     spoil(own, *train)

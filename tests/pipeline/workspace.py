@@ -51,7 +51,7 @@ class Workspace:
 
     def would_run(self, study: dict[str, Any], name: str = "dry") -> dict[str, int]:
         """The rules that a dry run lists, with their numbers of jobs; empty if there is nothing to be done."""
-        done = self.snakemake(study, "--dry-run", "--nolock", "--quiet", "progress", name=name)
+        done = self.snakemake(study, "--dry-run", "--nolock", "--quiet", "rules", name=name)
         assert done.returncode == 0, done.stdout + done.stderr
         text = done.stdout + done.stderr
         if "Nothing to be done" in text:

@@ -1,4 +1,4 @@
-"""The study of real scans, on a few of them and with the baselines alone: from a folder of symbolic links to its tables."""
+"""The study of real scans, on a few of them and with the baselines alone: from a folder of links to its tables."""
 
 from __future__ import annotations
 

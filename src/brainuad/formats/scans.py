@@ -39,6 +39,10 @@ class Scan:
     origin: str = ""
     """The data set that the person belongs to, where that is another one: the one a lesion was inserted into."""
 
+    def files(self) -> dict[str, str]:
+        """`image`, and `mask` if there is one."""
+        return {"image": self.image, **({"mask": self.mask} if self.mask else {})}
+
     @property
     def person(self) -> str:
         """The person, told apart from those of other data sets with the same label; what resampling goes by."""
