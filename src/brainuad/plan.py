@@ -85,7 +85,7 @@ class Plan:
         return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
-        """What a preprocess job reads: `image`, and `mask` if there is one; of a set that is made first, its `table`."""
+        """What a preprocess job reads: `image`, and `mask` if there is one; of a set made first, its `table`."""
         if not isinstance(self.study.datasets[dataset], Folder):
             return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
         return self._rows[dataset, scan].files()
