@@ -35,13 +35,15 @@ def spoil(own, *subjects):
 def test_one_bad_scan_stops_no_study(folder_study):
     own, study = folder_study
     spoil(own, "sub-003")
+    (own.folder / "heads/sub-999/anat").mkdir(parents=True)
     study["track"] = {"uri": "http://127.0.0.1:9"}  # nobody answers there
     done = own.snakemake(study)
     assert done.returncode == 0, done.stderr[-3000:]
     failures = pd.read_csv(own.results / "test/failures.tsv", sep="\t")
-    assert list(failures["scan"]) == ["sub-003"]
+    assert list(failures["scan"]) == ["sub-003", "sub-999"]
     assert "sub-003_T1w.nii.gz is broken" in failures["reason"][0]
     assert failures["remedy"][0] == "copy it again"
+    assert failures["reason"][1] == "no *_T1w.nii.gz in anat/"
     assert (own.results / "test/evaluate/metrics.tsv").exists()
     assert "sub-003" in (own.results / "test/report/index.html").read_text()
     # the server was away: a warning, and the next run tries again, that alone

@@ -46,6 +46,14 @@ def list_scans(label: str, settings: Folder) -> list[Scan]:
     return scans
 
 
+def without_scan(label: str, settings: Folder, found: list[Scan]) -> list[Scan]:
+    """A failed row for each subject of the folder that has no scan of the modality, so that its absence is seen."""
+    there = {scan.subject for scan in found} | set(settings.exclude)
+    names = sorted(path.name for path in Path(settings.root).glob("sub-*") if path.is_dir())
+    note = f"no *_{settings.modality}.nii.gz in {_subfolder(settings)}/"
+    return [Scan(name, name, label, state="failed", note=note) for name in names if name not in there]
+
+
 def _scans_of(folder: Path, label: str, settings: Folder, person: _Person) -> list[Scan]:
     sessions = [folder, *sorted(path for path in folder.glob("ses-*") if path.is_dir())]
     scans = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from brainuad.config.study import Folder, Phantoms
-from brainuad.download.folder import list_scans
+from brainuad.download.folder import list_scans, without_scan
 from brainuad.download.phantom import make_dataset
 from brainuad.formats import run, scans
 from brainuad.formats.run import Record
@@ -17,6 +17,7 @@ def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: P
     with run.recorded(table.parent, Record("download", {"dataset": label}, settings.model_dump(mode="json"))):
         if isinstance(settings, Folder):
             rows = list_scans(label, settings)
+            rows += without_scan(label, settings, rows)
         else:
             kind = (settings.modality, settings.lesions, settings.spacing)
             make_dataset(table.parent, settings.subjects, settings.seed, *kind, workers=workers)

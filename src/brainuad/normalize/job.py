@@ -26,11 +26,14 @@ from brainuad.normalize.split import draw_split
 def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healthy: bool, seed: int, out: Path) -> None:
     """Write `out`: the data set's scans with role and state.
 
-    The split is drawn before a look at the states, so that one failed subject moves no other.
+    The split is drawn before a look at the states, so that one failed subject moves no other. Subjects that had no scan
+    to preprocess keep their failed row.
     """
-    rows = scans.read(table)
+    listed = scans.read(table)
+    rows = [row for row in listed if row.scan in statuses]
     rows = rows if shares is None else draw_split(rows, shares, seed)
-    scans.write(out, [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows])
+    judged = [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows]
+    scans.write(out, judged + [row for row in listed if row.scan not in statuses])
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:

@@ -66,7 +66,7 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
 
 def failures(findings: Findings) -> pd.DataFrame:
     """A row per subject that failed, or is in doubt, and why; failed ones first."""
-    remedy = "correct the table of subjects or list it under `exclude`"
+    remedy = "add what is missing or list the subject under `exclude`"
     rows: list[tuple[str, ...]] = [
         (dataset, scan, "preprocess", found.state, "; ".join(found.reasons), found.remedy or "")
         for (dataset, scan), found in findings.statuses.items()
