@@ -53,6 +53,7 @@ lock:
 	  | grep -Ev '^(nvidia|cuda|triton)' > requirements-dev.txt
 
 $(VENV)/run.ready: requirements.txt
+	@echo "making the environment in $(VENV), about two minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
