@@ -131,7 +131,8 @@ class Plan:
     def _download(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         if isinstance(settings, Folder):
-            return {"label": dataset, "scans": [scan.scan for scan in self.scans[dataset]]}
+            rows = [[row.scan, Path(row.mask).name, row.age, row.sex, row.site] for row in self.scans[dataset]]
+            return {"label": dataset, "scans": rows}
         return {"label": dataset, **_content(settings)}
 
     def _preprocess(self, dataset: str, scan: str) -> Any:

@@ -30,10 +30,10 @@ def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healt
     to preprocess keep their failed row.
     """
     listed = scans.read(table)
-    rows = [row for row in listed if row.scan in statuses]
+    rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
     rows = rows if shares is None else draw_split(rows, shares, seed)
     judged = [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows]
-    scans.write(out, judged + [row for row in listed if row.scan not in statuses])
+    scans.write(out, judged + [row for row in listed if row.state == "failed"])
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
