@@ -81,7 +81,7 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     assert what in state.reasons[0].replace("scan.nii ", "scan.nii.gz ")
     assert remedy in (state.remedy or "")
     assert status.read(out / "status.json") == state
-    assert {p.name for p in out.iterdir()} <= {"status.json", "overlay.png", "transform.json"}
+    assert {p.name for p in out.iterdir()} <= {"status.json", "run.json", "overlay.png", "transform.json"}
     assert [p.name for p in out.parent.iterdir()] == ["sub-01"]
 
 
