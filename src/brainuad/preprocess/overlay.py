@@ -48,5 +48,5 @@ def _panel(grey: np.ndarray, brain: np.ndarray, template: np.ndarray) -> UInt8[n
     picture = np.repeat((255 * large)[..., None], 3, axis=2).astype(np.uint8)
     for mask, colour in ((template, TEMPLATE_COLOUR), (brain, BRAIN_COLOUR)):
         thick = np.kron(mask, np.ones((ZOOM, ZOOM), dtype=bool))
-        picture[thick & ~ndimage.binary_erosion(thick)] = colour
+        picture[thick & ~ndimage.binary_erosion(thick, iterations=2)] = colour
     return picture.transpose(1, 0, 2)[::-1]
