@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from logging import WARNING, LogRecord
+from statistics import median
 
 from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -31,10 +32,10 @@ class Estimate:
         self.took[rule].append(seconds)
 
     def seconds(self) -> float:
-        """Rules that have not run yet count as the mean of those that have."""
+        """Rules that have not run yet count as the median of those that have."""
         done = [seconds for rule in self.took.values() for seconds in rule]
         mean = {rule: sum(seconds) / len(seconds) for rule, seconds in self.took.items()}
-        usual = sum(mean.values()) / len(mean) if mean else 0.0
+        usual = median(mean.values()) if mean else 0.0
         work = sum(max(count, 0) * mean.get(rule, usual) for rule, count in self.left.items())
         at_once = max(sum(done) / max(time.monotonic() - self.began, 1e-3), 1.0)
         return work / at_once

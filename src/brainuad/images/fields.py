@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy import ndimage
 
@@ -12,6 +11,8 @@ Shape = tuple[int, int, int]
 
 def upsample(coarse: Float[np.ndarray, "c a b d"], shape: Shape) -> Float[np.ndarray, "c x y z"]:
     """Trilinear; the corner voxels of both grids coincide. float32."""
+    import torch  # late: it takes longer than most jobs that plant lesions, and few come here
+
     source = torch.from_numpy(np.ascontiguousarray(coarse, dtype=np.float32))[None]
     return torch.nn.functional.interpolate(source, size=shape, mode="trilinear", align_corners=True)[0].numpy()
 
