@@ -1,4 +1,5 @@
 # The study, checked before any job; paths; and what every rule's params hold.
+import os
 import sys
 from pathlib import Path
 
@@ -6,10 +7,13 @@ from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
 from brainuad.plan import TABLES, Plan
 
-CONFIG_FILE = [*workflow.configfiles, "config.yaml"][0]
+# Jobs look for models, recipes and chains where the study file lies; it is no param, for moving it changes nothing.
+os.environ["BRAINUAD_STUDY"] = str(
+    Path([*workflow.configfiles, "config.yaml"][0]).resolve()
+)
 
 try:
-    PLAN = Plan(build_study(config, CONFIG_FILE))
+    PLAN = Plan(build_study(config, os.environ["BRAINUAD_STUDY"]))
 except BrainuadError as error:
     sys.exit(str(error))
 
@@ -28,7 +32,7 @@ wildcard_constraints:
     model="[a-z0-9_]+",
     chain="[a-z0-9_]+",
     seed="[0-9]+",
-    scan=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
+    scan=r"sub-[^/]+",
 
 
 def traced(stage):

@@ -50,6 +50,7 @@ rule normalize:
     input:
         table=lambda wildcards: f"<study>/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
         folders=lambda wildcards: PLAN.scan_folders(PLAN.origin(wildcards.dataset)),
+        masks=lambda wildcards: PLAN.masks(wildcards.dataset),
         scaling="<study>/normalize/scaling.safetensors",
     output:
         store=directory("<study>/normalize/{dataset}"),

@@ -13,6 +13,8 @@ from brainuad.closure import code_hash
 from brainuad.config.study import Folder, Inserted, Phantoms, Scans, Study
 from brainuad.download.folder import list_scans
 from brainuad.formats.scans import Scan
+from brainuad.normalize.bank import Bank
+from brainuad.normalize.split import draw_split
 
 ENTRY = {
     "download": "brainuad.download.job",
@@ -32,7 +34,10 @@ TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
 
 
 class Plan:
-    """A study laid out as jobs. Raises InputError if a data set's folder cannot be read."""
+    """A study laid out as jobs.
+
+    Raises InputError if a folder of scans or masks cannot be used, or a data set has too few subjects for its split.
+    """
 
     def __init__(self, study: Study):
         self.study = study
@@ -41,6 +46,14 @@ class Plan:
         self.scans: dict[str, list[Scan]] = {
             label: list_scans(label, dataset) if isinstance(dataset, Folder) else _phantom_scans(label, dataset)
             for label, dataset in study.scan_sets().items()
+        }
+        for label, dataset in study.scan_sets().items():
+            if dataset.split is not None:
+                draw_split(self.scans[label], dataset.split, study.seed)  # too few subjects are refused here
+        self._masks = {
+            label: [path for files in Bank([Path(m) for m in dataset.masks]).files.values() for path in files]
+            for label, dataset in study.datasets.items()
+            if isinstance(dataset, Inserted)
         }
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
 
@@ -89,6 +102,10 @@ class Plan:
         if not isinstance(self.study.datasets[dataset], Folder):
             return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
         return self._rows[dataset, scan].files()
+
+    def masks(self, dataset: str) -> list[Path]:
+        """The lesion masks that are inserted to make a data set; none for one that holds scans of its own."""
+        return self._masks.get(dataset, [])
 
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
         """Every model, seed and scored data set."""
@@ -153,13 +170,15 @@ class Plan:
         settings = self.study.datasets[dataset]
         inserted = None
         if isinstance(settings, Inserted):
-            masks = [path.name for folder in settings.masks for path in sorted(Path(folder).glob("*.nii.gz"))]
-            inserted = {**settings.model_dump(mode="json"), "masks": masks, "seed": self.study.seed}
+            inserted = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": self.study.seed}
         return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "inserted": inserted}
 
     def _train(self, model: str, seed: str) -> Any:
-        settings = self.study.models[model].model_dump(mode="json", exclude={"map", "cite"})
-        return {"model": settings, "seed": int(seed), "threads": self.study.compute.threads}
+        settings, compute = (
+            self.study.models[model].model_dump(mode="json", exclude={"map", "cite"}),
+            self.study.compute,
+        )
+        return {"model": settings, "seed": int(seed), "threads": compute.threads, "devices": compute.devices}
 
     def _infer(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002 - the bundle and the store are inputs
         settings = self.study.models[model].model_dump(mode="json", include={"family", "map"})
@@ -180,7 +199,12 @@ class Plan:
         return {"uri": self.study.track.uri, "attempt": self.track_attempt()}
 
     def _report(self) -> Any:
-        return {"report": self.study.report.model_dump(mode="json"), "title": self.study.title}
+        cited = [
+            self.study.recipe.cite,
+            *(part.cite for part in (*self.study.models.values(), *self.study.chains.values())),
+        ]
+        shown = {"title": self.study.title, "cites": cited, "chains": list(self.study.chains)}
+        return {"report": self.study.report.model_dump(mode="json"), **shown}
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

@@ -51,6 +51,11 @@ def test_every_shipped_study_is_valid(path, monkeypatch, tmp_path):
         ({"thresholds": [{"rule": "youden"}]}, ["thresholds.0", "healthy_quantile"]),
         ({"chains": {"c": [{"op": "closing"}, {"op": "median3d"}]}}, ["median3d works on maps and must stand before"]),
         ({"datasets": {}}, ["datasets"]),
+        (
+            {"models": {"m": {"use": "baur_dae_small", "sweep": {"network.latent": 64}}}},
+            ["sweep.network.latent must"],
+        ),
+        ({"models": {"m": {"use": "baur_dae_small", "set": [1]}}}, ["set beside use: baur_dae_small must map"]),
     ],
 )
 def test_mistakes_are_named(demo, change, expected):
@@ -106,6 +111,14 @@ def test_overrides_and_sweeps_make_models_of_their_own(demo):
     assert list(models) == ["ae_latent8", "ae_latent16"]
     assert models["ae_latent16"].network.latent == 16
     assert (models["ae_latent8"].train.epochs, models["ae_latent8"].train.steps) == (3, None)
+
+
+def test_swept_labels_tell_values_apart(demo):
+    demo["models"] = {"v": {"use": "baur_dvae_small", "sweep": {"loss.kl": [1.0, 10]}}}
+    assert list(build_study(demo, DEMO).models) == ["v_kl1_0", "v_kl10"]
+    demo["models"]["v_kl10"] = {"use": "zscore_atlas"}
+    with pytest.raises(ConfigError, match="two models are called v_kl10"):
+        build_study(demo, DEMO)
 
 
 def test_broken_files_are_named(tmp_path):

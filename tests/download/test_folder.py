@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from brainuad.config.study import Folder
-from brainuad.download.folder import list_scans
+from brainuad.download.folder import list_scans, without_scan
 from brainuad.errors import InputError
 
 
@@ -73,3 +73,20 @@ def test_folders_that_cannot_serve_are_refused(root, tmp_path):
     assert "_T1w.nii.gz" in str(caught.value)
     with pytest.raises(InputError, match="sub-9 is excluded but not in x"):
         listed(folder, modality="T2w", exclude=["sub-9"])
+
+
+def test_links_that_lead_nowhere_are_no_scans(root):
+    folder = root("sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/other.txt")
+    (folder / "sub-2/anat/sub-2_T1w.nii.gz").symlink_to(folder / "nowhere.nii.gz")
+    settings = Folder(source="folder", root=str(folder), healthy=True)
+    found = list_scans("x", settings)
+    assert [scan.scan for scan in found] == ["sub-1"]
+    (missing,) = without_scan("x", settings, found)
+    assert (missing.scan, missing.state, missing.note) == ("sub-2", "failed", "no *_T1w.nii.gz in anat/")
+
+
+def test_of_several_masks_the_one_named_like_the_scan_is_taken(root):
+    names = ("acq-a_FLAIR_lesion_mask.nii.gz", "sub-1_T1w_lesion_mask.nii.gz", "sub-1_T1w.nii.gz")
+    (scan,) = listed(root(*(f"sub-1/anat/{name}" for name in names)))
+    assert scan.mask.endswith("/sub-1_T1w_lesion_mask.nii.gz")
+    assert "of 2 files" in scan.note

@@ -86,9 +86,14 @@ def test_stores_give_views_of_what_went_in(tmp_path):
     assert [scan.scan for scan in back.select("train").scans] == ["sub-0", "sub-1"]
     assert isinstance(back.select("train").images, np.memmap)
     np.testing.assert_array_equal(back.select("train", "test").images, images[[0, 1, 3]])
-    with pytest.raises(InputError, match="would be empty"):
-        store.write(tmp_path / "none", [], 0, AFFINE, {})
-    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_may_be_empty(tmp_path):
+    store.write(tmp_path / "none", [], 0, AFFINE, {}, shape=(3, 4, 5))
+    back = store.read(tmp_path / "none")
+    assert (back.scans, back.images.shape) == ([], (0, 3, 4, 5))
+    assert store.read_lesions(tmp_path / "none").shape == (0, 3, 4, 5)
+    assert back.select("test").scans == []
 
 
 def test_bundles_come_back_and_refuse_what_was_altered(tmp_path):

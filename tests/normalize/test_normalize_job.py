@@ -8,8 +8,8 @@ from brainuad.config.study import Inserted, Split
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans, status, store, volume
 from brainuad.formats.scans import Scan
+from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import window
-from brainuad.normalize.insertion import Bank
 from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_inserted, split
 
 SHAPE = (20, 24, 18)

@@ -169,7 +169,7 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
     assert found["`compute.accelerator` = `cpu`"] == []
-    assert found["`models.sae_test.cite` = `nobody`"] == []
+    assert found["`models.sae_test.cite` = `nobody`"] == ["report"]
     assert "train" not in found["`datasets.planted.draws` = `1`"]
     assert "train" not in found["`datasets.patients.subjects` = `4`"]
     for edit in ("healthy.seed` = `5`", "healthy.spacing` = `3.9`", "patients.lesions` = `ms`"):

@@ -71,7 +71,9 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
                 tables_of[name] += more
     refused = status.Status(subject="sub-99", state="failed", reasons=["the head <is> missing"], remedy="look at it")
     status.write(preprocess / "ms" / "sub-99" / status.NAME, refused)
-    scans.write(folder / "subjects.tsv", subjects)
+    left = status.Status(subject="sub-98", state="failed", reasons=["it left the study"])
+    status.write(preprocess / "ms" / "sub-98" / status.NAME, left)
+    scans.write(folder / "subjects.tsv", [*subjects, Scan("sub-99", "sub-99", "ms", role="test", state="failed")])
     for name, columns in (("metrics", tables.METRICS), ("scans", tables.SCANS), ("curves", tables.CURVES)):
         found = pd.DataFrame(tables_of[name])
         tables.write(folder / "evaluate" / f"{name}.tsv", found.reindex(columns=list(columns)), columns)
@@ -189,6 +191,7 @@ def test_without_a_winner_the_headline_says_so(made: tuple[Path, str]) -> None:
 def test_text_from_outside_is_escaped(made: tuple[Path, str]) -> None:
     assert "A &lt;b&gt;bold&lt;/b&gt; &amp; small study" in made[1]
     assert "the head &lt;is&gt; missing" in made[1]
+    assert "it left the study" not in made[1], "what an earlier study left behind is not told"
     assert "<b>bold</b>" not in made[1]
     assert "<is>" not in made[1]
 

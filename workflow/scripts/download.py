@@ -1,12 +1,11 @@
+import os
 from pathlib import Path
 
 from brainuad.config.load import build_study
 from brainuad.download.job import download
 from brainuad.errors import reported
-from brainuad.plan import Plan
 
 with reported(snakemake.log[0]):
-    plan = Plan(build_study(snakemake.config, "config.yaml"))
+    study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
     label = snakemake.wildcards.dataset
-    table = Path(snakemake.output.table)
-    download(label, plan.study.scan_sets()[label], plan.scans[label], table, workers=snakemake.threads)
+    download(label, study.scan_sets()[label], Path(snakemake.output.table), workers=snakemake.threads)

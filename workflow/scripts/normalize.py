@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 from brainuad.config.load import build_study
@@ -8,7 +9,7 @@ from brainuad.errors import reported
 from brainuad.normalize.job import Source, normalize, normalize_inserted
 
 with reported(snakemake.log[0]):
-    study = build_study(snakemake.config, "config.yaml")
+    study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
     label = snakemake.wildcards.dataset
     dataset = study.datasets[label]
     recipe = Normalize.model_validate(json.loads(snakemake.params.config)["recipe"])

@@ -9,7 +9,9 @@ from brainuad.train.job import train
 with reported(snakemake.log[0]):
     config = json.loads(snakemake.params.config)
     model = MODEL.validate_python(config["model"])
-    compute = Compute.model_validate({**snakemake.config.get("compute", {}), "threads": config["threads"]})
+    compute = Compute.model_validate(
+        {**snakemake.config.get("compute", {}), **{key: config[key] for key in ("threads", "devices")}}
+    )
     tags = {"study": snakemake.config["study"], "family": model.family, **snakemake.wildcards}
     stores = [Path(store) for store in snakemake.input.stores]
     train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)

@@ -38,7 +38,10 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
         content |= {"recipe_name": name.get("label"), "recipe": _resolved(folder, "recipes", name, file)}
     models: dict[str, Any] = {}
     for label, use in _mapping(raw, "models", file).items():
-        models |= dict(_swept(folder, str(label), use, file))
+        for name, settings in _swept(folder, str(label), use, file):
+            if name in models:
+                raise ConfigError(f"two models are called {name}", file=file, do="give one another label")
+            models[name] = settings
     content["models"] = models
     if "chains" in raw:
         chains = _mapping(raw, "chains", file)
@@ -109,13 +112,21 @@ def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, 
             raise ConfigError(
                 f"unknown key {key} beside use: {use['use']}", file=file, do=near and f"did you mean {near}?"
             )
-    return _merged(_named(folder, kind, use["use"]), use.get("set") or {})
+    over = use.get("set") or {}
+    if not isinstance(over, dict):
+        raise ConfigError(f"set beside use: {use['use']} must map keys to values", file=file, why=f"it is {over!r}")
+    return _merged(_named(folder, kind, use["use"]), over)
 
 
 def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """One model, or one per combination of swept values; `latent: [32, 64]` gives `<label>_latent32`, ..."""
     base = _resolved(folder, "models", label if use is None else use, file)
     sweep = use.get("sweep") or {} if isinstance(use, dict) else {}
+    for key, values in sweep.items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(
+                f"models.{label}.sweep.{key} must be a list of values", file=file, why=f"it is {values!r}"
+            )
     for values in itertools.product(*sweep.values()):
         settings, suffix = base, ""
         for key, value in zip(sweep, values, strict=True):
@@ -124,7 +135,7 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
             for parent in reversed(parents):
                 nested = {parent: nested}
             settings = _merged(settings, nested)
-            suffix += "_" + re.sub(r"[^a-z0-9]", "", f"{last}{value}".lower())
+            suffix += "_" + re.sub(r"[^a-z0-9]+", "_", f"{last}{value}".lower()).strip("_")
         yield label + suffix, settings
 
 

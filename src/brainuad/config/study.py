@@ -74,8 +74,8 @@ class Folder(Scans):
     source: Literal["folder"]
     root: str
     """The folder; `${NAME}` is replaced by the environment variable."""
-    mask: str = "*lesion*mask.nii.gz"
-    """Lesion masks: files beside the scan that match."""
+    mask: str = "*lesion*mask.nii*"
+    """Lesion masks: files beside the scan that match; of several the one whose name is most like the scan's."""
     optional: bool = False
     """Leave the data set out, with a note, where the folder does not exist; else that is an error."""
 
@@ -89,7 +89,7 @@ class Inserted(Section):
     masks: list[str] = Field(min_length=1)
     """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
     draws: int = Field(1, ge=1)
-    """Scans made of each subject, each with another mask."""
+    """Scans made of each subject, each with another mask as long as there are enough."""
     roles: list[Literal["validation", "test"]] = ["test"]
     """Subjects used. Validation and test draw from disjoint masks."""
     insertion: Insertion = Insertion()
@@ -115,7 +115,7 @@ class Evaluate(Section):
 
 
 class Compute(Section):
-    """Where the work is done. Threads change the last bits of a training; the rest changes no table."""
+    """Where the work is done. Threads and devices change the last bits of a training, and so rerun it."""
 
     threads: int = Field(2, ge=1)
     """Threads of training and inference; part of what a bit-identical rerun needs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from os.path import commonprefix
 from pathlib import Path
 
 from brainuad.config.study import Folder
@@ -59,13 +60,16 @@ def _scans_of(folder: Path, label: str, settings: Folder, person: _Person) -> li
     scans = []
     for session in sessions:
         place = session / _subfolder(settings)
-        images = [*place.glob(f"*_{settings.modality}.nii.gz"), *place.glob(f"*_{settings.modality}.nii")]
+        # a link that leads nowhere (a clone without its data) is no file
+        images = [path for path in place.glob(f"*_{settings.modality}.nii*") if path.is_file()]
         if not images:
             continue
         image = min(images, key=lambda path: ("_ce-" in path.name, len(path.name), path.name))
-        masks = sorted(path for path in place.glob("*.nii*") if fnmatch(path.name, settings.mask))
+        masks = [path for path in place.glob("*.nii*") if path.is_file() and fnmatch(path.name, settings.mask)]
+        masks.sort(key=lambda path: (-len(commonprefix([path.name, image.name])), path.name))  # noqa: RUF071 - letters are meant
         name = folder.name if session is folder else f"{folder.name}_{session.name}"
-        note = f"{image.name} of {len(images)} files" if len(images) > 1 else ""
+        chosen = [f"{each[0].name} of {len(each)} files" for each in ([image, *images[1:]], masks) if len(each) > 1]
+        note = "; ".join(chosen)
         scans.append(
             Scan(
                 scan=name,

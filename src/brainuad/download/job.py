@@ -12,7 +12,7 @@ from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan, changed
 
 
-def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: Path, workers: int) -> None:
+def download(label: str, settings: Folder | Phantoms, table: Path, workers: int) -> None:
     """Write `table`. Scans of a folder stay where they are; `workers` processes make phantoms beside the table."""
     with run.recorded(table.parent, Record("download", {"dataset": label}, settings.model_dump(mode="json"))):
         if isinstance(settings, Folder):
@@ -21,7 +21,10 @@ def download(label: str, settings: Folder | Phantoms, rows: list[Scan], table: P
         else:
             kind = (settings.modality, settings.lesions, settings.spacing)
             make_dataset(table.parent, settings.subjects, settings.seed, *kind, workers=workers)
-            rows = [_phantom(row, table.parent, settings) for row in rows]
+            names = [
+                f"sub-{i:03d}" for i in range(1, settings.subjects + 1)
+            ]  # excluded ones too: split leaves them out
+            rows = [_phantom(Scan(name, name, label), table.parent, settings) for name in names]
         scans.write(table, rows)
 
 

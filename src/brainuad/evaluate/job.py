@@ -45,18 +45,21 @@ def evaluate(
 
     `maps`: infer's folder; `posts`: postprocess's folder by chain; `healthy_scores`: infer's folder and store of each
     healthy data set, same model and seed, for the scan level; `thresholds`: the study's rules; `tags`: at least model,
-    seed and dataset. Raises InputError for missing or foreign maps, masks and scores, and without test scans.
+    seed and dataset. Without test scans the tables are empty. Raises InputError for missing or foreign maps, masks and
+    scores.
     """
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     with atomic_folder(out) as folder, run.recorded(folder, record):
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:
-            cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, Path(spool))
-            rows = _rows(cases, chains)
+        rows: dict[str, list[Row]] = {name: [] for name in FILES}
+        if any(scan.role == "test" for scan in stores.read(store).scans):
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:
+                cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, Path(spool))
+                rows = _rows(cases, chains)
+                record.facts["scans"] = len(cases.scans)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
         for name, columns in FILES.items():
             table = pd.DataFrame([{**common, **row} for row in rows[name]], columns=list(columns))
             tables.write(folder / name, table, columns)
-        record.facts["scans"] = len(cases.scans)
 
 
 def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[str], out: Path) -> None:
@@ -103,8 +106,6 @@ def _score(
     """Count every test scan under every chain, scan by scan. `folder`: for values that would fill the memory."""
     opened, lesions = stores.read(store), stores.read_lesions(store)
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
-    if not rows:
-        raise InputError("the data set has no test scan", file=store, do="give it a test share, or leave it out")
     others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
     healthy = [score for pair in others for score in _test_scores(*pair)]
     scans: list[Facts] = []

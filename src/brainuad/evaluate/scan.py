@@ -60,10 +60,10 @@ def truth(scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Eval
         scan=scan.scan,
         subject=scan.subject,
         person=scan.person,
-        healthy=whole == 0,
+        healthy=whole == 0 and not scan.mask,  # a lesion that was lost on the way makes no healthy scan
         brain_ml=int(scored.sum()) * voxel_ml,
         lesion_ml=int(inside.sum()) * voxel_ml,
-        lesion_outside=1 - int(inside.sum()) / whole if whole else np.nan,
+        lesion_outside=1 - int(inside.sum()) / whole if whole else 1.0 if scan.mask else np.nan,
         lesions=int((found.ml >= settings.min_lesion_ml).sum()),
     )
     return Truth(box, scored, lesion[box], inside, found, facts)

@@ -21,6 +21,9 @@ from brainuad.formats import scans as table
 from brainuad.formats.files import atomic_folder, read_json, write_json
 from brainuad.formats.scans import Scan
 
+HEADER = 128
+"""Bytes of a .npy file before its values."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -76,8 +79,12 @@ def write(
     affine: Float[np.ndarray, "4 4"],
     intensity: dict[str, Any],
     scaling: dict[str, np.ndarray] | None = None,
+    shape: tuple[int, int, int] = (0, 0, 0),
 ) -> None:
-    """Write `count` entries one by one, so that memory holds one scan at a time; a missing lesion mask is all False."""
+    """Write `count` entries one by one, so that memory holds one scan at a time; a missing lesion mask is all False.
+
+    A store may be empty, for a data set whose every scan failed must not stop the others; its grid then has `shape`.
+    """
     with atomic_folder(path) as folder:
         arrays: dict[str, np.ndarray] = {}
         rows: list[Scan] = []
@@ -92,10 +99,11 @@ def write(
                     )
                 arrays[name][i] = value
             rows.append(entry.scan)
-        if len(rows) != count or not rows:
-            raise InputError("the store would be empty", file=path, do="see failures.tsv for what failed before")
+        assert len(rows) == count
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
+        for name in ("images", "brains", "lesions") if not rows else ():
+            np.save(folder / f"{name}.npy", np.zeros((0, *shape), np.float32 if name == "images" else np.bool_))
         table.write(folder / "scans.tsv", rows)
         save_file(scaling or {}, folder / "scaling.safetensors")
         write_json(folder / "store.json", {"affine": np.asarray(affine).tolist(), "intensity": intensity})
@@ -118,7 +126,8 @@ def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:
 
 def _open(path: Path) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        empty = path.stat().st_size <= HEADER  # an empty array cannot be mapped
+        array: np.ndarray = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot open {path.name}", file=path, why=str(error), do="run normalize again") from None
     return array

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -13,24 +10,11 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.images.insert import insert_lesion
 from brainuad.images.resample import resample_mask
+from brainuad.normalize.bank import Bank
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 TRIES = 40
-
-
-class Bank:
-    """Lesion masks in MNI space. A third of them, by the hash of their names, serves validation, the rest test."""
-
-    def __init__(self, folders: list[Path]):
-        self.files: dict[str, list[Path]] = {"validation": [], "test": []}
-        for folder in folders:
-            found = sorted(folder.glob("*.nii.gz"))
-            if not found:
-                raise InputError("no lesion masks", file=folder, why="no *.nii.gz", do="correct masks in the study")
-            for path in found:
-                third = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3
-                self.files["validation" if third == 0 else "test"].append(path)
 
 
 def planted(
@@ -41,14 +25,15 @@ def planted(
     role: str,
     rng: np.random.Generator,
     settings: Insertion,
+    without: set[str],
 ) -> tuple[Image, Mask, str]:
-    """The scan with a lesion, the lesion's mask, and the name of the file it came from.
+    """The scan with a lesion, the lesion's mask, and the name of the file it came from, which is not in `without`.
 
     Masks that cannot be read, or of which too little lies in the brain, are passed over. Raises InputError when
     none of 40 fits.
     """
     spacing = float(np.linalg.norm(affine[:3, 0]))
-    candidates = bank.files[role]
+    candidates = [path for path in bank.files[role] if path.name not in without] or bank.files[role]
     reasons: list[str] = []
     for index in rng.permutation(len(candidates))[:TRIES]:
         path = candidates[index]

@@ -17,10 +17,14 @@ from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
 from brainuad.images.seeds import rng_for
+from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import Window, window
-from brainuad.normalize.insertion import Bank, planted
+from brainuad.normalize.insertion import planted
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.split import draw_split
+
+SHAPE, AFFINE = "grid.shape", "grid.affine"
+"""Arrays beside what the scaling learnt: the grid of the training scans, which every data set shares."""
 
 
 def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healthy: bool, seed: int, out: Path) -> None:
@@ -37,19 +41,22 @@ def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healt
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
-    """Write `out` (safetensors): what the scaling learns from the training scans of `sources`."""
+    """Write `out` (safetensors): what the scaling learns from the training scans of `sources`, and their grid."""
     training = _Training([(source, row) for source in sources for row in source.rows("train")])
     if not training.rows:
-        raise InputError("no healthy training subject is left", do="see failures.tsv, mend or add subjects")
+        do = f"see the notes in {sources[0].table}; mend or add subjects"
+        raise InputError("no healthy training subject is left", do=do)
+    source, row = training.rows[0]
+    grid = {SHAPE: np.array(source.read(row)[1].shape), AFFINE: source.affine(row)}
     with files.atomic(out) as part:
-        save_file(fit(training, settings), part)
+        save_file({**fit(training, settings), **grid}, part)
 
 
 def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
     """Write the store of a data set: every usable scan that has a role."""
     rows = source.rows("train", "validation", "test")
     entries = (Entry(row, *source.read(row)) for row in rows)
-    _write(entries, len(rows), source, scaling, settings, out)
+    _write(entries, len(rows), scaling, settings, out)
 
 
 def normalize_inserted(
@@ -60,15 +67,20 @@ def normalize_inserted(
     draws = [(row, draw) for row in source.rows(*inserted.roles) for draw in range(1, inserted.draws + 1)]
 
     def entries() -> Iterator[Entry]:
+        used: set[str] = set()  # by this scan's earlier draws
         for row, draw in draws:
+            used = set() if draw == 1 else used
             image, brain, _ = source.read(row)
             rng = rng_for(seed, label, row.scan, f"draw-{draw}")
-            image, lesion, name = planted(image, brain, source.affine(row), bank, row.role, rng, inserted.insertion)
+            image, lesion, name = planted(
+                image, brain, source.affine(row), bank, row.role, rng, inserted.insertion, used
+            )
+            used.add(name)
             name_of_draw = f"{row.scan}_draw-{draw}"
             made = scans.changed(row, scan=name_of_draw, dataset=label, mask=name, origin=row.dataset)
             yield Entry(made, image, brain, lesion)
 
-    _write(entries(), len(draws), source, scaling, settings, out)
+    _write(entries(), len(draws), scaling, settings, out)
 
 
 @dataclass(frozen=True)
@@ -106,24 +118,23 @@ class _Training:
             yield image, brain
 
 
-def _write(entries: Iterator[Entry], count: int, source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
-    if not count:
-        do = "see failures.tsv, or give the data set a larger share"
-        raise InputError(f"no usable scan is left for {out.name}", file=source.table, do=do)
+def _write(entries: Iterator[Entry], count: int, scaling: Path, settings: Normalize, out: Path) -> None:
     learnt = load_file(scaling)
-    first = source.rows("train", "validation", "test")[0]
-    shape = source.read(first)[1].shape
-    part = window((shape[0], shape[1], shape[2]), source.affine(first), settings)
+    x, y, z = learnt.pop(SHAPE).tolist()
+    part = window((x, y, z), learnt.pop(AFFINE), settings)
     scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
     intensity = settings.intensity.model_dump(mode="json")
     with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))):
-        store.write(out, scaled, count, part.affine, intensity, learnt)
+        store.write(out, scaled, count, part.affine, intensity, learnt, part.shape)
 
 
 def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], part: Window) -> Entry:
     image = part.cut(scale(entry.image, entry.brain, settings, learnt))
-    lesion = None if entry.lesion is None else part.cut(entry.lesion & entry.brain)
-    return Entry(entry.scan, image, part.cut(entry.brain), lesion)
+    # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
+    lesion = None if entry.lesion is None else part.cut(entry.lesion)
+    marked = entry.lesion is not None and entry.lesion.any()
+    scan = entry.scan if marked else scans.changed(entry.scan, mask="")
+    return Entry(scan, image, part.cut(entry.brain), lesion)
 
 
 def _with_state(row: Scan, verdict: status.Status, healthy: bool) -> Scan:

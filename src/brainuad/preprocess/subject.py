@@ -168,10 +168,14 @@ def _write(folder: Path, result: Result, whole: bool) -> None:
 
 def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     """File names (never whole paths: they name machines and people) and checksums of what is there."""
-    return {
-        name: {"file": path.name, "sha256": files.sha256(path)} if path.is_file() else {"file": path.name}
-        for name, path in paths.items()
-    }
+
+    def told(path: Path) -> dict[str, str]:
+        try:
+            return {"file": path.name, "sha256": files.sha256(path)}
+        except OSError:  # reading it as a scan will say why
+            return {"file": path.name}
+
+    return {name: told(path) for name, path in paths.items()}
 
 
 def _versions() -> dict[str, str]:

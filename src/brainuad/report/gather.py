@@ -59,7 +59,7 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
         records=[run.read(path) for path in _records(study, folder)],
         before=_before(study, folder, preprocess),
         subjects=_subjects(folder),
-        statuses=_statuses(study, preprocess),
+        statuses=_statuses(_subjects(folder), preprocess),
         cuts=_cuts(study, folder),
     )
 
@@ -141,9 +141,9 @@ def _subjects(folder: Path) -> list[Scan]:
     return list(rows.values())
 
 
-def _statuses(study: Study, preprocess: Path) -> dict[tuple[str, str], Status]:
-    paths = [path for name in study.scan_sets() for path in sorted((preprocess / name).glob(f"*/{status.NAME}"))]
-    return {(path.parent.parent.name, path.parent.name): status.read(path) for path in paths}
+def _statuses(subjects: list[Scan], preprocess: Path) -> dict[tuple[str, str], Status]:
+    paths = {(row.dataset, row.scan): preprocess / row.dataset / row.scan / status.NAME for row in subjects}
+    return {key: status.read(path) for key, path in paths.items() if path.exists()}
 
 
 def _cuts(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:
