@@ -52,7 +52,8 @@ def train(
         if isinstance(method, NeuralMethod):
             from brainuad.train.fit import fit_network
 
-            key = hashlib.sha256(json.dumps([settings, seed, hashed, torch.__version__]).encode()).hexdigest()
+            about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
+            key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
             fitted = fit_network(method, training, validation, seed, compute, out / RESUME, key, label or "train")
             record.curves, record.facts = fitted.curves, fitted.facts
