@@ -8,12 +8,11 @@ from brainuad.errors import BrainuadError
 from brainuad.plan import TABLES, Plan
 
 # Jobs look for models, recipes and chains where the study file lies; it is no param, for moving it changes nothing.
-os.environ["BRAINUAD_STUDY"] = str(
-    Path([*workflow.configfiles, "config.yaml"][0]).resolve()
-)
+STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
+os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
 
 try:
-    PLAN = Plan(build_study(config, os.environ["BRAINUAD_STUDY"]))
+    PLAN = Plan(build_study(config, STUDY_FILE))
 except BrainuadError as error:
     sys.exit(str(error))
 
