@@ -22,7 +22,7 @@ from lightning import Callback
 
 from brainuad.config.model import MODEL, Autoencoder
 from brainuad.config.study import Compute
-from brainuad.methods.autoencoder import SliceAutoencoder
+from brainuad.methods.autoencoder import AutoencoderMethod
 from brainuad.methods.base import Healthy
 from brainuad.train.fit import fit_network
 from brainuad.train.sampler import batches
@@ -55,7 +55,7 @@ class Stopwatch(Callback):  # type: ignore[misc]
         self.seconds = self.clock() - self.started
 
 
-def bare(method: SliceAutoencoder, data: Healthy, accelerator: str, clock: Callable[[], float]) -> float:
+def bare(method: AutoencoderMethod, data: Healthy, accelerator: str, clock: Callable[[], float]) -> float:
     """Steps per second of the shortest loop that trains this network."""
     method.initialise(0)
     method.to(accelerator)
@@ -73,7 +73,7 @@ def bare(method: SliceAutoencoder, data: Healthy, accelerator: str, clock: Calla
     return len(order) / (clock() - started)
 
 
-def ours(method: SliceAutoencoder, data: Healthy, compute: Compute, clock: Callable[[], float]) -> float:
+def ours(method: AutoencoderMethod, data: Healthy, compute: Compute, clock: Callable[[], float]) -> float:
     """Steps per second of the trainer's loop."""
     watch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def main() -> None:
     data = Healthy(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
     print("| model | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- |")
     for name in options.models:
-        method = SliceAutoencoder(model(name, options.steps))
+        method = AutoencoderMethod(model(name, options.steps))
         loop_once = partial(bare, method, data, options.accelerator, clock)
         loop_once()
         pairs = [(loop_once(), ours(method, data, compute, clock)) for _ in range(options.repeats)]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from brainuad.config import chain, insertion, model, recipe, study
+from brainuad.config import chain, insertion, model, network, recipe, study
 from brainuad.config.section import Section
 from brainuad.formats import tables
 
@@ -20,7 +20,7 @@ PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
     "Data sets": [study.Phantoms, study.Folder, study.Inserted, study.Split, insertion.Insertion],
     "Recipes": [recipe.Recipe],
-    "Models": [model.ThreshHisteq, model.ZscoreAtlas, model.Autoencoder],
+    "Models": list(get_args(get_args(model.AnyModel)[0])),
     "Chains": [chain.Chain, *get_args(chain.MapOperator), *get_args(chain.MaskOperator)],
     "Thresholds": [chain.HealthyQuantile, chain.ValDice, chain.Fixed],
     "Evaluation, machines, pages": [study.Evaluate, study.Compute, study.Track, study.Report],
@@ -94,7 +94,7 @@ def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str
         yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
     for field in section.model_fields.values():
         for inner in _sections(field.annotation):
-            if inner.__module__ in (recipe.__name__, model.__name__):
+            if inner.__module__ in (recipe.__name__, model.__name__, network.__name__):
                 yield from _described(inner, seen)
 
 

@@ -7,7 +7,7 @@ from brainuad.config.model import Autoencoder, ResidualMap, Standardised, Thresh
 from brainuad.errors import InputError
 from brainuad.images.equalise import equalise
 from brainuad.images.smooth import smooth_inside
-from brainuad.methods.autoencoder import SliceAutoencoder
+from brainuad.methods.autoencoder import AutoencoderMethod
 from brainuad.methods.base import Healthy
 from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
 from brainuad.methods.thresh_histeq import EqualisedIntensity
@@ -75,7 +75,7 @@ def test_signs():
     ],
 )
 def test_the_residual_follows_the_sign_of_the_lesions(residual, sign, expected):
-    method = SliceAutoencoder(Autoencoder(family="autoencoder", network={"size": 16}, map={"residual": residual}))
+    method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map={"residual": residual}))
     image, rebuilt = np.full(SHAPE, 0.5, np.float32), np.full(SHAPE, 0.75, np.float32)
     found = method.residual_map(image, rebuilt, full(), SPACING, sign)
     np.testing.assert_allclose(found, expected)
@@ -83,7 +83,7 @@ def test_the_residual_follows_the_sign_of_the_lesions(residual, sign, expected):
 
 def test_standardised_residuals_use_the_statistics_of_their_kind():
     settings = ResidualMap(residual="signed", standardise=True)
-    method = SliceAutoencoder(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
+    method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
     ones = np.ones(SHAPE, np.float32)
     method.healthy = {"signed": Statistics(0 * ones, ones, ones), "absolute": Statistics(ones, 2 * ones, ones)}
     image, rebuilt = 0 * ones, 3 * ones
@@ -102,7 +102,7 @@ def test_a_signed_residual_is_smoothed_before_its_size_is_taken():
     found = {}
     for residual in ("absolute", "signed"):
         settings = {"residual": residual, "smooth_mm": 4.0}
-        method = SliceAutoencoder(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
+        method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
         found[residual] = method.residual_map(noise, nothing, brain, SPACING, "both").mean()
     assert found["signed"] < 0.3 * found["absolute"]
 

@@ -10,7 +10,7 @@ from lightning import Callback
 from brainuad.config.model import Autoencoder
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.methods.autoencoder import SliceAutoencoder
+from brainuad.methods.autoencoder import AutoencoderMethod
 from brainuad.methods.base import Healthy
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
 
@@ -41,20 +41,20 @@ def scans(count: int, seed: int, value: float | None = None) -> Healthy:
     return Healthy(images, [brain] * count, SPACING)
 
 
-def method(**train: object) -> SliceAutoencoder:
+def method(**train: object) -> AutoencoderMethod:
     length = train if "epochs" in train else {"steps": 14, "validate_every": 4} | train
-    return SliceAutoencoder(
+    return AutoencoderMethod(
         Autoencoder(family="autoencoder", network=NETWORK, loss={"kl": 1.0}, train={"batch": 4, **length})
     )
 
 
-def fit(made: SliceAutoencoder, folder: Path, key: str = "k", seed: int = 0, **options: object) -> Fitted:
+def fit(made: AutoencoderMethod, folder: Path, key: str = "k", seed: int = 0, **options: object) -> Fitted:
     data = options.pop("training", None) or scans(4, 0)
     held_out = options.pop("validation", scans(2, 1))
     return fit_network(made, data, held_out, seed, COMPUTE, folder, key, **options)
 
 
-def weights(made: SliceAutoencoder) -> np.ndarray:
+def weights(made: AutoencoderMethod) -> np.ndarray:
     return np.concatenate([array.ravel() for array in made.weights().values()])
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainuad.config.model import Train
+from brainuad.config.network import Train
 from brainuad.train.sampler import batches, epochs, steps, torch_seed
 
 

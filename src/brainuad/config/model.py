@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainuad.config.network import Adversarial, Loss, Network, Train
 from brainuad.config.section import Section
 
 
@@ -44,35 +45,6 @@ class ResidualMap(Standardised):
     """Subtract the mean and divide by the sd of the training residuals, voxel by voxel."""
 
 
-class Train(Section):
-    """Optimisation by Adam."""
-
-    epochs: int | None = Field(None, ge=1)
-    """Passes over the training slices; give this or `steps`."""
-    steps: int | None = Field(None, ge=1)
-    """Optimiser steps; give this or `epochs`."""
-    batch: int = Field(8, ge=1)
-    """Slices (or volumes) per step, over all devices together."""
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate."""
-    beta1: float = Field(0.9, ge=0, lt=1)
-    """Adam's first decay rate."""
-    min_brain: float = Field(0.01, ge=0, le=1)
-    """Training slices with a smaller share of brain are left out."""
-    validate_every: int = Field(100, ge=1)
-    """Steps between checkpoints with a healthy validation loss, where `steps` is given; else after each epoch."""
-    keep: Literal["best", "last"] = "best"
-    """Weights of the bundle: those with the lowest healthy validation loss, or the last."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's name for the arithmetic; the mixed ones are for GPUs."""
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Train:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
-        return self
-
-
 class Model(Section):
     """What every model file says."""
 
@@ -96,46 +68,8 @@ class ZscoreAtlas(Model):
     map: Standardised = Standardised(smooth_mm=2.0)
 
 
-class Network(Section):
-    """A convolutional encoder and decoder (models.md 1.4)."""
-
-    size: int = Field(256, ge=16)
-    """Rows and columns of the network's input; slices are resized to it."""
-    channels: list[Annotated[int, Field(ge=1)]] = Field([32, 64, 128, 128], min_length=1)
-    """Output channels of the strided convolutions; the decoder halves the last one down to the first."""
-    kernel: int = Field(5, ge=3)
-    """Kernel of the strided convolutions; odd."""
-    slope: float = Field(0.3, ge=0)
-    """Negative slope of LeakyReLU."""
-    bottleneck: Literal["dense", "spatial"] = "dense"
-    """`dense`: a vector; `spatial`: a map."""
-    latent: int = Field(512, ge=1)
-    """Length of the vector, or channels of the map."""
-    reduce: int = Field(16, ge=1)
-    """Channels before the dense layer."""
-    variational: bool = False
-    """Mean and log variance instead of one code; the mean is decoded at test time (trap T2)."""
-
-    @model_validator(mode="after")
-    def _halves_evenly(self) -> Network:
-        if self.size % 2 ** len(self.channels):
-            raise ValueError(f"size {self.size} cannot be halved {len(self.channels)} times; take a multiple of 2^n")
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel {self.kernel} is even; take an odd one")
-        return self
-
-
-class Loss(Section):
-    """Terms and weights. With a KL term reconstruction is summed over pixels, else averaged (models.md 0)."""
-
-    reconstruction: Literal["l1", "l2"] = "l1"
-    """Pixel-wise norm."""
-    kl: float = Field(0.0, ge=0)
-    """Weight of the KL divergence to N(0, I)."""
-
-
 class Autoencoder(Model):
-    """Autoencoders and variational autoencoders on axial slices (Baur 2018)."""
+    """Autoencoders and variational autoencoders, with context encoding if wanted, on slices or volumes."""
 
     family: Literal["autoencoder"]
     network: Network = Network()
@@ -145,11 +79,31 @@ class Autoencoder(Model):
 
     @model_validator(mode="after")
     def _kl_needs_a_variance(self) -> Autoencoder:
-        if self.network.variational != (self.loss.kl > 0):
-            raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
+        _check_kl(self.network, self.loss)
         return self
 
 
-AnyModel = Annotated[ThreshHisteq | ZscoreAtlas | Autoencoder, Field(discriminator="family")]
+class AdversarialAutoencoder(Model):
+    """An autoencoder whose reconstructions a critic learns to tell from scans (Baur 2018: AE-GAN, VAE-GAN)."""
+
+    family: Literal["adversarial_autoencoder"]
+    network: Network = Network(bottleneck="spatial", latent=64)
+    loss: Loss = Loss()
+    adversarial: Adversarial = Adversarial()
+    train: Train = Train(epochs=150, beta1=0.5)
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _kl_needs_a_variance(self) -> AdversarialAutoencoder:
+        _check_kl(self.network, self.loss)
+        return self
+
+
+def _check_kl(network: Network, loss: Loss) -> None:
+    if network.variational != (loss.kl > 0):
+        raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
+
+
+AnyModel = Annotated[ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder, Field(discriminator="family")]
 AnyMap = EqualisedMap | Standardised | ResidualMap
 MODEL: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)

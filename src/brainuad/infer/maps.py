@@ -20,4 +20,4 @@ def examine(method: Method, image: Image, brain: Brain, spacing: tuple[float, fl
     """What a method finds in one normalised scan."""
     anomaly, reconstruction = method.examine(image, brain, spacing, sign)
     anomaly[~brain] = 0
-    return Found(anomaly, reconstruction, method.anomaly_score(anomaly, brain))
+    return Found(anomaly, reconstruction, method.anomaly_score(anomaly, brain, image))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -36,9 +36,6 @@ class Method(ABC):
     rescaled by scan.
     """
 
-    kind: ClassVar[Literal["slice", "volume"]]
-    """What the method sees at once."""
-
     @abstractmethod
     def fit(self, training: Healthy) -> None:
         """Learn from healthy scans; a network, which the train stage has trained, learns what residuals are normal."""
@@ -57,8 +54,8 @@ class Method(ABC):
         """Map and reconstruction of one scan at once."""
         return self.anomaly_map(image, brain, spacing, sign), self.reconstruct(image, brain)
 
-    def anomaly_score(self, anomaly: Image, brain: Brain) -> float:
-        """One number for the scan: the mean over the brain of the map's positive part.
+    def anomaly_score(self, anomaly: Image, brain: Brain, image: Image) -> float:  # noqa: ARG002
+        """One number for the scan `image`, whose map is `anomaly`: the mean over the brain of the map's positive part.
 
         Without that, tissue that is abnormal the other way would cancel out a lesion in a signed map.
         """

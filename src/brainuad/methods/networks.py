@@ -1,76 +1,156 @@
-"""Convolutional encoders and decoders, as plain `torch.nn.Module`s."""
+"""Convolutional encoders and decoders for slices and volumes, as plain `torch.nn.Module`s."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.config.model import Network
+from brainuad.config.network import Network, Trunk
+
+CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class Output(NamedTuple):
     """What a network makes of a batch; `mean` and `log_variance` of the code where it is variational."""
 
-    reconstruction: Float[Tensor, "n 1 h w"]
+    reconstruction: Float[Tensor, "n 1 *size"]
     mean: Tensor | None = None
     log_variance: Tensor | None = None
 
 
 class ConvAutoencoder(nn.Module):
-    """Strided convolutions down, a dense or spatial code, transposed convolutions up, linear output.
+    """Strided convolutions down, a code, transposed convolutions up.
 
-    In evaluation the mean of the code is decoded, in training a sample of it. Source: Baur et al. 2018 with the
-    authors' later unified layers; models.md 1.4.
+    In evaluation the mean of the code is decoded, in training a sample of it. Source: models.md 1.1, 1.2, 1.4.
     """
 
     def __init__(self, settings: Network):
         super().__init__()
-        channels = settings.channels
-        side = settings.size // 2 ** len(channels)
-        self.encoder = encoder(channels, settings.kernel, settings.slope)
+        last, latent, dims = settings.channels[-1], settings.latent, settings.dims
+        side = settings.size // 2 ** len(settings.channels)
+        widths = 1 + settings.variational
+        self.encoder = encoder(settings)
         if settings.bottleneck == "dense":
-            flat = settings.reduce * side * side
-            self.squeeze: nn.Module = nn.Sequential(nn.Conv2d(channels[-1], settings.reduce, 1), nn.Flatten())
-            heads: list[nn.Module] = [nn.Linear(flat, settings.latent) for _ in range(1 + settings.variational)]
+            flat = settings.reduce * side**dims
+            self.squeeze: nn.Module = nn.Sequential(CONV[dims](last, settings.reduce, 1), nn.Flatten())
+            heads: list[nn.Module] = [nn.Linear(flat, latent) for _ in range(widths)]
             self.widen: nn.Module = nn.Sequential(
-                nn.Linear(settings.latent, flat),
-                nn.Unflatten(1, (settings.reduce, side, side)),
-                nn.Conv2d(settings.reduce, channels[-1], 1),
+                nn.Linear(latent, flat),
+                nn.Unflatten(1, (settings.reduce, *[side] * dims)),
+                CONV[dims](settings.reduce, last, 1),
             )
+        elif settings.bottleneck == "conv":
+            self.squeeze = Coordinates() if settings.coords else nn.Identity()
+            extra = dims * settings.coords
+            heads = [CONV[dims](last + extra, latent, side, bias=settings.bias) for _ in range(widths)]
+            up = UP[dims](latent + extra, last, side, bias=settings.bias)
+            self.widen = nn.Sequential(*[Coordinates()] * settings.coords, up, nn.LeakyReLU(settings.slope))
         else:
             self.squeeze = nn.Identity()
-            heads = [nn.Conv2d(channels[-1], settings.latent, 1) for _ in range(1 + settings.variational)]
-            self.widen = nn.Conv2d(settings.latent, channels[-1], 1)
+            heads = [CONV[dims](last, latent, 1) for _ in range(widths)]
+            self.widen = CONV[dims](latent, last, 1)
         self.heads = nn.ModuleList(heads)
-        self.decoder = decoder(channels, settings.kernel, settings.slope)
+        self.decoder = decoder(settings)
 
-    def forward(self, batch: Float[Tensor, "n 1 h w"]) -> Output:
-        """Encode and decode."""
+    def encode(self, batch: Float[Tensor, "n 1 *size"]) -> tuple[Tensor, Tensor | None]:
+        """The code, or its mean and log variance."""
         trunk = self.squeeze(self.encoder(batch))
-        code, *rest = (head(trunk) for head in self.heads)
-        if not rest:
-            return Output(self.decoder(self.widen(code)))
-        log_variance = rest[0]
-        drawn = code + torch.randn_like(code) * torch.exp(0.5 * log_variance) if self.training else code
-        return Output(self.decoder(self.widen(drawn)), code, log_variance)
+        mean, *rest = (head(trunk) for head in self.heads)
+        return mean, rest[0] if rest else None
+
+    def decode(self, code: Tensor) -> Float[Tensor, "n 1 *size"]:
+        """The image of a code."""
+        image: Tensor = self.decoder(self.widen(code))
+        return image
+
+    def rebuild(self, batch: Float[Tensor, "n 1 *size"]) -> Float[Tensor, "n 1 *size"]:
+        """Encode and decode the mean of the code."""
+        return self.decode(self.encode(batch)[0])
+
+    def forward(self, batch: Float[Tensor, "n 1 *size"]) -> Output:
+        """Encode and decode; in training a sample of the code."""
+        mean, log_variance = self.encode(batch)
+        if log_variance is None:
+            return Output(self.decode(mean))
+        drawn = sample(mean, log_variance) if self.training else mean
+        return Output(self.decode(drawn), mean, log_variance)
 
 
-def encoder(channels: list[int], kernel: int, slope: float) -> nn.Sequential:
-    """Convolutions of stride 2, each with batch normalisation and LeakyReLU."""
+def sample(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A draw from N(mean, variance) that gradients pass through."""
+    return mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
+
+
+class Coordinates(nn.Module):
+    """CoordConv: adds a channel per axis that runs from -1 to 1 (0 on an axis of length one)."""
+
+    def forward(self, batch: Float[Tensor, "n c *size"]) -> Float[Tensor, "n d *size"]:
+        """The batch with its positions."""
+        shape = batch.shape[2:]
+        lines = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in shape]
+        axes = torch.stack(torch.meshgrid(*lines, indexing="ij")).to(batch)
+        return torch.cat([batch, axes.expand(len(batch), -1, *shape)], dim=1)
+
+
+def encoder(settings: Trunk) -> nn.Sequential:
+    """Convolutions of stride 2, each with normalisation and LeakyReLU."""
     layers: list[nn.Module] = []
-    for before, after in zip([1, *channels], channels, strict=False):
-        layers += [nn.Conv2d(before, after, kernel, 2, kernel // 2), nn.BatchNorm2d(after), nn.LeakyReLU(slope)]
+    side, padding = settings.size, (settings.kernel - 1) // 2
+    for before, after in pairwise([1, *settings.channels]):
+        side //= 2
+        conv = CONV[settings.dims](_seen(before, settings), after, settings.kernel, 2, padding, bias=settings.bias)
+        layers += [*_positions(settings), conv, *_after(after, side, settings)]
     return nn.Sequential(*layers)
 
 
-def decoder(channels: list[int], kernel: int, slope: float) -> nn.Sequential:
-    """Transposed convolutions of stride 2; channels halve from the encoder's last number down to its first."""
-    widths = [max(channels[0], channels[-1] // 2**step) for step in range(len(channels))]
-    layers: list[nn.Module] = [nn.BatchNorm2d(channels[-1]), nn.ReLU()]
-    for before, after in zip([channels[-1], *widths], widths, strict=False):
-        up = nn.ConvTranspose2d(before, after, kernel, 2, kernel // 2, output_padding=1)
-        layers += [up, nn.BatchNorm2d(after), nn.LeakyReLU(slope)]
-    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1))
+def decoder(settings: Trunk) -> nn.Sequential:
+    """Transposed convolutions of stride 2 from a map as the encoder leaves it to an image; `top` says how it ends."""
+    channels, dims, kernel = settings.channels, settings.dims, settings.kernel
+    side = settings.size // 2 ** len(channels)
+    mirrored = settings.top == "up"
+    halved = [max(channels[0], channels[-1] // 2**step) for step in range(len(channels))]
+    widths = [*channels[-2::-1], 1] if mirrored else halved
+    layers: list[nn.Module] = [] if mirrored else [*_norm(channels[-1], side, settings), nn.ReLU()]
+    for number, (before, after) in enumerate(pairwise([channels[-1], *widths])):
+        side *= 2
+        up = UP[dims](
+            _seen(before, settings),
+            after,
+            kernel,
+            2,
+            (kernel - 1) // 2,
+            output_padding=kernel % 2,
+            bias=settings.bias,
+        )
+        ends = mirrored and number == len(widths) - 1
+        layers += [*_positions(settings), up, *([] if ends else _after(after, side, settings))]
+    if not mirrored:
+        layers.append(CONV[dims](widths[-1], 1, 1))
+    if settings.output == "sigmoid":
+        layers.append(nn.Sigmoid())
+    return nn.Sequential(*layers)
+
+
+def _seen(channels: int, settings: Trunk) -> int:
+    return channels + settings.dims * settings.coords
+
+
+def _positions(settings: Trunk) -> list[nn.Module]:
+    return [Coordinates()] if settings.coords else []
+
+
+def _after(channels: int, side: int, settings: Trunk) -> list[nn.Module]:
+    drop: list[nn.Module] = [nn.Dropout(settings.dropout)] if settings.dropout else []
+    return [*_norm(channels, side, settings), nn.LeakyReLU(settings.slope), *drop]
+
+
+def _norm(channels: int, side: int, settings: Trunk) -> list[nn.Module]:
+    if settings.norm == "batch":
+        return [BATCH_NORM[settings.dims](channels)]
+    return [nn.LayerNorm([channels, *[side] * settings.dims])] if settings.norm == "layer" else []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainuad.config.model import Train
+from brainuad.config.network import Train
 from brainuad.errors import InputError
 from brainuad.methods.base import Healthy, Method
 
@@ -30,8 +31,22 @@ class Examples(Protocol):
         """A batch of them, as the network takes it."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training that ends before the next one starts.
+
+    `name` stands before the names of its curves; the first stage has none. `objective` is asked for when the stage
+    starts: the network then holds what the stages before have kept. Its steps return a dict of scalars by name, among
+    them `loss`.
+    """
+
+    name: str
+    train: Train
+    objective: Callable[[], LightningModule]
+
+
 class NeuralMethod(Method):
-    """A method around one network. The train stage calls `initialise`, `examples` and `objective`, then `fit`."""
+    """A method around one network. The train stage calls `initialise`, `examples` and `stages`, then `fit`."""
 
     network: nn.Module
     train: Train
@@ -46,7 +61,11 @@ class NeuralMethod(Method):
 
     @abstractmethod
     def objective(self) -> LightningModule:
-        """The network with its losses and optimiser. Steps return a dict of scalars by name, among them `loss`."""
+        """The network with the losses and optimisers of its first stage."""
+
+    def stages(self) -> list[Stage]:
+        """What the training is made of, in order; each resumes by itself."""
+        return [Stage("", self.train, self.objective)]
 
     def initialise(self, seed: int) -> None:
         """Fresh weights from a seed; the global random state is left as it was."""

@@ -1,23 +1,34 @@
-"""Reconstruction and KL losses, and the Lightning module of every method that is trained by them."""
+"""Reconstruction and KL losses, and the Lightning module of what is trained by one optimiser."""
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from brainuad.config.model import Loss, Train
+from brainuad.config.network import Loss, Train
+from brainuad.methods.corrupt import corrupt
 from brainuad.methods.networks import Output
 
+Terms = dict[str, Tensor]
 
-def reconstruction_loss(target: Tensor, found: Tensor, loss: Loss) -> Float[Tensor, ""]:
-    """L1 or squared L2 distance: its mean, or, where a KL term is present, its sum over pixels averaged over the batch.
 
-    With the sum, a KL weight of 1 gives the evidence bound itself. Source: models.md 0.
+def distance(target: Tensor, found: Tensor, loss: Loss) -> Float[Tensor, ""]:
+    """How far a reconstruction is from its target.
+
+    L1 or squared L2 distance: its mean, or, where a KL term is present, its sum over pixels averaged over the batch, so
+    that a KL weight of 1 gives the evidence bound itself. `gaussian` is the negative log likelihood up to a constant,
+    always summed. All times `scale`. Source: models.md 0.
     """
-    distance = (target - found).abs() if loss.reconstruction == "l1" else (target - found).square()
-    return distance.sum() / len(target) if loss.kl else distance.mean()
+    apart = (target - found).abs() if loss.reconstruction == "l1" else (target - found).square()
+    if loss.reconstruction == "gaussian":
+        return loss.scale * apart.sum() / (2 * loss.variance * len(target))
+    return loss.scale * (apart.sum() / len(target) if loss.kl else apart.mean())
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Float[Tensor, ""]:
@@ -25,31 +36,84 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Float[Tensor, ""]:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(mean)
 
 
-class Reconstruction(LightningModule):  # type: ignore[misc]
-    """Adam on reconstruction + `kl` x KL divergence."""
+def reconstruction_terms(network: Any, batch: Tensor, loss: Loss, output: Output | None = None) -> Terms:
+    """Total `loss` and its parts: reconstruction, KL where the code is variational, context encoding in training.
 
-    def __init__(self, network: nn.Module, loss: Loss, train: Train):
+    `output`: what the network made of the batch, if it was asked before.
+    """
+    output = network(batch) if output is None else output
+    parts = {"reconstruction": distance(batch, output.reconstruction, loss)}
+    total = parts["reconstruction"]
+    if output.mean is not None and output.log_variance is not None:
+        parts["kl"] = kl_divergence(output.mean, output.log_variance)
+        total = total + loss.kl * parts["kl"]
+    if loss.context and network.training:
+        parts["context"] = distance(batch, network.rebuild(corrupt(batch, loss.corruption)), loss)
+        total = total + loss.context * parts["context"]
+    return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
+
+
+class Objective(LightningModule):  # type: ignore[misc]
+    """Adam on the `loss` of `terms`.
+
+    `trained` names the children of the network that learn, all if none is named; the others are frozen and stay in
+    evaluation mode, so that their running statistics do not move either.
+    """
+
+    def __init__(self, network: nn.Module, settings: Train, trained: Sequence[str] = ()):
         super().__init__()
-        self.network, self.loss, self.settings = network, loss, train
+        self.network, self.settings = network, settings
+        children = dict(network.named_children())
+        self.trained = [children[name] for name in trained] if trained else [network]
+        self.frozen = [child for name, child in children.items() if trained and name not in trained]
 
-    def terms(self, batch: Float[Tensor, "n 1 h w"]) -> dict[str, Tensor]:
-        """The loss and its parts; the mean of the code is decoded outside training."""
-        output: Output = self.network(batch)
-        parts = {"reconstruction": reconstruction_loss(batch, output.reconstruction, self.loss)}
-        total = parts["reconstruction"]
-        if output.mean is not None and output.log_variance is not None:
-            parts["kl"] = kl_divergence(output.mean, output.log_variance)
-            total = total + self.loss.kl * parts["kl"]
-        return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
+    @abstractmethod
+    def terms(self, batch: Tensor) -> Terms:
+        """Scalars by name, among them `loss`; its parts are detached."""
 
-    def training_step(self, batch: Tensor) -> dict[str, Tensor]:
+    def training_step(self, batch: Tensor) -> Terms:
         """One step."""
         return self.terms(batch)
 
-    def validation_step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One batch of healthy validation slices."""
+    def validation_step(self, batch: Tensor) -> Terms:
+        """One batch of healthy validation examples."""
         return self.terms(batch)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.lr, betas=(self.settings.beta1, 0.999))
+    def configure_optimizers(self) -> Any:
+        """Adam over the parts that learn."""
+        return self.adam(self.trained, self.settings.lr)
+
+    def adam(self, parts: Sequence[nn.Module], lr: float) -> torch.optim.Optimizer:
+        """Adam over these parts, with the decay rates of the settings."""
+        parameters = [parameter for part in parts for parameter in part.parameters()]
+        return torch.optim.Adam(parameters, lr=lr, betas=(self.settings.beta1, 0.999))
+
+    def train(self, mode: bool = True) -> Objective:
+        """Training mode for what learns."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        """Spend no time on gradients of what is frozen."""
+        self._held = [p for part in self.frozen for p in part.parameters() if p.requires_grad]
+        for parameter in self._held:
+            parameter.requires_grad_(False)
+
+    def on_fit_end(self) -> None:
+        """Leave the network as it was."""
+        for parameter in self._held:
+            parameter.requires_grad_(True)
+
+
+class Reconstruction(Objective):
+    """Reconstruction, KL divergence and context encoding."""
+
+    def __init__(self, network: nn.Module, loss: Loss, train: Train):
+        super().__init__(network, train)
+        self.loss = loss
+
+    def terms(self, batch: Float[Tensor, "n 1 *size"]) -> Terms:
+        """The loss and its parts; outside training the mean of the code is decoded and nothing is corrupted."""
+        return reconstruction_terms(self.network, batch, self.loss)

@@ -1,43 +1,55 @@
-"""Methods that rebuild axial slices as if they were healthy, and map what is left over."""
+"""Methods that rebuild scans as if they were healthy, slice by slice or whole, and map what is left over."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from brainuad.config.model import ResidualMap, Train
+from brainuad.config.model import ResidualMap
+from brainuad.config.network import Grid, Train
 from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Healthy, Image, Sign, check_finite
-from brainuad.methods.neural import NeuralMethod
+from brainuad.methods.neural import Examples, NeuralMethod
 from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
-from brainuad.methods.slices import SliceExamples, axial, from_network, to_network
-
-BATCH = 16
-"""Slices reconstructed at once; larger ones leave the processor's cache."""
+from brainuad.methods.slices import Slices
+from brainuad.methods.volumes import Volumes
 
 
-class SliceReconstruction(NeuralMethod):
-    """A network on slices. Maps are residuals on the store's grid, by the settings of the `map` section."""
+class View(Protocol):
+    """How a network sees scans."""
 
-    kind: ClassVar = "slice"
+    def examples(self, healthy: Healthy) -> Examples:
+        """What it learns from."""
 
-    def __init__(self, name: str, size: int, train: Train, settings: ResidualMap):
-        self.name, self.size, self.train, self.settings = name, size, train, settings
+    def batches(self, image: Image, brain: Brain) -> Iterator[tuple[Any, Tensor]]:
+        """A scan in parts, each with its place."""
+
+    def place(self, found: Tensor, where: Any, image: Image) -> None:
+        """Put a part into a scan."""
+
+
+class ReconstructionMethod(NeuralMethod):
+    """A network that rebuilds slices or volumes. Maps are residuals on the store's grid, by the `map` section."""
+
+    def __init__(self, name: str, grid: Grid, train: Train, settings: ResidualMap):
+        self.name, self.train, self.settings = name, train, settings
+        self.view: View = Slices(grid.size, train.min_brain) if grid.dims == 2 else Volumes(grid.size)
         self.healthy: dict[str, Statistics] = {}
         self.initialise(seed=0)
 
-    def rebuild(self, batch: torch.Tensor) -> torch.Tensor:
-        """What the network makes of prepared slices, (n, 1, size, size), at test time."""
-        rebuilt: torch.Tensor = self.network(batch).reconstruction
+    def rebuild(self, batch: Tensor) -> Tensor:
+        """What the network makes of prepared slices or volumes, (n, 1, *size), at test time."""
+        rebuilt: Tensor = self.network(batch).reconstruction
         return rebuilt
 
-    def examples(self, healthy: Healthy) -> SliceExamples:
-        """Slices with enough brain."""
-        return SliceExamples(healthy, self.size, self.train.min_brain)
+    def examples(self, healthy: Healthy) -> Examples:
+        """Slices with enough brain, or whole scans."""
+        return self.view.examples(healthy)
 
     def fit(self, training: Healthy) -> None:
         """Mean and sd of the training residuals, signed and absolute."""
@@ -48,17 +60,13 @@ class SliceReconstruction(NeuralMethod):
             gathered["absolute"].add(np.abs(left), brain)
         self.healthy = {kind: residuals.result() for kind, residuals in gathered.items()}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reconstruct(self, image: Image, brain: Brain) -> Image:
         """The rebuilt scan on its own grid; 0 outside the brain. Slices without brain are not looked at."""
         self.network.eval()
         rebuilt = np.zeros(image.shape, dtype=np.float32)
-        levels = np.flatnonzero(brain.any(axis=(0, 1)))
-        for chunk in np.array_split(levels, range(BATCH, len(levels), BATCH)):
-            if len(chunk):
-                batch = to_network(axial(image, chunk), self.size).to(self.device)
-                slices = from_network(self.rebuild(batch), image.shape[:2]).float().cpu().numpy()
-                rebuilt[:, :, chunk] = np.moveaxis(slices, 0, 2)
+        for where, batch in self.view.batches(image, brain):
+            self.view.place(self.rebuild(batch.to(self.device)), where, rebuilt)
         rebuilt[~brain] = 0
         return rebuilt
 
@@ -97,4 +105,5 @@ class SliceReconstruction(NeuralMethod):
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Weights and residual statistics."""
         self.load_weights(state)
-        self.healthy = {kind: Statistics.load(state, f"residual_{kind}") for kind in ("signed", "absolute")}
+        kinds: tuple[Literal["signed", "absolute"], ...] = ("signed", "absolute")
+        self.healthy = {kind: Statistics.load(state, f"residual_{kind}") for kind in kinds}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,10 +11,35 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainuad.errors import InputError
-from brainuad.methods.base import Healthy, Image
+from brainuad.methods.base import Brain, Healthy, Image
 
+BATCH = 16
+"""Slices reconstructed at once; larger ones leave the processor's cache."""
 IN_MEMORY = 2 * 2**30
 """Prepared training slices up to this many bytes are kept, larger sets are prepared batch by batch."""
+
+
+class Slices:
+    """A scan as the axial slices that hold brain."""
+
+    def __init__(self, size: int, min_brain: float):
+        self.size, self.min_brain = size, min_brain
+
+    def examples(self, healthy: Healthy) -> SliceExamples:
+        """Slices with enough brain."""
+        return SliceExamples(healthy, self.size, self.min_brain)
+
+    def batches(self, image: Image, brain: Brain) -> Iterator[tuple[np.ndarray, Float[Tensor, "n 1 size size"]]]:
+        """Levels, and their slices as the network takes them."""
+        levels = np.flatnonzero(brain.any(axis=(0, 1)))
+        for chunk in np.array_split(levels, range(BATCH, len(levels), BATCH)):
+            if len(chunk):
+                yield chunk, to_network(axial(image, chunk), self.size)
+
+    def place(self, found: Float[Tensor, "n 1 size size"], levels: np.ndarray, image: Image) -> None:
+        """Put what a network made of these slices into a scan."""
+        slices = from_network(found, image.shape[:2]).float().cpu().numpy()
+        image[:, :, levels] = np.moveaxis(slices, 0, 2)
 
 
 def to_network(slices: Float[Tensor, "n x y"], size: int) -> Float[Tensor, "n 1 size size"]:

@@ -19,8 +19,6 @@ class EqualisedIntensity(Method):
     Source: Meissen et al. 2021; models.md 3.1.
     """
 
-    kind = "volume"
-
     def __init__(self, settings: ThreshHisteq):
         self.settings = settings
 

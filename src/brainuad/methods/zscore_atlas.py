@@ -19,8 +19,6 @@ class AtlasDistance(Method):
     Scan and atlas are smoothed alike: smoothing the atlas alone is worse than either. Source: models.md 3.1.
     """
 
-    kind = "volume"
-
     def __init__(self, settings: ZscoreAtlas):
         self.settings = settings
         self.atlas: Statistics | None = None

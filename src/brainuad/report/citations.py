@@ -15,6 +15,14 @@ REFERENCES = {
     "University of Sussex.",
     "paolini": "Paolini G, Boracchi G, et al. Unsupervised detection of lesion in brain MRI using context encoding "
     "autoencoders.",
+    "zimmerer2018": "Zimmerer D, Kohl SAA, Petersen J, Isensee F, Maier-Hein KH. Context-encoding variational "
+    "autoencoder for unsupervised anomaly detection. arXiv 1812.05941, 2018.",
+    "strega2022": "Chatterjee S, Sciarra A, Dünnwald M, et al. StRegA: unsupervised anomaly detection in brain MRIs "
+    "using a compact context-encoding variational autoencoder. Comput Biol Med 149, 2022 (arXiv 2201.13271).",
+    "schlegl2017": "Schlegl T, Seeböck P, Waldstein SM, Schmidt-Erfurth U, Langs G. Unsupervised anomaly detection "
+    "with generative adversarial networks to guide marker discovery. IPMI 2017 (arXiv 1703.05921).",
+    "schlegl2019": "Schlegl T, Seeböck P, Waldstein SM, Langs G, Schmidt-Erfurth U. f-AnoGAN: fast unsupervised "
+    "anomaly detection with generative adversarial networks. Med Image Anal 54, 2019.",
     "simarro2020": "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM, et al. Unsupervised 3D brain "
     "anomaly detection. BrainLes 2020 (arXiv 2010.04717).",
     "meissen2021": "Meissen F, Kaissis G, Rueckert D. Challenging current semi-supervised anomaly segmentation methods "

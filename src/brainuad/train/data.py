@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from brainuad.config.model import Train
+from brainuad.config.network import Train
 from brainuad.methods.neural import Examples
 from brainuad.train.sampler import batches
 

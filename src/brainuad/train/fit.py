@@ -14,16 +14,18 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
+from brainuad.config.network import Train
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats.files import unwritable
 from brainuad.methods.base import Healthy
-from brainuad.methods.neural import NeuralMethod
+from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
 from brainuad.train.keep import Keep
-from brainuad.train.sampler import epochs, steps
+from brainuad.train.sampler import epochs, stage_seed, steps
 
 CHECKPOINT = "last.ckpt"
+"""The first stage's; those of others carry their names."""
 
 
 @dataclass(frozen=True)
@@ -45,44 +47,72 @@ def fit_network(
     label: str = "train",
     callbacks: list[Callback] | None = None,
 ) -> Fitted:
-    """Train the method's network from a fresh start or from `folder`/last.ckpt, and leave the kept weights in it.
+    """Train the method's network, stage by stage, and leave the kept weights in it.
 
-    `key` names settings, data and seed: a checkpoint of another key is left aside with a warning. On a CPU the weights
-    depend on seed, data, settings and the number of threads alone. Raises InputError when a loss is not finite.
+    A stage goes on from its checkpoint in `folder`. `key` names settings, data and seed: a checkpoint of another key is
+    left aside with a warning. On a CPU the weights depend on seed, data, settings and the number of threads alone.
+    Raises InputError when a loss is not finite.
     """
     torch.set_num_threads(compute.threads)
-    method.initialise(seed)
-    examples = method.examples(training)
-    held_out = None if validation is None else method.examples(validation)
-    count = len(examples)
-    path = folder / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
-    saved = _checkpoint(path, key)
-    done = 0 if saved is None else int(saved["callbacks"]["keep"]["epoch"])
-    if done < epochs(method.train):
-        keep = Keep(path, key, seed, steps(count, method.train), label)
-        data = Batches(examples, held_out, method.train, seed, first=done)
-        with _quiet():
-            trainer = _trainer(method, compute, folder, epochs(method.train) - done, [keep, *(callbacks or [])])
-            resumed = path if done else None
-            try:
-                trainer.fit(method.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
-            except OSError as error:
-                raise unwritable(path, error) from error
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    assert saved is not None
-    state = saved["callbacks"]["keep"]
-    best = method.train.keep == "best" and bool(state["best"]["weights"])
-    last = {name.removeprefix("network."): tensor for name, tensor in saved["state_dict"].items()}
-    method.network.load_state_dict(state["best"]["weights"] if best else last)
-    kept = state["best"]["step"] if best else state["step"]
-    facts = {"examples": count, "steps": state["step"], "kept_step": kept, "resumed_at_epoch": done}
-    if state["best"]["weights"]:
-        facts["best_validation_loss"] = state["best"]["loss"]
-    return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
+    method.initialise(seed)
+    data = method.examples(training), None if validation is None else method.examples(validation)
+    curves: list[tuple[int, str, float]] = []
+    facts: dict[str, Any] = {"examples": len(data[0]), "steps": 0}
+    for number, stage in enumerate(method.stages()):
+        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label)
+        done = run.fit(method, callbacks or [])
+        prefix = f"{stage.name}_" if stage.name else ""
+        curves += [(facts["steps"] + step, prefix + name, value) for step, name, value in done.curves]
+        steps_before = facts["steps"]
+        facts |= {prefix + name: value for name, value in done.facts.items()}
+        facts["steps"] = steps_before + done.facts["steps"]
+    return Fitted(curves, facts)
 
 
-def _trainer(method: NeuralMethod, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
+@dataclass(frozen=True)
+class _Run:
+    """One stage's training."""
+
+    stage: Stage
+    examples: Examples
+    held_out: Examples | None
+    seed: int
+    compute: Compute
+    folder: Path
+    key: str
+    label: str
+
+    def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
+        """Train from a fresh start or from the stage's checkpoint."""
+        train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
+        label = f"{self.label} {self.stage.name}".strip()
+        saved = _checkpoint(path, self.key)
+        done = 0 if saved is None else int(saved["callbacks"]["keep"]["epoch"])
+        if done < epochs(train):
+            keep = Keep(path, self.key, self.seed, steps(len(self.examples), train), label)
+            data = Batches(self.examples, self.held_out, train, self.seed, first=done)
+            with _quiet():
+                trainer = _trainer(train, self.compute, self.folder, epochs(train) - done, [keep, *callbacks])
+                resumed = path if done else None
+                try:
+                    trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
+                except OSError as error:
+                    raise unwritable(path, error) from error
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        assert saved is not None
+        state = saved["callbacks"]["keep"]
+        best = train.keep == "best" and bool(state["best"]["weights"])
+        last = {n.removeprefix("network."): t for n, t in saved["state_dict"].items() if n.startswith("network.")}
+        method.network.load_state_dict(state["best"]["weights"] if best else last)
+        kept = state["best"]["step"] if best else state["step"]
+        facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done}
+        if state["best"]["weights"]:
+            facts["best_validation_loss"] = state["best"]["loss"]
+        return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
+
+
+def _trainer(train: Train, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
@@ -91,7 +121,7 @@ def _trainer(method: NeuralMethod, compute: Compute, folder: Path, length: int, 
         accelerator="cpu" if on_cpu else "gpu",
         devices=compute.devices,
         strategy=strategy,
-        precision=method.train.precision,
+        precision=train.precision,
         max_epochs=length,
         deterministic=True,
         callbacks=callbacks,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from brainuad.config.model import Train
+from brainuad.config.network import Train
 
 
 def epochs(train: Train) -> int:
@@ -34,6 +34,11 @@ def batches(count: int, train: Train, seed: int, epoch: int, rank: int = 0, worl
 def steps(count: int, train: Train) -> int:
     """Optimiser steps of the whole training."""
     return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch)
+
+
+def stage_seed(seed: int, stage: int) -> int:
+    """Seed of a stage of a training; the first one's is the training's."""
+    return seed if stage == 0 else int(np.random.SeedSequence([seed, stage]).generate_state(1)[0])
 
 
 def torch_seed(seed: int, epoch: int, rank: int = 0) -> int:
