@@ -79,12 +79,16 @@ class Trunk(Grid):
     """What bounds the reconstruction."""
 
 
+STRIDED = ("norm", "slope", "bias", "coords", "dropout", "top")
+"""Settings that strided convolutions alone take."""
+
+
 class Network(Trunk):
     """An encoder, a code and a decoder."""
 
     blocks: Literal["strided", "residual"] = "strided"
     """`strided`: convolutions alone. `residual`: bottleneck residual blocks after a first convolution, of which
-    `channels` are the planes (Kuznetsov)."""
+    `channels` are the planes (Kuznetsov); they have ReLU and batch normalisation, and an odd `kernel`."""
     bottleneck: Literal["dense", "conv", "spatial"] = "dense"
     """`dense`: a vector through fully connected layers; `conv`: a vector through a convolution as large as the map;
     `spatial`: a map."""
@@ -97,8 +101,14 @@ class Network(Trunk):
 
     @model_validator(mode="after")
     def _residual_is_dense(self) -> Network:
-        if self.blocks == "residual" and (self.bottleneck != "dense" or self.dims != 2):
-            raise ValueError("blocks: residual goes with bottleneck: dense and dims: 2")
+        if self.blocks == "strided":
+            return self
+        if self.bottleneck != "dense" or self.dims != 2 or self.kernel % 2 == 0:
+            raise ValueError("blocks: residual goes with bottleneck: dense, dims: 2 and an odd kernel")
+        fields = type(self).model_fields
+        set_in_vain = [key for key in STRIDED if getattr(self, key) != fields[key].default]
+        if set_in_vain:
+            raise ValueError(f"blocks: residual has no use for {', '.join(set_in_vain)}")
         return self
 
 

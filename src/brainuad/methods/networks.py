@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from brainuad.config.network import Network, Trunk
+from brainuad.methods.residual_blocks import residual_decoder, residual_encoder
 
 CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -25,9 +26,9 @@ class Output(NamedTuple):
 
 
 class ConvAutoencoder(nn.Module):
-    """Strided convolutions down, a code, transposed convolutions up.
+    """Strided convolutions or residual blocks down, a code, the same transposed up.
 
-    In evaluation the mean of the code is decoded, in training a sample of it. Source: models.md 1.1, 1.2, 1.4.
+    In evaluation the mean of the code is decoded, in training a sample of it. Source: models.md 1.1 to 1.4.
     """
 
     def __init__(self, settings: Network):
@@ -35,16 +36,16 @@ class ConvAutoencoder(nn.Module):
         last, latent, dims = settings.channels[-1], settings.latent, settings.dims
         side = settings.size // 2 ** len(settings.channels)
         widths = 1 + settings.variational
-        self.encoder = encoder(settings)
+        residual = settings.blocks == "residual"
+        self.encoder = residual_encoder(settings) if residual else encoder(settings)
         if settings.bottleneck == "dense":
+            # residual trunks end, and start again, at the reduced map
             flat = settings.reduce * side**dims
-            self.squeeze: nn.Module = nn.Sequential(CONV[dims](last, settings.reduce, 1), nn.Flatten())
+            narrow = [] if residual else [CONV[dims](last, settings.reduce, 1)]
+            self.squeeze: nn.Module = nn.Sequential(*narrow, nn.Flatten())
             heads: list[nn.Module] = [nn.Linear(flat, latent) for _ in range(widths)]
-            self.widen: nn.Module = nn.Sequential(
-                nn.Linear(latent, flat),
-                nn.Unflatten(1, (settings.reduce, *[side] * dims)),
-                CONV[dims](settings.reduce, last, 1),
-            )
+            dense = nn.Linear(latent, flat), nn.Unflatten(1, (settings.reduce, *[side] * dims))
+            self.widen: nn.Module = nn.Sequential(*dense, *([] if residual else [CONV[dims](settings.reduce, last, 1)]))
         elif settings.bottleneck == "conv":
             self.squeeze = Coordinates() if settings.coords else nn.Identity()
             extra = dims * settings.coords
@@ -56,7 +57,7 @@ class ConvAutoencoder(nn.Module):
             heads = [CONV[dims](last, latent, 1) for _ in range(widths)]
             self.widen = CONV[dims](latent, last, 1)
         self.heads = nn.ModuleList(heads)
-        self.decoder = decoder(settings)
+        self.decoder = residual_decoder(settings) if residual else decoder(settings)
 
     def encode(self, batch: Float[Tensor, "n 1 *size"]) -> tuple[Tensor, Tensor | None]:
         """The code, or its mean and log variance."""
