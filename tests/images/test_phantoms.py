@@ -104,7 +104,7 @@ def test_a_ct_has_hounsfield_units():
     assert 700 < image.max() < 1600
 
 
-@pytest.mark.parametrize("kind", ["ms", "tumour", "stroke"])
+@pytest.mark.parametrize("kind", ["ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural"])
 def test_lesions_lie_in_the_brain_and_change_nothing_elsewhere(kind):
     lesioned, healthy = make(4, lesions=kind), make(4)
     assert lesioned.lesion.any()
@@ -120,6 +120,16 @@ def test_lesions_lie_in_the_brain_and_change_nothing_elsewhere(kind):
 @pytest.mark.parametrize(("contrast", "sign"), [("T1w", -1), ("FLAIR", 1), ("T2w", 1)])
 def test_plaques_have_the_sign_of_the_contrast(contrast, sign):
     assert sign * shift_to_rim(make(6, contrast, "ms"), make(6, contrast)) > 0.03
+
+
+@pytest.mark.parametrize(("kind", "deepest"), [("subdural", 14), ("epidural", 24)])
+def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, deepest):
+    made = make(9, "CT", kind)
+    depth = ndimage.distance_transform_edt(made.brain, sampling=2.0)[made.lesion]
+    assert depth.min() <= 2
+    assert 6 < depth.max() < deepest
+    assert made.image[made.lesion].mean() > made.image[made.brain & ~made.lesion].mean() + 20
+    assert len(np.unique(ndimage.label(made.lesion)[0])) == 2
 
 
 def test_mixed_lesions_are_dark_and_bright_on_t1_and_of_several_kinds():

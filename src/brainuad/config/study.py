@@ -54,8 +54,9 @@ class Phantoms(Scans):
     source: Literal["phantom"]
     subjects: int = Field(ge=1)
     """How many."""
-    lesions: Literal["none", "ms", "tumour", "stroke", "mixed"] = "none"
-    """Kind of lesions."""
+    lesions: Literal["none", "ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural", "mixed"] = "none"
+    """Kind of lesions; `mixed` is ms, tumour and stroke, a third of the last as haemorrhage. The blood of `haemorrhage`
+    lies in the brain, that of `subdural` and `epidural` between brain and skull."""
     seed: int = 0
     """Subject n of a seed is the same head in every study."""
     spacing: float = Field(2.0, ge=1, le=4)

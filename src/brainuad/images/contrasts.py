@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Contrast = Literal["T1w", "T2w", "FLAIR", "CT"]
-Lesions = Literal["none", "ms", "tumour", "stroke", "mixed"]
+Lesions = Literal["none", "ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural", "mixed"]
 
 SUFFIX: dict[str, str] = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "CT": "ct"}
 """BIDS suffix of each contrast."""

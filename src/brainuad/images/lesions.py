@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from brainuad.errors import InputError
@@ -35,25 +37,18 @@ class Scene:
 def add_lesions(scene: Scene, kind: Lesions, contrast: Contrast, rng: np.random.Generator) -> str:
     """Paint lesions of one `kind` ("mixed": one at random) and name what was painted.
 
-    "none", "ms", "tumour", "stroke" (a dark infarct on T1w) or "haemorrhage" (bright on T1w, CT): a third of strokes.
+    A stroke is a dark infarct on T1w or, in a third of subjects, a haemorrhage (bright on T1w, CT).
     """
     if kind == "none":
         return "none"
-    chosen = rng.choice(["ms", "tumour", "stroke"]) if kind == "mixed" else kind
-    target = LESION[contrast]
+    chosen = str(rng.choice(["ms", "tumour", "stroke"])) if kind == "mixed" else kind
+    if chosen not in PAINTERS:
+        raise InputError(f"there are no lesions named {kind!r}", do=f"use none, mixed or {', '.join(PAINTERS)}")
     strength = rng.uniform(0.45, 1.0)  # per subject: from subtle to plain
-    if chosen == "ms":
-        _multiple_sclerosis(scene, target, strength, rng)
-    elif chosen == "tumour":
-        _tumour(scene, target, strength, rng)
-    elif chosen == "stroke" and rng.random() < 1 / 3:
+    if chosen == "stroke" and rng.random() < 1 / 3:
         chosen = "haemorrhage"
-        _haemorrhage(scene, target, strength, rng)
-    elif chosen == "stroke":
-        _infarct(scene, target, strength, rng)
-    else:
-        raise InputError(f"there are no lesions named {kind!r}", do="use none, ms, tumour, stroke or mixed")
-    return str(chosen)
+    PAINTERS[chosen](scene, LESION[contrast], strength, rng)
+    return chosen
 
 
 def _multiple_sclerosis(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
@@ -102,6 +97,33 @@ def _haemorrhage(scene: Scene, target: dict[str, float], strength: float, rng: n
     _paint(scene, window, np.clip(reach, 0, 1), target["blood"], max(strength, 0.65))
 
 
+def _subdural(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """A crescent over one hemisphere, 7 to 12 mm thick and reaching 50 to 70 mm from its middle."""
+    _under_the_skull(scene, target, strength, rng, reach=rng.uniform(50, 70), thick=rng.uniform(7, 12))
+
+
+def _epidural(scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator) -> None:
+    """A lens at one side, 12 to 22 mm thick and reaching 22 to 34 mm from its middle."""
+    _under_the_skull(scene, target, strength, rng, reach=rng.uniform(22, 34), thick=rng.uniform(12, 22))
+
+
+def _under_the_skull(
+    scene: Scene, target: dict[str, float], strength: float, rng: np.random.Generator, reach: float, thick: float
+) -> None:
+    """Blood in the place of the brain's outermost part, thickest in the middle; `reach`, `thick` in mm."""
+    depth = distance_transform_edt(scene.brain, sampling=scene.spacing).astype(np.float32)
+    sides, _, height = np.indices(depth.shape, dtype=np.float32)
+    lateral = np.abs(sides - np.average(sides, weights=scene.brain)) * scene.spacing > 40
+    upper = height > np.average(height, weights=scene.brain)
+    centre = _pick(scene.brain * (depth < 1.5 * scene.spacing) * lateral * upper, rng)
+    offsets = [(np.arange(n) - c) * scene.spacing for n, c in zip(depth.shape, centre, strict=True)]
+    away = np.sqrt(sum(part**2 for part in np.ix_(*offsets)))
+    profile = thick * np.clip(1 - (away / reach) ** 2, 0, None)
+    cover = np.clip(0.5 + (profile - depth) / 2.0, 0, 1) * (profile > 0)
+    whole = (slice(None), slice(None), slice(None))
+    _paint(scene, whole, np.asarray(cover, np.float32), target["blood"], max(strength, 0.65))
+
+
 def _pick(weight: Float[np.ndarray, "x y z"], rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """A voxel index drawn with probability proportional to `weight`."""
     total = np.cumsum(weight, dtype=np.float64)
@@ -138,3 +160,13 @@ def _paint(scene: Scene, window: Window, cover: Float[np.ndarray, "a b c"], targ
     values = scene.values[window]
     values += strength * cover * (target - values)
     scene.lesion[window] |= cover > 0.5
+
+
+PAINTERS: dict[str, Callable[[Scene, dict[str, float], float, np.random.Generator], None]] = {
+    "ms": _multiple_sclerosis,
+    "tumour": _tumour,
+    "stroke": _infarct,
+    "haemorrhage": _haemorrhage,
+    "subdural": _subdural,
+    "epidural": _epidural,
+}

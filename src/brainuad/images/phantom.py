@@ -31,8 +31,8 @@ class Phantom:
     """One subject's scan; arrays (x, y, z) with axes to the right, front and top.
 
     `image`: float32, whole numbers; magnetic resonance in arbitrary units of the scanner, CT in Hounsfield units.
-    `affine`: voxel index to scan world (mm), origin at the isocentre. `brain`, `lesion`: true masks. `kind`: none, ms,
-    tumour, stroke or haemorrhage. `template_to_scan`: template world to scan world (mm), the affine nearest to the true
+    `affine`: voxel index to scan world (mm), origin at the isocentre. `brain`, `lesion`: true masks. `kind`: what was
+    painted, or none. `template_to_scan`: template world to scan world (mm), the affine nearest to the true
     map over the brain by least squares, which leaves `residual` mm rms; the nonlinear rest has no affine.
     """
 
