@@ -124,7 +124,7 @@ def test_plaques_have_the_sign_of_the_contrast(contrast, sign):
 
 @pytest.mark.parametrize(("kind", "deepest"), [("subdural", 14), ("epidural", 24)])
 def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, deepest):
-    made = make(9, "CT", kind)
+    made = make(3, "CT", kind)
     depth = ndimage.distance_transform_edt(made.brain, sampling=2.0)[made.lesion]
     assert depth.min() <= 2
     assert 6 < depth.max() < deepest
