@@ -125,8 +125,8 @@ def test_plaques_have_the_sign_of_the_contrast(contrast, sign):
 @pytest.mark.parametrize(("kind", "deepest"), [("subdural", 14), ("epidural", 24)])
 def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, deepest):
     made = make(3, "CT", kind)
-    depth = ndimage.distance_transform_edt(made.brain, sampling=2.0)[made.lesion]
-    assert depth.min() <= 2
+    depth = ndimage.distance_transform_edt(made.brain, sampling=SPACING)[made.lesion]
+    assert depth.min() == SPACING
     assert 6 < depth.max() < deepest
     assert made.image[made.lesion].mean() > made.image[made.brain & ~made.lesion].mean() + 20
     sizes = np.bincount(ndimage.label(made.lesion)[0].ravel())[1:]
