@@ -21,9 +21,12 @@ from brainuad.train.fit import fit_network
 FILES = sorted(Path(__file__).parents[2].joinpath("config", "models").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
 SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
-SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2}}
+SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2, "codes": 32, "embedding": 8}}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
-SHORT = {"train": {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01}}
+SHORT = dict.fromkeys(
+    ("train", "transformer_train"),
+    {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01, "min_brain": 0.01},
+)
 PARAMETERS = {
     "baur_dae": 5_562_865,
     "baur_dvae": 7_660_529,
@@ -43,9 +46,13 @@ PARAMETERS = {
     "paolini_cevae1": 138_215_968,
     "paolini_vae2": 135_278_624,
     "paolini_cevae2": 135_278_624,
+    "paolini_vqvae": 3_183_649,
+    "paolini_cevqvae": 3_183_649,
+    "kuz_vqvae": 1_481_025,
+    "kuz_vqvae_t": 1_481_025 + 54_881,
 }
 """Trainable numbers that models.md states, each confirmed there layer by layer."""
-UNSTATED = {"chatterjee_ae3d", "strega_ccevae", "zimmerer_cevae"}
+UNSTATED = {"chatterjee_ae3d", "chatterjee_gmvae", "strega_ccevae", "zimmerer_cevae"}
 """Full-size networks whose count models.md does not state: ours would prove nothing."""
 VARIANTS = [
     *[
@@ -64,6 +71,8 @@ VARIANTS = [
         ("kuz_vae", {"norm": "batch", "latent": latent}, count)
         for latent, count in ((32, 1_463_345), (64, 1_561_713), (128, 1_758_449), (256, 2_151_921), (512, 2_938_865))
     ],
+    ("kuz_vqvae", {"codes": 512}, 1_481_025),
+    ("kuz_vqvae_t", {"codes": 512}, 1_481_025 + 86_081),
     ("chatterjee_vae", {"size": 128}, 13_189_632),
     ("chatterjee_vae", {"size": 64}, 3_752_448),  # Zimmerer's own
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainuad.config.mixture import MixtureNetwork
 from brainuad.config.network import Adversarial, Loss, Network, Train
 from brainuad.config.section import Section
 
@@ -99,11 +100,34 @@ class AdversarialAutoencoder(Model):
         return self
 
 
+class GmVae(Model):
+    """A variational autoencoder whose code comes from a mixture of Gaussians (Dilokthanakul et al. 2016).
+
+    `loss.kl` weighs the divergences of the code, of w and of the component alike.
+    """
+
+    family: Literal["gmvae"]
+    network: MixtureNetwork = MixtureNetwork()
+    loss: Loss = Loss(reconstruction="gaussian", kl=1.0)
+    train: Train = Train(epochs=100)
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _kl_and_no_context(self) -> GmVae:
+        _check_kl(self.network, self.loss)
+        if self.loss.context:
+            raise ValueError("a Gaussian mixture takes no loss.context")
+        return self
+
+
 def _check_kl(network: Network, loss: Loss) -> None:
     if network.variational != (loss.kl > 0):
         raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
 
 
-AnyModel = Annotated[ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder, Field(discriminator="family")]
+AnyModel = Annotated[
+    ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder | GmVae,
+    Field(discriminator="family"),
+]
 AnyMap = EqualisedMap | Standardised | ResidualMap
 MODEL: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
