@@ -1,7 +1,9 @@
 rule infer:
     input:
-        weights=rules.train.output.weights,
-        about=rules.train.output.about,
+        weights=lambda wildcards: PLAN.bundle(wildcards.model, wildcards.seed)
+        / "arrays.safetensors",
+        about=lambda wildcards: PLAN.bundle(wildcards.model, wildcards.seed)
+        / "bundle.json",
         store="<study>/normalize/{dataset}",
     output:
         maps=directory("<study>/infer/<run>/{dataset}"),

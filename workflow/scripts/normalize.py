@@ -4,9 +4,9 @@ from pathlib import Path
 
 from brainuad.config.load import build_study
 from brainuad.config.recipe import Normalize
-from brainuad.config.study import Inserted
+from brainuad.config.study import Made
 from brainuad.errors import reported
-from brainuad.normalize.job import Source, normalize, normalize_inserted
+from brainuad.normalize.job import Source, normalize, normalize_made
 
 with reported(snakemake.log[0]):
     study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
@@ -15,7 +15,7 @@ with reported(snakemake.log[0]):
     recipe = Normalize.model_validate(json.loads(snakemake.params.config)["recipe"])
     source = Source(Path(snakemake.input.table), Path(snakemake.params.folder))
     scaling, out = Path(snakemake.input.scaling), Path(snakemake.output.store)
-    if isinstance(dataset, Inserted):
-        normalize_inserted(source, label, dataset, study.seed, scaling, recipe, out)
+    if isinstance(dataset, Made):
+        normalize_made(source, label, dataset, study.seed, scaling, recipe, out)
     else:
         normalize(source, scaling, recipe, out)

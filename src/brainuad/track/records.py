@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Result:
     study: str
     model: str
     seed: int
+    trained_as: str
+    """Label under which it was trained: another one where only its map is its own."""
     train: dict[str, Any]
     """Record of the training job."""
     others: list[dict[str, Any]]
@@ -63,16 +65,17 @@ class Result:
         return sorted(set(self.metrics["dataset"])) or seen
 
 
-def gather(study: str, folder: Path) -> list[Result]:
-    """The results under `folder` (`results/<study>`), by model and seed, for each training record there."""
-    found = [_result(study, folder, path) for path in sorted((folder / "train").glob(f"*/seed-*/{run.NAME}"))]
-    return sorted(found, key=lambda result: (result.model, result.seed))
+def gather(study: str, folder: Path, runs: Iterable[tuple[str, int, str]]) -> list[Result]:
+    """The results under `folder` (`results/<study>`), in order, of these models, seeds, and labels they trained as."""
+    return [_result(study, folder, *each) for each in sorted(runs)]
 
 
 def params(result: Result) -> dict[str, str]:
     """Settings of the training, flattened with dots, and its facts."""
     values = flat(result.train["settings"]) | {f"facts.{k}": str(v) for k, v in flat(result.train["facts"]).items()}
-    return values | {"seed": str(result.seed)}
+    maps = [record["settings"].get("map", {}) for record in result.others if record["stage"] == "infer"]
+    values |= flat({"map": maps[0]}) if maps else {}
+    return values | {"seed": str(result.seed), "trained_as": result.trained_as}
 
 
 def tags(result: Result) -> dict[str, str]:
@@ -119,19 +122,20 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _result(study: str, folder: Path, path: Path) -> Result:
-    model, seed = path.parent.parent.name, path.parent.name
+def _result(study: str, folder: Path, model: str, number: int, trained_as: str) -> Result:
+    seed = f"seed-{number}"
+    trained = folder / "train" / trained_as / seed
     stages = ("infer", "postprocess", "evaluate")
     others = [p for stage in stages for p in sorted((folder / stage / model / seed).rglob(run.NAME))]
     evaluated = folder / "evaluate" / model / seed
     parts: dict[str, Any] = {
-        "train": run.read(path),
+        "train": run.read(trained / run.NAME),
         "others": [run.read(p) for p in others],
-        "curves": run.read_curves(path.parent / run.CURVES),
+        "curves": run.read_curves(trained / run.CURVES),
         "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS),
         "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES),
     }
-    return Result(study, model, int(seed.removeprefix("seed-")), **parts, hash=_hash(study, model, seed, parts))
+    return Result(study, model, number, trained_as, **parts, hash=_hash(study, model, seed, parts))
 
 
 def _tables(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
