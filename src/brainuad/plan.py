@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.closure import code_hash
-from brainuad.config.study import Folder, Inserted, Phantoms, Scans, Study
+from brainuad.config.study import Folder, Inserted, Made, Phantoms, Scans, Study
 from brainuad.download.folder import list_scans
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
@@ -64,9 +64,9 @@ class Plan:
         return list(self.scans)
 
     def origin(self, dataset: str) -> str:
-        """The data set whose preprocessed scans a data set is made of: itself, or the one lesions are inserted into."""
+        """The data set whose preprocessed scans a data set is made of: itself, or the one that `into` names."""
         settings = self.study.datasets[dataset]
-        return settings.into if isinstance(settings, Inserted) else dataset
+        return settings.into if isinstance(settings, Made) else dataset
 
     def training_sets(self) -> list[str]:
         """Labels of the data sets with training subjects."""
@@ -78,7 +78,7 @@ class Plan:
         The data set that lesions were inserted into or, for patients, those that models were trained on.
         """
         settings = self.study.datasets[dataset]
-        labels = [settings.into] if isinstance(settings, Inserted) else [] if settings.healthy else self.training_sets()
+        labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
         splits = {label: d.split for label, d in self.study.scan_sets().items()}
         return [label for label in labels if (split := splits[label]) and split.test]
 
@@ -168,10 +168,10 @@ class Plan:
 
     def _normalize(self, dataset: str) -> Any:
         settings = self.study.datasets[dataset]
-        inserted = None
-        if isinstance(settings, Inserted):
-            inserted = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": self.study.seed}
-        return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "inserted": inserted}
+        made = None
+        if isinstance(settings, Made):
+            made = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": self.study.seed}
+        return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "made": made}
 
     def _train(self, model: str, seed: str) -> Any:
         settings, compute = (

@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from brainuad.config.anomalies import Anomaly
 from brainuad.config.recipe import Intensity, Normalize
-from brainuad.config.study import Inserted, Split
+from brainuad.config.study import Artificial, Inserted, Split, Spoiled
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans, status, store, volume
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import window
-from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_inserted, split
+from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_made, split
 
 SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
@@ -115,7 +116,7 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     settings = Inserted(source="inserted", into="ixi", masks=[str(masks)], draws=2, roles=["validation", "test"])
     for name in ("one", "two"):
         scaling = tmp_path / "scaling.safetensors"
-        normalize_inserted(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / name)
+        normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / name)
     made, again = store.read(tmp_path / "one"), store.read(tmp_path / "two")
     np.testing.assert_array_equal(made.images, again.images)
     assert [row.scan[-6:] for row in made.scans[:2]] == ["draw-1", "draw-2"]
@@ -123,6 +124,49 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     assert used["validation"]
     assert not used["validation"] & used["test"], "the two roles share no mask"
     assert store.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
+
+
+def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, tmp_path):
+    anomaly, scaling = Anomaly(radius_mm=(8, 12)), tmp_path / "scaling.safetensors"
+    settings = Artificial(
+        source="artificial",
+        into="ixi",
+        kinds=["uniform", "noise"],
+        draws=2,
+        roles=["validation", "test"],
+        anomaly=anomaly,
+    )
+    normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "one")
+    made = store.read(tmp_path / "one")
+    lesions = store.read_lesions(tmp_path / "one")
+    assert {row.role for row in made.scans} == {"validation", "test"}
+    for subject in {row.subject for row in made.scans}:
+        assert {row.kind for row in made.scans if row.subject == subject} == {"uniform", "noise"}
+    assert {(row.dataset, row.origin, row.spoiled) for row in made.scans} == {("odd", "ixi", "")}
+    assert all(row.mask == row.kind for row in made.scans)
+    assert not (lesions & ~np.asarray(made.brains)).any()
+    rows = scans.read(healthy.table)
+    scans.write(healthy.table, rows[::-1])
+    normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "two")
+    again, others = store.read(tmp_path / "two"), store.read_lesions(tmp_path / "two")
+    place = {row.scan: i for i, row in enumerate(again.scans)}
+    assert [row.scan for row in again.scans] != [row.scan for row in made.scans]
+    for i, row in enumerate(made.scans):
+        np.testing.assert_array_equal(made.images[i], again.images[place[row.scan]])
+        np.testing.assert_array_equal(lesions[i], others[place[row.scan]])
+    normalize_made(healthy, "odd", settings, 1, scaling, RECIPE, tmp_path / "three")
+    assert (np.asarray(store.read(tmp_path / "three").images) != np.asarray(again.images)).any()
+
+
+def test_spoiled_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path):
+    settings = Spoiled(source="spoiled", into="ixi", draws=6)
+    normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
+    made = store.read(tmp_path / "bad")
+    assert {row.role for row in made.scans} == {"test"}
+    assert {row.kind for row in made.scans[:6]} == set(settings.kinds)
+    assert {(row.spoiled, row.mask) for row in made.scans} == {("1", "")}
+    assert not store.read_lesions(tmp_path / "bad").any()
+    assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
 
 
 def test_banks_and_windows_that_are_empty_are_refused(tmp_path):

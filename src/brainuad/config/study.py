@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
 from brainuad.config.chain import Chain, HealthyQuantile, Threshold
 from brainuad.config.insertion import Insertion
 from brainuad.config.model import AnyModel
@@ -81,12 +82,20 @@ class Folder(Scans):
     """Leave the data set out, with a note, where the folder does not exist; else that is an error."""
 
 
-class Inserted(Section):
+class Made(Section):
+    """What every data set says that is made of the healthy registered subjects of another, before intensity scaling."""
+
+    into: str
+    """The data set of healthy subjects; its train subjects are never used."""
+    draws: int = Field(1, ge=1)
+    """Scans made of each subject."""
+    healthy: Literal[False] = False
+
+
+class Inserted(Made):
     """Real lesion masks inserted into healthy registered subjects of another data set, before intensity scaling."""
 
     source: Literal["inserted"]
-    into: str
-    """The data set of healthy subjects; its train subjects are never used."""
     masks: list[str] = Field(min_length=1)
     """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
     draws: int = Field(1, ge=1)
@@ -94,10 +103,36 @@ class Inserted(Section):
     roles: list[Literal["validation", "test"]] = ["test"]
     """Subjects used. Validation and test draw from disjoint masks."""
     insertion: Insertion = Insertion()
-    healthy: Literal[False] = False
 
 
-AnyDataset = Annotated[Phantoms | Folder | Inserted, Field(discriminator="source")]
+class Artificial(Made):
+    """Artificial anomalies with exact masks, planted into healthy registered subjects of another data set."""
+
+    source: Literal["artificial"]
+    kinds: list[AnomalyKind] = Field(
+        ["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"], min_length=1
+    )
+    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
+    roles: list[Literal["validation", "test"]] = ["test"]
+    """Subjects used."""
+    anomaly: Anomaly = Anomaly()
+
+
+class Spoiled(Made):
+    """Healthy scans made bad: whether the score tells them from good ones. Nothing is scored by voxel."""
+
+    source: Literal["spoiled"]
+    kinds: list[SpoiledKind] = Field(
+        ["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"], min_length=1
+    )
+    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
+    spoiling: Spoiling = Spoiling()
+    roles: ClassVar[tuple[Literal["test"]]] = ("test",)
+    """No threshold is drawn from spoiled scans."""
+
+
+AnyMade = Inserted | Artificial | Spoiled
+AnyDataset = Annotated[Phantoms | Folder | AnyMade, Field(discriminator="source")]
 
 
 class Evaluate(Section):
@@ -154,7 +189,7 @@ class Study(Section):
     results: str = "results"
     """Folder of everything that is written."""
     seed: int = Field(0, ge=0)
-    """Seed of the split and of inserted lesions."""
+    """Seed of the split and of what is planted into scans."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     """Seeds of training: each model is trained once per seed."""
     lesion_sign: Literal["dark", "bright", "both"] = "both"
@@ -186,9 +221,9 @@ class Study(Section):
         if len(set(labels)) < len(labels):
             raise ValueError("thresholds: one is listed twice")
         for label, dataset in self.datasets.items():
-            if isinstance(dataset, Inserted):
+            if isinstance(dataset, Made):
                 source = self.datasets.get(dataset.into)
-                if not isinstance(source, Phantoms | Folder) or not source.healthy or source.split is None:
+                if not isinstance(source, Scans) or not source.healthy or source.split is None:
                     raise ValueError(f"datasets.{label}.into: {dataset.into} is no healthy data set with a split")
             elif dataset.split and dataset.split.train and not dataset.healthy:
                 raise ValueError(f"datasets.{label}.split.train: models learn from healthy subjects only")
@@ -201,18 +236,21 @@ class Study(Section):
 
     def scan_sets(self) -> dict[str, Phantoms | Folder]:
         """The data sets that hold scans of their own, by label."""
-        return {label: d for label, d in self.datasets.items() if not isinstance(d, Inserted)}
+        return {label: d for label, d in self.datasets.items() if not isinstance(d, Made)}
 
     def scored_sets(self) -> list[str]:
         """Labels of the data sets that models see, in the order of the file."""
-        return [label for label, d in self.datasets.items() if isinstance(d, Inserted) or d.split is not None]
+        return [label for label, d in self.datasets.items() if isinstance(d, Made) or d.split is not None]
 
+                if not any(getattr(source.split, role) for role in dataset.roles):
+                    shares = " or ".join(dataset.roles)
+                    raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
     def validation_sets(self) -> list[str]:
         """Labels of the data sets from which thresholds may be drawn."""
         return [
             label
             for label, d in self.datasets.items()
-            if ("validation" in d.roles if isinstance(d, Inserted) else d.split is not None and d.split.validation > 0)
+            if ("validation" in d.roles if isinstance(d, Made) else d.split is not None and d.split.validation > 0)
         ]
 
     def baselines(self) -> list[str]:

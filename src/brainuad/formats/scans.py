@@ -19,7 +19,7 @@ class Scan:
     """One scan: a row. Several sessions of a subject are several scans, and always share a role."""
 
     scan: str
-    """`sub-01`, `sub-01_ses-2` or, for an inserted lesion, `sub-01_draw-1`; unique in the data set."""
+    """`sub-01`, `sub-01_ses-2` or, for a scan made of another, `sub-01_draw-1`; unique in the data set."""
     subject: str
     """BIDS label of the person."""
     dataset: str
@@ -37,7 +37,11 @@ class Scan:
     """`ok`, `warned` or `failed`, once preprocessed."""
     note: str = ""
     origin: str = ""
-    """The data set that the person belongs to, where that is another one: the one a lesion was inserted into."""
+    """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
+    kind: str = ""
+    """Of an artificial anomaly or of a spoiled scan: which kind."""
+    spoiled: Literal["1", ""] = ""
+    """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 
     def files(self) -> dict[str, str]:
         """`image`, and `mask` if there is one."""

@@ -69,10 +69,13 @@ def edge_weight(mask: Bool[np.ndarray, "x y z"], width: float) -> Float[np.ndarr
     """A ramp of `width` voxels across the border of `mask`: above one half exactly inside it, in [0, 1]."""
     if not mask.any():
         return np.zeros(mask.shape, np.float32)
+    return np.asarray(np.clip(0.5 + depth(mask) / width, 0, 1), np.float32)
+
+
+def depth(mask: Bool[np.ndarray, "x y z"]) -> Float[np.ndarray, "x y z"]:
+    """Voxels under the surface of `mask`, below 0 outside; the border lies midway between voxel centres."""
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
-    outside = ndimage.distance_transform_edt(~mask)
-    depth = np.where(mask, inside - 0.5, 0.5 - outside)  # the border lies midway between voxel centres
-    return np.asarray(np.clip(0.5 + depth / width, 0, 1), np.float32)
+    return np.asarray(np.where(mask, inside - 0.5, 0.5 - ndimage.distance_transform_edt(~mask)))
 
 
 def _window(mask: Mask, margin: int) -> tuple[slice, slice, slice]:

@@ -58,7 +58,9 @@ def _multiple_sclerosis(scene: Scene, target: dict[str, float], strength: float,
     centres = [_pick(near if rng.random() < 0.75 else scene.solid * (scene.ventricle > 4), rng) for _ in range(count)]
     for centre in centres:
         radius = float(np.clip(rng.lognormal(np.log(3.4), 0.4), 2, 8))
-        window, cover = _blob(scene, centre, radius * rng.uniform(0.8, 1.25, 3), 0.25, 2.0, rng)
+        window, cover = blob(
+            scene.brain.shape, scene.spacing, centre, radius * rng.uniform(0.8, 1.25, 3), 0.25, 2.0, rng
+        )
         cover = np.clip(cover, 0, 1) * np.clip(1.6 * scene.solid[window] - 0.2, 0, 1)
         _paint(scene, window, cover, target["plaque"], min(1.0, strength * rng.uniform(0.8, 1.15)))
 
@@ -68,10 +70,10 @@ def _tumour(scene: Scene, target: dict[str, float], strength: float, rng: np.ran
     radius = rng.uniform(9, 16)
     shape = radius * rng.uniform(0.85, 1.2, 3)
     centre = _pick(scene.white * (scene.ventricle > 0.5 * radius), rng)
-    window, reach = _blob(scene, centre, shape * rng.uniform(1.5, 1.9), 0.35, 3.0, rng)
+    window, reach = blob(scene.brain.shape, scene.spacing, centre, shape * rng.uniform(1.5, 1.9), 0.35, 3.0, rng)
     oedema = np.clip(reach, 0, 1) * np.clip(0.25 + 1.2 * scene.white[window], 0, 1) * (scene.solid[window] > 0.4)
     _paint(scene, window, oedema, target["oedema"], strength)
-    window, solid = _blob(scene, centre, shape, 0.25, 2.0, rng)
+    window, solid = blob(scene.brain.shape, scene.spacing, centre, shape, 0.25, 2.0, rng)
     _paint(scene, window, np.clip(solid, 0, 1), target["rim"], strength * rng.uniform(0.6, 1.0))
     core = np.clip(solid - rng.uniform(2.0, 4.5) / 2.0, 0, 1)  # 2 to 4.5 mm below the surface
     _paint(scene, window, core, target["necrosis"], strength)
@@ -84,7 +86,9 @@ def _infarct(scene: Scene, target: dict[str, float], strength: float, rng: np.ra
     for part in range(int(rng.integers(2, 5))):
         radius = largest * (1.0 if part == 0 else rng.uniform(0.5, 0.9))
         offset = rng.uniform(-0.8, 0.8, 3) * largest * (part > 0)
-        window, cover = _blob(scene, centre + offset, radius * rng.uniform(0.7, 1.3, 3), 0.35, 3.0, rng)
+        window, cover = blob(
+            scene.brain.shape, scene.spacing, centre + offset, radius * rng.uniform(0.7, 1.3, 3), 0.35, 3.0, rng
+        )
         _paint(scene, window, np.clip(cover, 0, 1), target["infarct"], strength * rng.uniform(0.7, 1.0))
 
 
@@ -92,7 +96,7 @@ def _haemorrhage(scene: Scene, target: dict[str, float], strength: float, rng: n
     """Blood of 7 to 15 mm in a rim of oedema 2 to 4 mm wide."""
     radius = rng.uniform(7, 15) * rng.uniform(0.85, 1.2, 3)
     centre = _pick(scene.white, rng)
-    window, reach = _blob(scene, centre, radius, 0.25, 2.0, rng)
+    window, reach = blob(scene.brain.shape, scene.spacing, centre, radius, 0.25, 2.0, rng)
     _paint(scene, window, np.clip(reach + rng.uniform(1, 2), 0, 1) * scene.solid[window], target["oedema"], strength)
     _paint(scene, window, np.clip(reach, 0, 1), target["blood"], max(strength, 0.65))
 
@@ -131,8 +135,9 @@ def _pick(weight: Float[np.ndarray, "x y z"], rng: np.random.Generator) -> Float
     return np.array(np.unravel_index(min(flat, weight.size - 1), weight.shape), dtype=float)
 
 
-def _blob(
-    scene: Scene,
+def blob(
+    shape: tuple[int, ...],
+    spacing: float,
     centre: Float[np.ndarray, "3"],
     radii: Float[np.ndarray, "3"],
     roughness: float,
@@ -140,17 +145,16 @@ def _blob(
     rng: np.random.Generator,
 ) -> tuple[Window, Float[np.ndarray, "a b c"]]:
     """A turned ellipsoid with a rough surface: its window and 0.5 + depth / `edge`, both in mm; above 0.5 is inside."""
-    shape = scene.brain.shape
-    reach = (1 + 2 * roughness) * radii.max() / scene.spacing + 4
+    reach = (1 + 2 * roughness) * radii.max() / spacing + 4
     low = [int(max(0, np.floor(c - reach))) for c in centre]
     high = [int(min(n, np.ceil(c + reach) + 1)) for c, n in zip(centre, shape, strict=True)]
     window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
     turn = Rotation.random(random_state=rng).as_matrix()
     axes = np.ix_(*[np.arange(a, b) - c for a, b, c in zip(low, high, centre, strict=True)])
-    across = [sum(turn[i, k] * axes[k] for k in range(3)) * scene.spacing / radii[i] for i in range(3)]
+    across = [sum(turn[i, k] * axes[k] for k in range(3)) * spacing / radii[i] for i in range(3)]
     distance = np.sqrt(sum(part**2 for part in across))
     size = float(radii.mean())
-    noise = smooth_field(rng, distance.shape, max(0.8, 0.3 * size / scene.spacing))
+    noise = smooth_field(rng, distance.shape, max(0.8, 0.3 * size / spacing))
     depth = (1 - distance + roughness * noise) * size
     return window, np.asarray(0.5 + depth / edge, dtype=np.float32)
 

@@ -10,17 +10,15 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from brainuad.config.recipe import Intensity, Normalize
-from brainuad.config.study import Inserted, Split
+from brainuad.config.study import AnyMade, Split
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
-from brainuad.images.seeds import rng_for
-from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import Window, window
-from brainuad.normalize.insertion import planted
 from brainuad.normalize.intensity import fit, scale
+from brainuad.normalize.made import Maker
 from brainuad.normalize.split import draw_split
 
 SHAPE, AFFINE = "grid.shape", "grid.affine"
@@ -59,28 +57,14 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
     _write(entries, len(rows), scaling, settings, out)
 
 
-def normalize_inserted(
-    source: Source, label: str, inserted: Inserted, seed: int, scaling: Path, settings: Normalize, out: Path
+def normalize_made(
+    source: Source, label: str, made: AnyMade, seed: int, scaling: Path, settings: Normalize, out: Path
 ) -> None:
-    """Write the store of a data set with lesions planted into the scans of `source`, before intensities are scaled."""
-    bank = Bank([Path(folder) for folder in inserted.masks])
-    draws = [(row, draw) for row in source.rows(*inserted.roles) for draw in range(1, inserted.draws + 1)]
-
-    def entries() -> Iterator[Entry]:
-        used: set[str] = set()  # by this scan's earlier draws
-        for row, draw in draws:
-            used = set() if draw == 1 else used
-            image, brain, _ = source.read(row)
-            rng = rng_for(seed, label, row.scan, f"draw-{draw}")
-            image, lesion, name = planted(
-                image, brain, source.affine(row), bank, row.role, rng, inserted.insertion, used
-            )
-            used.add(name)
-            name_of_draw = f"{row.scan}_draw-{draw}"
-            made = scans.changed(row, scan=name_of_draw, dataset=label, mask=name, origin=row.dataset)
-            yield Entry(made, image, brain, lesion)
-
-    _write(entries(), len(draws), scaling, settings, out)
+    """Write the store of a data set that is made of the scans of `source`, before intensities are scaled."""
+    maker = Maker(made, label, seed)
+    draws = [(row, draw) for row in source.rows(*made.roles) for draw in range(1, made.draws + 1)]
+    entries = (maker.entry(row, draw, *source.read(row)[:2], source.affine(row)) for row, draw in draws)
+    _write(entries, len(draws), scaling, settings, out)
 
 
 @dataclass(frozen=True)
