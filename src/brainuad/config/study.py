@@ -225,9 +225,12 @@ class Study(Section):
                 source = self.datasets.get(dataset.into)
                 if not isinstance(source, Scans) or not source.healthy or source.split is None:
                     raise ValueError(f"datasets.{label}.into: {dataset.into} is no healthy data set with a split")
+                if not any(getattr(source.split, role) for role in dataset.roles):
+                    shares = " or ".join(dataset.roles)
+                    raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
             elif dataset.split and dataset.split.train and not dataset.healthy:
                 raise ValueError(f"datasets.{label}.split.train: models learn from healthy subjects only")
-        trained = [d for d in self.datasets.values() if not isinstance(d, Inserted) and d.split and d.split.train]
+        trained = [d for d in self.scan_sets().values() if d.split and d.split.train]
         if not trained:
             raise ValueError("datasets: no healthy training subject; give one data set a split with train above 0")
         if not any(d.healthy and d.split and d.split.validation for d in trained):
@@ -242,9 +245,6 @@ class Study(Section):
         """Labels of the data sets that models see, in the order of the file."""
         return [label for label, d in self.datasets.items() if isinstance(d, Made) or d.split is not None]
 
-                if not any(getattr(source.split, role) for role in dataset.roles):
-                    shares = " or ".join(dataset.roles)
-                    raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
     def validation_sets(self) -> list[str]:
         """Labels of the data sets from which thresholds may be drawn."""
         return [
