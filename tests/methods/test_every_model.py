@@ -21,12 +21,11 @@ from brainuad.train.fit import fit_network
 FILES = sorted(Path(__file__).parents[2].joinpath("config", "models").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
 SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
-SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2, "codes": 32, "embedding": 8}}
+CODEBOOK = {"codes": 32, "embedding": 8, "decay": 0.5}
+SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2} | CODEBOOK}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
-SHORT = dict.fromkeys(
-    ("train", "transformer_train"),
-    {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01, "min_brain": 0.01},
-)
+STEPS = {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01}
+SHORT = {"train": STEPS, "transformer_train": STEPS}
 PARAMETERS = {
     "baur_dae": 5_562_865,
     "baur_dvae": 7_660_529,

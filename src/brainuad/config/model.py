@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from brainuad.config.mixture import MixtureNetwork
 from brainuad.config.network import Adversarial, Loss, Network, Train
+from brainuad.config.quantised import Healing, Quantised, QuantisedLoss, Transformer
 from brainuad.config.section import Section
 
 
@@ -120,13 +121,43 @@ class GmVae(Model):
         return self
 
 
+class VqVae(Model):
+    """Autoencoders whose code is a map of entries of a codebook, with context encoding if wanted."""
+
+    family: Literal["vqvae"]
+    network: Quantised = Quantised()
+    loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
+    train: Train = Train(epochs=200)
+    map: ResidualMap = ResidualMap()
+
+
+class VqVaeTransformer(Model):
+    """A VQ-VAE whose unlikely codes a transformer replaces."""
+
+    family: Literal["vqvae_transformer"]
+    network: Quantised = Quantised()
+    loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
+    train: Train = Train(epochs=50)
+    transformer: Transformer = Transformer()
+    transformer_train: Train = Train(epochs=50)
+    """The transformer's training, after that of the VQ-VAE and on the same slices."""
+    healing: Healing = Healing()
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _same_slices(self) -> VqVaeTransformer:
+        if self.transformer_train.min_brain != self.train.min_brain:
+            raise ValueError("both trainings see the same slices: give transformer_train the min_brain of train")
+        return self
+
+
 def _check_kl(network: Network, loss: Loss) -> None:
     if network.variational != (loss.kl > 0):
         raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
 
 
 AnyModel = Annotated[
-    ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder | GmVae,
+    ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder | GmVae | VqVae | VqVaeTransformer,
     Field(discriminator="family"),
 ]
 AnyMap = EqualisedMap | Standardised | ResidualMap
