@@ -6,10 +6,10 @@ import torch
 from pydantic import ValidationError
 
 from brainuad.config.model import Autoencoder
-from brainuad.config.network import Loss, Network, Train
+from brainuad.config.network import Loss, Network, Train, Trunk
 from brainuad.errors import InputError
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.networks import ConvAutoencoder
+from brainuad.methods.networks import ConvAutoencoder, Coordinates, encoder
 from brainuad.methods.objective import Reconstruction, distance, kl_divergence
 
 TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
@@ -52,17 +52,77 @@ def test_a_variational_network_samples_in_training_and_decodes_the_mean_at_test_
     assert torch.equal(first.reconstruction, network.decoder(network.widen(first.mean)))
 
 
-@pytest.mark.parametrize("kernel", [3, 5, 7])
-@pytest.mark.parametrize("bottleneck", ["dense", "spatial"])
-def test_a_network_gives_back_the_size_it_takes(kernel, bottleneck):
-    network = ConvAutoencoder(Network(**TINY | {"size": 24, "kernel": kernel, "bottleneck": bottleneck}))
-    assert network(torch.rand(2, 1, 24, 24)).reconstruction.shape == (2, 1, 24, 24)
+@pytest.mark.parametrize("kernel", [3, 4, 5, 7])
+@pytest.mark.parametrize("bottleneck", ["dense", "conv", "spatial"])
+@pytest.mark.parametrize(
+    "more", [{}, {"top": "up", "coords": True, "norm": "none", "bias": False}, {"dims": 3, "norm": "layer"}]
+)
+def test_a_network_gives_back_the_size_it_takes(kernel, bottleneck, more):
+    settings = Network(**TINY | {"size": 24, "kernel": kernel, "bottleneck": bottleneck} | more)
+    shape = (2, 1, *[24] * settings.dims)
+    assert ConvAutoencoder(settings)(torch.rand(shape)).reconstruction.shape == shape
+
+
+@pytest.mark.parametrize(("kernel", "size", "channels"), [(5, 32, [2, 2, 4]), (3, 24, [4, 2]), (5, 8, [3])])
+@pytest.mark.parametrize("variational", [False, True])
+def test_residual_blocks_give_back_the_size_they_take(kernel, size, channels, variational):
+    settings = Network(
+        blocks="residual", size=size, channels=channels, kernel=kernel, latent=3, variational=variational
+    )
+    network = ConvAutoencoder(settings)
+    side = size // 2 ** len(channels)
+    batch = torch.rand(2, 1, size, size)
+    assert network.encoder(batch).shape == (2, 16, side, side)
+    assert network(batch).reconstruction.shape == batch.shape
+    assert network.encode(batch)[0].shape == (2, 3)
+
+
+def test_a_sigmoid_bounds_what_residual_blocks_rebuild():
+    settings = {"blocks": "residual", "size": 16, "channels": [2, 4], "latent": 3}
+    code = 1000 * torch.ones(2, 3)
+    torch.manual_seed(0)
+    linear = ConvAutoencoder(Network(**settings)).eval().decode(code)
+    torch.manual_seed(0)
+    bounded = ConvAutoencoder(Network(**settings, output="sigmoid")).eval().decode(code)
+    assert torch.equal(bounded, linear.sigmoid())
+    assert linear.abs().max() > 1
+
+
+def test_positions_by_hand():
+    found = Coordinates()(torch.full((2, 1, 2, 3), 7.0))
+    assert found.shape == (2, 3, 2, 3)
+    for item in found:
+        assert item[0].tolist() == [[7, 7, 7], [7, 7, 7]]
+        assert item[1].tolist() == [[-1, -1, -1], [1, 1, 1]]
+        assert item[2].tolist() == [[-1, 0, 1], [-1, 0, 1]]
+
+
+def test_positions_in_volumes_and_on_an_axis_of_length_one():
+    found = Coordinates()(torch.zeros(1, 1, 1, 2, 3))[0]
+    assert found.shape == (4, 1, 2, 3)
+    assert not found[1].any()
+    assert found[2, 0].tolist() == [[-1, -1, -1], [1, 1, 1]]
+    assert found[3, 0].tolist() == [[-1, 0, 1], [-1, 0, 1]]
+
+
+@pytest.mark.parametrize("coords", [False, True])
+def test_with_coordconv_the_same_tissue_looks_different_in_another_place(coords):
+    trunk = encoder(Trunk(size=32, channels=[2, 3], kernel=3, norm="none", coords=coords))
+    inner = trunk(torch.full((1, 1, 32, 32), 0.5))[..., 2:-2, 2:-2]
+    assert (inner.std(dim=(2, 3)).min() > 1e-4) == coords
+    assert (inner.std(dim=(2, 3)).max() > 1e-4) == coords
 
 
 @pytest.mark.parametrize(
     ("network", "loss", "message"),
     [
         ({"size": 100}, {}, "cannot be halved 4 times"),
+        ({"size": 100, "dims": 3}, {}, "cannot be halved 4 times"),
+        ({"size": 100, "blocks": "residual"}, {}, "cannot be halved 4 times"),
+        ({"dims": 3, "blocks": "residual"}, {}, "goes with bottleneck: dense, dims: 2"),
+        ({"bottleneck": "spatial", "blocks": "residual"}, {}, "goes with bottleneck: dense, dims: 2"),
+        ({"kernel": 4, "blocks": "residual"}, {}, "an odd kernel"),
+        ({"coords": True, "norm": "layer", "blocks": "residual"}, {}, "no use for norm, coords"),
         ({"variational": True}, {}, "needs loss.kl"),
         ({}, {"kl": 1.0}, "needs loss.kl"),
     ],

@@ -96,7 +96,8 @@ class Objective(LightningModule):  # type: ignore[misc]
         return self
 
     def on_fit_start(self) -> None:
-        """Spend no time on gradients of what is frozen."""
+        """Training mode, which Lightning does not set, and no time spent on gradients of what is frozen."""
+        self.train()
         self._held = [p for part in self.frozen for p in part.parameters() if p.requires_grad]
         for parameter in self._held:
             parameter.requires_grad_(False)

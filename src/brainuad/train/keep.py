@@ -55,7 +55,7 @@ class Keep(Callback):  # type: ignore[misc]
         self.curves: list[list[Any]] = []
         self.best: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": {}}
         self._training, self._validation = Means(), Means()
-        self._unchecked: tuple[int, Tensor] | None = None
+        self._unchecked: tuple[int, int, Tensor] | None = None
         self._started = self._seconds = 0.0
         self._bar: tqdm[Any] | None = None
         self._steps, self._label = steps, label
@@ -101,7 +101,7 @@ class Keep(Callback):  # type: ignore[misc]
         """The loss of the step before is checked: waiting for this one's would leave a GPU idle."""
         self._check()
         self.step += 1
-        self._unchecked = self.step, outputs["loss"].detach()
+        self._unchecked = self.step, batch_idx + 1, outputs["loss"].detach()
         self._training.add(outputs, len(batch))
         self._seconds = time.perf_counter() - self._started
         if self._bar is not None:
@@ -152,12 +152,13 @@ class Keep(Callback):  # type: ignore[misc]
     def _check(self) -> None:
         if self._unchecked is None:
             return
-        step, loss = self._unchecked
+        step, batch, loss = self._unchecked
         self._unchecked = None
         if not torch.isfinite(loss):
             kept = self.path if self.path.exists() else None
             why = "the file holds the last good weights" if kept else "no epoch was whole before"
-            raise InputError(f"the training loss is {loss.item()} at step {step}", file=kept, why=why, do=REMEDY)
+            what = f"the training loss is {loss.item()} at step {step} (batch {batch} of epoch {self.epoch + 1})"
+            raise InputError(what, file=kept, why=why, do=REMEDY)
 
 
 REMEDY = "lower train.lr, use precision 32-true, and look for odd intensities in the overlays of preprocess"

@@ -1,0 +1,246 @@
+"""Training in stages and against a critic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+from torch import Tensor, nn
+
+from brainuad.config.model import AdversarialAutoencoder, Autoencoder
+from brainuad.config.network import Train
+from brainuad.config.study import Compute
+from brainuad.errors import InputError
+from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
+from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods.base import Healthy
+from brainuad.methods.networks import ConvAutoencoder, Output
+from brainuad.methods.neural import NeuralMethod, Stage
+from brainuad.methods.objective import Objective
+from brainuad.methods.versus import JudgedReconstruction
+from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+
+SPACING = (2.0, 2.0, 2.0)
+COMPUTE = Compute(threads=1, accelerator="cpu")
+NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
+LENGTH = {"steps": 14, "validate_every": 4, "batch": 4, "lr": 0.01}
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    """Kills after a number of batches, counted over all stages."""
+
+    def __init__(self, batch: int):
+        self.left = batch
+
+    def on_train_batch_end(self, *args):
+        self.left -= 1
+        if self.left == 0:
+            raise KilledError
+
+
+def scans(count: int, seed: int) -> Healthy:
+    rng = np.random.default_rng(seed)
+    brain = np.ones((12, 16, 5), bool)
+    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
+
+
+def fit(made: NeuralMethod, folder: Path, **options: object) -> Fitted:
+    return fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", **options)
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def curves(fitted: Fitted) -> list[tuple[int, str, float]]:
+    return [row for row in fitted.curves if not row[1].endswith("steps_per_second")]
+
+
+def judged(kind: str = "cross_entropy", critic_steps: int = 1, keep: str = "best") -> AdversarialAutoencoderMethod:
+    return AdversarialAutoencoderMethod(
+        AdversarialAutoencoder(
+            family="adversarial_autoencoder",
+            network=NETWORK | {"variational": True},
+            loss={"kl": 0.1},
+            adversarial={"kind": kind, "critic_steps": critic_steps, "lr": 0.01},
+            train=LENGTH | {"keep": keep},
+        )
+    )
+
+
+class Refined(nn.Module):
+    """An autoencoder and a network that corrects what it rebuilds."""
+
+    def __init__(self, first: nn.Module):
+        super().__init__()
+        self.first = first
+        self.second = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 1, 1))
+
+    def forward(self, batch: Tensor) -> Output:
+        return Output(self.second(self.first(batch).reconstruction))
+
+
+class Halfway(Objective):
+    def terms(self, batch: Tensor) -> dict[str, Tensor]:
+        noisy = batch + 0.1 * torch.randn_like(batch)
+        return {"loss": (self.network.first(noisy).reconstruction - batch).square().mean()}
+
+
+class Whole(Objective):
+    def terms(self, batch: Tensor) -> dict[str, Tensor]:
+        noisy = batch + 0.1 * torch.randn_like(batch)
+        return {"loss": (self.network(noisy).reconstruction - batch).square().mean()}
+
+
+class TwoStages(AutoencoderMethod):
+    """The autoencoder alone, then what corrects it."""
+
+    started_from: dict[str, np.ndarray] | None = None
+
+    def make_network(self) -> nn.Module:
+        return Refined(ConvAutoencoder(self.model.network))
+
+    def stages(self) -> list[Stage]:
+        later = Train(epochs=2, batch=5, lr=0.02, keep="last")
+        return [
+            Stage("", self.train, lambda: Halfway(self.network, self.train, ["first"])),
+            Stage("refine", later, lambda: self._refining(later)),
+        ]
+
+    def _refining(self, train: Train) -> Objective:
+        self.started_from = {name: array.copy() for name, array in self.weights().items()}
+        self.network.eval()  # as one that looks at reconstructions leaves it
+        return Whole(self.network, train, ["second"])
+
+
+def staged(**train: object) -> TwoStages:
+    return TwoStages(Autoencoder(family="autoencoder", network=NETWORK, train=LENGTH | train))
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "wasserstein"])
+def test_both_sides_learn_and_say_how(kind, tmp_path):
+    method = judged(kind, critic_steps=2, keep="last")
+    method.initialise(0)
+    before = method.weights()
+    found = fit(method, tmp_path)
+    after = method.weights()
+    for part in ("autoencoder.encoder.0.weight", "autoencoder.decoder.0.weight", "critic.2.weight"):
+        assert not np.array_equal(before[f"network.{part}"], after[f"network.{part}"])
+    names = {name for _, name, _ in found.curves}
+    assert {f"train_{part}" for part in ("loss", "reconstruction", "kl", "opinion", "critic")} <= names
+    assert ("train_penalty" in names) == (kind == "wasserstein")
+    curve = [value for _, name, value in found.curves if name == "train_reconstruction"]
+    assert curve[-1] < curve[0]
+    assert found.facts["steps"] == 14
+
+
+def test_the_critic_does_not_choose_the_weights(tmp_path):
+    found = fit(judged(), tmp_path)
+    by_name = {name: [v for _, n, v in found.curves if n == name] for _, name, _ in found.curves}
+    assert by_name["validation_loss"] == by_name["validation_reconstruction"]
+    assert found.facts["best_validation_loss"] == min(by_name["validation_reconstruction"])
+
+
+def test_a_critics_step_leaves_the_network_alone_and_the_other_way_round():
+    method = judged()
+    module = JudgedReconstruction(method.network, method.model.loss, method.train, method.model.adversarial)
+    network, critic = module.configure_optimizers()
+    held = {p for group in network.param_groups for p in group["params"]}
+    judging = {p for group in critic.param_groups for p in group["params"]}
+    assert held == set(method.network.autoencoder.parameters())
+    assert judging == set(method.network.critic.parameters())
+    module.critic_terms(torch.rand(3, 1, 16, 16))["loss"].backward()
+    assert all(parameter.grad is None for parameter in held)
+    assert all(parameter.grad is not None for parameter in judging)
+
+
+@pytest.fixture(scope="module", params=[{}, {"kind": "wasserstein", "critic_steps": 2, "keep": "last"}])
+def duel(request, tmp_path_factory):
+    method = judged(**request.param)
+    return request.param, method, fit(method, tmp_path_factory.mktemp("duel"))
+
+
+@pytest.mark.parametrize("kill", [2, 4, 9, 14])
+def test_a_killed_duel_ends_with_the_weights_of_an_unbroken_one(duel, kill, tmp_path):
+    settings, whole, expected = duel
+    again = judged(**settings)
+    with pytest.raises(KilledError):
+        fit(judged(**settings), tmp_path / "broken", callbacks=[KillAt(kill)])
+    found = fit(again, tmp_path / "broken")
+    assert found.facts["resumed_at_epoch"] == (kill - 1) // 4
+    assert same(again.weights(), whole.weights())
+    assert curves(found) == curves(expected)
+
+
+def test_stages_follow_each_other(tmp_path):
+    method = staged()
+    found = fit(method, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "refine.ckpt"]
+    assert found.facts["steps"] == 14 + 2 * 4  # two passes over twenty slices in batches of five
+    assert found.facts["refine_kept_step"] == 8
+    steps = {name: [step for step, n, _ in found.curves if n == name] for _, name, _ in found.curves}
+    assert steps["train_loss"] == steps["validation_loss"] == [4, 8, 12, 14]
+    assert steps["refine_train_loss"] == steps["refine_validation_loss"] == [18, 22]
+
+
+def test_a_stage_starts_from_what_the_one_before_has_kept_and_leaves_frozen_parts_alone(tmp_path):
+    method = staged(lr=0.3)
+    found = fit(method, tmp_path)
+    best = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["best"]
+    assert best["step"] == found.facts["kept_step"]
+    kept = {f"network.{name}": tensor.numpy() for name, tensor in best["weights"].items()}
+    assert same(method.started_from, kept)
+    after = method.weights()
+    for name, array in kept.items():
+        assert np.array_equal(array, after[name]) == name.startswith("network.first.")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    method = staged()
+    return method, fit(method, tmp_path_factory.mktemp("unbroken"))
+
+
+@pytest.mark.parametrize("kill", [3, 6, 14, 15, 18, 20, 22])
+def test_a_training_killed_in_any_stage_ends_with_the_weights_of_an_unbroken_one(unbroken, kill, tmp_path):
+    (whole, expected), again = unbroken, staged()
+    with pytest.raises(KilledError):
+        fit(staged(), tmp_path / "broken", callbacks=[KillAt(kill)])
+    found = fit(again, tmp_path / "broken")
+    assert found.facts["resumed_at_epoch"] == ((kill - 1) // 4 if kill <= 14 else 4)
+    assert found.facts["refine_resumed_at_epoch"] == (0 if kill <= 18 else 1)
+    assert same(again.weights(), whole.weights())
+    assert curves(found) == curves(expected)
+
+
+def test_a_loss_that_is_no_number_in_a_later_stage_keeps_what_was_good(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            if isinstance(module, Whole) and trainer.global_step == 5:
+                batch[:] = torch.nan
+
+    with pytest.raises(InputError, match=r"nan at step 6 \(batch 2 of epoch 2\)") as caught:
+        fit(staged(), tmp_path, callbacks=[Poison()])
+    assert caught.value.file == tmp_path / "refine.ckpt"
+    saved = torch.load(caught.value.file, weights_only=True)
+    assert saved["callbacks"]["keep"]["step"] == 4
+    assert all(torch.isfinite(tensor).all() for tensor in saved["state_dict"].values())
+
+
+def test_a_critic_that_is_no_number_stops_the_duel(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            if trainer.current_epoch == 1 and index == 2:
+                with torch.no_grad():
+                    module.critic[-1].weight[:] = torch.nan
+
+    with pytest.raises(InputError, match=r"nan at step 7 \(batch 3 of epoch 2\)"):
+        fit(judged(), tmp_path, callbacks=[Poison()])
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["step"] == 4
