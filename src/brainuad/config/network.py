@@ -24,6 +24,8 @@ class Train(Section):
     """Learning rate."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Adam's first decay rate."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Adam's second decay rate."""
     min_brain: float = Field(0.01, ge=0, le=1)
     """Training slices with a smaller share of brain are left out."""
     validate_every: int = Field(100, ge=1)

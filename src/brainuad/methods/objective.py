@@ -86,7 +86,7 @@ class Objective(LightningModule):  # type: ignore[misc]
     def adam(self, parts: Sequence[nn.Module], lr: float) -> torch.optim.Optimizer:
         """Adam over these parts, with the decay rates of the settings."""
         parameters = [parameter for part in parts for parameter in part.parameters()]
-        return torch.optim.Adam(parameters, lr=lr, betas=(self.settings.beta1, 0.999))
+        return torch.optim.Adam(parameters, lr=lr, betas=(self.settings.beta1, self.settings.beta2))
 
     def train(self, mode: bool = True) -> Objective:
         """Training mode for what learns."""

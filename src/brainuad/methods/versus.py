@@ -18,8 +18,8 @@ from brainuad.methods.objective import Objective, Terms, reconstruction_terms
 class Versus(Objective):
     """`critic_steps` steps of the critic, then one of the network it judges.
 
-    Each step of either sees examples of its own: a batch holds enough for all of them. Both kinds of loss are here;
-    what is judged comes from `fake` and `judged_terms`.
+    A batch is shared out among the critic's steps, each of which sees examples of its own (trap T8); the network's step
+    sees those of the last. Both kinds of loss are here; what is judged comes from `fake` and `judged_terms`.
     """
 
     def __init__(self, network: nn.Module, settings: Train, adversarial: Adversarial, judged: Sequence[str]):
@@ -58,7 +58,7 @@ class Versus(Objective):
     def training_step(self, batch: Tensor) -> Terms:
         """The critic's steps, then the network's."""
         first, second = self.optimizers()
-        for part in batch.chunk(self.adversarial.critic_steps):
+        for part in batch.tensor_split(min(self.adversarial.critic_steps, len(batch))):
             of_critic = self._step(second, lambda part=part: self.critic_terms(part))  # type: ignore[misc]
         terms = self._step(first, lambda: self.judged_terms(part))
         return {**of_critic, **terms, "loss": terms["loss"] + of_critic["loss"]}
