@@ -27,6 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     ui.add_argument("--port", type=int, default=5000)
     ui.set_defaults(run=lambda given: _ui(given.results, given.port))
 
+    models = commands.add_parser("models", help="print every model file: input, parameters, what its paper reports")
+    models.set_defaults(run=lambda _: _models())
+
+    compare = commands.add_parser("compare-paper", help="write a page: a paper's numbers and claims beside a study's")
+    compare.add_argument("study", type=Path, nargs="+", help="files of finished studies that name a `paper`")
+    compare.add_argument("--docs", type=Path, default=Path("docs/results"), help="folder of the pages")
+    compare.set_defaults(run=lambda given: _compare_paper(given.study, given.docs))
+
     reference = commands.add_parser("reference", help="write the docs pages and the schema that are made from the code")
     reference.add_argument("--check", action="store_true", help="write nothing; fail if a page is behind the code")
     reference.set_defaults(run=lambda given: _reference(given.check))
@@ -66,6 +74,21 @@ def _ui(results: Path, port: int) -> None:
     from brainuad.track.ui import serve
 
     serve(results / "mlflow", port)
+
+
+def _models() -> None:
+    from brainuad.papers.catalogue import models_text, shipped_models
+
+    _say(models_text(shipped_models()))
+
+
+def _compare_paper(files: list[Path], docs: Path) -> None:
+    from brainuad.papers import finished, page
+    from brainuad.papers.catalogue import shipped_models
+
+    models = shipped_models()
+    for path in page.write([finished.read(file, models) for file in files], docs):
+        _say(f"wrote {path}")
 
 
 def _reference(check: bool) -> int:

@@ -19,6 +19,8 @@ RECIPE = "recipe__set__"
 # Key in the study file, new value. Every field of every settings class of the shrunken study is edited at least once.
 EDITS: list[tuple[str, Any]] = [
     ("title", "Another"),
+    ("paper", "baur2018"),
+    ("deviations", ["half the steps"]),
     ("seed", 1),
     ("seeds", [0, 1, 2]),
     ("lesion_sign", "dark"),
@@ -138,7 +140,7 @@ EDITS: list[tuple[str, Any]] = [
 # Identities, not settings; and what the shrunken study has no use for.
 EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
 EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "ZscoreAtlas.cite", "ThreshHisteq.cite", "Chain.cite"}
-EXEMPT |= {"ThreshHisteq.family", "ZscoreAtlas.family", "Autoencoder.family"}
+EXEMPT |= {"Study.own_data", "ThreshHisteq.family", "ZscoreAtlas.family", "Autoencoder.family"}
 
 
 @pytest.fixture(scope="module")

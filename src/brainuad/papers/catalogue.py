@@ -1,0 +1,102 @@
+"""Every model file in a table: family, paper, input, parameters, what its paper reports."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import yaml
+
+from brainuad.config.load import config_folder
+from brainuad.config.model import MODEL, AnyModel
+from brainuad.papers import reported, systems
+
+HEADS = ("model", "family", "paper", "input", "parameters", "reported by the paper")
+HEADLINE = ("dice", "auprc", "auroc_scan")
+"""Metrics that the table shows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model file."""
+
+    name: str
+    family: str
+    paper: str
+    """Key of the paper, `ours` for a file that follows none, and `ours, after <key>` for a reduced one."""
+    input: str
+    parameters: str
+    reported: str
+
+
+def shipped_models(folder: Path | None = None) -> dict[str, AnyModel]:
+    """The models in `config/models/` by name."""
+    folder = folder or config_folder(Path.cwd() / "config.yaml")
+    files = sorted((folder / "models").glob("*.yaml"))
+    return {path.stem: MODEL.validate_python(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+
+
+def rows(models: dict[str, AnyModel]) -> list[Row]:
+    """A row per model."""
+    return [_row(name, model) for name, model in models.items()]
+
+
+def models_text(models: dict[str, AnyModel]) -> str:
+    """The table for a terminal."""
+    lines = [HEADS, *(astuple(row) for row in rows(models))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADS))]
+    lines.insert(1, tuple("-" * width for width in widths))
+    table = ["  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, "", LEGEND])
+
+
+def models_page(head: str) -> str:
+    """The table as a page; `head` stands above it."""
+    lines = [head, "# Models", "", "The files in `config/models/`; `brainuad models` prints the same. " + LEGEND, ""]
+    lines += [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
+    lines += [f"| {' | '.join([f'`{row.name}`', *astuple(row)[1:]])} |" for row in rows(shipped_models())]
+    return "\n".join(lines) + "\n"
+
+
+def parameters(model: AnyModel) -> int | None:
+    """Trainable parameters, critics included; None for a method without a network. No memory is taken for them."""
+    import torch  # late: the command line starts without it
+
+    from brainuad.methods import registry
+
+    with torch.device("meta"):
+        count: int | None = registry.build(model).facts().get("parameters")
+    return count
+
+
+def _row(name: str, model: AnyModel) -> Row:
+    count = parameters(model)
+    stem = name.removesuffix(systems.SMALL)
+    source = model.cite or next((key for key, paper in reported.papers().items() if stem in paper.systems), None)
+    whose = f"ours, after {source}" if stem != name and source else source or "ours"
+    return Row(name, model.family, whose, _input(model), "none" if count is None else f"{count:,}", _said(name, model))
+
+
+def _input(model: AnyModel) -> str:
+    network = getattr(model, "network", None)
+    if network is None:
+        return "whole scan"
+    return "×".join([str(network.size)] * network.dims)
+
+
+def _said(name: str, model: AnyModel) -> str:
+    """The headline numbers of its paper; a reduced file has none, and a dash stands where no paper of ours is."""
+    paper = reported.papers().get(model.cite or "")
+    system = systems.system_of(name, model, paper) if paper and not name.endswith(systems.SMALL) else None
+    if paper is None or system is None:
+        return "—"
+    found = [row for row in paper.of(system) if row.metric in HEADLINE]
+    if all(row.value is None for row in found):
+        return "not in text"
+    return "; ".join(f"{row.name} {row.shown} ({row.dataset})" for row in found if row.value is not None)
+
+
+LEGEND = (
+    "~: read off a figure. †: from memory. (inferred): by the wording. not in text: the paper gives no number. "
+    "—: none of the papers compared here, or a size of ours. A size that a paper sweeps is shown at the file's value."
+)

@@ -1,0 +1,181 @@
+"""A finished study, as far as a paper's numbers and claims need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainuad.config.load import load_study
+from brainuad.config.section import Section
+from brainuad.config.study import Study
+from brainuad.errors import InputError
+from brainuad.formats.files import read_json
+from brainuad.papers import reported
+from brainuad.papers.reported import Paper
+from brainuad.papers.systems import Origin, origin
+from brainuad.report.gather import gather
+from brainuad.report.table import KEY, ORACLE, summary
+
+FLAT = 0.01
+"""Relative gain of the healthy validation loss, last fifth of its checks against the fifth before, that is none."""
+FEWEST = 5
+"""Checks from which a curve is judged."""
+AT_ORACLE = ("sensitivity_scan", "specificity_scan")
+"""What papers give at a cut chosen on their test scans, and so do we, under that name."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value of ours and its 95 % interval; nan ends where there is none."""
+
+    value: float
+    low: float
+    high: float
+    seeds: int = 1
+    sd: float = float("nan")
+    """Over seeds; nan for one."""
+    rule: str = "none"
+
+    def __str__(self) -> str:
+        interval = "" if pd.isna(self.low) else f" [{self.low:.3f}, {self.high:.3f}]"
+        spread = "" if pd.isna(self.sd) else f" ± {self.sd:.3f}"
+        return f"{self.value:.3f}{spread}{interval}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study and what its jobs left. `origins`: by label, of the models that are systems of the paper."""
+
+    study: Study
+    file: Path
+    paper: Paper
+    origins: dict[str, Origin]
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    training: pd.DataFrame
+    """model, seed, step, name, value."""
+    records: list[dict[str, Any]]
+    runs: dict[str, str]
+    """MLflow run id by `<model>/seed-<s>`."""
+
+    @property
+    def trained(self) -> list[str]:
+        """Labels of the paper's systems that were evaluated."""
+        return [label for label in self.origins if label in set(self.metrics["model"])]
+
+    def tests(self) -> list[str]:
+        """Labels of the data sets that hold scans with lesions or are told from healthy ones."""
+        told = self.metrics[self.metrics["metric"].isin(["prevalence", "auroc_scan"])].dropna(subset=["value"])
+        return [label for label in self.study.datasets if label in set(told["dataset"])]
+
+    def own(self, dataset: str) -> str | None:
+        """Id of the paper's data that a test set is; None for a stand-in, or where training data are another's."""
+        labels = [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
+        training = {self.study.own_data.get(label) for label in labels}
+        return self.study.own_data.get(dataset) if training == set(self.paper.training) else None
+
+    def source(self, dataset: str) -> str:
+        """The data set whose scans a data set is made of: itself, or the one that anomalies are planted into."""
+        return getattr(self.study.datasets[dataset], "into", dataset)
+
+    def chain(self, label: str) -> str:
+        """The paper's chain for its own map; for ours the study's first other chain."""
+        chains = list(self.study.chains)
+        if self.origins[label].own_map and self.paper.chain in chains:
+            return self.paper.chain
+        return next((chain for chain in chains if chain != self.paper.chain), chains[0])
+
+    def number(self, label: str, dataset: str, metric: str) -> Number | None:
+        """A model's mean over seeds, by the paper's cut, else the study's first; the oracle for `AT_ORACLE` alone."""
+        if metric == "seconds_per_scan":
+            return self._seconds(label)
+        keys = zip(("dataset", "chain", "model", "metric"), (dataset, self.chain(label), label, metric), strict=True)
+        rows = self.metrics.dropna(subset=["value"])
+        for column, value in keys:
+            rows = rows[rows[column] == value]
+        wanted = [
+            self.paper.rule,
+            *(rule.label for rule in self.study.thresholds),
+            "none",
+            *([ORACLE] if metric in AT_ORACLE else []),
+        ]
+        rule = next((rule for rule in wanted if rule in set(rows["threshold_rule"])), None)
+        if rule is None:
+            return None
+        chosen = rows[rows["threshold_rule"] == rule]
+        (found,) = summary(chosen[[*KEY, "seed", "value", "ci_low", "ci_high", "n"]]).to_dict("records")
+        ends = found["value"], found["ci_low"], found["ci_high"], found["seeds"]
+        return Number(*ends, sd=float(chosen["value"].std()), rule=rule)
+
+    def _seconds(self, label: str) -> Number | None:
+        """Inference on this machine."""
+        infer = [r for r in self.records if r["stage"] == "infer" and r["tags"].get("model") == label]
+        scans = sum(int(r["facts"].get("scans", 0)) for r in infer)
+        nan = float("nan")
+        return Number(sum(float(r["seconds"]) for r in infer) / scans, nan, nan) if scans else None
+
+
+def read(file: Path, files: Mapping[str, Section]) -> Finished:
+    """Read a finished study; `files`: the shipped models by name.
+
+    Raises InputError if the study names no paper or was not evaluated, ConfigError for an unknown paper.
+    """
+    study = load_study(file)
+    if study.paper is None:
+        raise InputError("the study names no paper", file=file, do="add `paper: ` and one of " + _keys())
+    paper = reported.paper(study.paper)
+    folder = Path(study.results) / study.study
+    if not (folder / "evaluate" / "metrics.tsv").exists():
+        do = f"run it first: {command(file)}"
+        raise InputError(f"the study {study.study} was not evaluated yet", file=folder / "evaluate/metrics.tsv", do=do)
+    found = gather(study, folder, Path(study.results) / "preprocess" / study.recipe_name)
+    origins = {label: origin(label, model, paper, files) for label, model in study.models.items()}
+    return Finished(
+        study,
+        file,
+        paper,
+        {label: known for label, known in origins.items() if known is not None},
+        found.metrics,
+        found.comparisons,
+        found.training,
+        found.records,
+        _runs(folder / "track.json"),
+    )
+
+
+def command(file: Path) -> str:
+    """What runs a study."""
+    return f"snakemake --profile profiles/local --configfile {file}"
+
+
+def flatness(training: pd.DataFrame) -> str:
+    """Whether the healthy validation loss of one training has stopped falling; `training`: step, name, value."""
+    curves = training[training["name"].str.endswith("validation_loss")] if len(training) else training
+    said = []
+    for name, rows in curves.groupby("name", sort=False):
+        values = rows.sort_values("step")["value"].to_numpy(dtype=float)
+        stage = str(name).removesuffix("validation_loss").strip("_")
+        said.append(f"{stage}: {_flat(values)}" if stage else _flat(values))
+    return "; ".join(said) or "no healthy validation loss"
+
+
+def _flat(values: Any) -> str:
+    if len(values) < FEWEST:
+        return f"too few checks ({len(values)})"
+    fifth = len(values) // 5
+    last, before = values[-fifth:].mean(), values[-2 * fifth : -fifth].mean()
+    gain = (before - last) / max(abs(before), 1e-12)
+    return f"{'flat' if gain < FLAT else 'still falling'} ({100 * gain:+.1f} %)"
+
+
+def _runs(path: Path) -> dict[str, str]:
+    entries = read_json(path) if path.exists() else {}
+    return {key: entry["run"] for key, entry in entries.items() if isinstance(entry, dict) and "run" in entry}
+
+
+def _keys() -> str:
+    return ", ".join(reported.papers())

@@ -1,0 +1,198 @@
+"""The page of a paper: its numbers and claims, ours beside them, and what ours rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from brainuad.errors import InputError
+from brainuad.papers.finished import FLAT, Finished, command, flatness
+from brainuad.papers.reported import Paper
+from brainuad.papers.verdicts import CLOSE, check, verdict
+from brainuad.report.citations import REFERENCES
+from brainuad.report.headline import verdicts
+
+COMMAND = "brainuad compare-paper"
+
+
+def write(done: Sequence[Finished], folder: Path) -> list[Path]:
+    """A page per paper, `<folder>/<paper>.md`, with all its studies."""
+    by_paper: dict[str, list[Finished]] = {}
+    for each in done:
+        by_paper.setdefault(str(each.study.paper), []).append(each)
+    for key, studies in by_paper.items():
+        names = [each.study.study for each in studies]
+        if len(set(names)) < len(names):
+            raise InputError("two studies have one name", why=", ".join(names), do="give each study file once")
+        (folder / f"{key}.md").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{key}.md").write_text(page(key, studies), encoding="utf-8")
+    return [folder / f"{key}.md" for key in by_paper]
+
+
+def page(key: str, studies: Sequence[Finished]) -> str:
+    """The page as Markdown; equal studies give equal text."""
+    paper = studies[0].paper
+    parts = [
+        _head(key, paper, studies),
+        _numbers(paper, studies),
+        _deviations(paper, studies),
+        _baselines(studies),
+        _claims(paper, studies),
+        _training(studies),
+        _origin(studies),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _head(key: str, paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
+    yield f"<!-- Made by `{COMMAND} {' '.join(str(each.file) for each in studies)}`; do not edit. -->"
+    yield from (f"# {key}: the paper's numbers and ours", "", REFERENCES[key], "")
+    yield f"The paper trained on {', '.join(paper.training)} and tested on {', '.join(paper.tests)}."
+    for each in studies:
+        trained = [label for label, d in each.study.scan_sets().items() if d.split and d.split.train]
+        tested = [f"`{label}` ({'the paper’s own' if each.own(label) else 'a stand-in'})" for label in each.tests()]
+        yield f"Study `{each.study.study}` trained on {_ticked(trained)} and tested on {', '.join(tested)}."
+
+
+def _numbers(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Numbers", "")
+    yield (
+        "~: read off a figure. †: from memory. Ours: mean over seeds, ± sd over seeds, [95 % bootstrap interval over "
+        "patients]. reproduced: the paper's value lies in our interval. close: within "
+        f"{CLOSE:g}. not comparable: other data than the paper's, whatever the number. A cut by the name of oracle "
+        "was chosen on test labels: an upper bound, not a result."
+    )
+    yield from _table_head(
+        "system", "model", "map", "chain", "test set", "metric", "cut", "paper", "ours", "seeds", "verdict"
+    )
+    for system in paper.systems:
+        for each in studies:
+            labels = [label for label in each.trained if each.origins[label].system == system]
+            for label in sorted(labels, key=lambda label: (not each.origins[label].own_map, labels.index(label))):
+                yield from _rows(paper, each, label)
+    known = [each.origins[label] for each in studies for label in each.trained]
+    whole = {origin.system for origin in known if not origin.reduced}
+    reduced = [system for system in paper.systems if system not in whole and system in {o.system for o in known}]
+    missing = [system for system in paper.systems if system not in {o.system for o in known}]
+    yield from ("", f"Trained at a reduced size alone: {_ticked(reduced)}.", "", f"Not trained: {_ticked(missing)}.")
+
+
+def _rows(paper: Paper, done: Finished, label: str) -> Iterator[str]:
+    """One model: a row per test set and reported metric."""
+    origin, chain = done.origins[label], done.chain(label)
+    whose = "the paper's" if origin.own_map else "ours"
+    for dataset in done.tests():
+        own = done.own(dataset)
+        for row in paper.of(origin.system):
+            if own is not None and row.dataset != own:
+                continue
+            ours = None if row.ours is None else done.number(label, dataset, row.ours)
+            judged = verdict(row.value, ours, own is not None)
+            name = f"`{label}`" + (" (reduced)" if origin.reduced else "")
+            cells = [f"`{origin.system}`", name, whose, chain, f"`{dataset}`", f"{row.name} on {row.dataset}"]
+            rule = "" if ours is None or ours.rule == "none" else ours.rule
+            found = ["—", "—"] if ours is None else [str(ours), str(ours.seeds)]
+            yield _line(*cells, rule, row.shown, *found, judged)
+
+
+def _deviations(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Deviations from the paper", "")
+    yield from (f"- {text}" for text in paper.standing)
+    for each in studies:
+        name = f"`{each.study.study}`"
+        yield from (f"- {name}: {text}" for text in each.study.deviations)
+        spacing = each.study.recipe.preprocess.spacing
+        yield f"- {name}: recipe `{each.study.recipe_name}`, {spacing:g} mm voxels on the MNI152 template"
+        for label in each.trained:
+            changed = each.origins[label].deviations
+            yield f"- {name}, `{label}`: " + ("; ".join(changed) if changed else "trained as the paper's file says")
+
+
+def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Against the trivial baselines", "")
+    for each in studies:
+        for found in verdicts(each.study, each.metrics, each.comparisons):
+            if not found.baseline:
+                yield f"- `{each.study.study}`, `{found.dataset}`: no trivial baseline was run."
+                continue
+            best = found.numbers[found.baseline]
+            below = [model for model in found.outcomes if found.numbers[model].value < best.value]
+            said = [f"`{m}` ({found.numbers[m]}{', open' * (found.outcomes[m] == 'open')})" for m in below]
+            yield (
+                f"- `{each.study.study}`, `{found.dataset}`, AUPRC per scan: {len(found.outcomes) - len(below)} of "
+                f"{len(found.outcomes)} networks lie above `{found.baseline}` ({best}), significantly: "
+                f"{', '.join(found.named('wins')) or 'none'}. Losing to it: {', '.join(said) or 'none'}."
+            )
+    yield "\nopen: the interval of the paired difference holds 0."
+
+
+def _claims(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Minimum claims", "")
+    yield "A claim is about order, not size, and may hold on a stand-in; the numbers are means over seeds."
+    yield from _table_head("claim", "study", "test set", "map", "outcome", "numbers")
+    for claim in paper.claims:
+        for each in studies:
+            for own_map in (True, False):
+                labels = _standing_for(each, own_map)
+                if not labels and (not own_map or any(not each.origins[label].own_map for label in each.trained)):
+                    continue
+                for dataset in each.tests():
+                    found = check(claim, each, dataset, labels)
+                    whose = "the paper's" if own_map else "ours"
+                    yield _line(claim.claim, f"`{each.study.study}`", f"`{dataset}`", whose, found.state, found.numbers)
+
+
+def _standing_for(done: Finished, own_map: bool) -> dict[str, str]:
+    """The model of each system: of several the one nearest to the paper's file."""
+    chosen: dict[str, str] = {}
+    for label in done.trained:
+        known = done.origins[label]
+        if known.own_map != own_map:
+            continue
+        other = chosen.get(known.system)
+        if other is None or len(known.deviations) < len(done.origins[other].deviations):
+            chosen[known.system] = label
+    return chosen
+
+
+def _training(studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Training", "")
+    yield (
+        f"A healthy validation loss is flat if the mean of its last fifth of checks lies less than {100 * FLAT:g} % "
+        "under that of the fifth before; in brackets that gain."
+    )
+    yield from _table_head(
+        "study", "model", "seed", "steps", "kept at", "healthy validation loss", "scans", "MLflow run"
+    )
+    for each in studies:
+        trained = {(r["tags"]["model"], int(r["seed"])): r["facts"] for r in each.records if r["stage"] == "train"}
+        for label in each.trained:
+            source = each.study.trained_as(label)
+            for seed in each.study.seeds:
+                facts = trained.get((source, seed), {})
+                curves = each.training
+                mine = curves[(curves["model"] == source) & (curves["seed"] == seed)] if len(curves) else curves
+                counts = [str(facts.get(key, "—")) for key in ("steps", "kept_step")]
+                run = each.runs.get(f"{label}/seed-{seed}", "not imported")
+                name = f"`{label}`" if source == label else f"`{label}` (weights of `{source}`)"
+                scans = str(facts.get("training_scans", "—"))
+                yield _line(f"`{each.study.study}`", name, str(seed), *counts, flatness(mine), scans, run)
+
+
+def _origin(studies: Sequence[Finished]) -> Iterator[str]:
+    yield from ("## Made by", "", "```")
+    yield from (command(each.file) for each in studies)
+    yield f"{COMMAND} {' '.join(str(each.file) for each in studies)}"
+    yield "```"
+
+
+def _table_head(*heads: str) -> Iterator[str]:
+    yield from ("", _line(*heads), "|" + " --- |" * len(heads))
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _ticked(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
