@@ -190,7 +190,8 @@ class Plan:
 
     def _evaluate(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002
         rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
-        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules}
+        located = [label for label, chain in self.study.chains.items() if chain.locates()]
+        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules, "located": located}
 
     def _summarise(self) -> Any:
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +79,11 @@ class World:
         thresholds.write(folder, {label: Cut(1.5, "unsupervised") for label in LABELS} | {"val_dice": Cut(None, "x")})
         return folder
 
-    def run(self, model, name, posts, out, seed=0, settings=SETTINGS):
+    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, located=()):
         maps = self.root / "infer" / model
         tags = {"model": model, "seed": str(seed), "dataset": name}
         healthy = [(maps / "ixi", self.root / "store" / "ixi")]
-        evaluate(maps / name, posts, self.root / "store" / name, healthy, settings, RULES, out, tags)
+        evaluate(maps / name, posts, self.root / "store" / name, healthy, settings, RULES, out, tags, located)
         return out
 
 
@@ -129,10 +130,13 @@ def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
     assert sharp["none", "auprc_pooled"] == sharp["none", "auprc_scan"] == sharp["none", "auroc_pooled"] == 1
     assert sharp["none", "auroc_scan"] == 1
     assert sharp["oracle", "dice_pooled"] == sharp["oracle", "dice_volume"] == 1
-    assert sharp["oracle", "sensitivity_scan"] == sharp["oracle", "specificity_scan"] == 1
+    assert [sharp["oracle", f"oracle_youden_{name}"] for name in ("sensitivity", "specificity", "accuracy")] == [1] * 3
+    assert sharp["none", "ap_scan"] == 1
     flat = metrics(world.run("flat", "ms", posts, tmp_path / "b")).loc["none"]["value"]
     assert flat["none", "auprc_pooled"] == flat["none", "prevalence"]
     assert flat["none", "auroc_pooled"] == flat["none", "auroc_scan"] == 0.5
+    assert flat["none", "ap_scan"] == flat["none", "prevalence_scan"] == 5 / 8
+    assert flat["oracle", "oracle_youden_accuracy"] in (3 / 8, 5 / 8)
 
 
 def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explained(world, tmp_path):
@@ -141,8 +145,9 @@ def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explaine
     assert set(table["metric"]) <= set(tables.METRIC_NAMES)
     assert set(table["threshold_rule"]) == {"none", "oracle", *LABELS}
     oracle = set(table.loc[table["threshold_rule"] == "oracle", "metric"])
-    assert oracle == {"cut", "dice_pooled", "dice_volume", "sensitivity_scan", "specificity_scan"}
-    assert not {"sensitivity_scan", "specificity_scan"} & set(table.loc[table["threshold_rule"] != "oracle", "metric"])
+    youden = {f"oracle_youden_{name}" for name in ("sensitivity", "specificity", "accuracy")}
+    assert oracle == {"cut", "dice_pooled", "dice_volume"} | youden
+    assert not youden & set(table.loc[table["threshold_rule"] != "oracle", "metric"])
     scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
     assert set(scans["threshold_rule"]) == {LABELS[0]}
 
@@ -196,7 +201,7 @@ def test_intervals_are_empty_under_three_patients(world, tmp_path):
     store.write(world.root / "store" / "ms", entries, 3, AFFINE, {})
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
-    voxelwise = table.drop("auroc_scan", level="metric")  # with three healthy patients beside
+    voxelwise = table.drop(["auroc_scan", "ap_scan"], level="metric")  # with three healthy patients beside
     assert voxelwise[["ci_low", "ci_high"]].isna().all(axis=None)
     assert table["value"].notna().all()
     assert table.loc[("none", "none", "auprc_pooled"), "n"] == 3
@@ -264,3 +269,125 @@ def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(worl
     assert (row["dataset"], row["model"], row["reference"], row["n"]) == ("ms", "dae", "zscore", 4)
     assert row["difference"] > 0
     assert row["ci_low"] > 0
+
+
+def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):
+    def beside(lesion):
+        anomaly = np.zeros(SHAPE)
+        anomaly[tuple(np.argwhere(lesion[..., 4:7]).max(axis=0) + [3, 0, 4])] = 1  # 6 mm to the right
+        return anomaly
+
+    world.infer("beside", "ms", beside)
+    world.infer("beside", "ixi", lambda lesion: lesion * 0.0)
+    posts = {"none": world.post("beside", "ms", "none", lambda lesion: lesion)}
+    for reach, rate in ((5.9, 0), (6, 1)):
+        settings = SETTINGS.model_copy(update={"peak_mm": reach})
+        out = world.run("beside", "ms", posts, tmp_path / f"{reach}", settings=settings)
+        found = metrics(out).loc["none"].loc["none"].loc["peak_hit_rate"]
+        assert (found["value"], found["n"]) == (rate, 5)
+    scans = tables.read(out / "scans.tsv", tables.SCANS)
+    ends = [np.argwhere(lesion[..., 4:7]).max(axis=0) + [3, 0, 4] for lesion in world.lesions("ms")[:5]]
+    np.testing.assert_allclose(scans[["peak_x_mm", "peak_y_mm", "peak_z_mm"]], np.array(ends) * 2)
+
+
+def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
+    def corner(lesion):
+        anomaly = 1.0 * lesion
+        anomaly[9, 4, 8] = 9
+        return anomaly
+
+    world.infer("odd", "ms", corner)
+    world.infer("odd", "ixi", lambda lesion: lesion * 0.0)
+    posts = {chain: world.post("odd", "ms", chain, lambda lesion: lesion) for chain in ("none", "top")}
+    posts["empty"] = world.post("odd", "ms", "empty", lambda lesion: lesion & False)
+    out = world.run(
+        "odd",
+        "ms",
+        posts,
+        tmp_path / "out",
+        settings=SETTINGS.model_copy(update={"peak_mm": 0}),
+        located=["top", "empty"],
+    )
+    found = metrics(out)["value"]
+    assert found["none", "none", "peak_hit_rate"] == 0
+    assert found["top", LABELS[0], "peak_hit_rate"] == 1
+    assert found["empty", LABELS[0], "peak_hit_rate"] == 0, "no location is no hit"
+    scans = tables.read(out / "scans.tsv", tables.SCANS).set_index("chain")
+    assert scans.loc["empty", "peak_x_mm"].isna().all()
+    assert scans.loc["none", "peak_x_mm"].tolist() == [18.0] * 5
+
+
+def test_the_residual_is_a_root_mean_square_over_the_scored_brain(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    before = tables.read(world.run("dae", "ms", posts, tmp_path / "a") / "scans.tsv", tables.SCANS)
+    assert before["residual_l2"].isna().all()
+    for scan in world.scans["ms"]:
+        rebuilt = np.full(SHAPE, 99.0)
+        rebuilt[brain()] = 3
+        rebuilt[7, 7, 6] = 5
+        path = files.reconstruction_path(world.root / "infer" / "dae" / "ms", scan.scan)
+        volume.write(path, rebuilt.astype(np.float32), AFFINE)
+    after = tables.read(world.run("dae", "ms", posts, tmp_path / "b") / "scans.tsv", tables.SCANS)
+    np.testing.assert_allclose(after["residual_l2"], np.sqrt(9 + 16 / 432), rtol=1e-5)
+
+
+def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):
+    healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
+    world.scans["ixi"] = healthy
+    store.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, AFFINE, {})
+    values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
+    world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
+    marks = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
+    world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(marks)))
+    posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
+    settings = SETTINGS.model_copy(update={"scan_quantile": 0.5})
+    found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
+    found = found.loc["healthy_quantile_0.5"]
+    assert found["value"].to_dict() == {"cut_scan": 2.5, "sensitivity_scan": 0.8, "specificity_scan": 0.75}
+    assert found["n"].to_dict() == {"cut_scan": 4, "sensitivity_scan": 5, "specificity_scan": 4}
+
+
+def of_kinds(world, **changes):
+    """The patients' scans as if they were made, half of each kind; a subject's scans come one after the other."""
+    kinds = ["blur", "noise", "blur", "noise", "blur", "noise"]
+    world.scans["ms"] = [
+        replace(scan, kind=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
+    ]
+    entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
+    store.write(world.root / "store" / "ms", entries, len(entries), AFFINE, {})
+
+
+def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
+    of_kinds(world)
+    turn = iter([True, False] * 3)
+    world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))
+    world.infer("half", "ixi", lambda lesion: lesion * 0.0)
+    posts = {"none": world.post("half", "ms", "none", lambda lesion: lesion)}
+    out = world.run("half", "ms", posts, tmp_path / "out")
+    found = metrics(out).loc["none"].loc["none"]
+    assert found.loc["auprc_scan_blur", ["value", "n"]].tolist() == [1, 3]
+    assert found.loc["auprc_scan_noise", "value"] == found.loc["prevalence", "value"]
+    assert found.loc["auroc_scan_blur", ["value", "n"]].tolist() == [1, 6], "against all three healthy scans"
+    assert found.loc["auroc_scan_noise", "value"] == 0.5
+    assert found.loc["ap_scan_noise", "value"] == pytest.approx(2 / 5)
+    assert tables.read(out / "scans.tsv", tables.SCANS)["kind"].tolist() == ["blur", "noise", "blur", "noise", "blur"]
+    named = {
+        name.replace("_blur", "_<kind>").replace("_noise", "_<kind>") for _, name in metrics(out).loc["none"].index
+    }
+    assert named <= set(tables.METRIC_NAMES)
+
+
+def test_spoiled_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tmp_path):
+    of_kinds(world, spoiled="1")
+    world.infer("dae", "ms", lambda lesion: lesion + 5.0)
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: ~lesion)}
+    out = world.run("dae", "ms", posts, tmp_path / "out")
+    table = tables.read(out / "metrics.tsv", tables.METRICS)
+    assert all("scan" in name or name.startswith("oracle_youden") for name in table["metric"])
+    found = metrics(out)["value"]["none", "none"]
+    assert found[["auroc_scan", "ap_scan", "auroc_scan_blur", "auroc_scan_noise"]].tolist() == [1] * 4
+    scans = tables.read(out / "scans.tsv", tables.SCANS)
+    assert (scans["healthy"] == 0).all()
+    assert scans[["lesion_outside", "auprc", "dice", "false_positives", "peak_hit"]].isna().all(axis=None)
+    assert tables.read(out / "curves.tsv", tables.CURVES).empty
+    assert tables.read(out / "lesions.tsv", tables.LESIONS).empty

@@ -18,4 +18,5 @@ with reported(snakemake.log[0]):
         thresholds=THRESHOLDS.validate_python(config["thresholds"]),
         out=Path(snakemake.output.folder),
         tags={"study": snakemake.config["study"], **snakemake.wildcards},
+        located=config["located"],
     )

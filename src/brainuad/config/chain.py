@@ -143,6 +143,10 @@ class Chain(Section):
         """The operators after the threshold."""
         return [operator for operator in self.operators if isinstance(operator, MaskOperator)]
 
+    def locates(self) -> bool:
+        """Whether one component of the volume is left: the location of the maximum anomaly."""
+        return any(isinstance(step, TopK) and step.k == 1 and not step.plane for step in self.operators)
+
 
 class HealthyQuantile(Section):
     """Cut at a quantile of the brain voxels of healthy validation scans."""

@@ -148,6 +148,11 @@ class Evaluate(Section):
     """Share of a lesion that must be marked for it to count as found."""
     min_component: int = Field(10, ge=1)
     """Smaller components are not counted as false positives, in voxels."""
+    peak_mm: float = Field(5.0, ge=0)
+    """The highest value of a map hits a lesion if it lies in one or within this distance of one, in mm."""
+    scan_quantile: float = Field(0.87, gt=0, lt=1)
+    """Quantile of the scores of healthy validation scans at which a scan is called abnormal; 0.87 is the specificity
+    that Simarro Viana 2020 reports."""
 
 
 class Compute(Section):

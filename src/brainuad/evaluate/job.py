@@ -13,9 +13,22 @@ from brainuad.config.chain import Threshold
 from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
 from brainuad.evaluate import comparisons
+from brainuad.evaluate.peak import find_peak
 from brainuad.evaluate.pooled import Spool
-from brainuad.evaluate.scan import Facts, map_values, mask_counts, truth
-from brainuad.evaluate.tables import Cases, Maps, Masks, Row, lesion_rows, map_rows, mask_rows, scan_rows
+from brainuad.evaluate.scan import Facts, Truth, map_values, mask_counts, truth
+from brainuad.evaluate.scan_level import scan_level_rows
+from brainuad.evaluate.tables import (
+    Cases,
+    Chain,
+    Maps,
+    Masks,
+    Row,
+    lesion_rows,
+    map_rows,
+    mask_rows,
+    peak_rows,
+    scan_rows,
+)
 from brainuad.formats import maps as files
 from brainuad.formats import run, tables
 from brainuad.formats import store as stores
@@ -40,20 +53,21 @@ def evaluate(
     thresholds: Sequence[Threshold],
     out: Path,
     tags: Mapping[str, str],
+    located: Sequence[str] = (),
 ) -> None:
     """Score the test scans of one data set under every chain; write tables and `run.json` into the folder `out`.
 
     `maps`: infer's folder; `posts`: postprocess's folder by chain; `healthy_scores`: infer's folder and store of each
     healthy data set, same model and seed, for the scan level; `thresholds`: the study's rules; `tags`: at least model,
-    seed and dataset. Without test scans the tables are empty. Raises InputError for missing or foreign maps, masks and
-    scores.
+    seed and dataset; `located`: chains that leave one component, in which the peak of the map is sought. Without test
+    scans the tables are empty. Raises InputError for missing or foreign maps, masks and scores.
     """
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     with atomic_folder(out) as folder, run.recorded(folder, record):
         rows: dict[str, list[Row]] = {name: [] for name in FILES}
         if any(scan.role == "test" for scan in stores.read(store).scans):
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:
-                cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, Path(spool))
+                cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, located, Path(spool))
                 rows = _rows(cases, chains)
                 record.facts["scans"] = len(cases.scans)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
@@ -77,16 +91,17 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
     tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)
 
 
-def _rows(cases: Cases, chains: Mapping[str, tuple[Maps, dict[str, Masks]]]) -> dict[str, list[Row]]:
+def _rows(cases: Cases, chains: Mapping[str, Chain]) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {name: [] for name in FILES}
     known: dict[int, tuple[list[Row], list[Row]]] = {}  # chains that leave the maps alone share their bootstraps
-    for label, (maps, masks) in chains.items():
-        if id(maps) not in known:
-            known[id(maps)] = map_rows(maps, cases)
-        metrics, curves = known[id(maps)]
-        new = {"metrics.tsv": list(metrics), "scans.tsv": scan_rows(maps, masks, cases), "curves.tsv": curves}
-        new["lesions.tsv"] = []
-        for rule, made in masks.items():
+    whole = scan_level_rows(cases)
+    for label, chain in chains.items():
+        if id(chain.maps) not in known:
+            known[id(chain.maps)] = map_rows(chain.maps, cases)
+        metrics, curves = known[id(chain.maps)]
+        new = {"metrics.tsv": [*metrics, *whole, *peak_rows(chain, cases)], "curves.tsv": curves}
+        new |= {"scans.tsv": scan_rows(chain, cases), "lesions.tsv": []}
+        for rule, made in chain.masks.items():
             new["metrics.tsv"] += mask_rows(rule, made, cases)
             new["lesions.tsv"] += lesion_rows(rule, made, cases)
         for name in FILES:
@@ -101,37 +116,48 @@ def _score(
     healthy_scores: Sequence[tuple[Path, Path]],
     settings: Evaluate,
     thresholds: Sequence[Threshold],
+    located: Sequence[str],
     folder: Path,
-) -> tuple[Cases, dict[str, tuple[Maps, dict[str, Masks]]]]:
+) -> tuple[Cases, dict[str, Chain]]:
     """Count every test scan under every chain, scan by scan. `folder`: for values that would fill the memory."""
     opened, lesions = stores.read(store), stores.read_lesions(store)
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
     others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
-    healthy = [score for pair in others for score in _test_scores(*pair)]
+    healthy = [score for pair in others for score in _scores(*pair, "test")]
+    validation = [score for pair in others for _, score in _scores(*pair, "validation")]
     scans: list[Facts] = []
-    cases = Cases(scans, [score for _, score in _test_scores(maps, store)], healthy, settings)
+    cases = Cases(scans, [score for _, score in _scores(maps, store, "test")], healthy, validation, settings)
     sources: dict[Path, Maps] = {}
-    chains: dict[str, tuple[Maps, dict[str, Masks]]] = {}
+    chains: dict[str, Chain] = {}
+    source_of: dict[str, Path] = {}
     for label, post in posts.items():
         source = post if any(files.processed_path(post, opened.scans[i].scan).exists() for i in rows) else maps
         if source not in sources:
             (folder / label).mkdir()
             sources[source] = Maps(Spool(folder / label))
-        chains[label] = sources[source], _masks(post, thresholds)
+        chains[label] = Chain(sources[source], _masks(post, thresholds), label in located)
+        source_of[label] = source
     voxel_ml = float(np.prod(opened.spacing)) / 1000
     for i in rows:
         scan, brain = opened.scans[i].scan, np.asarray(opened.brains[i])
         seen = truth(opened.scans[i], brain, np.asarray(lesions[i]), voxel_ml, settings)
         scans.append(seen.facts)
+        cases.residuals.append(_residual(files.reconstruction_path(maps, scan), np.asarray(opened.images[i]), seen))
+        anomalies: dict[Path, np.ndarray] = {}
         for source, scored in sources.items():
             path = files.anomaly_path(maps, scan) if source == maps else files.processed_path(source, scan)
-            values = map_values(files.read_map(path, brain.shape), seen)
+            anomalies[source] = files.read_map(path, brain.shape)
+            values = map_values(anomalies[source], seen)
             scored.spool.add(values)
             scored.areas.append((values.auprc, values.auroc))
-        for label, (_, masks) in chains.items():
-            for rule, made in masks.items():
-                mask = files.read_mask(files.mask_path(posts[label], scan, rule), brain.shape)
-                made.counts.append(mask_counts(mask, seen, settings))
+        for label, chain in chains.items():
+            marked = {
+                rule: files.read_mask(files.mask_path(posts[label], scan, rule), brain.shape) for rule in chain.masks
+            }
+            for rule, made in chain.masks.items():
+                made.counts.append(mask_counts(marked[rule], seen, settings))
+            among = marked.get(chain.peak_rule)
+            chain.peaks.append(find_peak(anomalies[source_of[label]], seen, opened.affine, settings.peak_mm, among))
     return cases, chains
 
 
@@ -142,11 +168,19 @@ def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
     return {rule: Masks(value) for rule, value in values if value is not None}
 
 
-def _test_scores(maps: Path, store: Path) -> list[tuple[str, float]]:
-    """(person, score) of the test scans, in the store's order."""
+def _scores(maps: Path, store: Path, role: str) -> list[tuple[str, float]]:
+    """(person, score) of the scans in a role, in the store's order."""
     scores = files.read_scores(maps)
-    tested = [scan for scan in stores.read(store).scans if scan.role == "test"]
-    for scan in tested:
+    rows = [scan for scan in stores.read(store).scans if scan.role == role]
+    for scan in rows:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")
-    return [(scan.person, scores[scan.scan]) for scan in tested]
+    return [(scan.person, scores[scan.scan]) for scan in rows]
+
+
+def _residual(path: Path, image: np.ndarray, seen: Truth) -> float:
+    """Root mean square of scan minus reconstruction in the scored brain; NaN without a reconstruction."""
+    if not path.exists() or not seen.scored.any():
+        return np.nan
+    difference = (image - files.read_map(path, image.shape))[seen.box][seen.scored]
+    return float(np.sqrt(np.square(difference, dtype=np.float64).mean()))

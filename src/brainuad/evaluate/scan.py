@@ -25,7 +25,11 @@ class Facts:
     person: str
     """The subject, told apart from those of other data sets."""
     healthy: bool
-    """Whether it holds no lesion at all."""
+    """Whether it holds no lesion at all, and is not spoiled."""
+    kind: str
+    """Of its artificial anomaly, or how it is spoiled; else empty."""
+    spoiled: bool
+    """Whether the scan as a whole is bad, and no voxel of it is labelled."""
     brain_ml: float
     """The scored brain."""
     lesion_ml: float
@@ -60,7 +64,9 @@ def truth(scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Eval
         scan=scan.scan,
         subject=scan.subject,
         person=scan.person,
-        healthy=whole == 0 and not scan.mask,  # a lesion that was lost on the way makes no healthy scan
+        healthy=whole == 0 and not scan.mask and not scan.spoiled,  # a lesion lost on the way makes no healthy scan
+        kind=scan.kind,
+        spoiled=bool(scan.spoiled),
         brain_ml=int(scored.sum()) * voxel_ml,
         lesion_ml=int(inside.sum()) * voxel_ml,
         lesion_outside=1 - int(inside.sum()) / whole if whole else 1.0 if scan.mask else np.nan,

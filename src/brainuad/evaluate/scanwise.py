@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from brainuad.evaluate.voxelwise import Sweep
+
 Scores = Float[np.ndarray, "n"]
 
 
@@ -17,6 +19,16 @@ def auroc(
     with np.errstate(invalid="ignore", divide="ignore"):
         total = sick.sum(axis=-1) * well.sum(axis=-1)
         return np.asarray(((sick @ pairs) * well).sum(axis=-1) / total)
+
+
+def average_precision(
+    scores: Scores, ill: Bool[np.ndarray, "n"], weights: Float[np.ndarray, "*resamples n"]
+) -> Float[np.ndarray, "*resamples"]:
+    """Area under the precision-recall curve, equal scores one step, each scan counted by its weight; NaN as `auroc`."""
+    level = np.unique(scores, return_inverse=True)[1]
+    place = np.eye(int(level.max(initial=-1)) + 1)[level]
+    sweep = Sweep.of((weights * ill) @ place, (weights * ~ill) @ place)
+    return np.where((weights * ~ill).sum(axis=-1) > 0, sweep.auprc(), np.nan)
 
 
 def youden(scores: Scores, ill: Bool[np.ndarray, "n"]) -> tuple[float, float, float]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from brainuad.config.study import Evaluate
-from brainuad.evaluate import pooled, scanwise, statistics
+from brainuad.evaluate import pooled, statistics
+from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import Facts, MaskCounts
 
 Number = tuple[float, float, float]
@@ -29,7 +30,11 @@ class Cases:
     """Anomaly score of each scan."""
     healthy_scores: Sequence[tuple[str, float]]
     """(person, score) of the healthy test scans of other data sets."""
+    validation_scores: Sequence[float]
+    """Scores of the healthy validation scans of those data sets."""
     settings: Evaluate
+    residuals: list[float] = field(default_factory=list)
+    """Root mean square of scan minus reconstruction in the scored brain, of each scan; NaN without reconstruction."""
 
     @property
     def subjects(self) -> list[str]:
@@ -40,6 +45,11 @@ class Cases:
     def with_lesions(self) -> bool:
         """Whether any scan holds lesion that is scored."""
         return any(scan.lesion_ml > 0 for scan in self.scans)
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether any scan is bad as a whole; then no voxel is scored."""
+        return any(scan.spoiled for scan in self.scans)
 
     def resamples(self) -> statistics.Weights | None:
         """Bootstrap samples of the patients."""
@@ -64,10 +74,27 @@ class Masks:
     """For each scan."""
 
 
+@dataclass(frozen=True)
+class Chain:
+    """What a chain made of all scans. `masks`: by threshold rule, the study's first one first."""
+
+    maps: Maps
+    masks: dict[str, Masks]
+    located: bool
+    """Whether the chain leaves one component, which then holds the peak."""
+    peaks: list[Peak] = field(default_factory=list)
+    """Of each scan."""
+
+    @property
+    def peak_rule(self) -> str:
+        """The rule whose mask bounds the peaks; `none` if the whole brain does."""
+        return next(iter(self.masks), "none") if self.located else "none"
+
+
 def map_rows(maps: Maps, cases: Cases) -> tuple[list[Row], list[Row]]:
     """Rows of `metrics.tsv` that no threshold rule enters, and those of `curves.tsv`."""
     if not cases.with_lesions:
-        return _scan_level(cases), _curve_rows(maps, None)
+        return [], [] if cases.spoiled else _curve_rows(maps, None)
     weights, count = cases.resamples(), len(cases.scans)
     counted = pooled.pool(maps.spool)
     lesion, normal = counted.lesion.sum(axis=1), counted.normal.sum(axis=1)
@@ -76,36 +103,47 @@ def map_rows(maps: Maps, cases: Cases) -> tuple[list[Row], list[Row]]:
     shares = 1 / np.array([cases.subjects.count(subject) for subject in cases.subjects])
     dice = pooled.oracle_dice(counted, shares)
     rows = [
-        _row("none", "prevalence", statistics.ratio(lesion, lesion + normal, weights), count),
-        _row("none", "auprc_pooled", areas["auprc_pooled"], count),
-        _row("none", "auprc_scan", statistics.patient_mean(auprc, cases.subjects, weights), _finite(auprc)),
-        _row("none", "auroc_pooled", areas["auroc_pooled"], count),
-        *_scan_level(cases),
-        _row("oracle", "cut", _bare(pooled.oracle_cut(counted)), count),
-        _row("oracle", "dice_pooled", areas["dice_pooled"], count),
-        _row("oracle", "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
+        row("none", "prevalence", statistics.ratio(lesion, lesion + normal, weights), count),
+        row("none", "auprc_pooled", areas["auprc_pooled"], count),
+        row("none", "auprc_scan", statistics.patient_mean(auprc, cases.subjects, weights), _finite(auprc)),
+        row("none", "auroc_pooled", areas["auroc_pooled"], count),
+        *_by_kind(auprc, cases),
+        row("oracle", "cut", bare(pooled.oracle_cut(counted)), count),
+        row("oracle", "dice_pooled", areas["dice_pooled"], count),
+        row("oracle", "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
     ]
     return rows, _curve_rows(maps, counted)
 
 
+def peak_rows(chain: Chain, cases: Cases) -> list[Row]:
+    """The row of `metrics.tsv` on peaks; nothing without lesions."""
+    hits = np.array([peak.peak_hit for peak in chain.peaks])
+    if not np.isfinite(hits).any():
+        return []
+    number = statistics.patient_mean(hits, cases.subjects, cases.resamples())
+    return [row(chain.peak_rule, "peak_hit_rate", number, _finite(hits))]
+
+
 def mask_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
-    """Rows of `metrics.tsv` for one threshold rule."""
+    """Rows of `metrics.tsv` for one threshold rule; nothing for spoiled scans, for no mark in them is wrong."""
+    if cases.spoiled:
+        return []
     weights, count = cases.resamples(), len(cases.scans)
 
     def total(name: str) -> np.ndarray:
         return np.array([getattr(mask, name) for mask in masks.counts], dtype=float)
 
     hits, marked = total("hits"), total("marked")
-    rows = [_row(rule, "cut", _bare(masks.cut), count)]
+    rows = [row(rule, "cut", bare(masks.cut), count)]
     if cases.with_lesions:
         dice, slices = total("dice"), total("slices")
         pooled_dice = statistics.ratio(2 * hits, marked + total("lesion"), weights)
         slice_dice = statistics.ratio(total("slice_dice"), slices, weights)
         rows += [
-            _row(rule, "dice_pooled", pooled_dice, count),
-            _row(rule, "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
-            _row(rule, "dice_slice", slice_dice, int((slices > 0).sum())),
-            _row(rule, "dice_empty", _bare(count - _finite(dice)), count),
+            row(rule, "dice_pooled", pooled_dice, count),
+            row(rule, "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
+            row(rule, "dice_slice", slice_dice, int((slices > 0).sum())),
+            row(rule, "dice_empty", bare(count - _finite(dice)), count),
         ]
         for name, (low, high) in SIZES.items():
             chosen = [(mask.ml >= low) & (mask.ml < high) for mask in masks.counts]
@@ -115,34 +153,37 @@ def mask_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
             there, caught = (np.array([each.sum() for each in part], dtype=float) for part in (chosen, found))
             if there.any():
                 number = statistics.ratio(caught, there, weights)
-                rows.append(_row(rule, f"lesion_recall{name}", number, int((there > 0).sum())))
+                rows.append(row(rule, f"lesion_recall{name}", number, int((there > 0).sum())))
     false_positives = statistics.ratio(total("false_positives"), np.ones(count), weights)
-    rows.append(_row(rule, "fp_per_scan", false_positives, count))
-    rows.append(_row(rule, "marked_share", statistics.ratio(marked - hits, total("normal"), weights), count))
+    rows.append(row(rule, "fp_per_scan", false_positives, count))
+    rows.append(row(rule, "marked_share", statistics.ratio(marked - hits, total("normal"), weights), count))
     return rows
 
 
-def scan_rows(maps: Maps, masks: dict[str, Masks], cases: Cases) -> list[Row]:
+def scan_rows(chain: Chain, cases: Cases) -> list[Row]:
     """Rows of `scans.tsv`, one for each scan, with the masks of the first rule."""
+    maps, masks = chain.maps, chain.masks
     rule = next(iter(masks), "none")
     rows: list[Row] = []
     for i, scan in enumerate(cases.scans):
-        row: Row = {
+        found: Row = {
             **asdict(scan),
             "healthy": int(scan.healthy),
             "score": cases.scores[i],
             "auprc": maps.areas[i][0],
             "auroc": maps.areas[i][1],
+            "residual_l2": cases.residuals[i],
+            **chain.peaks[i].row(),
             "threshold_rule": rule,
         }
         if rule in masks:
             mask = masks[rule].counts[i]
-            row["threshold"] = masks[rule].cut
-            row["dice"] = mask.dice if cases.with_lesions else np.nan
-            row["marked_ml"] = mask.marked_ml
-            row["false_positives"] = mask.false_positives
-            row["lesions_found"] = int((mask.shares >= cases.settings.hit_share).sum())
-        rows.append(row)
+            found["threshold"] = masks[rule].cut
+            found["dice"] = mask.dice if cases.with_lesions else np.nan
+            found["marked_ml"] = mask.marked_ml
+            found["false_positives"] = np.nan if scan.spoiled else mask.false_positives
+            found["lesions_found"] = int((mask.shares >= cases.settings.hit_share).sum())
+        rows.append(found)
     return rows
 
 
@@ -156,33 +197,29 @@ def lesion_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
     ]
 
 
-def _scan_level(cases: Cases) -> list[Row]:
-    """Scans with lesions against healthy ones; nothing unless there are both."""
-    scores = np.array([*cases.scores, *(score for _, score in cases.healthy_scores)])
-    ill = np.array([not scan.healthy for scan in cases.scans] + [False] * len(cases.healthy_scores))
-    if ill.all() or not ill.any():
-        return []
-    subjects = [*cases.subjects, *(subject for subject, _ in cases.healthy_scores)]
-    weights = statistics.resamples(subjects, cases.settings.bootstrap)
-    limits = statistics.interval(None if weights is None else scanwise.auroc(scores, ill, weights))
-    _, sensitivity, specificity = scanwise.youden(scores, ill)
-    return [
-        _row("none", "auroc_scan", (float(scanwise.auroc(scores, ill, np.ones(len(ill)))), *limits), len(ill)),
-        _row("oracle", "sensitivity_scan", _bare(sensitivity), int(ill.sum())),
-        _row("oracle", "specificity_scan", _bare(specificity), int((~ill).sum())),
-    ]
+def _by_kind(auprc: np.ndarray, cases: Cases) -> list[Row]:
+    """`auprc_scan` of each kind of artificial anomaly alone."""
+    kinds = np.array([scan.kind for scan in cases.scans])
+    rows = []
+    for kind in sorted(set(kinds) - {""}):
+        values = np.where(kinds == kind, auprc, np.nan)
+        number = statistics.patient_mean(values, cases.subjects, cases.resamples())
+        rows.append(row("none", f"auprc_scan_{kind}", number, _finite(values)))
+    return rows
 
 
 def _curve_rows(maps: Maps, counted: pooled.Pooled | None) -> list[Row]:
     return [{"kind": kind, "x": x, "y": y} for kind, x, y in pooled.curves(maps.spool, counted)]
 
 
-def _row(rule: str, metric: str, number: Number, n: int) -> Row:
+def row(rule: str, metric: str, number: Number, n: int) -> Row:
+    """A row of `metrics.tsv`, but for the tags of its job."""
     value, low, high = number
     return {"threshold_rule": rule, "metric": metric, "value": value, "ci_low": low, "ci_high": high, "n": n}
 
 
-def _bare(value: float) -> Number:
+def bare(value: float) -> Number:
+    """A number without an interval."""
     return float(value), np.nan, np.nan
 
 

@@ -23,6 +23,11 @@ def anomaly_path(folder: Path, scan: str) -> Path:
     return folder / f"{scan}_anomaly.nii.gz"
 
 
+def reconstruction_path(folder: Path, scan: str) -> Path:
+    """What infer wrote beside the map; there only if the method has a reconstruction."""
+    return folder / f"{scan}_reconstruction.nii.gz"
+
+
 def processed_path(folder: Path, scan: str) -> Path:
     """The map after a chain's map operators; there only if the chain has some."""
     return folder / f"{scan}_map.nii.gz"

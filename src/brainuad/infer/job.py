@@ -62,7 +62,7 @@ def infer(
                 writer.submit(volume.write, maps.anomaly_path(folder, scan.scan), found.anomaly, scans.affine)
             )
             if found.reconstruction is not None:
-                path = folder / f"{scan.scan}_reconstruction.nii.gz"
+                path = maps.reconstruction_path(folder, scan.scan)
                 written.append(writer.submit(volume.write, path, found.reconstruction, scans.affine))
             rows.append((scan.scan, scan.subject, scan.role, found.score))
         for future in written:

@@ -126,7 +126,7 @@ def result(study: Study, folder: Path, example: Example, model: str) -> Result |
     if not path.exists():
         return None
     shape = example.image.shape
-    rebuilt = inferred / f"{example.scan}_reconstruction.nii.gz"
+    rebuilt = maps.reconstruction_path(inferred, example.scan)
     masks = (maps.mask_path(processed, example.scan, rule.label) for rule in study.thresholds)
     mask = next((maps.read_mask(found, shape) for found in masks if found.exists()), None)
     return Result(model, maps.read_map(path, shape), _volume(rebuilt, shape) if rebuilt.exists() else None, mask)
