@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -346,7 +347,9 @@ def test_a_page_on_the_papers_data_gives_a_verdict_for_each_map(tmp_path):
 
 def test_a_page_names_claims_losers_and_runs(tmp_path):
     text = made(finished_study(tmp_path), tmp_path)
-    assert "| the paper's | holds | paolini_ceae 0.600" in row_of(text, "context encoding helps the AE", "the paper's")
+    assert "| the paper's | `mets` | holds | paolini_ceae 0.600" in row_of(
+        text, "context encoding helps the AE", "the paper's"
+    )
     assert "| not tested | no number of paolini_ceae |" in row_of(text, "context encoding helps the AE", "| ours |")
     assert "| not tested |" in row_of(text, "context encoding harms the VQ-VAE", "the paper's")
     losing = next(line for line in text.splitlines() if "Losing to it" in line)
@@ -354,6 +357,20 @@ def test_a_page_names_claims_losers_and_runs(tmp_path):
     assert "| abc123 |" in row_of(text, "| `mets` | `paolini_ae` | 0 |")
     assert "`paolini_ae_ours` (weights of `paolini_ae`)" in text
     assert "snakemake --profile profiles/local --configfile" in text
+
+
+def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
+    done = finished.read(finished_study(tmp_path), MODELS)
+    ae = {"metric": "dice", "dice_kind": "slice", "systems": ["paolini_ae"], "at_least": 0.2}
+    claims = [claim("bound", **ae), claim("bound", **ae, dataset="spoiled"), claim("bound", **ae, modality="ct")]
+    for each, said in zip(
+        claims,
+        ("`mets` | holds", "— | not tested | no data set `spoiled`", "`mets` | not tested | it is about ct"),
+        strict=True,
+    ):
+        paper = done.paper.model_copy(update={"claims": [each]})
+        text = page.page("paolini", [dataclasses.replace(done, paper=paper)])
+        assert f"| the paper's | {said}" in row_of(text, "| c |", "| the paper's |")
 
 
 def test_seeds_give_a_mean_and_a_spread(tmp_path):

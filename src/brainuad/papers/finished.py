@@ -15,7 +15,7 @@ from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats.files import read_json
 from brainuad.papers import reported
-from brainuad.papers.reported import Paper
+from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
 from brainuad.report.gather import gather
 from brainuad.report.table import KEY, ORACLE, summary
@@ -24,7 +24,7 @@ FLAT = 0.01
 """Relative gain of the healthy validation loss, last fifth of its checks against the fifth before, that is none."""
 FEWEST = 5
 """Checks from which a curve is judged."""
-AT_ORACLE = ("sensitivity_scan", "specificity_scan")
+AT_ORACLE = ("oracle_youden_accuracy", "oracle_youden_sensitivity", "oracle_youden_specificity")
 """What papers give at a cut chosen on their test scans, and so do we, under that name."""
 
 
@@ -68,9 +68,16 @@ class Finished:
         return [label for label in self.origins if label in set(self.metrics["model"])]
 
     def tests(self) -> list[str]:
-        """Labels of the data sets that hold scans with lesions or are told from healthy ones."""
+        """Labels of the data sets that hold scans with lesions."""
         told = self.metrics[self.metrics["metric"].isin(["prevalence", "auroc_scan"])].dropna(subset=["value"])
-        return [label for label in self.study.datasets if label in set(told["dataset"])]
+        return [label for label in self.study.datasets if label in set(told["dataset"]) and not self._spoiled(label)]
+
+    def tested_on(self, claim: Claim) -> list[str]:
+        """Labels of the data sets that a claim is checked on."""
+        return [label for label in self.study.datasets if label == claim.dataset] if claim.dataset else self.tests()
+
+    def _spoiled(self, label: str) -> bool:
+        return self.study.datasets[label].source == "spoiled"
 
     def own(self, dataset: str) -> str | None:
         """Id of the paper's data that a test set is; None for a stand-in, or where training data are another's."""

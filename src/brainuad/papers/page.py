@@ -129,17 +129,20 @@ def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
 def _claims(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
     yield from ("## Minimum claims", "")
     yield "A claim is about order, not size, and may hold on a stand-in; the numbers are means over seeds."
-    yield from _table_head("claim", "study", "test set", "map", "outcome", "numbers")
+    yield from _table_head("claim", "study", "map", "test set", "outcome", "numbers")
     for claim in paper.claims:
         for each in studies:
-            for own_map in (True, False):
-                labels = _standing_for(each, own_map)
-                if not labels and (not own_map or any(not each.origins[label].own_map for label in each.trained)):
-                    continue
-                for dataset in each.tests():
+            variants = {own_map: _standing_for(each, own_map) for own_map in (True, False)}
+            there = {own_map: labels for own_map, labels in variants.items() if labels} or {True: {}}
+            for own_map, labels in there.items():
+                at = (claim.claim, f"`{each.study.study}`", "the paper's" if own_map else "ours")
+                for dataset in each.tested_on(claim):
                     found = check(claim, each, dataset, labels)
-                    whose = "the paper's" if own_map else "ours"
-                    yield _line(claim.claim, f"`{each.study.study}`", f"`{dataset}`", whose, found.state, found.numbers)
+                    yield _line(*at, f"`{dataset}`", found.state, found.numbers)
+                if not each.tested_on(claim):
+                    yield _line(
+                        *at, "—", "not tested", f"no data set `{claim.dataset}`" if claim.dataset else "no test set"
+                    )
 
 
 def _standing_for(done: Finished, own_map: bool) -> dict[str, str]:

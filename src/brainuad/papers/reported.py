@@ -21,8 +21,9 @@ Metric = Literal[
 OURS = {
     "auprc": "auprc_pooled",
     "auroc_scan": "auroc_scan",
-    "recall": "sensitivity_scan",
-    "specificity": "specificity_scan",
+    "accuracy": "oracle_youden_accuracy",
+    "recall": "oracle_youden_sensitivity",
+    "specificity": "oracle_youden_specificity",
     "seconds_per_scan": "seconds_per_scan",
 }
 """Names in `metrics.tsv`; a metric that is not here is not measured. Dice goes by its kind."""
