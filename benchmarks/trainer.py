@@ -19,66 +19,92 @@ import numpy as np
 import torch
 import yaml
 from lightning import Callback
+from torch import Tensor
 
-from brainuad.config.model import MODEL, Autoencoder
+from brainuad.config.model import MODEL, AnyModel
 from brainuad.config.study import Compute
-from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods import registry
 from brainuad.methods.base import Healthy
+from brainuad.methods.neural import NeuralMethod
 from brainuad.train.fit import fit_network
 from brainuad.train.sampler import batches
 
 MODELS = Path(__file__).parents[1] / "config" / "models"
 SHAPE = (91, 109, 40)
+SMALLER = {"size": 64, "channels": [16, 32, 64, 64], "latent": 64, "codes": 64, "embedding": 64}
+"""What the networks of full size are reduced to, where they have such a key, unless --full is given."""
 
 
-def model(name: str, steps: int) -> Autoencoder:
-    """A shipped model, trained for this many steps without a checkpoint in between."""
+def model(name: str, steps: int, full: bool) -> AnyModel:
+    """A shipped model, each stage trained for this many steps without a checkpoint in between."""
     raw = yaml.safe_load((MODELS / f"{name}.yaml").read_text())
-    raw["train"] |= {"epochs": None, "steps": steps, "validate_every": steps}
-    checked = MODEL.validate_python(raw)
-    assert isinstance(checked, Autoencoder)
-    return checked
+    raw = MODEL.validate_python(raw).model_dump(mode="json")
+    for part in [key for key in raw if key == "train" or key.endswith("_train")]:
+        raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps}
+    if not full and not name.endswith("_small"):
+        raw["network"] |= {key: value for key, value in SMALLER.items() if key in raw["network"]}
+    return MODEL.validate_python(raw)
 
 
 class Stopwatch(Callback):  # type: ignore[misc]
-    """Seconds from the first batch to the last."""
+    """Seconds of each stage from its first batch to its last."""
 
     def __init__(self, clock: Callable[[], float]):
-        self.clock, self.started, self.seconds = clock, 0.0, 0.0
+        self.clock, self.started, self.seconds = clock, 0.0, []
 
     def on_train_start(self, *_: object) -> None:
         """Start."""
         self.started = self.clock()
+        self.seconds.append(0.0)
 
     def on_train_batch_end(self, *_: object) -> None:
         """Stop, until the next batch."""
-        self.seconds = self.clock() - self.started
+        self.seconds[-1] = self.clock() - self.started
 
 
-def bare(method: AutoencoderMethod, data: Healthy, accelerator: str, clock: Callable[[], float]) -> float:
-    """Steps per second of the shortest loop that trains this network."""
+def bare(method: NeuralMethod, data: Healthy, accelerator: str, clock: Callable[[], float]) -> list[float]:
+    """Seconds of each stage in the shortest loops that train this network."""
     method.initialise(0)
     method.to(accelerator)
-    examples, train, module = method.examples(data), method.train, method.objective()
-    order = batches(len(examples), train, seed=0, epoch=0)
-    optimizer = module.configure_optimizers()
-    method.network.train()
-    started = clock()
-    for indices in order:
-        optimizer.zero_grad()
-        loss = module.terms(examples.fetch(indices).to(method.device))["loss"]
-        loss.backward()
-        optimizer.step()
-    loss.item()
-    return len(order) / (clock() - started)
+    examples, seconds = method.examples(data), []
+    for stage in method.stages():
+        module = stage.objective()
+        optimizers, turns = module.configure_optimizers(), getattr(module, "adversarial", None)
+        module.on_fit_start()
+        module.train()
+        started = clock()
+        for indices in batches(len(examples), stage.train, seed=0, epoch=0):
+            batch = examples.fetch(indices).to(method.device)
+            if turns is None:
+                loss = _step(optimizers, module.terms, batch)
+                continue
+            for part in batch.chunk(turns.critic_steps):
+                _step(optimizers[1], module.critic_terms, part)
+            for parameter in module.critic.parameters():
+                parameter.requires_grad_(False)
+            loss = _step(optimizers[0], module.judged_terms, part)
+            for parameter in module.critic.parameters():
+                parameter.requires_grad_(True)
+        loss.item()
+        seconds.append(clock() - started)
+        module.on_fit_end()
+    return seconds
 
 
-def ours(method: AutoencoderMethod, data: Healthy, compute: Compute, clock: Callable[[], float]) -> float:
-    """Steps per second of the trainer's loop."""
+def _step(optimizer: torch.optim.Optimizer, terms: Callable[[Tensor], dict[str, Tensor]], batch: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = terms(batch)["loss"]
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def ours(method: NeuralMethod, data: Healthy, compute: Compute, clock: Callable[[], float]) -> list[float]:
+    """Seconds of each stage in the trainer's loop."""
     watch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
-        found = fit_network(method, data, None, 0, compute, Path(folder), key="benchmark", callbacks=[watch])
-    return float(found.facts["steps"]) / watch.seconds
+        fit_network(method, data, None, 0, compute, Path(folder), key="benchmark", callbacks=[watch])
+    return watch.seconds
 
 
 def main() -> None:
@@ -88,6 +114,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--full", action="store_true", help="networks at the papers' size")
     parser.add_argument("--models", nargs="+", default=["baur_dae_small", "baur_dvae_small"])
     options = parser.parse_args()
     compute = Compute(threads=options.threads, accelerator=options.accelerator)
@@ -96,16 +123,19 @@ def main() -> None:
     rng = np.random.default_rng(0)
     scans = [rng.random(SHAPE, dtype=np.float32) for _ in range(8)]
     data = Healthy(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
-    print("| model | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- |")
+    print("| model | stage | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- | --- |")
     for name in options.models:
-        method = AutoencoderMethod(model(name, options.steps))
+        method = registry.build(model(name, options.steps, options.full))
+        assert isinstance(method, NeuralMethod)
         loop_once = partial(bare, method, data, options.accelerator, clock)
         loop_once()
         pairs = [(loop_once(), ours(method, data, compute, clock)) for _ in range(options.repeats)]
-        ratios = sorted(trainer / loop for loop, trainer in pairs)
-        loop, trainer = (statistics.median(rates) for rates in zip(*pairs, strict=True))
-        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"| {name} | {loop:.1f} | {trainer:.1f} | {spread} |")
+        for number, stage in enumerate(method.stages()):
+            rates = [(options.steps / loop[number], options.steps / trainer[number]) for loop, trainer in pairs]
+            ratios = sorted(trainer / loop for loop, trainer in rates)
+            loop, trainer = (statistics.median(each) for each in zip(*rates, strict=True))
+            spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            print(f"| {name} | {stage.name or 'first'} | {loop:.1f} | {trainer:.1f} | {spread} |", flush=True)
 
 
 if __name__ == "__main__":

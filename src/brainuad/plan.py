@@ -75,7 +75,7 @@ class Plan:
     def healthy_sets(self, dataset: str) -> list[str]:
         """Healthy data sets whose test scans stand against this one's in scan-level numbers.
 
-        The data set that lesions were inserted into or, for patients, those that models were trained on.
+        The data set that it was made of or, for patients, those that models were trained on.
         """
         settings = self.study.datasets[dataset]
         labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
@@ -112,9 +112,14 @@ class Plan:
         sets = [dataset] if dataset else self.study.scored_sets()
         return [(model, seed, label) for model in self.study.models for seed in self.study.seeds for label in sets]
 
+    def bundle(self, model: str, seed: int | str) -> Path:
+        """The folder of the training that a model uses."""
+        return self.folder / f"train/{self.study.trained_as(model)}/seed-{seed}"
+
     def bundles(self) -> list[Path]:
-        """The folder of each trained model."""
-        return [self.folder / f"train/{model}/seed-{seed}" for model in self.study.models for seed in self.study.seeds]
+        """The folder of each training."""
+        each = [self.bundle(model, seed) for model in self.study.models for seed in self.study.seeds]
+        return list(dict.fromkeys(each))
 
     def evaluations(self) -> list[Path]:
         """The folder of each evaluate job."""
@@ -197,7 +202,9 @@ class Plan:
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}
 
     def _track(self) -> Any:
-        return {"uri": self.study.track.uri, "attempt": self.track_attempt()}
+        trained = {model: self.study.trained_as(model) for model in self.study.models}
+        runs = [[model, seed, trained[model]] for model in self.study.models for seed in self.study.seeds]
+        return {"uri": self.study.track.uri, "attempt": self.track_attempt(), "runs": runs}
 
     def _report(self) -> Any:
         cited = [

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from brainuad.config import chain, insertion, model, network, recipe, study
 from brainuad.config.section import Section
 from brainuad.formats import tables
+from brainuad.papers.catalogue import models_page
 
 HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
@@ -31,12 +32,11 @@ def settings_page() -> str:
     """Every settings class with its keys, defaults and meaning."""
     seen: set[type[Section]] = set()
     lines = [HEAD, "# Settings", "", "Unknown keys are refused. A key without a default must be given.", ""]
-    lines += ["In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is"]
     lines += [
-        "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep}`; a chain is"
-    ]
-    lines += [
-        "the name of a file in `config/chains/` or a list of operators. `config/study.schema.json` lets an editor help."
+        "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
+        "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`, where",
+        "`maps` names further `map` settings for the same training; a chain is the name of a file in `config/chains/`",
+        "or a list of operators. `config/study.schema.json` lets an editor help.",
     ]
     for title, classes in PARTS.items():
         lines += ["", f"## {title}"]
@@ -63,7 +63,13 @@ def schema() -> str:
     name = {"type": "string"}
     use = {
         "type": "object",
-        "properties": {"use": name, "label": name, "set": {"type": "object"}, "sweep": {"type": "object"}},
+        "properties": {
+            "use": name,
+            "label": name,
+            "set": {"type": "object"},
+            "sweep": {"type": "object"},
+            "maps": {"type": "object"},
+        },
         "required": ["use"],
         "additionalProperties": False,
     }
@@ -79,6 +85,7 @@ def schema() -> str:
 PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/settings.md"): settings_page,
     Path("docs/columns.md"): columns_page,
+    Path("docs/models.md"): lambda: models_page(HEAD),
     Path("config/study.schema.json"): schema,
 }
 

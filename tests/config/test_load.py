@@ -113,6 +113,20 @@ def test_overrides_and_sweeps_make_models_of_their_own(demo):
     assert (models["ae_latent8"].train.epochs, models["ae_latent8"].train.steps) == (3, None)
 
 
+def test_further_maps_of_a_model_share_its_training(demo):
+    demo["models"] = {
+        "ae": {"use": "baur_dae_small", "sweep": {"network.latent": [8, 16]}, "maps": {"z": {"standardise": True}}}
+    }
+    study = build_study(demo, DEMO)
+    assert list(study.models) == ["ae_latent8", "ae_latent8_z", "ae_latent16", "ae_latent16_z"]
+    assert study.models["ae_latent16_z"].map.standardise
+    assert not study.models["ae_latent16"].map.standardise
+    assert [study.trained_as(label) for label in study.models] == ["ae_latent8"] * 2 + ["ae_latent16"] * 2
+    demo["models"] = {"ae": {"use": "baur_dae_small", "maps": {"z": "standardise"}}}
+    with pytest.raises(ConfigError, match=r"models\.ae\.maps must map names"):
+        build_study(demo, DEMO)
+
+
 def test_swept_labels_tell_values_apart(demo):
     demo["models"] = {"v": {"use": "baur_dvae_small", "sweep": {"loss.kl": [1.0, 10]}}}
     assert list(build_study(demo, DEMO).models) == ["v_kl1_0", "v_kl10"]

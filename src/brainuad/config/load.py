@@ -30,7 +30,7 @@ def load_study(path: str | Path) -> Study:
 
 def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     """Check a study that was read from `file`, beside whose `config/` folder the models, recipes and chains lie."""
-    folder = _config_folder(Path(file))
+    folder = config_folder(Path(file))
     content = {key: value for key, value in raw.items() if not (key == "recipe" and isinstance(value, str))}
     if isinstance(name := raw.get("recipe"), str):
         content |= {"recipe_name": name, "recipe": _named(folder, "recipes", name)}
@@ -71,7 +71,7 @@ def shipped(kind: str, folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
 
 
-def _config_folder(file: Path) -> Path:
+def config_folder(file: Path) -> Path:
     """The nearest `config/` with models and recipes, looking upwards from the study file, from here, from the code."""
     for start in (file.resolve().parent, Path.cwd(), Path(__file__).parent):
         for parent in (start, *start.parents):
@@ -101,7 +101,7 @@ def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, 
     """The content of `{use: name, set: {...}}`, or of a bare name."""
     if isinstance(use, str):
         return _named(folder, kind, use)
-    allowed = {"use", "set", "sweep", "label"}
+    allowed = {"use", "set", "sweep", "maps", "label"}
     if not isinstance(use, dict) or "use" not in use:
         raise ConfigError(
             f"a {kind[:-1]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(kind, folder))
@@ -119,9 +119,14 @@ def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, 
 
 
 def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """One model, or one per combination of swept values; `latent: [32, 64]` gives `<label>_latent32`, ..."""
+    """One model, or one per combination of swept values; `latent: [32, 64]` gives `<label>_latent32`, ...
+
+    Each is followed by its `maps`: the same model with other `map` settings, as `<label>_<name of the map>`.
+    """
     base = _resolved(folder, "models", label if use is None else use, file)
-    sweep = use.get("sweep") or {} if isinstance(use, dict) else {}
+    sweep, maps = ((use.get(key) or {}) if isinstance(use, dict) else {} for key in ("sweep", "maps"))
+    if not isinstance(maps, dict) or not all(isinstance(over, dict) for over in maps.values()):
+        raise ConfigError(f"models.{label}.maps must map names to settings of map", file=file, why=f"it is {maps!r}")
     for key, values in sweep.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
@@ -137,6 +142,8 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
             settings = _merged(settings, nested)
             suffix += "_" + re.sub(r"[^a-z0-9]+", "_", f"{last}{value}".lower()).strip("_")
         yield label + suffix, settings
+        for name, over in maps.items():
+            yield f"{label}{suffix}_{name}", _merged(settings, {"map": over})
 
 
 def _chain(folder: Path, use: Any) -> dict[str, Any]:

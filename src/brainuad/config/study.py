@@ -191,6 +191,14 @@ class Study(Section):
     """Name: the folder under `results/` and the MLflow experiment."""
     title: str = ""
     """One sentence for the report."""
+    paper: str | None = None
+    """Key of the paper whose systems the study trains; `brainuad compare-paper` holds its numbers against the paper's.
+    No job reads this, nor the two keys that follow."""
+    own_data: dict[Label, str] = {}
+    """Data sets that are the paper's own: label to the id in the paper's results. A number on any other is never called
+    reproduced."""
+    deviations: list[str] = []
+    """How the study departs from the paper, in words, beside what is found by comparing settings."""
     results: str = "results"
     """Folder of everything that is written."""
     seed: int = Field(0, ge=0)
@@ -206,7 +214,8 @@ class Study(Section):
     recipe: Recipe
     """The recipe's content."""
     models: dict[Label, AnyModel] = Field(min_length=1)
-    """Models by label; the label is wildcard, folder and tag."""
+    """Models by label; the label is wildcard, folder and tag. Models that differ in `map` alone are trained once, under
+    the first one's label."""
     chains: dict[Label, Chain] = {"none": Chain()}
     """Post-processing chains by label."""
     thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
@@ -225,6 +234,9 @@ class Study(Section):
         labels = [threshold.label for threshold in self.thresholds]
         if len(set(labels)) < len(labels):
             raise ValueError("thresholds: one is listed twice")
+        for label in self.own_data:
+            if not isinstance(self.datasets.get(label), Folder | None):
+                raise ValueError(f"own_data: {label} does not hold scans from a folder, and is no paper's data")
         for label, dataset in self.datasets.items():
             if isinstance(dataset, Made):
                 source = self.datasets.get(dataset.into)
@@ -257,6 +269,14 @@ class Study(Section):
             for label, d in self.datasets.items()
             if ("validation" in d.roles if isinstance(d, Made) else d.split is not None and d.split.validation > 0)
         ]
+
+    def trained_as(self, model: str) -> str:
+        """The label whose training a model uses: models that differ in `map` alone are trained once.
+
+        It is the first such one in the file.
+        """
+        settings = {label: m.model_dump(exclude={"map", "cite"}) for label, m in self.models.items()}
+        return next(label for label, known in settings.items() if known == settings[model])
 
     def baselines(self) -> list[str]:
         """Labels of the models without a network, against which the others are compared."""
