@@ -293,6 +293,7 @@ def finished_study(folder: Path, **more: Any) -> Path:
                 at = {"model": model, "seed": seed, "dataset": "mets", "chain": chain, "n": 20}
                 ends = {"value": value, "ci_low": value - 0.05, "ci_high": value + 0.05}
                 lines.append({**at, **ends, "threshold_rule": "healthy_quantile_0.98", "metric": "dice_slice"})
+                lines.append({**at, "value": 0.11, "threshold_rule": "fixed_0.118", "metric": "dice_slice"})
                 lines.append({**at, **ends, "threshold_rule": "none", "metric": "auprc_scan"})
                 lines.append({**at, "value": 0.9, "threshold_rule": "oracle", "metric": "dice_slice"})
                 lines.append({**at, "value": 0.02, "threshold_rule": "none", "metric": "prevalence"})
@@ -371,6 +372,13 @@ def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
         paper = done.paper.model_copy(update={"claims": [each]})
         text = page.page("paolini", [dataclasses.replace(done, paper=paper)])
         assert f"| the paper's | {said}" in row_of(text, "| c |", "| the paper's |")
+
+
+def test_a_constant_of_the_paper_cuts_its_own_map_alone(tmp_path):
+    rules = [{"rule": "fixed", "value": 0.118}, {"rule": "healthy_quantile", "quantile": 0.98}]
+    text = made(finished_study(tmp_path, thresholds=rules), tmp_path)
+    assert "| fixed_0.118 | 0.302 | 0.110 |" in row_of(text, "`paolini_ae` | `paolini_ae` |")
+    assert "| healthy_quantile_0.98 | 0.302 | 0.450" in row_of(text, "`paolini_ae` | `paolini_ae_ours` |")
 
 
 def test_seeds_give_a_mean_and_a_spread(tmp_path):

@@ -97,19 +97,20 @@ class Finished:
         return next((chain for chain in chains if chain != self.paper.chain), chains[0])
 
     def number(self, label: str, dataset: str, metric: str) -> Number | None:
-        """A model's mean over seeds, by the paper's cut, else the study's first; the oracle for `AT_ORACLE` alone."""
+        """A model's mean over seeds, by the paper's cut, else the study's first; the oracle for `AT_ORACLE` alone.
+
+        A constant is in units of the paper's map, and cuts no map of ours.
+        """
         if metric == "seconds_per_scan":
             return self._seconds(label)
         keys = zip(("dataset", "chain", "model", "metric"), (dataset, self.chain(label), label, metric), strict=True)
         rows = self.metrics.dropna(subset=["value"])
         for column, value in keys:
             rows = rows[rows[column] == value]
-        wanted = [
-            self.paper.rule,
-            *(rule.label for rule in self.study.thresholds),
-            "none",
-            *([ORACLE] if metric in AT_ORACLE else []),
-        ]
+        own_map = self.origins[label].own_map
+        cuts = [rule.label for rule in self.study.thresholds if own_map or rule.rule != "fixed"]
+        cuts.sort(key=lambda cut: cut != self.paper.rule)
+        wanted = [*cuts, "none", *([ORACLE] if metric in AT_ORACLE else [])]
         rule = next((rule for rule in wanted if rule in set(rows["threshold_rule"])), None)
         if rule is None:
             return None
