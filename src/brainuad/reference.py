@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from brainuad.config import chain, insertion, model, network, recipe, study
+from brainuad.config import anomalies, chain, insertion, model, network, recipe, study
 from brainuad.config.section import Section
 from brainuad.formats import tables
 from brainuad.papers.catalogue import models_page
@@ -19,7 +19,10 @@ from brainuad.papers.catalogue import models_page
 HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
-    "Data sets": [study.Phantoms, study.Folder, study.Inserted, study.Split, insertion.Insertion],
+    "Data sets": [
+        *(study.Phantoms, study.Folder, study.Inserted, study.Artificial, study.Spoiled, study.Split),
+        *(insertion.Insertion, anomalies.Anomaly, anomalies.Spoiling),
+    ],
     "Recipes": [recipe.Recipe],
     "Models": list(get_args(get_args(model.AnyModel)[0])),
     "Chains": [chain.Chain, *get_args(chain.MapOperator), *get_args(chain.MaskOperator)],

@@ -76,6 +76,10 @@ def test_mistakes_are_named(demo, change, expected):
         ("patients.healthy", True, ["healthy must be true exactly where lesions is none"]),
         ("patients.source", "fantom", ["datasets.patients", "phantom"]),
         ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
+        ("new", {"source": "artificial", "into": "patients"}, ["patients is no healthy data set"]),
+        ("new", {"source": "artificial", "into": "healthy", "kinds": ["blurr"]}, ["kinds", "blur"]),
+        ("new", {"source": "spoiled", "into": "nowhere"}, ["nowhere is no healthy data set"]),
+        ("new", {"source": "spoiled", "into": "healthy", "roles": ["validation"]}, ["unknown key", "roles"]),
     ],
 )
 def test_data_sets_that_do_not_fit_are_refused(demo, path, value, expected):
@@ -87,6 +91,22 @@ def test_data_sets_that_do_not_fit_are_refused(demo, path, value, expected):
     text = message(demo)
     for words in expected:
         assert words in text
+
+
+def test_made_sets_need_subjects_and_spoiled_ones_give_no_threshold(demo):
+    demo["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "roles": ["validation", "test"]}
+    demo["datasets"]["bad"] = {"source": "spoiled", "into": "healthy"}
+    study = build_study(demo, DEMO)
+    assert {"odd", "bad"} <= set(study.scored_sets())
+    assert not {"odd", "bad"} & set(study.scan_sets())
+    assert "odd" in study.validation_sets()
+    assert "bad" not in study.validation_sets()
+    demo["datasets"]["healthy"]["split"] = {"train": 0.7, "validation": 0.3}
+    assert "datasets.bad.into: healthy has no test share" in message({**demo, "datasets": _without(demo, "odd")})
+
+
+def _without(demo: dict[str, Any], label: str) -> dict[str, Any]:
+    return {name: dataset for name, dataset in demo["datasets"].items() if name != label}
 
 
 def test_a_missing_variable_is_named(demo, monkeypatch):

@@ -272,9 +272,13 @@ def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(worl
 
 
 def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):
+    def near(lesion):
+        x, y, z = np.argwhere(lesion[..., 4:7]).max(axis=0)
+        return x, y + 3, z + 4  # 6 mm in front
+
     def beside(lesion):
         anomaly = np.zeros(SHAPE)
-        anomaly[tuple(np.argwhere(lesion[..., 4:7]).max(axis=0) + [3, 0, 4])] = 1  # 6 mm to the right
+        anomaly[near(lesion)] = 1
         return anomaly
 
     world.infer("beside", "ms", beside)
@@ -286,8 +290,8 @@ def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):
         found = metrics(out).loc["none"].loc["none"].loc["peak_hit_rate"]
         assert (found["value"], found["n"]) == (rate, 5)
     scans = tables.read(out / "scans.tsv", tables.SCANS)
-    ends = [np.argwhere(lesion[..., 4:7]).max(axis=0) + [3, 0, 4] for lesion in world.lesions("ms")[:5]]
-    np.testing.assert_allclose(scans[["peak_x_mm", "peak_y_mm", "peak_z_mm"]], np.array(ends) * 2)
+    places = np.array([near(lesion) for lesion in world.lesions("ms")[:5]])
+    np.testing.assert_allclose(scans[["peak_x_mm", "peak_y_mm", "peak_z_mm"]], places * 2)
 
 
 def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):

@@ -128,6 +128,7 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
         base
         | {"scan": row.scan, "subject": row.subject, "healthy": int(not ill), "lesion_ml": 4.0 * ill}
         | {"auprc": auprc + 0.01 * i if ill else float("nan"), "marked_ml": float(i), "threshold_rule": RULE}
+        | {"residual_l2": 0.1 * strength + 0.2 * ill + 0.01 * i if model != "zscore" else float("nan")}
         for i, row in enumerate(names)
     ]
     x = np.linspace(0, 1, 50)
@@ -161,6 +162,20 @@ def test_the_page_can_be_read_without_a_script(made: tuple[Path, str]) -> None:
     bare = re.sub(r"<script.*?</script>", "", made[1], flags=re.S)
     for told in ("vae", "0.500", "[0.450, 0.550]", "<polyline", "data:image/webp", "sub-02", "chance AUPRC 0.012"):
         assert told in bare
+
+
+def test_residuals_are_drawn_where_a_model_has_a_reconstruction(made: tuple[Path, str]) -> None:
+    section = made[1].split('id="residuals"')[1].split("<h2")[0]
+    assert re.findall(r'aria-label="Residuals of (\w+) by scan"', section) == ["ae", "vae"]
+    for chart in section.split("<figure>")[1:]:
+        assert re.findall(r"<title>(\w+)", chart) == ["healthy", "ms"]
+
+
+def test_whole_scans_are_not_called_healthy() -> None:
+    row = {"dataset": "bad", "chain": "none", "model": "vae", "metric": "auroc_scan", "threshold_rule": "none"}
+    (block,) = table.blocks(pd.DataFrame([row | {"seed": 0, "value": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 9}]))
+    assert block.title == "bad (whole scans against healthy ones)"
+    assert block.columns == [table.Column("auroc_scan", "none")]
 
 
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:

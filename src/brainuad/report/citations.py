@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brainuad.config.study import Inserted, Phantoms, Study
+from brainuad.config.study import Artificial, Inserted, Phantoms, Spoiled, Study
 
 REFERENCES = {
     "baur2018": "Baur C, Wiestler B, Albarqouni S, Navab N. Deep autoencoding models for unsupervised anomaly "
@@ -101,6 +101,12 @@ def _dataset(label: str, dataset: object) -> str:
     match dataset:
         case Inserted():
             return f"`{label}`: real lesion masks inserted into test or validation subjects of `{dataset.into}`."
+        case Artificial():
+            kinds = ", ".join(dataset.kinds)
+            return f"`{label}`: artificial anomalies ({kinds}) in test or validation subjects of `{dataset.into}`."
+        case Spoiled():
+            kinds = ", ".join(dataset.kinds).replace("_", " ")
+            return f"`{label}`: test scans of `{dataset.into}` made bad ({kinds}); scored as a whole."
         case Phantoms():
             kind = "healthy" if dataset.healthy else f"with lesions ({dataset.lesions})"
             return f"`{label}`: {_counted(dataset.subjects, 'synthesised head')}, {kind}; no real person."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from markupsafe import Markup
 
 from brainuad.config.study import Study
@@ -12,6 +14,7 @@ from brainuad.report.headline import baselines
 HISTOGRAMS = {"healthy": "#009e73", "normal": "#6b7280", "lesion": "#d55e00"}
 NAMES = {"healthy": "healthy scans", "normal": "normal tissue of patients", "lesion": "lesions"}
 SMALL = (340, 220)
+RESIDUAL_BINS = 20
 
 
 def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
@@ -55,6 +58,33 @@ def histograms(
                     f"Values of the map of {model} on {dataset}", rows, found
                 )
     return charts
+
+
+def residuals(study: Study, scans: pd.DataFrame) -> dict[str, Markup]:
+    """A chart per model with a reconstruction: how far from it the scans of each data set lie (Kuznetsov's fig. 6)."""
+    chosen = scans[(scans["chain"] == next(iter(study.chains))) & (scans["seed"] == study.seeds[0])]
+    charts = {}
+    for model in study.models:
+        rows = chosen[(chosen["model"] == model) & chosen["residual_l2"].notna()]
+        if len(rows):
+            ends = float(rows["residual_l2"].min()), float(rows["residual_l2"].max())
+            at = np.linspace(ends[0], ends[1] if ends[1] > ends[0] else ends[0] + 1, RESIDUAL_BINS + 1)
+            lines = [
+                _shares(study, str(dataset), group["residual_l2"].to_numpy(dtype=float), at)
+                for dataset, group in rows.groupby("dataset", sort=False)
+            ]
+            title, label = f"Residuals of {model} by scan", "root mean square of scan minus reconstruction"
+            highest = max(max(line.y) for line in lines)
+            charts[model] = svg(
+                Chart(title, label, "share of scans", lines, None, (0.0, highest), size=SMALL)
+            ) + legend(lines)
+    return charts
+
+
+def _shares(study: Study, dataset: str, values: Float[np.ndarray, "n"], at: Float[np.ndarray, "m"]) -> Line:
+    colour, dash = style(study.scored_sets().index(dataset))
+    found = np.histogram(values, at)[0] / values.size
+    return Line(dataset, tuple(at[:-1]), tuple(found), colour, dash, steps=True)
 
 
 def healthy_set(study: Study, curves: pd.DataFrame) -> str:

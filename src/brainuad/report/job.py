@@ -51,6 +51,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "precision_recall": figures.precision_recall(study, findings.curves),
         "histograms": figures.histograms(study, findings.curves, findings.cuts),
         "pooled_healthy": _healthy_beside(study, findings.curves),
+        "residuals": figures.residuals(study, findings.scans),
         "histogram_legend": figures.histogram_legend(),
         "training": figures.training(findings.training),
         "training_legend": figures.training_legend(),

@@ -84,12 +84,15 @@ class Block:
     columns: list[Column]
     rows: dict[tuple[str, str], list[Cell | None]]
     chance: float | None
-    """Share of lesion voxels: the AUPRC of guessing; None on healthy scans."""
+    """Share of lesion voxels: the AUPRC of guessing; None where no lesion is scored."""
+    whole: bool = False
+    """Whether scans are told from healthy ones as a whole."""
 
     @property
     def title(self) -> str:
-        """Name of the data set, and the level of chance or that its scans are healthy."""
-        about = "healthy scans" if self.chance is None else f"chance AUPRC {self.chance:.2g}"
+        """Name of the data set, and the level of chance or that no lesion is scored."""
+        without = "whole scans against healthy ones" if self.whole else "healthy scans"
+        about = without if self.chance is None else f"chance AUPRC {self.chance:.2g}"
         return f"{self.dataset} ({about})"
 
 
@@ -158,7 +161,8 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
             None if cell is None else Cell(*cell, cell[0] == best[column], column.digits) for column, cell in found
         ]
     prevalence = rows["value"][rows["metric"] == "prevalence"].dropna()
-    return Block(dataset, columns, _ordered(columns, table), float(prevalence.mean()) if len(prevalence) else None)
+    chance = float(prevalence.mean()) if len(prevalence) else None
+    return Block(dataset, columns, _ordered(columns, table), chance, whole=bool((rows["metric"] == "auroc_scan").any()))
 
 
 def _ordered(
