@@ -41,15 +41,16 @@ def test_a_blob_keeps_its_place_through_resizing(size, centre):
     ratio = 24 / size
     start = [(24 - n) // 2 for n in SHAPE]
     inside = (np.array(center_of_mass(cube[0, 0].numpy())) + 0.5) * ratio - 0.5 - start
-    assert np.abs(inside - centre).max() < 0.5
+    assert np.abs(inside - centre).max() < 0.03
     back = from_cube(cube, SHAPE)
     assert back.shape == SHAPE
-    assert np.abs(np.subtract(center_of_mass(back), centre)).max() < 0.5
+    assert np.abs(np.subtract(center_of_mass(back), centre)).max() < 0.15
     assert np.abs(np.subtract(np.unravel_index(back.argmax(), SHAPE), centre)).max() <= max(1, ratio / 2)
 
 
 def test_shrinking_averages_noise_out():
-    assert to_cube(scan(0), 12)[0, 0, 4:8, 4:8, 4:8].std() < 0.5 * scan(0).std()
+    inner = to_cube(scan(0), 12)[0, 0, 4:8, 4:8, 4:8]
+    assert inner.std() < 0.2 * scan(0).std()  # the mean of eight voxels, all that resizing takes, leaves 0.35
 
 
 def test_an_image_is_not_changed():
