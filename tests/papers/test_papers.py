@@ -88,6 +88,7 @@ def test_a_claim_of_order_holds_for_every_pair_or_not_at_all():
     above = claim("above", metric="auprc", systems=["a", "b"], others=["c"])
     assert outcome(above, found(numbers)).state == "holds"
     assert "b 0.400 [0.300, 0.500]" in outcome(above, found(numbers)).numbers
+    assert outcome(above, found(numbers)).numbers.endswith("; the intervals of 2 of 2 pairs overlap")
     assert outcome(claim("above", metric="auprc", systems=["a", "c"], others=["b"]), found(numbers)).state == (
         "does not hold"
     )
@@ -106,6 +107,9 @@ def test_a_tie_is_an_overlap_of_intervals():
     for other, state in (("b", "holds"), ("c", "does not hold")):
         tied = claim("tied", metric="auprc", systems=["a"], others=[other])
         assert outcome(tied, found(numbers)).state == state
+    numbers["b", "auprc_pooled"] = Number(0.5, NAN, NAN)
+    without = outcome(claim("tied", metric="auprc", systems=["a"], others=["b"]), found(numbers))
+    assert (without.state, without.numbers) == ("not tested", "no interval of b")
 
 
 def test_a_bound_holds_from_the_bound_on():

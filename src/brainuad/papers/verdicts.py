@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -54,11 +55,16 @@ def outcome(claim: Claim, find: Find) -> Outcome:
     """Whether a claim holds by the numbers of `find`."""
     metrics = _metrics(claim)
     numbers = {(s, m): find(s, m) for s in (*claim.systems, *claim.others) for m in metrics}
-    missing = list(dict.fromkeys(system for (system, _), number in numbers.items() if number is None))
+    kind = "interval" if claim.kind == "tied" else "number"
+    there = {k: n for k, n in numbers.items() if n is not None and not (kind == "interval" and math.isnan(n.low))}
+    missing = list(dict.fromkeys(key[0] for key in numbers if key not in there))
     if missing:
-        return Outcome("not tested", "no number of " + ", ".join(missing))
-    there = {key: number for key, number in numbers.items() if number is not None}
+        return Outcome("not tested", f"no {kind} of " + ", ".join(missing))
     said = "; ".join(f"{s} {m} {there[s, m]}" if len(metrics) > 1 else f"{s} {there[s, m]}" for s, m in there)
+    if claim.kind == "above" and claim.by == 1:
+        pairs = [(s, o) for s in claim.systems for o in claim.others]
+        meeting = sum(_overlap(there[s, metrics[0]], there[o, metrics[0]]) for s, o in pairs)
+        said += f"; the intervals of {meeting} of {len(pairs)} pairs overlap"
     return Outcome("holds" if _holds(claim, there) else "does not hold", said)
 
 
