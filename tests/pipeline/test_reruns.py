@@ -129,6 +129,8 @@ EDITS: list[tuple[str, Any]] = [
     ("evaluate__min_lesion_ml", 0.2),
     ("evaluate__hit_share", 0.2),
     ("evaluate__min_component", 5),
+    ("evaluate__peak_mm", 10.0),
+    ("evaluate__scan_quantile", 0.9),
     ("compute__threads", 1),
     ("compute__accelerator", "cpu"),
     ("compute__devices", 2),
