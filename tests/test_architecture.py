@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
 STAGE_OF = {"split": "normalize", "subjects": "normalize", "scaling": "normalize", "summarise": "evaluate"}
 SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
-HEAVY = ("torch", "ants", "mlflow", "SimpleITK", "lightning", "pandas", "scipy", "matplotlib", "nibabel")
+HEAVY = ("torch", "monai", "ants", "mlflow", "SimpleITK", "lightning", "pandas", "scipy", "matplotlib", "nibabel")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from brainuad.config import anomalies, chain, insertion, model, network, recipe, study
+from brainuad.config import anomalies, chain, insertion, model, recipe, study
 from brainuad.config.section import Section
 from brainuad.formats import tables
 from brainuad.papers.catalogue import models_page
@@ -102,9 +102,10 @@ def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str
     yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
     for name, field in section.model_fields.items():
         yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
+    listed = [part for parts in PARTS.values() for part in parts]
     for field in section.model_fields.values():
         for inner in _sections(field.annotation):
-            if inner.__module__ in (recipe.__name__, model.__name__, network.__name__):
+            if inner not in listed:
                 yield from _described(inner, seen)
 
 
