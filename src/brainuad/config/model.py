@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainuad.config.gan import Dcgan, EncodedGan, Search
 from brainuad.config.mixture import MixtureNetwork
 from brainuad.config.network import Adversarial, Loss, Network, Train
 from brainuad.config.quantised import Healing, Quantised, QuantisedLoss, Transformer
@@ -151,13 +152,70 @@ class VqVaeTransformer(Model):
         return self
 
 
+class AnoGan(Model):
+    """A GAN on slices, among whose images the nearest to each slice is searched for (Schlegl 2017)."""
+
+    family: Literal["anogan"]
+    network: Dcgan = Dcgan()
+    adversarial: Adversarial = Adversarial()
+    train: Train = Train(epochs=82, lr=1e-4, beta1=0.5, keep="last")
+    search: Search = Search()
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _last_weights(self) -> AnoGan:
+        _check_keep(self.train)
+        return self
+
+
+class FAnoGan(Model):
+    """A Wasserstein GAN on slices or volumes, and an encoder that finds a scan's code at once (Schlegl 2019).
+
+    Scans are taken to be in [0, 1].
+    """
+
+    family: Literal["fanogan"]
+    network: EncodedGan = EncodedGan()
+    adversarial: Adversarial = Adversarial(kind="wasserstein", lr=2e-4, critic_steps=5)
+    feature_weight: float = Field(1.0, ge=0)
+    """Weight of the critic's features (kappa), in the encoder's loss and in the scan's score."""
+    train: Train = Train(steps=200_000, batch=4, lr=2e-4, beta1=0, beta2=0.9, validate_every=1000, keep="last")
+    """The training of generator and critic."""
+    encoder_train: Train = Train(steps=50_000, batch=4, lr=2e-4, validate_every=1000)
+    """The training of the encoder after that, generator and critic frozen."""
+    fine_tune_train: Train | None = None
+    """The training of encoder and generator after that, the critic frozen; null leaves it out."""
+    map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _last_weights_and_same_slices(self) -> FAnoGan:
+        _check_keep(self.train)
+        later = [train for train in (self.encoder_train, self.fine_tune_train) if train is not None]
+        if any(train.min_brain != self.train.min_brain for train in later):
+            raise ValueError("all trainings see the same slices: give each the min_brain of train")
+        return self
+
+
+def _check_keep(train: Train) -> None:
+    if train.keep != "last":
+        raise ValueError("a GAN's loss does not choose weights: give train keep: last")
+
+
 def _check_kl(network: Network, loss: Loss) -> None:
     if network.variational != (loss.kl > 0):
         raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")
 
 
 AnyModel = Annotated[
-    ThreshHisteq | ZscoreAtlas | Autoencoder | AdversarialAutoencoder | GmVae | VqVae | VqVaeTransformer,
+    ThreshHisteq
+    | ZscoreAtlas
+    | Autoencoder
+    | AdversarialAutoencoder
+    | GmVae
+    | VqVae
+    | VqVaeTransformer
+    | AnoGan
+    | FAnoGan,
     Field(discriminator="family"),
 ]
 AnyMap = EqualisedMap | Standardised | ResidualMap

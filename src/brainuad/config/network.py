@@ -161,3 +161,7 @@ class Adversarial(Section):
     """Steps of the critic before each one of the network, every one on examples of its own."""
     penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty (`wasserstein` alone)."""
+
+    def shared_out(self, train: Train) -> Train:
+        """The training with batches as large as all steps of the critic together need."""
+        return train.model_copy(update={"batch": train.batch * self.critic_steps})
