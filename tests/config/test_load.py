@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ def message(raw: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("path", sorted([DEMO, *(REPOSITORY / "config/studies").glob("*.yaml")]), ids=lambda p: p.stem)
 def test_every_shipped_study_is_valid(path, monkeypatch, tmp_path):
-    monkeypatch.setenv("BRAINUAD_REAL_DATA", str(tmp_path))
-    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(tmp_path))
+    for name in re.findall(r"\$\{(\w+)\}", path.read_text()):
+        monkeypatch.setenv(name, str(tmp_path))
     assert load_study(path).models
 
 
@@ -135,14 +136,14 @@ def test_overrides_and_sweeps_make_models_of_their_own(demo):
 
 def test_further_maps_of_a_model_share_its_training(demo):
     demo["models"] = {
-        "ae": {"use": "baur_dae_small", "sweep": {"network.latent": [8, 16]}, "maps": {"z": {"standardise": True}}}
+        "ae": {"use": "baur_dae_small", "sweep": {"network.latent": [8, 16]}, "maps": {"z": {"smooth_mm": 1.0}}}
     }
     study = build_study(demo, DEMO)
     assert list(study.models) == ["ae_latent8", "ae_latent8_z", "ae_latent16", "ae_latent16_z"]
-    assert study.models["ae_latent16_z"].map.standardise
-    assert not study.models["ae_latent16"].map.standardise
+    assert study.models["ae_latent16_z"].map.smooth_mm == 1
+    assert study.models["ae_latent16"].map.smooth_mm != 1
     assert [study.trained_as(label) for label in study.models] == ["ae_latent8"] * 2 + ["ae_latent16"] * 2
-    demo["models"] = {"ae": {"use": "baur_dae_small", "maps": {"z": "standardise"}}}
+    demo["models"] = {"ae": {"use": "baur_dae_small", "maps": {"z": "smooth_mm"}}}
     with pytest.raises(ConfigError, match=r"models\.ae\.maps must map names"):
         build_study(demo, DEMO)
 
