@@ -68,6 +68,27 @@ def test_a_sphere_has_its_size(scan):
         assert widest <= 11, "voxels of 2 mm"
 
 
+def test_a_blob_is_one_piece_unlike_a_sphere(scan):
+    for draw in range(6):
+        _, truth = plant_anomaly(*scan, "uniform", rng_for(draw, "x"), PLAIN)
+        sizes = np.bincount(ndimage.label(truth, np.ones((3, 3, 3)))[0].ravel())[1:]
+        assert sizes.max() / sizes.sum() > 0.98, "but for what the brain's rim cuts off"
+        reach = [np.ptp(axis) + 1 for axis in np.nonzero(truth)]
+        assert truth.sum() < 0.9 * np.pi / 6 * max(reach) ** 3
+
+
+def test_centres_lie_where_models_see_them(scan):
+    image, brain = scan
+    seen = np.zeros(SHAPE, bool)
+    seen[:, :, 40:42] = True
+    for draw in range(5):
+        settings = Anomaly(shape="sphere", radius_mm=(8, 8))
+        _, truth = plant_anomaly(image, brain, "uniform", rng_for(draw, "x"), settings, seen=seen)
+        assert truth[seen].any()
+    with pytest.raises(InputError, match="finds no place"):
+        plant_anomaly(image, brain, "uniform", rng_for(0, "x"), PLAIN, seen=seen & False)
+
+
 def test_strength_is_in_units_of_fluid_to_tissue(scan):
     image, brain = scan
     settings = Anomaly(shape="sphere", radius_mm=(12, 12), strength=(0.5, 0.5))

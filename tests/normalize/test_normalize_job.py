@@ -145,6 +145,7 @@ def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, t
     assert {(row.dataset, row.origin, row.spoiled) for row in made.scans} == {("odd", "ixi", "")}
     assert all(row.mask == row.kind for row in made.scans)
     assert not (lesions & ~np.asarray(made.brains)).any()
+    assert lesions.reshape(len(lesions), -1).any(axis=1).all(), "in the levels that models see"
     rows = scans.read(healthy.table)
     scans.write(healthy.table, rows[::-1])
     normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "two")

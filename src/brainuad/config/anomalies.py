@@ -40,7 +40,7 @@ class Spoiling(Section):
     """Range of the way by which a `misregistered` scan is off, in mm."""
     turn_deg: float = Field(20.0, ge=0, le=90)
     """Largest turn of a `misregistered` scan, about any axis."""
-    noise: tuple[float, float] = (0.5, 1.5)
+    noise: tuple[float, float] = (0.2, 0.8)
     """Range of the standard deviation of `noise`, relative to the distance from fluid to tissue."""
     hole_mm: tuple[float, float] = (25.0, 40.0)
     """Range of the radius of a `hole`, a ball around a point on the side of the brain's surface."""

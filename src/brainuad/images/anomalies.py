@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from brainuad.config.anomalies import Anomaly, AnomalyKind
 from brainuad.errors import InputError
+from brainuad.images import components
 from brainuad.images.insert import depth, fluid_and_tissue
 from brainuad.images.lesions import Window, blob
 
@@ -26,6 +27,8 @@ Part = Float[np.ndarray, "a b c"]
 TRIES = 40
 INSIDE = 0.7
 """Least share of an anomaly that lies in the brain; what lies outside is cut off."""
+ROUGH = 0.15
+"""Standard deviation of a blob's surface, relative to its radius."""
 BLUR_MM = 8.0
 """Sigma of a `blur` of strength 1."""
 
@@ -60,16 +63,26 @@ Made = tuple[Part, Bool[np.ndarray, "a b c"]]
 
 
 def plant_anomaly(
-    image: Image, brain: Mask, kind: AnomalyKind, rng: np.random.Generator, settings: Anomaly, spacing: float = 2.0
+    image: Image,
+    brain: Mask,
+    kind: AnomalyKind,
+    rng: np.random.Generator,
+    settings: Anomaly,
+    spacing: float = 2.0,
+    seen: Mask | None = None,
 ) -> tuple[Image, Mask]:
     """The scan with an anomaly of one `kind`, and the anomaly's exact extent.
 
-    `image`: before intensity scaling, any unit; `spacing`: mm. The extent lies in the brain: where the edge's weight
-    exceeds one half; half an edge's width beyond it nothing changes. Raises InputError if none of 40 draws has a place.
+    `image`: before intensity scaling, any unit; `spacing`: mm; `seen`: where centres may lie, the whole brain if None.
+    The extent lies in the brain: where the edge's weight exceeds one half; half an edge's width beyond it nothing
+    changes. Raises InputError if none of 40 draws has a place.
     """
     fluid, tissue = fluid_and_tissue(image, brain)
+    places = np.flatnonzero(brain if seen is None else brain & seen)
+    if not places.size:
+        raise InputError("the anomaly finds no place in the brain", why="models see none of it", do="widen the grid")
     for _ in range(TRIES):
-        piece = _piece(image, brain, rng, settings, spacing, tissue, tissue - fluid)
+        piece = _piece(image, brain, places, rng, settings, spacing, tissue, tissue - fluid)
         inside = piece.depth > 0
         after, there = MAKERS[kind](piece, rng)
         there = there & brain[piece.window]
@@ -89,19 +102,21 @@ def plant_anomaly(
 def _piece(
     image: Image,
     brain: Mask,
+    places: Int[np.ndarray, "n"],
     rng: np.random.Generator,
     settings: Anomaly,
     spacing: float,
     tissue: float,
     span: float,
 ) -> Piece:
-    places = np.flatnonzero(brain)
     centre = np.array(np.unravel_index(places[rng.integers(places.size)], brain.shape))
     radius, strength = float(rng.uniform(*settings.radius_mm)), float(rng.uniform(*settings.strength))
     round_ = settings.shape == "sphere"
     radii = np.full(3, radius) if round_ else radius * rng.uniform(0.7, 1.3, 3)
-    window, cover = blob(brain.shape, spacing, centre, radii, 0.0 if round_ else 0.3, 1.0, rng)
-    under = depth(cover > 0.5) * spacing
+    window, cover = blob(brain.shape, spacing, centre, radii, 0.0 if round_ else ROUGH, 1.0, rng)
+    labels, count = components.label(cover > 0.5)
+    whole = components.keep(labels, components.sizes(labels, count) == components.sizes(labels, count).max())
+    under = depth(whole) * spacing
     return Piece(image, brain, window, under, centre, float(radii.mean()), strength, spacing, tissue, span)
 
 

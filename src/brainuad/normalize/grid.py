@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from brainuad.config.recipe import Normalize
 from brainuad.errors import ConfigError
@@ -30,6 +30,12 @@ class Window:
             target.append(slice(first - start, last - start))
         out[tuple(target)] = data[tuple(source)]
         return out
+
+    def covers(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "x y z"]:
+        """Where on a template grid of this shape the window lies."""
+        inside = np.zeros(shape, bool)
+        inside[tuple(slice(max(a, 0), a + n) for a, n in zip(self.start, self.shape, strict=True))] = True
+        return inside
 
 
 def window(shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], settings: Normalize) -> Window:

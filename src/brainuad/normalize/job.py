@@ -61,7 +61,7 @@ def normalize_made(
     source: Source, label: str, made: AnyMade, seed: int, scaling: Path, settings: Normalize, out: Path
 ) -> None:
     """Write the store of a data set that is made of the scans of `source`, before intensities are scaled."""
-    maker = Maker(made, label, seed)
+    maker = Maker(made, label, seed, _learnt(scaling, settings)[1])
     draws = [(row, draw) for row in source.rows(*made.roles) for draw in range(1, made.draws + 1)]
     entries = (maker.entry(row, draw, *source.read(row)[:2], source.affine(row)) for row, draw in draws)
     _write(entries, len(draws), scaling, settings, out)
@@ -103,13 +103,18 @@ class _Training:
 
 
 def _write(entries: Iterator[Entry], count: int, scaling: Path, settings: Normalize, out: Path) -> None:
-    learnt = load_file(scaling)
-    x, y, z = learnt.pop(SHAPE).tolist()
-    part = window((x, y, z), learnt.pop(AFFINE), settings)
+    learnt, part = _learnt(scaling, settings)
     scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
     intensity = settings.intensity.model_dump(mode="json")
     with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))):
         store.write(out, scaled, count, part.affine, intensity, learnt, part.shape)
+
+
+def _learnt(scaling: Path, settings: Normalize) -> tuple[dict[str, np.ndarray], Window]:
+    """What the scaling learnt, and the part of the grid that models see."""
+    learnt = load_file(scaling)
+    x, y, z = learnt.pop(SHAPE).tolist()
+    return learnt, window((x, y, z), learnt.pop(AFFINE), settings)
 
 
 def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], part: Window) -> Entry:

@@ -17,6 +17,7 @@ from brainuad.images.anomalies import plant_anomaly
 from brainuad.images.seeds import rng_for
 from brainuad.images.spoil import spoil
 from brainuad.normalize.bank import Bank
+from brainuad.normalize.grid import Window
 from brainuad.normalize.insertion import planted
 
 Image = Float[np.ndarray, "x y z"]
@@ -25,10 +26,13 @@ Kind = TypeVar("Kind", bound=str)
 
 
 class Maker:
-    """Makes the scans of one data set. Each hangs on the study's seed, the data set's label, the scan and the draw."""
+    """Makes the scans of one data set. Each hangs on the study's seed, the data set's label, the scan and the draw.
 
-    def __init__(self, made: AnyMade, label: str, seed: int):
-        self.made, self.label, self.seed = made, label, seed
+    `part`: what models see of the template grid; artificial anomalies have their centres there.
+    """
+
+    def __init__(self, made: AnyMade, label: str, seed: int, part: Window):
+        self.made, self.label, self.seed, self.part = made, label, seed, part
         self.bank = Bank([Path(folder) for folder in made.masks]) if isinstance(made, Inserted) else None
         self._used: dict[str, set[str]] = {}  # masks, by the scan whose earlier draws took them
 
@@ -45,7 +49,8 @@ class Maker:
                 about = {"mask": name}
             case Artificial():
                 kind = self._kind(self.made.kinds, row, draw)
-                image, lesion = plant_anomaly(image, brain, kind, rng, self.made.anomaly, spacing)
+                seen = self.part.covers(brain.shape)
+                image, lesion = plant_anomaly(image, brain, kind, rng, self.made.anomaly, spacing, seen)
                 about = {"mask": kind, "kind": kind}
             case Spoiled():
                 bad = self._kind(self.made.kinds, row, draw)
