@@ -1,0 +1,361 @@
+"""Generative adversarial networks: their losses by hand, the search, and what each stage of training moves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from brainuad.config.gan import Dcgan, Search
+from brainuad.config.model import AnoGan, FAnoGan
+from brainuad.config.network import Adversarial, Train
+from brainuad.config.study import Compute
+from brainuad.methods.anogan import AnoGanMethod, mapping_distance, search
+from brainuad.methods.base import Healthy
+from brainuad.methods.fanogan import FAnoGanMethod
+from brainuad.methods.gan_networks import Critic, Gan, dcgan
+from brainuad.methods.generative import Generative
+from brainuad.methods.neural import NeuralMethod
+from brainuad.methods.versus import gradient_penalty
+from brainuad.train.fit import Fitted, fit_network
+
+SPACING = (2.0, 2.0, 2.0)
+COMPUTE = Compute(threads=1, accelerator="cpu")
+TINY = {"size": 16, "channels": [2, 4], "latent": 3}
+FLAT = {"architecture": "schlegl", "dims": 2}
+LENGTH = {"steps": 6, "validate_every": 2, "batch": 2, "lr": 0.01}
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    """Kills after a number of batches, counted over all stages."""
+
+    def __init__(self, batch: int):
+        self.left = batch
+
+    def on_train_batch_end(self, *args):
+        self.left -= 1
+        if self.left == 0:
+            raise KilledError
+
+
+class Watch(Callback):
+    """The weights that each stage starts and ends with."""
+
+    def __init__(self):
+        self.stages: list[list[dict[str, Tensor]]] = []
+
+    def on_train_start(self, trainer, module):
+        self.stages.append([self._copy(module)])
+
+    def on_train_end(self, trainer, module):
+        self.stages[-1].append(self._copy(module))
+
+    def _copy(self, module):
+        return {name: tensor.clone() for name, tensor in module.network.state_dict().items()}
+
+    def moved(self, stage: int) -> set[str]:
+        before, after = self.stages[stage]
+        return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def scans(count: int, seed: int) -> Healthy:
+    rng = np.random.default_rng(seed)
+    brain = np.ones((12, 16, 5), bool)
+    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
+
+
+def fanogan(network: dict | None = None, steps: int = 2, **settings: object) -> FAnoGanMethod:
+    return FAnoGanMethod(
+        FAnoGan(
+            family="fanogan",
+            network=TINY | (network or {}),
+            adversarial={"kind": "wasserstein", "critic_steps": steps, "lr": 0.01},
+            train=LENGTH | {"keep": "last"},
+            encoder_train=LENGTH,
+            **({"fine_tune_train": LENGTH} | settings),
+        )
+    )
+
+
+def fit(method: NeuralMethod, folder: Path, *callbacks: Callback) -> Fitted:
+    return fit_network(method, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=list(callbacks))
+
+
+class Slope(nn.Module):
+    """A critic whose gradient is the same everywhere; its value comes from one voxel or from all."""
+
+    def __init__(self, slope: Tensor):
+        super().__init__()
+        self.slope = nn.Parameter(slope)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return (batch * self.slope).flatten(1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 3, 3), (1, 2, 3, 4)])
+def test_the_penalty_is_the_squared_excess_of_the_norm_over_everything_but_the_batch(shape):
+    slope = torch.arange(1.0, 1 + math.prod(shape)).reshape(shape)
+    found = gradient_penalty(Slope(slope), torch.rand(5, *shape), torch.rand(5, *shape))
+    assert found.item() == pytest.approx((math.sqrt(slope.square().sum().item()) - 1) ** 2, rel=1e-5)
+    found.backward()  # the critic learns from it
+
+
+def test_the_penalty_looks_between_pairs_at_a_place_of_each():
+    seen = []
+
+    def critic(batch: Tensor) -> Tensor:
+        seen.append(batch.detach())
+        return batch.flatten(1).sum(1)
+
+    torch.manual_seed(0)
+    gradient_penalty(critic, torch.ones(6, 2, 3, 3), torch.zeros(6, 2, 3, 3))
+    places = seen[0].flatten(1)
+    assert torch.equal(places.min(1).values, places.max(1).values)  # one share for all channels and voxels
+    assert len(places[:, 0].unique()) == 6
+    assert ((places > 0) & (places < 1)).all()
+
+
+class Fixed(Generative):
+    """Fakes that are known."""
+
+    def fake(self, batch: Tensor) -> Tensor:
+        return torch.full_like(batch, 2.0)
+
+
+def duel(kind: str) -> Fixed:
+    critic = Critic(nn.Identity(), Slope(torch.tensor([[[0.5]]])))
+    network = Gan(nn.Linear(1, 1), critic, latent=1)
+    return Fixed(network, Train(steps=1), Adversarial(kind=kind, weight=3.0, penalty=10.0))
+
+
+def test_wasserstein_losses_by_hand():
+    module, real = duel("wasserstein"), torch.tensor([1.0, 7.0]).reshape(2, 1, 1, 1)
+    of_critic = module.critic_terms(real)
+    assert of_critic["critic"].item() == pytest.approx(0.5 * 2 - 0.5 * 4)
+    assert of_critic["penalty"].item() == pytest.approx(0.25)
+    assert of_critic["loss"].item() == pytest.approx(-1 + 10 * 0.25)
+    assert module.judged_terms(real)["loss"].item() == pytest.approx(3 * -0.5 * 2)
+
+
+def test_cross_entropy_losses_by_hand():
+    module, real = duel("cross_entropy"), torch.tensor([1.0, 7.0]).reshape(2, 1, 1, 1)
+    chance = {logit: 1 / (1 + math.exp(-logit)) for logit in (0.5, 3.5, 1.0)}
+    by_hand = -(math.log(chance[0.5]) + math.log(chance[3.5])) / 2 - math.log(1 - chance[1.0])
+    assert module.critic_terms(real)["loss"].item() == pytest.approx(by_hand)
+    assert module.judged_terms(real)["loss"].item() == pytest.approx(-3 * math.log(chance[1.0]))
+
+
+def test_every_step_of_the_critic_sees_examples_of_its_own():
+    method = fanogan(steps=3)
+    assert [stage.train.batch for stage in method.stages()] == [6, 2, 2]
+    module = method.objective()
+    seen: list[Tensor] = []
+    module.critic_terms = lambda part: seen.append(part) or {"loss": torch.zeros(())}
+    module.judged_terms = lambda part: {"loss": torch.zeros(())}
+    module.optimizers = lambda: (None, None)
+    module._step = lambda optimizer, terms: terms()
+    for count, expected in ((6, [2, 2, 2]), (4, [2, 1, 1]), (2, [1, 1])):
+        seen.clear()
+        batch = torch.arange(float(count))
+        module.training_step(batch)
+        assert [len(part) for part in seen] == expected
+        assert torch.equal(torch.cat(seen), batch)
+
+
+@pytest.fixture
+def hidden() -> tuple[Gan, Tensor]:
+    """A generator and images that it can make, in double precision."""
+    torch.manual_seed(0)
+    network = dcgan(Dcgan(size=16, channels=[4, 8], kernel=3, latent=5)).double().eval()
+    with torch.no_grad():
+        return network, network.generator(2 * torch.randn(4, 5, dtype=torch.float64))
+
+
+def test_slices_searched_together_are_rebuilt_as_if_alone(hidden):
+    network, slices = hidden
+    settings = Search(steps=60, lr=0.05, starts=2)
+    together = search(network, slices, settings)
+    alone = torch.cat([search(network, piece, settings) for piece in slices.split(1)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-9)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_the_search_comes_nearer_and_leaves_the_networks_alone(hidden):
+    network, slices = hidden
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    apart = [
+        (slices - search(network, slices, Search(steps=steps, lr=0.05, features=0))).abs().mean().item()
+        for steps in (1, 20, 200)
+    ]
+    assert apart[2] < 0.5 * apart[0]
+    assert apart[2] < apart[1] < apart[0]
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
+
+
+def test_of_two_starts_each_slice_takes_the_nearer(hidden):
+    network, slices = hidden
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.randn(2, 5, generator=generator).double()
+    features = network.critic.features(slices)
+    pairs = [mapping_distance(network, code.repeat(4, 1), slices, features, 0.1) for code in starts]
+    # a step too small to matter, so that the starts themselves are compared
+    found = search(network, slices, Search(steps=1, lr=1e-12, starts=2))
+    nearer = torch.stack([distance for distance, _ in pairs]).argmin(0)
+    assert len(nearer.unique()) == 2
+    expected = torch.stack([pairs[int(start)][1][n] for n, start in enumerate(nearer)])
+    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-8)
+
+
+def test_the_mapping_distance_by_hand():
+    critic = Critic(nn.AvgPool2d(2), nn.Flatten())
+    network = Gan(nn.Unflatten(1, (1, 2, 2)), critic, latent=4)
+    code, image = torch.tensor([[0.0, 1.0, 2.0, 3.0]]), torch.tensor([1.0, 1.0, 1.0, 1.0]).reshape(1, 1, 2, 2)
+    found, _ = mapping_distance(network, code, image, critic.features(image), 0.1)
+    assert found.item() == pytest.approx(0.9 * (1 + 0 + 1 + 2) / 4 + 0.1 * abs(1 - 1.5))
+
+
+def test_a_generated_slice_is_in_the_range_of_scans(hidden):
+    _, slices = hidden
+    assert slices.min() >= 0
+    assert slices.max() <= 1
+    assert slices.std() > 0.01
+
+
+def test_an_anogan_rebuilds_by_its_search_under_the_maps_own_rules():
+    settings = {"train": LENGTH | {"keep": "last"}, "network": {"size": 16, "channels": [4, 8], "kernel": 3}}
+    few, many = (AnoGanMethod(AnoGan(family="anogan", search={"steps": n, "lr": 0.1}, **settings)) for n in (1, 60))
+    image, brain = scans(1, 0).images[0], np.ones((12, 16, 5), bool)
+    first, last = (np.abs(image - method.reconstruct(image, brain)).mean() for method in (few, many))
+    assert last < first
+    np.testing.assert_array_equal(many.reconstruct(image, brain), many.reconstruct(image, brain))
+
+
+@pytest.mark.parametrize("network", [{}, FLAT], ids=["kwon", "schlegl"])
+def test_each_stage_moves_its_own_parts_and_no_other(network, tmp_path):
+    watch = Watch()
+    found = fit(fanogan(network), tmp_path, watch)
+    assert [watch.moved(stage) for stage in range(3)] == [
+        {"generator", "critic"},
+        {"encoder"},
+        {"encoder", "generator"},
+    ]
+    assert any("running" in name for name in watch.stages[0][0])  # the comparison is of statistics too
+    names = {name for _, name, _ in found.curves}
+    assert {"train_penalty", "train_critic", "train_opinion", "encoder_train_features", "fine_tune_train_loss"} <= names
+
+
+def test_without_fine_tuning_there_are_two_stages():
+    assert [stage.name for stage in fanogan(fine_tune_train=None).stages()] == ["", "encoder"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    method = fanogan(FLAT)
+    return method, fit(method, tmp_path_factory.mktemp("unbroken"))
+
+
+@pytest.mark.parametrize(("kill", "resumed"), [(3, (2, 0, 0)), (9, (6, 2, 0)), (17, (6, 6, 4))])
+def test_a_training_killed_in_any_stage_ends_with_the_weights_of_an_unbroken_one(unbroken, kill, resumed, tmp_path):
+    whole, expected = unbroken
+    with pytest.raises(KilledError):
+        fit(fanogan(FLAT), tmp_path, KillAt(kill))
+    again = fanogan(FLAT)
+    found = fit(again, tmp_path)
+    facts = [found.facts[f"{stage}resumed_at_epoch"] for stage in ("", "encoder_", "fine_tune_")]
+    assert facts == [step // 2 for step in resumed]
+    for name, array in whole.weights().items():
+        np.testing.assert_array_equal(again.weights()[name], array)
+    curves = [[row for row in fitted.curves if "per_second" not in row[1]] for fitted in (expected, found)]
+    assert curves[0] == curves[1]
+
+
+def stubbed(network: dict, weight: float) -> FAnoGanMethod:
+    """Encoder and generator that halve what they see, and a critic that sees three times as much."""
+    method = fanogan(network, feature_weight=weight)
+    method.network.encoder, method.network.generator = nn.Identity(), Scale(0.5)
+    method.network.critic = Critic(Scale(3.0), nn.Flatten())
+    return method
+
+
+class Scale(nn.Module):
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.factor * batch
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
+def test_the_score_of_a_volume_by_hand(weight):
+    image = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
+    brain, centred = np.ones(image.shape, bool), 2 * image - 1
+    voxels = np.square(0.5 * centred).mean()
+    found = stubbed({}, weight).anomaly_score(np.zeros_like(image), brain, image)
+    assert found == pytest.approx(voxels + weight * 9 * voxels, rel=1e-5)
+
+
+def test_the_score_of_slices_is_the_mean_over_those_with_brain():
+    image = np.random.default_rng(0).random((16, 16, 40), dtype=np.float32)
+    brain = np.zeros(image.shape, bool)
+    brain[4, 4, 3:39] = True  # more slices than are rebuilt at once
+    voxels = np.square(0.5 * (2 * image[:, :, 3:39] - 1)).mean()
+    method = stubbed(FLAT, 1.0)
+    assert method.anomaly_score(np.zeros_like(image), brain, image) == pytest.approx(10 * voxels, rel=1e-5)
+    assert method.anomaly_score(np.zeros_like(image), np.zeros_like(brain), image) == 0
+
+
+def test_intensities_are_centred_for_the_network_and_put_back():
+    image = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
+    method = stubbed({}, 1.0)
+    rebuilt = method.reconstruct(image, np.ones(image.shape, bool))
+    np.testing.assert_allclose(rebuilt, (0.5 * (2 * image - 1) + 1) / 2, atol=1e-6)
+    examples = method.examples(Healthy([image], [np.ones(image.shape, bool)], SPACING))
+    np.testing.assert_allclose(examples.fetch([0])[0, 0].numpy(), 2 * image - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", [{}, FLAT], ids=["kwon", "schlegl"])
+def test_the_tanh_of_a_code_can_be_left_out(network):
+    bound, free = fanogan(network), fanogan(network | {"latent_tanh": False})
+    batch = torch.randn(4, 1, *[16] * (3 if not network else 2))
+    for method in (bound, free):
+        method.network.encoder.load_state_dict(bound.network.encoder.state_dict())
+        method.network.eval()
+    codes = bound.network.encoder(batch), free.network.encoder(batch)
+    assert codes[0].shape == (4, 3)
+    torch.testing.assert_close(codes[0], codes[1].tanh())
+
+
+@pytest.mark.parametrize("network", [{}, FLAT], ids=["kwon", "schlegl"])
+def test_no_critic_and_no_encoder_mixes_the_examples_of_a_batch(network):
+    method = fanogan(network)
+    method.network.train()
+    batch = torch.randn(3, 1, *[16] * (3 if not network else 2))
+    for part in (method.network.critic, method.network.encoder):
+        torch.testing.assert_close(part(batch)[:1], part(batch[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": LENGTH}, "keep: last"),
+        ({"network": {"architecture": "kwon", "dims": 2}}, "goes with dims: 3"),
+        ({"network": {"size": 100}}, "cannot be halved"),
+        ({"encoder_train": LENGTH | {"min_brain": 0.5}}, "the same slices"),
+        ({"fine_tune_train": LENGTH | {"min_brain": 0.5}}, "the same slices"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValidationError, match=message):
+        FAnoGan(**{"family": "fanogan", "train": LENGTH | {"keep": "last"}} | change)
