@@ -33,6 +33,8 @@ class Example:
     top: float
     numbers: str
     """One line about it."""
+    spoiled: bool = False
+    """Whether the scan as a whole is bad."""
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -136,10 +138,12 @@ def _example(dataset: str, name: str, opened: Store, lesion: np.ndarray, place: 
     image, brain, lesion = (np.asarray(a) for a in (opened.images[place], opened.brains[place], lesion))
     own = rows[rows["scan"] == name]
     healthy = not lesion.any()
+    scan = opened.scans[place]
     numbers = f"{own['lesion_ml'].iloc[0]:.1f} ml of lesion" if not healthy else "no lesion"
+    numbers += f" ({scan.kind.replace('_', ' ')})" if scan.kind else ""
     level = slices.fullest(lesion if not healthy else brain)
     top = float(np.percentile(image[brain], 99.5))
-    return Example(dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers)
+    return Example(dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers, bool(scan.spoiled))
 
 
 def _scan_picture(example: Example) -> str:
@@ -165,7 +169,7 @@ def _pictures(example: Example, one: Result, top: float) -> dict[str, str]:
 def _agreement(example: Example, mask: Bool[np.ndarray, "x y z"]) -> str:
     ml = abs(float(np.linalg.det(example.affine[:3, :3]))) / 1000
     if example.healthy:
-        return f"{mask.sum() * ml:.1f} ml marked, all false"
+        return f"{mask.sum() * ml:.1f} ml marked" + ("" if example.spoiled else ", all false")
     both = 2 * (mask & example.lesion).sum() / max(1, mask.sum() + example.lesion.sum())
     return f"Dice {both:.2f}; {mask.sum() * ml:.1f} ml marked"
 
