@@ -196,7 +196,8 @@ class Plan:
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}
 
     def _track(self) -> Any:
-        return {"uri": self.study.track.uri, "attempt": self.track_attempt()}
+        runs = [[model, seed] for model in self.study.models for seed in self.study.seeds]
+        return {"uri": self.study.track.uri, "attempt": self.track_attempt(), "runs": runs}
 
     def _report(self) -> Any:
         cited = [

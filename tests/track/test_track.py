@@ -14,6 +14,7 @@ from brainuad.formats import run, tables
 from brainuad.track import job, ui, views
 
 MODELS = ("ae", "thresh")
+RUNS = [(model, seed) for model in MODELS for seed in (0, 1)]
 
 
 def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
@@ -51,7 +52,7 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was imported once; making a database takes seconds."""
     root = tmp_path_factory.mktemp("results")
-    assert job.track("demo", study(root / "demo"), root / "mlflow", None, root / "mark.json")
+    assert job.track("demo", study(root / "demo"), RUNS, root / "mlflow", None, root / "mark.json")
     return root
 
 
@@ -71,8 +72,10 @@ def runs(root: Path) -> dict[str, object]:
     return {r.info.run_name: r for r in found}
 
 
-def again(root: Path) -> bool:
-    return job.track("demo", root / "demo", root / "mlflow", None, root / "mark.json")
+def again(root: Path, *, left: str = "") -> bool:
+    trained = sorted((root / "demo" / "train").glob("*/seed-*"))
+    kept = [(path.parent.name, int(path.name.removeprefix("seed-"))) for path in trained if path.parent.name != left]
+    return job.track("demo", root / "demo", kept, root / "mlflow", None, root / "mark.json")
 
 
 def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> None:
@@ -123,6 +126,15 @@ def test_a_changed_result_supersedes_its_run_alone(root: Path) -> None:
     assert client(root).get_run(before["ae/seed-1"]).info.lifecycle_stage == "deleted"
 
 
+def test_a_model_that_left_the_study_leaves_mlflow_and_may_come_back(root: Path) -> None:
+    before = runs(root)["ae/seed-0"].info.run_id
+    assert again(root, left="thresh")
+    assert set(runs(root)) == {"ae/seed-0", "ae/seed-1"}
+    assert again(root)
+    assert set(runs(root)) == {"ae/seed-0", "ae/seed-1", "thresh/seed-0", "thresh/seed-1"}
+    assert runs(root)["ae/seed-0"].info.run_id == before
+
+
 def test_a_half_written_run_is_replaced(root: Path) -> None:
     tracking, broken = client(root), runs(root)["ae/seed-0"].info.run_id
     tracking.delete_tag(broken, job.HASH)
@@ -150,7 +162,7 @@ def test_a_server_that_is_away_is_a_warning_and_leaves_no_mark(
         taken.bind(("127.0.0.1", 0))
         uri = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
         mark = tmp_path / "mark.json"
-        assert job.track("demo", imported / "demo", tmp_path / "mlflow", uri, mark) is False
+        assert job.track("demo", imported / "demo", RUNS, tmp_path / "mlflow", uri, mark) is False
     assert not mark.exists()
     said = capsys.readouterr().err
     assert "warning: demo was not imported into MLflow" in said

@@ -9,6 +9,7 @@ with reported(snakemake.log[0]):
     mark = Path(snakemake.output.mark)
     folder, attempts = mark.parent, mark.with_name("track.attempts")
     config = json.loads(snakemake.params.config)
-    if not track(snakemake.config["study"], folder, folder.parent / "mlflow", config["uri"], mark):
+    study, runs = snakemake.config["study"], [tuple(run) for run in config["runs"]]
+    if not track(study, folder, runs, folder.parent / "mlflow", config["uri"], mark):
         write_json(mark, {"complete": False})
         attempts.write_text(str(config["attempt"] + 1))

@@ -33,12 +33,15 @@ COLUMNS = ("auprc_scan", "auprc_pooled", "dice_volume", "lesion_recall", "fp_per
 MOST_COLUMNS = 16
 
 
-def track(study: str, folder: Path, mlflow_folder: Path, uri: str | None, mark: Path) -> bool:
+def track(
+    study: str, folder: Path, runs: Sequence[tuple[str, int]], mlflow_folder: Path, uri: str | None, mark: Path
+) -> bool:
     """Import the records under `folder` (`results/<study>`) and write `mark`; False, and no mark, if MLflow is away.
 
-    `uri`: an http(s) server; without one, a SQLite file in `mlflow_folder`, made here before anything writes to it.
-    Unchanged results are left alone; changed ones become a new run, and the old one is deleted. A server that is away
-    or refuses is a warning on stderr, and the next call catches up.
+    `runs`: the models and seeds of the study file. `uri`: an http(s) server; without one, a SQLite file in
+    `mlflow_folder`, made here before anything writes to it. Unchanged results are left alone; changed ones become a new
+    run. The old one is deleted, as are those of models that left the study (MLflow can restore them). A server that is
+    away or refuses is a warning on stderr, and the next call catches up.
     """
     # Imported late: mlflow reads these variables as it is imported, and it takes seconds.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -47,7 +50,7 @@ def track(study: str, folder: Path, mlflow_folder: Path, uri: str | None, mark: 
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow.exceptions import MlflowException
 
-    results = records.gather(study, folder)
+    results = records.gather(study, folder, runs)
     try:
         with _alone(mlflow_folder):
             imported = _import(study, results, folder, mlflow_folder, uri)
@@ -80,11 +83,12 @@ def _import(
     experiment = _experiment(client, study, local)
     imported = {}
     for result in results:
-        run, outdated = _known(client, experiment, result)
-        run = run or _create(client, experiment, result, folder, local)
-        for old in outdated:
-            client.delete_run(old)
+        run = _known(client, experiment, result) or _create(client, experiment, result, folder, local)
         imported[f"{result.model}/seed-{result.seed}"] = {"run": run, "hash": result.hash}
+    kept = {entry["run"] for entry in imported.values()}
+    for old in client.search_runs([experiment], f"tags.study = '{study}'", max_results=50_000):
+        if old.info.run_id not in kept:
+            client.delete_run(old.info.run_id)
     _describe(client, experiment, study, results)
     return imported
 
@@ -99,13 +103,11 @@ def _experiment(client: MlflowClient, study: str, local: Path | None) -> str:
     return str(found.experiment_id)
 
 
-def _known(client: MlflowClient, experiment: str, result: Result) -> tuple[str | None, list[str]]:
-    """The run of this very content, if there is one, and those of other content or half-written."""
-    where = f"tags.model = '{result.model}' and tags.seed = '{result.seed}'"
+def _known(client: MlflowClient, experiment: str, result: Result) -> str | None:
+    """The run of this very content, if there is one."""
+    where = f"tags.model = '{result.model}' and tags.seed = '{result.seed}' and tags.`{HASH}` = '{result.hash}'"
     runs = client.search_runs([experiment], where, order_by=["attributes.start_time ASC"])
-    same = [str(run.info.run_id) for run in runs if run.data.tags.get(HASH) == result.hash]
-    kept = same[0] if same else None
-    return kept, [str(run.info.run_id) for run in runs if run.info.run_id != kept]
+    return str(runs[0].info.run_id) if runs else None
 
 
 def _create(client: MlflowClient, experiment: str, result: Result, folder: Path, local: Path | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,10 @@ class Result:
         return sorted(set(self.metrics["dataset"])) or seen
 
 
-def gather(study: str, folder: Path) -> list[Result]:
-    """The results under `folder` (`results/<study>`), by model and seed, for each training record there."""
-    found = [_result(study, folder, path) for path in sorted((folder / "train").glob(f"*/seed-*/{run.NAME}"))]
-    return sorted(found, key=lambda result: (result.model, result.seed))
+def gather(study: str, folder: Path, runs: Iterable[tuple[str, int]]) -> list[Result]:
+    """The results under `folder` (`results/<study>`) of these models and seeds, in order."""
+    paths = [folder / "train" / model / f"seed-{seed}" / run.NAME for model, seed in sorted(runs)]
+    return [_result(study, folder, path) for path in paths]
 
 
 def params(result: Result) -> dict[str, str]:

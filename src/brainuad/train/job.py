@@ -111,5 +111,7 @@ def _hash(parts: Sequence[Healthy]) -> str:
     return digest.hexdigest()
 
 
-TRAINING = "give one healthy data set a split with train above 0, and see failures.tsv for scans that were lost"
+TRAINING = (
+    "give one healthy data set a split with train above 0, and see the table beside its store for scans that were lost"
+)
 HEALTHY = "give the data set the role test, or exclude the subject"
