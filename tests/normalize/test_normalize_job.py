@@ -7,7 +7,7 @@ from brainuad.config.anomalies import Anomaly
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.config.study import Artificial, Inserted, Split, Spoiled
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import scans, status, store, volume
+from brainuad.formats import run, scans, status, store, volume
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import window
@@ -124,6 +124,33 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     assert used["validation"]
     assert not used["validation"] & used["test"], "the two roles share no mask"
     assert store.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
+
+
+def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
+    settings = Inserted(
+        source="inserted", into="ixi", masks=[str(bank(tmp_path / "bank"))], roles=["validation", "test"]
+    )
+    scaling, first = tmp_path / "scaling.safetensors", healthy.rows("validation", "test")[0].scan
+    normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "whole")
+    sliver = np.zeros(SHAPE, bool)
+    sliver[3:-3, 3:-3, 3] = True
+    volume.write(healthy.folder / first / "brain.nii.gz", sliver, AFFINE)
+    normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "short")
+    whole, short = store.read(tmp_path / "whole"), store.read(tmp_path / "short")
+    kept = [i for i, row in enumerate(whole.scans) if not row.scan.startswith(first)]
+    assert [row.scan for row in short.scans] == [whole.scans[i].scan for i in kept]
+    np.testing.assert_array_equal(short.images, whole.images[kept])
+    np.testing.assert_array_equal(store.read_lesions(tmp_path / "short"), store.read_lesions(tmp_path / "whole")[kept])
+    assert "no lesion" in run.read(tmp_path / "short" / run.NAME)["facts"]["left_out"][f"{first}_draw-1"]
+
+
+def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):
+    empty = tmp_path / "bank"
+    empty.mkdir()
+    settings = Inserted(source="inserted", into="ixi", masks=[str(empty)])
+    with pytest.raises(InputError, match="mask"):
+        normalize_made(healthy, "planted", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, tmp_path):

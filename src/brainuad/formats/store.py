@@ -81,7 +81,7 @@ def write(
     scaling: dict[str, np.ndarray] | None = None,
     shape: tuple[int, int, int] = (0, 0, 0),
 ) -> None:
-    """Write `count` entries one by one, so that memory holds one scan at a time; a missing lesion mask is all False.
+    """Write entries, `count` at most, one by one: memory holds one scan at a time. A missing lesion mask is all False.
 
     A store may be empty, for a data set whose every scan failed must not stop the others; its grid then has `shape`.
     """
@@ -99,9 +99,11 @@ def write(
                     )
                 arrays[name][i] = value
             rows.append(entry.scan)
-        assert len(rows) == count
-        for array in arrays.values():
+        for name, array in arrays.items():
             array.flush()  # type: ignore[attr-defined]
+            if len(rows) < count:
+                np.save(folder / "shorter.npy", array[: len(rows)])
+                (folder / "shorter.npy").replace(folder / f"{name}.npy")
         for name in ("images", "brains", "lesions") if not rows else ():
             np.save(folder / f"{name}.npy", np.zeros((0, *shape), np.float32 if name == "images" else np.bool_))
         table.write(folder / "scans.tsv", rows)

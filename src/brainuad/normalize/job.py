@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -60,11 +61,24 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
 def normalize_made(
     source: Source, label: str, made: AnyMade, seed: int, scaling: Path, settings: Normalize, out: Path
 ) -> None:
-    """Write the store of a data set that is made of the scans of `source`, before intensities are scaled."""
+    """Write the store of a data set that is made of the scans of `source`, before intensities are scaled.
+
+    A scan that nothing fits into is left out, and `run.json` says why; raises InputError where that holds for all.
+    """
     maker = Maker(made, label, seed, _learnt(scaling, settings)[1])
     draws = [(row, draw) for row in source.rows(*made.roles) for draw in range(1, made.draws + 1)]
-    entries = (maker.entry(row, draw, *source.read(row)[:2], source.affine(row)) for row, draw in draws)
-    _write(entries, len(draws), scaling, settings, out)
+    left_out: dict[str, str] = {}
+
+    def entries() -> Iterator[Entry]:
+        for row, draw in draws:
+            try:
+                yield maker.entry(row, draw, *source.read(row)[:2], source.affine(row))
+            except InputError as error:
+                left_out[f"{row.scan}_draw-{draw}"] = str(error.why or error.what)
+                if len(left_out) == len(draws):
+                    raise
+
+    _write(entries(), len(draws), scaling, settings, out, {"left_out": left_out})
 
 
 @dataclass(frozen=True)
@@ -102,11 +116,19 @@ class _Training:
             yield image, brain
 
 
-def _write(entries: Iterator[Entry], count: int, scaling: Path, settings: Normalize, out: Path) -> None:
+def _write(
+    entries: Iterator[Entry],
+    count: int,
+    scaling: Path,
+    settings: Normalize,
+    out: Path,
+    facts: dict[str, Any] | None = None,
+) -> None:
     learnt, part = _learnt(scaling, settings)
     scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
     intensity = settings.intensity.model_dump(mode="json")
-    with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))):
+    with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))) as record:
+        record.facts |= facts or {}
         store.write(out, scaled, count, part.affine, intensity, learnt, part.shape)
 
 

@@ -78,6 +78,11 @@ def failures(findings: Findings) -> pd.DataFrame:
         for row in findings.subjects
         if row.state == "failed" and (row.dataset, row.scan) not in known
     ]
+    rows += [
+        (record["tags"]["dataset"], scan, "normalize", "failed", why, "nothing, or add masks to the bank")
+        for record in findings.before
+        for scan, why in record["facts"].get("left_out", {}).items()
+    ]
     rows.sort(key=lambda row: (row[3] != "failed", *row[:2]))
     return pd.DataFrame(rows, columns=FAILURES)
 
