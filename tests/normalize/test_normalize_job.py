@@ -127,9 +127,8 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
 
 
 def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
-    settings = Inserted(
-        source="inserted", into="ixi", masks=[str(bank(tmp_path / "bank"))], roles=["validation", "test"]
-    )
+    masks = [str(bank(tmp_path / "bank"))]
+    settings = Inserted(source="inserted", into="ixi", masks=masks, roles=["validation", "test"])
     scaling, first = tmp_path / "scaling.safetensors", healthy.rows("validation", "test")[0].scan
     normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "whole")
     sliver = np.zeros(SHAPE, bool)
@@ -141,7 +140,7 @@ def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
     assert [row.scan for row in short.scans] == [whole.scans[i].scan for i in kept]
     np.testing.assert_array_equal(short.images, whole.images[kept])
     np.testing.assert_array_equal(store.read_lesions(tmp_path / "short"), store.read_lesions(tmp_path / "whole")[kept])
-    assert "no lesion" in run.read(tmp_path / "short" / run.NAME)["facts"]["left_out"][f"{first}_draw-1"]
+    assert "outside the brain" in run.read(tmp_path / "short" / run.NAME)["facts"]["left_out"][f"{first}_draw-1"]
 
 
 def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):
