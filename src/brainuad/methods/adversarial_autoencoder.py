@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from brainuad.config.model import AdversarialAutoencoder
 from brainuad.config.network import Trunk
 from brainuad.methods.networks import ConvAutoencoder, encoder
+from brainuad.methods.neural import Stage
 from brainuad.methods.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class AdversarialAutoencoderMethod(ReconstructionMethod):
         from brainuad.methods.versus import JudgedReconstruction
 
         return JudgedReconstruction(self.network, self.model.loss, self.train, self.model.adversarial)
+
+    def stages(self) -> list[Stage]:
+        """One; its batches hold examples for every step of the critic."""
+        return [Stage("", self.model.adversarial.shared_out(self.train), self.objective)]
 
 
 METHOD = AdversarialAutoencoderMethod
