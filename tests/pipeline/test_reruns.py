@@ -79,7 +79,8 @@ EDITS: list[tuple[str, Any]] = [
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"levels": 5000}}}),
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"smooth_mm": 2.0}}}),
-    ("models__another", {"use": "zscore_atlas"}),
+    ("models__another", {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}),
+    ("models__twin", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
     *[
         (f"{SET}network__{key}", value)
         for key, value in {
@@ -90,9 +91,22 @@ EDITS: list[tuple[str, Any]] = [
             "latent": 4,
             "reduce": 8,
             "bottleneck": "dense",
+            "dims": 3,
+            "norm": "layer",
+            "bias": False,
+            "coords": True,
+            "dropout": 0.1,
+            "top": "up",
+            "output": "sigmoid",
         }.items()
     ],
     (SET + "loss", {"reconstruction": "l2"}),
+    (SET + "loss", {"reconstruction": "gaussian", "variance": 0.5}),
+    (SET + "loss", {"scale": 2.0}),
+    (SET + "loss", {"context": 1.0}),
+    (SET + "loss", {"context": 1.0, "corruption": {"squares": [0, 3]}}),
+    (SET + "loss", {"context": 1.0, "corruption": {"largest": 0.3}}),
+    ("models__sae_test", {"use": "kuz_ae", "set": {"network": {"size": 32}}}),
     ("models__sae_test", {"use": "baur_dvae_small", "set": {"network": {"size": 32}}}),
     *[
         (f"{SET}train__{key}", value)
@@ -101,6 +115,7 @@ EDITS: list[tuple[str, Any]] = [
             "batch": 2,
             "lr": 0.01,
             "beta1": 0.8,
+            "beta2": 0.9,
             "min_brain": 0.02,
             "validate_every": 5,
             "keep": "last",
@@ -183,8 +198,15 @@ def test_what_must_not_rerun_does_not(found):
 def test_a_new_seed_or_model_trains_itself_alone(finished):
     jobs = finished.would_run(finished.study(seeds=[0, 1, 2]), name="seed")
     assert (jobs["train"], jobs["infer"]) == (3, 9)  # three models, three data sets
-    jobs = finished.would_run(finished.study(models__another={"use": "zscore_atlas"}), name="model")
+    other = {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}
+    jobs = finished.would_run(finished.study(models__another=other), name="model")
     assert (jobs["train"], jobs["infer"]) == (2, 6)  # two seeds
+
+
+def test_another_map_of_a_model_trains_nothing(finished):
+    twin = {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}
+    jobs = finished.would_run(finished.study(models__twin=twin), name="twin")
+    assert (jobs.get("train", 0), jobs["infer"]) == (0, 6)
 
 
 def test_every_setting_is_edited(finished, monkeypatch):
