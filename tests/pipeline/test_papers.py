@@ -1,4 +1,4 @@
-"""Made anomalies and spoiled scans, a model trained in stages, two maps of one training, and the page beside a paper."""
+"""Made anomalies, spoiled scans, a model trained in stages, two maps of one training, the page beside a paper."""
 
 from __future__ import annotations
 
