@@ -12,6 +12,7 @@ from brainuad.report.table import Cell, summary
 
 METRIC = "auprc_scan"
 """Mean over patients: the number whose differences are tested pair by pair."""
+SIGNIFICANT = 0.05
 Outcome = Literal["wins", "loses", "open"]
 
 
@@ -24,10 +25,16 @@ class Verdict:
     numbers: dict[str, Cell]
     """AUPRC of each model, best first."""
     outcomes: dict[str, Outcome]
+    chances: dict[str, float]
+    """Of the paired differences behind them, p after Holm's correction."""
 
     def named(self, outcome: Outcome) -> list[str]:
-        """Models with this outcome, each with its number."""
-        return [f"{model} ({self.numbers[model]})" for model, found in self.outcomes.items() if found == outcome]
+        """Models with this outcome, each with its number, and with p where the correction would undo the outcome."""
+        return [f"{model} ({self._shown(model)})" for model, found in self.outcomes.items() if found == outcome]
+
+    def _shown(self, model: str) -> str:
+        doubtful = self.outcomes[model] != "open" and self.chances.get(model, 0) >= SIGNIFICANT
+        return f"{self.numbers[model]}" + doubtful * f"; p {self.chances[model]:.2f} after Holm"
 
     @property
     def good(self) -> bool:
@@ -59,7 +66,9 @@ def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame) -> 
         learned = [model for model in numbers if model not in trivial]
         pairs = paired[paired["dataset"] == dataset]
         outcomes = {model: _outcome(model, best, numbers, pairs) for model in learned} if best else {}
-        found.append(Verdict(str(dataset), best, numbers, outcomes))
+        tested = pairs[(pairs["reference"] == best) & pairs["model"].isin(learned)].dropna(subset=["p_holm"])
+        chances = dict(zip(tested["model"], tested["p_holm"].astype(float), strict=True))
+        found.append(Verdict(str(dataset), best, numbers, outcomes, chances))
     return found
 
 
