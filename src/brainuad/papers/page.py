@@ -103,23 +103,24 @@ def _deviations(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
         yield from (f"- {name}: {text}" for text in each.study.deviations)
         spacing = each.study.recipe.preprocess.spacing
         yield f"- {name}: recipe `{each.study.recipe_name}`, {spacing:g} mm voxels on the MNI152 template"
-        for label in each.trained:
+        for label in dict.fromkeys(each.study.trained_as(label) for label in each.trained):
             changed = each.origins[label].deviations
             yield f"- {name}, `{label}`: " + ("; ".join(changed) if changed else "trained as the paper's file says")
 
 
 def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
     yield from ("## Against the trivial baselines", "")
-    for each in studies:
-        for found in verdicts(each.study, each.metrics, each.comparisons):
+    for each, chain in [(done, chain) for done in studies for chain in done.study.chains]:
+        for found in verdicts(each.study, each.metrics, each.comparisons, chain):
+            place = f"`{each.study.study}`, `{found.dataset}`, chain `{chain}`"
             if not found.baseline:
-                yield f"- `{each.study.study}`, `{found.dataset}`: no trivial baseline was run."
+                yield f"- {place}: no trivial baseline was run."
                 continue
             best = found.numbers[found.baseline]
             below = [model for model in found.outcomes if found.numbers[model].value < best.value]
             said = [f"`{m}` ({found.numbers[m]}{', open' * (found.outcomes[m] == 'open')})" for m in below]
             yield (
-                f"- `{each.study.study}`, `{found.dataset}`, AUPRC per scan: {len(found.outcomes) - len(below)} of "
+                f"- {place}, AUPRC per scan: {len(found.outcomes) - len(below)} of "
                 f"{len(found.outcomes)} networks lie above `{found.baseline}` ({best}), significantly: "
                 f"{', '.join(found.named('wins')) or 'none'}. Losing to it: {', '.join(said) or 'none'}."
             )

@@ -33,8 +33,9 @@ class Verdict:
         return [f"{model} ({self._shown(model)})" for model, found in self.outcomes.items() if found == outcome]
 
     def _shown(self, model: str) -> str:
-        doubtful = self.outcomes[model] != "open" and self.chances.get(model, 0) >= SIGNIFICANT
-        return f"{self.numbers[model]}" + doubtful * f"; p {self.chances[model]:.2f} after Holm"
+        chance = self.chances.get(model, 0.0)
+        doubtful = self.outcomes[model] != "open" and chance >= SIGNIFICANT
+        return f"{self.numbers[model]}" + doubtful * f"; p {chance:.2f} after Holm"
 
     @property
     def good(self) -> bool:
@@ -47,13 +48,13 @@ def baselines(study: Study) -> list[str]:
     return study.baselines()
 
 
-def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame) -> list[Verdict]:
-    """A verdict per data set with lesions, for the study's first chain; the oracle has no part in it.
+def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame, chain: str = "") -> list[Verdict]:
+    """A verdict per data set with lesions, for a chain, else the study's first; the oracle has no part in it.
 
     A model wins if the 95 % interval of its paired difference to the best baseline lies above 0, and loses if it lies
     below; without a paired comparison, if the two intervals of the AUPRC do not touch.
     """
-    chain = next(iter(study.chains))
+    chain = chain or next(iter(study.chains))
     whole = summary(metrics[(metrics["metric"] == METRIC) & (metrics["chain"] == chain)])
     paired = comparisons[(comparisons["chain"] == chain) & comparisons["metric"].str.startswith("auprc")]
     found = []
