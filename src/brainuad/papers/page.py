@@ -121,10 +121,11 @@ def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
             said = [f"`{m}` ({found.numbers[m]}{', open' * (found.outcomes[m] == 'open')})" for m in below]
             yield (
                 f"- {place}, AUPRC per scan: {len(found.outcomes) - len(below)} of "
-                f"{len(found.outcomes)} networks lie above `{found.baseline}` ({best}), significantly: "
-                f"{', '.join(found.named('wins')) or 'none'}. Losing to it: {', '.join(said) or 'none'}."
+                f"{len(found.outcomes)} networks lie above `{found.baseline}` ({best}); "
+                f"with a paired difference whose interval lies above 0: {', '.join(found.named('wins')) or 'none'}. "
+                f"Below it: {', '.join(said) or 'none'}."
             )
-    yield "\nopen: the interval of the paired difference holds 0."
+    yield "\nopen: the interval of the paired difference holds 0. p: where Holm's correction would undo a difference."
 
 
 def _claims(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
