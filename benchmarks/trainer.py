@@ -35,12 +35,12 @@ SMALLER = {"size": 64, "channels": [16, 32, 64, 64], "latent": 64, "codes": 64, 
 """What the networks of full size are reduced to, where they have such a key, unless --full is given."""
 
 
-def model(name: str, steps: int, full: bool) -> AnyModel:
+def model(name: str, steps: int, batch: int, full: bool) -> AnyModel:
     """A shipped model, each stage trained for this many steps without a checkpoint in between."""
     raw = yaml.safe_load((MODELS / f"{name}.yaml").read_text())
     raw = MODEL.validate_python(raw).model_dump(mode="json")
-    for part in [key for key in raw if key == "train" or key.endswith("_train")]:
-        raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps}
+    for part in [key for key in raw if raw[key] and (key == "train" or key.endswith("_train"))]:
+        raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps, "batch": batch}
     if not full and not name.endswith("_small"):
         raw["network"] |= {key: value for key, value in SMALLER.items() if key in raw["network"]}
     return MODEL.validate_python(raw)
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--full", action="store_true", help="networks at the papers' size")
     parser.add_argument("--models", nargs="+", default=["baur_dae_small", "baur_dvae_small"])
     options = parser.parse_args()
@@ -125,7 +126,7 @@ def main() -> None:
     data = Healthy(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
     print("| model | stage | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- | --- |")
     for name in options.models:
-        method = registry.build(model(name, options.steps, options.full))
+        method = registry.build(model(name, options.steps, options.batch, options.full))
         assert isinstance(method, NeuralMethod)
         loop_once = partial(bare, method, data, options.accelerator, clock)
         loop_once()
