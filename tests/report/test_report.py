@@ -23,7 +23,7 @@ SHAPE, AFFINE = (40, 48, 30), np.array([[4.0, 0, 0, -80], [0, 4, 0, -110], [0, 0
 MODELS: dict[str, Any] = {
     "zscore": {"family": "zscore_atlas"},
     "ae": {"family": "autoencoder"},
-    "vae": {"family": "autoencoder", "cite": "baur2018"},
+    "vae": {"family": "autoencoder", "cite": "baur2018", "network": {"variational": True}, "loss": {"kl": 1.0}},
 }
 RULE = "healthy_quantile_0.98"
 
