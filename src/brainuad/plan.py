@@ -55,6 +55,7 @@ class Plan:
             for label, dataset in study.datasets.items()
             if isinstance(dataset, Inserted)
         }
+        self._trainings = study.trainings()
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
 
     # What there is
@@ -114,7 +115,7 @@ class Plan:
 
     def bundle(self, model: str, seed: int | str) -> Path:
         """The folder of the training that a model uses."""
-        return self.folder / f"train/{self.study.trained_as(model)}/seed-{seed}"
+        return self.folder / f"train/{self._trainings[model]}/seed-{seed}"
 
     def bundles(self) -> list[Path]:
         """The folder of each training."""
@@ -202,8 +203,7 @@ class Plan:
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}
 
     def _track(self) -> Any:
-        trained = {model: self.study.trained_as(model) for model in self.study.models}
-        runs = [[model, seed, trained[model]] for model in self.study.models for seed in self.study.seeds]
+        runs = [[model, seed, label] for model, label in self._trainings.items() for seed in self.study.seeds]
         return {"uri": self.study.track.uri, "attempt": self.track_attempt(), "runs": runs}
 
     def _report(self) -> Any:

@@ -142,7 +142,7 @@ def test_further_maps_of_a_model_share_its_training(demo):
     assert list(study.models) == ["ae_latent8", "ae_latent8_z", "ae_latent16", "ae_latent16_z"]
     assert study.models["ae_latent16_z"].map.smooth_mm == 1
     assert study.models["ae_latent16"].map.smooth_mm != 1
-    assert [study.trained_as(label) for label in study.models] == ["ae_latent8"] * 2 + ["ae_latent16"] * 2
+    assert list(study.trainings().values()) == ["ae_latent8"] * 2 + ["ae_latent16"] * 2
     demo["models"] = {"ae": {"use": "baur_dae_small", "maps": {"z": "smooth_mm"}}}
     with pytest.raises(ConfigError, match=r"models\.ae\.maps must map names"):
         build_study(demo, DEMO)

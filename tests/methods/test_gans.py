@@ -11,11 +11,11 @@ import torch
 from lightning import Callback
 from pydantic import ValidationError
 from torch import Tensor, nn
+from training import COMPUTE, SPACING, KillAt, KilledError, scans
 
 from brainuad.config.gan import Dcgan, Search
 from brainuad.config.model import AnoGan, FAnoGan
 from brainuad.config.network import Adversarial, Train
-from brainuad.config.study import Compute
 from brainuad.methods.anogan import AnoGanMethod, mapping_distance, search
 from brainuad.methods.base import Healthy
 from brainuad.methods.fanogan import FAnoGanMethod
@@ -25,27 +25,9 @@ from brainuad.methods.neural import NeuralMethod
 from brainuad.methods.versus import gradient_penalty
 from brainuad.train.fit import Fitted, fit_network
 
-SPACING = (2.0, 2.0, 2.0)
-COMPUTE = Compute(threads=1, accelerator="cpu")
 TINY = {"size": 16, "channels": [2, 4], "latent": 3}
 FLAT = {"architecture": "schlegl", "dims": 2}
 LENGTH = {"steps": 6, "validate_every": 2, "batch": 2, "lr": 0.01}
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    """Kills after a number of batches, counted over all stages."""
-
-    def __init__(self, batch: int):
-        self.left = batch
-
-    def on_train_batch_end(self, *args):
-        self.left -= 1
-        if self.left == 0:
-            raise KilledError
 
 
 class Watch(Callback):
@@ -66,12 +48,6 @@ class Watch(Callback):
     def moved(self, stage: int) -> set[str]:
         before, after = self.stages[stage]
         return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-
-
-def scans(count: int, seed: int) -> Healthy:
-    rng = np.random.default_rng(seed)
-    brain = np.ones((12, 16, 5), bool)
-    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
 
 
 def fanogan(network: dict | None = None, steps: int = 2, **settings: object) -> FAnoGanMethod:
@@ -352,8 +328,8 @@ def test_no_critic_and_no_encoder_mixes_the_examples_of_a_batch(network):
         ({"train": LENGTH}, "keep: last"),
         ({"network": {"architecture": "kwon", "dims": 2}}, "goes with dims: 3"),
         ({"network": {"size": 100}}, "cannot be halved"),
-        ({"encoder_train": LENGTH | {"min_brain": 0.5}}, "the same slices"),
-        ({"fine_tune_train": LENGTH | {"min_brain": 0.5}}, "the same slices"),
+        ({"encoder_train": LENGTH | {"min_brain": 0.5}}, "Extra inputs"),
+        ({"fine_tune_train": LENGTH | {"min_brain": 0.5}}, "Extra inputs"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change, message):

@@ -8,14 +8,13 @@ import torch
 from lightning import Callback
 from pydantic import ValidationError
 from torch import nn
+from training import COMPUTE, SPACING, KilledError, scans
 
 from brainuad.config.model import MODEL, VqVaeTransformer
 from brainuad.config.network import Train
 from brainuad.config.quantised import Quantised, QuantisedLoss
-from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.methods import objective
-from brainuad.methods.base import Healthy
 from brainuad.methods.quantised import CodeLikelihood, QuantisedReconstruction
 from brainuad.methods.vqvae import QuantisedAutoencoder
 from brainuad.methods.vqvae_transformer import CUT, CodeModel, VqVaeTransformerMethod
@@ -26,7 +25,6 @@ STRIDED = SIZE | {"kernel": 4, "norm": "none", "top": "up", "coords": True, "emb
 MONAI = SIZE | {"kernel": 5, "norm": "none", "slope": 0.0, "top": "up", "blocks": "monai", "embedding": 3}
 KINDS = {"strided": STRIDED, "monai": MONAI, "volumes": STRIDED | {"dims": 3, "size": 8, "output": "sigmoid"}}
 TRANSFORMER = {"width": 8, "depth": 2, "heads": 2, "dropout": 0.2}
-SPACING = (2.0, 2.0, 2.0)
 
 
 def autoencoder(kind: str = "strided", **over: object) -> QuantisedAutoencoder:
@@ -144,7 +142,7 @@ def model(**over: object) -> VqVaeTransformer:
     [
         ({"loss": {"kl": 1.0}}, "takes no loss.kl"),
         ({"transformer": {"width": 6, "heads": 4}}, "cannot be shared by 4 heads"),
-        ({"train": {"steps": 8, "min_brain": 0.2}}, "same slices"),
+        ({"transformer_train": {"steps": 8, "min_brain": 0.2}}, "Extra inputs"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(over, words):
@@ -204,21 +202,10 @@ def test_a_code_is_expected_from_those_before_it_alone():
     assert not torch.allclose(before[:, 6], after[:, 6])
 
 
-def scans(count: int, seed: int) -> Healthy:
-    rng = np.random.default_rng(seed)
-    brain = np.ones((12, 16, 5), bool)
-    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
-
-
 def fitted(folder, callbacks: list[Callback] | None = None, **over: object) -> VqVaeTransformerMethod:
     made = VqVaeTransformerMethod(model(**over))
-    compute = Compute(threads=1, accelerator="cpu")
-    fit_network(made, scans(4, 0), scans(2, 1), 0, compute, folder, "k", callbacks=callbacks)
+    fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=callbacks)
     return made
-
-
-class KilledError(Exception):
-    pass
 
 
 class KillTransformerAt(Callback):

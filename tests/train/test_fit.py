@@ -6,39 +6,20 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
+from training import COMPUTE, KillAt, KilledError, scans
 
 from brainuad.config.model import Autoencoder
-from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.methods.autoencoder import AutoencoderMethod
 from brainuad.methods.base import Healthy
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
 
-SPACING = (2.0, 2.0, 2.0)
-COMPUTE = Compute(threads=1, accelerator="cpu")
 NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2, "variational": True}
 
 
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.global_step == self.step:
-            raise KilledError
-
-
-def scans(count: int, seed: int, value: float | None = None) -> Healthy:
-    rng = np.random.default_rng(seed)
-    brain = np.ones((12, 16, 5), bool)
-    images = [rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)]
-    if value is not None:
-        images[-1][3, 3, 2] = value
-    return Healthy(images, [brain] * count, SPACING)
+def with_nan(healthy: Healthy) -> Healthy:
+    healthy.images[-1][3, 3, 2] = np.nan
+    return healthy
 
 
 def method(**train: object) -> AutoencoderMethod:
@@ -125,7 +106,7 @@ def test_without_validation_scans_the_last_weights_are_kept(tmp_path):
 
 def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(tmp_path):
     with pytest.raises(InputError, match=r"training loss is nan at step [1-4]\b") as caught:
-        fit(method(), tmp_path, training=scans(4, 0, value=np.nan))
+        fit(method(), tmp_path, training=with_nan(scans(4, 0)))
     assert "lower train.lr" in caught.value.do
     assert caught.value.why == "no epoch was whole before"
     assert not (tmp_path / CHECKPOINT).exists()
@@ -147,7 +128,7 @@ def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(tmp_path):
 
 def test_odd_validation_scans_are_named(tmp_path):
     with pytest.raises(InputError, match="healthy validation loss is nan after step 4"):
-        fit(method(), tmp_path, validation=scans(2, 1, value=np.nan))
+        fit(method(), tmp_path, validation=with_nan(scans(2, 1)))
 
 
 def test_global_switches_are_put_back(tmp_path):

@@ -9,46 +9,21 @@ import pytest
 import torch
 from lightning import Callback
 from torch import Tensor, nn
+from training import COMPUTE, KillAt, KilledError, scans
 
 from brainuad.config.model import AdversarialAutoencoder, Autoencoder
 from brainuad.config.network import Train
-from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
 from brainuad.methods.networks import ConvAutoencoder, Output
 from brainuad.methods.neural import NeuralMethod, Stage
 from brainuad.methods.objective import Objective
 from brainuad.methods.versus import JudgedReconstruction
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
 
-SPACING = (2.0, 2.0, 2.0)
-COMPUTE = Compute(threads=1, accelerator="cpu")
 NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
 LENGTH = {"steps": 14, "validate_every": 4, "batch": 4, "lr": 0.01}
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    """Kills after a number of batches, counted over all stages."""
-
-    def __init__(self, batch: int):
-        self.left = batch
-
-    def on_train_batch_end(self, *args):
-        self.left -= 1
-        if self.left == 0:
-            raise KilledError
-
-
-def scans(count: int, seed: int) -> Healthy:
-    rng = np.random.default_rng(seed)
-    brain = np.ones((12, 16, 5), bool)
-    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
 
 
 def fit(made: NeuralMethod, folder: Path, **options: object) -> Fitted:

@@ -71,6 +71,12 @@ def shipped(kind: str, folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
 
 
+def hint(name: str, names: list[str]) -> str:
+    """What to do about a name that is not among these."""
+    near = _nearest(name, names)
+    return f"did you mean {near}?" if near else "there are " + ", ".join(names)
+
+
 def config_folder(file: Path) -> Path:
     """The nearest `config/` with models and recipes, looking upwards from the study file, from here, from the code."""
     for start in (file.resolve().parent, Path.cwd(), Path(__file__).parent):
@@ -91,8 +97,7 @@ def _mapping(raw: dict[str, Any], key: str, file: str | Path) -> dict[str, Any]:
 def _named(folder: Path, kind: str, name: Any) -> dict[str, Any]:
     names = shipped(kind, folder)
     if name not in names:
-        near = _nearest(str(name), names)
-        do = f"did you mean {near}?" if near else "there are " + ", ".join(names)
+        do = hint(str(name), names)
         raise ConfigError(f"there is no {kind[:-1]} {name}", file=folder / kind / f"{name}.yaml", do=do)
     return read_yaml(folder / kind / f"{name}.yaml")
 

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from brainuad.config.gan import Dcgan, EncodedGan, Search
 from brainuad.config.mixture import MixtureNetwork
-from brainuad.config.network import Adversarial, Loss, Network, Train
+from brainuad.config.network import Adversarial, Loss, Network, Optimisation, Train
 from brainuad.config.quantised import Healing, Quantised, QuantisedLoss, Transformer
 from brainuad.config.section import Section
 
@@ -140,16 +140,10 @@ class VqVaeTransformer(Model):
     loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
     train: Train = Train(epochs=50)
     transformer: Transformer = Transformer()
-    transformer_train: Train = Train(epochs=50)
+    transformer_train: Optimisation = Optimisation(epochs=50)
     """The transformer's training, after that of the VQ-VAE and on the same slices."""
     healing: Healing = Healing()
     map: ResidualMap = ResidualMap()
-
-    @model_validator(mode="after")
-    def _same_slices(self) -> VqVaeTransformer:
-        if self.transformer_train.min_brain != self.train.min_brain:
-            raise ValueError("both trainings see the same slices: give transformer_train the min_brain of train")
-        return self
 
 
 class AnoGan(Model):
@@ -181,18 +175,15 @@ class FAnoGan(Model):
     """Weight of the critic's features (kappa), in the encoder's loss and in the scan's score."""
     train: Train = Train(steps=200_000, batch=4, lr=2e-4, beta1=0, beta2=0.9, validate_every=1000, keep="last")
     """The training of generator and critic."""
-    encoder_train: Train = Train(steps=50_000, batch=4, lr=2e-4, validate_every=1000)
+    encoder_train: Optimisation = Optimisation(steps=50_000, batch=4, lr=2e-4, validate_every=1000)
     """The training of the encoder after that, generator and critic frozen."""
-    fine_tune_train: Train | None = None
+    fine_tune_train: Optimisation | None = None
     """The training of encoder and generator after that, the critic frozen; null leaves it out."""
     map: ResidualMap = ResidualMap()
 
     @model_validator(mode="after")
-    def _last_weights_and_same_slices(self) -> FAnoGan:
+    def _last_weights(self) -> FAnoGan:
         _check_keep(self.train)
-        later = [train for train in (self.encoder_train, self.fine_tune_train) if train is not None]
-        if any(train.min_brain != self.train.min_brain for train in later):
-            raise ValueError("all trainings see the same slices: give each the min_brain of train")
         return self
 
 

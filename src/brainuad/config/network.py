@@ -11,8 +11,8 @@ from brainuad.config.section import Section
 Channels = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
-class Train(Section):
-    """Optimisation by Adam."""
+class Optimisation(Section):
+    """Optimisation by Adam; what it sees is the first stage's business (`Train`)."""
 
     epochs: int | None = Field(None, ge=1)
     """Passes over the training examples; give this or `steps`."""
@@ -26,8 +26,6 @@ class Train(Section):
     """Adam's first decay rate."""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's second decay rate."""
-    min_brain: float = Field(0.01, ge=0, le=1)
-    """Training slices with a smaller share of brain are left out."""
     validate_every: int = Field(100, ge=1)
     """Steps between checkpoints with a healthy validation loss, where `steps` is given; else after each epoch."""
     keep: Literal["best", "last"] = "best"
@@ -36,10 +34,17 @@ class Train(Section):
     """Lightning's name for the arithmetic; the mixed ones are for GPUs."""
 
     @model_validator(mode="after")
-    def _one_length(self) -> Train:
+    def _one_length(self) -> Optimisation:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         return self
+
+
+class Train(Optimisation):
+    """The first, or only, stage of a training; later stages see the same examples."""
+
+    min_brain: float = Field(0.01, ge=0, le=1)
+    """Training slices with a smaller share of brain are left out."""
 
 
 class Grid(Section):

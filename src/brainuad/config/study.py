@@ -270,13 +270,13 @@ class Study(Section):
             if ("validation" in d.roles if isinstance(d, Made) else d.split is not None and d.split.validation > 0)
         ]
 
-    def trained_as(self, model: str) -> str:
-        """The label whose training a model uses: models that differ in `map` alone are trained once.
-
-        It is the first such one in the file.
-        """
-        settings = {label: m.model_dump(exclude={"map", "cite"}) for label, m in self.models.items()}
-        return next(label for label, known in settings.items() if known == settings[model])
+    def trainings(self) -> dict[str, str]:
+        """For each model the label it is trained under: of models that differ in `map` alone, the first in the file."""
+        first: dict[str, str] = {}
+        return {
+            label: first.setdefault(model.sorted_json(exclude={"map", "cite"}), label)
+            for label, model in self.models.items()
+        }
 
     def baselines(self) -> list[str]:
         """Labels of the models without a network, against which the others are compared."""

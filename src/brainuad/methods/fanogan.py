@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from brainuad.config.model import FAnoGan
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation
 from brainuad.methods.base import Brain, Healthy, Image
 from brainuad.methods.gan_networks import EncoderGan
 from brainuad.methods.neural import Examples, Stage
@@ -77,7 +77,7 @@ class FAnoGanMethod(ReconstructionMethod):
 
         return Generative(self.network, self.train, self.model.adversarial)
 
-    def encoding(self, train: Train, *trained: str) -> LightningModule:
+    def encoding(self, train: Optimisation, *trained: str) -> LightningModule:
         """Images and features rebuilt by these parts, the critic frozen."""
         from brainuad.methods.generative import Encoding
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from brainuad.config.gan import Dcgan, EncodedGan
 from brainuad.config.network import Trunk
 from brainuad.methods.networks import decoder
+from brainuad.methods.residual_blocks import Sum
 
 SLOPE = 0.2
 """Negative slope of LeakyReLU in Kwon's critic and encoder."""
@@ -147,19 +148,6 @@ def _schlegl(settings: EncodedGan) -> Parts:
         nn.Tanh(),
     )
     return generator, Critic(trunk(), last(1)), trunk(), last(settings.latent)
-
-
-class Sum(nn.Module):
-    """A branch and a shortcut beside it."""
-
-    def __init__(self, branch: nn.Module, shortcut: nn.Module):
-        super().__init__()
-        self.branch, self.shortcut = branch, shortcut
-
-    def forward(self, batch: Float[Tensor, "n c x y"]) -> Float[Tensor, "n d u v"]:
-        """Their sum."""
-        image: Tensor = self.branch(batch) + self.shortcut(batch)
-        return image
 
 
 def _doubling(before: int, after: int) -> Sum:

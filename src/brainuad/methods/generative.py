@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from brainuad.config.network import Adversarial, Train
+from brainuad.config.network import Adversarial, Optimisation
 from brainuad.methods.gan_networks import EncoderGan, Gan
 from brainuad.methods.objective import Objective, Terms
 from brainuad.methods.versus import Versus
@@ -18,7 +18,7 @@ class Generative(Versus):
 
     network: Gan
 
-    def __init__(self, network: Gan, train: Train, adversarial: Adversarial):
+    def __init__(self, network: Gan, train: Optimisation, adversarial: Adversarial):
         super().__init__(network, train, adversarial, judged=["generator"])
 
     def fake(self, batch: Tensor) -> Float[Tensor, "n 1 *size"]:
@@ -39,7 +39,7 @@ class Encoding(Objective):
 
     network: EncoderGan
 
-    def __init__(self, network: EncoderGan, train: Train, feature_weight: float, trained: Sequence[str]):
+    def __init__(self, network: EncoderGan, train: Optimisation, feature_weight: float, trained: Sequence[str]):
         super().__init__(network, train, trained)
         self.feature_weight = feature_weight
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.config.network import Loss, Train
+from brainuad.config.network import Loss, Optimisation
 from brainuad.methods.gmvae import component_kl, conditional_kl, memberships
 from brainuad.methods.objective import Objective, Terms, distance, kl_divergence
 
@@ -13,7 +13,7 @@ from brainuad.methods.objective import Objective, Terms, distance, kl_divergence
 class MixtureBound(Objective):
     """Reconstruction, and the divergences of the code, of w and of the component from their priors."""
 
-    def __init__(self, network: nn.Module, loss: Loss, train: Train):
+    def __init__(self, network: nn.Module, loss: Loss, train: Optimisation):
         super().__init__(network, train)
         self.loss = loss
 

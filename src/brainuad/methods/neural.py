@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation, Train
 from brainuad.errors import InputError
 from brainuad.methods.base import Healthy, Method
 
@@ -41,7 +41,7 @@ class Stage:
     """
 
     name: str
-    train: Train
+    train: Optimisation
     objective: Callable[[], LightningModule]
 
 

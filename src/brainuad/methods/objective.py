@@ -11,7 +11,7 @@ from jaxtyping import Float
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from brainuad.config.network import Loss, Train
+from brainuad.config.network import Loss, Optimisation
 from brainuad.methods.corrupt import corrupt
 from brainuad.methods.networks import Output
 
@@ -60,7 +60,7 @@ class Objective(LightningModule):  # type: ignore[misc]
     evaluation mode, so that their running statistics do not move either.
     """
 
-    def __init__(self, network: nn.Module, settings: Train, trained: Sequence[str] = ()):
+    def __init__(self, network: nn.Module, settings: Optimisation, trained: Sequence[str] = ()):
         super().__init__()
         self.network, self.settings = network, settings
         children = dict(network.named_children())
@@ -111,7 +111,7 @@ class Objective(LightningModule):  # type: ignore[misc]
 class Reconstruction(Objective):
     """Reconstruction, KL divergence and context encoding."""
 
-    def __init__(self, network: nn.Module, loss: Loss, train: Train):
+    def __init__(self, network: nn.Module, loss: Loss, train: Optimisation):
         super().__init__(network, train)
         self.loss = loss
 

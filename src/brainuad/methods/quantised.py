@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation
 from brainuad.config.quantised import QuantisedLoss
 from brainuad.methods.objective import Objective, Terms, reconstruction_terms
 
@@ -17,7 +17,7 @@ from brainuad.methods.objective import Objective, Terms, reconstruction_terms
 class QuantisedReconstruction(Objective):
     """Reconstruction, commitment and context encoding. `part`: the child that is the autoencoder, else all is."""
 
-    def __init__(self, network: nn.Module, loss: QuantisedLoss, train: Train, part: str = ""):
+    def __init__(self, network: nn.Module, loss: QuantisedLoss, train: Optimisation, part: str = ""):
         super().__init__(network, train, [part] if part else ())
         self.loss = loss
         self.autoencoder: Any = network.get_submodule(part)
@@ -33,7 +33,7 @@ class QuantisedReconstruction(Objective):
 class CodeLikelihood(Objective):
     """The transformer's cross-entropy; the autoencoder is frozen."""
 
-    def __init__(self, network: nn.Module, train: Train):
+    def __init__(self, network: nn.Module, train: Optimisation):
         super().__init__(network, train, ["transformer"])
 
     def terms(self, batch: Float[Tensor, "n 1 *size"]) -> Terms:

@@ -13,17 +13,16 @@ EXPANSION = 4
 """Channels that leave a block, per plane inside it."""
 
 
-class Block(nn.Module):
-    """A branch of convolutions beside a shortcut; ReLU of their sum."""
+class Sum(nn.Module):
+    """A branch and a shortcut beside it."""
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module):
         super().__init__()
         self.branch, self.shortcut = branch, shortcut
-        self.end = nn.ReLU()
 
     def forward(self, batch: Float[Tensor, "n c x y"]) -> Float[Tensor, "n d u v"]:
-        """The branch's and the shortcut's sum."""
-        image: Tensor = self.end(self.branch(batch) + self.shortcut(batch))
+        """Their sum."""
+        image: Tensor = self.branch(batch) + self.shortcut(batch)
         return image
 
 
@@ -57,7 +56,7 @@ def residual_decoder(settings: Network) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _narrowing(before: int, after: int, kernel: int, stride: int) -> Block:
+def _narrowing(before: int, after: int, kernel: int, stride: int) -> nn.Module:
     inside, padding = after // EXPANSION, kernel // 2
     branch = nn.Sequential(
         nn.Conv2d(before, inside, 1, bias=False),
@@ -70,12 +69,12 @@ def _narrowing(before: int, after: int, kernel: int, stride: int) -> Block:
         nn.BatchNorm2d(after),
     )
     if stride == 1 and before == after:
-        return Block(branch, nn.Identity())
+        return _summed(branch, nn.Identity())
     down = nn.Conv2d(before, after, kernel, stride, padding, bias=False)
-    return Block(branch, nn.Sequential(down, nn.BatchNorm2d(after)))
+    return _summed(branch, nn.Sequential(down, nn.BatchNorm2d(after)))
 
 
-def _widening(before: int, after: int, kernel: int, stride: int) -> Block:
+def _widening(before: int, after: int, kernel: int, stride: int) -> nn.Module:
     inside, padding, rest = after // EXPANSION, kernel // 2, stride - 1
     branch = nn.Sequential(
         nn.Conv2d(before, inside, 1),
@@ -89,4 +88,8 @@ def _widening(before: int, after: int, kernel: int, stride: int) -> Block:
         nn.ReLU(),
     )
     up = nn.ConvTranspose2d(before, after, 1, stride, output_padding=rest)
-    return Block(branch, nn.Sequential(up, nn.BatchNorm2d(after)))
+    return _summed(branch, nn.Sequential(up, nn.BatchNorm2d(after)))
+
+
+def _summed(branch: nn.Module, shortcut: nn.Module) -> nn.Module:
+    return nn.Sequential(Sum(branch, shortcut), nn.ReLU())

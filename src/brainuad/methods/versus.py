@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from brainuad.config.network import Adversarial, Loss, Train
+from brainuad.config.network import Adversarial, Loss, Optimisation
 from brainuad.methods.objective import Objective, Terms, reconstruction_terms
 
 
@@ -22,7 +22,7 @@ class Versus(Objective):
     sees those of the last. Both kinds of loss are here; what is judged comes from `fake` and `judged_terms`.
     """
 
-    def __init__(self, network: nn.Module, settings: Train, adversarial: Adversarial, judged: Sequence[str]):
+    def __init__(self, network: nn.Module, settings: Optimisation, adversarial: Adversarial, judged: Sequence[str]):
         super().__init__(network, settings, [*judged, "critic"])
         self.automatic_optimization = False
         self.adversarial = adversarial
@@ -97,7 +97,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 class JudgedReconstruction(Versus):
     """An autoencoder's own terms, and the critic's opinion of what it rebuilds (Baur 2018)."""
 
-    def __init__(self, network: nn.Module, loss: Loss, train: Train, adversarial: Adversarial):
+    def __init__(self, network: nn.Module, loss: Loss, train: Optimisation, adversarial: Adversarial):
         super().__init__(network, train, adversarial, judged=["autoencoder"])
         self.loss, self.autoencoder = loss, network.get_submodule("autoencoder")
 

@@ -13,6 +13,7 @@ from brainuad.errors import InputError
 Image = Float[np.ndarray, "x y z"]
 Brain = Bool[np.ndarray, "x y z"]
 Scaling = dict[str, np.ndarray]
+NOBODY = "no training subject is left to fit intensities on"
 
 
 def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling:
@@ -26,10 +27,7 @@ def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling
         levels = _levels(settings)
         quantiles = [_quantiles(image[brain], levels) for image, brain in training]
         if not quantiles:
-            raise InputError(
-                "no training subject is left to fit intensities on",
-                do="see the notes in the tables beside the stores, mend or add subjects",
-            )
+            raise InputError(NOBODY, do="see the notes in the tables beside the stores, mend or add subjects")
         landmarks = [(q - q[0]) / max(q[-1] - q[0], 1e-6) for q in quantiles]
         scaling["landmarks"] = np.mean(landmarks, axis=0).astype(np.float32)
     if settings.bias_fit == "linear":
@@ -39,10 +37,7 @@ def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling
             total = total + _mapped(image, brain, settings, scaling) * brain
             count = count + brain.astype(np.float32)
         if count.ndim == 0:
-            raise InputError(
-                "no training subject is left to fit intensities on",
-                do="see the notes in the tables beside the stores, mend or add subjects",
-            )
+            raise InputError(NOBODY, do="see the notes in the tables beside the stores, mend or add subjects")
         scaling["atlas"] = np.asarray(total / np.maximum(count, 1), dtype=np.float32)
     return scaling
 

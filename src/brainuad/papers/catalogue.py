@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import yaml
-
-from brainuad.config.load import config_folder
+from brainuad.config.load import config_folder, read_yaml, shipped
 from brainuad.config.model import MODEL, AnyModel
 from brainuad.papers import reported, systems
 
@@ -32,8 +30,8 @@ class Row:
 def shipped_models(folder: Path | None = None) -> dict[str, AnyModel]:
     """The models in `config/models/` by name."""
     folder = folder or config_folder(Path.cwd() / "config.yaml")
-    files = sorted((folder / "models").glob("*.yaml"))
-    return {path.stem: MODEL.validate_python(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+    names = shipped("models", folder)
+    return {name: MODEL.validate_python(read_yaml(folder / "models" / f"{name}.yaml")) for name in names}
 
 
 def rows(models: dict[str, AnyModel]) -> list[Row]:

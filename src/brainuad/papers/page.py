@@ -103,7 +103,7 @@ def _deviations(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
         yield from (f"- {name}: {text}" for text in each.study.deviations)
         spacing = each.study.recipe.preprocess.spacing
         yield f"- {name}: recipe `{each.study.recipe_name}`, {spacing:g} mm voxels on the MNI152 template"
-        for label in dict.fromkeys(each.study.trained_as(label) for label in each.trained):
+        for label in dict.fromkeys(each.study.trainings()[label] for label in each.trained):
             changed = each.origins[label].deviations
             yield f"- {name}, `{label}`: " + ("; ".join(changed) if changed else "trained as the paper's file says")
 
@@ -172,7 +172,7 @@ def _training(studies: Sequence[Finished]) -> Iterator[str]:
     for each in studies:
         trained = {(r["tags"]["model"], int(r["seed"])): r["facts"] for r in each.records if r["stage"] == "train"}
         for label in each.trained:
-            source = each.study.trained_as(label)
+            source = each.study.trainings()[label]
             for seed in each.study.seeds:
                 facts = trained.get((source, seed), {})
                 curves = each.training

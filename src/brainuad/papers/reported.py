@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from brainuad.config.load import hint, read_yaml
 from brainuad.config.section import Section
 from brainuad.errors import ConfigError
 
@@ -149,7 +148,7 @@ class Paper(Section):
     def of(self, system: str) -> list[Reported]:
         """The rows of a system; raises ConfigError for one that the paper has not."""
         if system not in self.systems:
-            raise ConfigError(f"the paper has no system {system}", file=FILE, do=_hint(system, self.systems))
+            raise ConfigError(f"the paper has no system {system}", file=FILE, do=hint(system, self.systems))
         return [row for row in self.results if row.system == system]
 
 
@@ -167,13 +166,13 @@ def read(content: Any, file: Path = FILE) -> dict[str, Paper]:
 @cache
 def papers() -> dict[str, Paper]:
     """The papers that ship with the program, by key."""
-    return read(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+    return read(read_yaml(FILE))
 
 
 def paper(key: str) -> Paper:
     """A paper; raises ConfigError for a key that is not there."""
     if key not in papers():
-        raise ConfigError(f"there are no reported results of a paper {key}", file=FILE, do=_hint(key, list(papers())))
+        raise ConfigError(f"there are no reported results of a paper {key}", file=FILE, do=hint(key, list(papers())))
     return papers()[key]
 
 
@@ -185,8 +184,3 @@ def our_metric(metric: str, dice_kind: str | None) -> str | None:
 def _words(metric: str) -> str:
     words = {"auprc": "AUPRC", "auroc_scan": "scan AUROC", "mcc": "MCC", "dice": "Dice", "jaccard": "Jaccard"}
     return words.get(metric, metric.replace("_", " "))
-
-
-def _hint(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brainuad.config.section import Section
+from brainuad.config.section import Section, flat
 from brainuad.papers.reported import Paper
 
 SMALL = "_small"
@@ -48,7 +48,7 @@ def origin(label: str, model: Section, paper: Paper, files: Mapping[str, Section
     system, file = system_of(label, model, paper), file_of(label, files)
     if system is None or file is None:
         return None
-    mine, theirs = (_flat(settings.model_dump(mode="json")) for settings in (model, files[file]))
+    mine, theirs = (flat(settings.model_dump(mode="json")) for settings in (model, files[file]))
     changed = [key for key in {**theirs, **mine} if key != "cite" and mine.get(key) != theirs.get(key)]
     swept = {f"network.{key}" for key in SIZES} if system != file else set()
     kept = [key for key in changed if not key.startswith("map.") and key not in swept]
@@ -70,10 +70,3 @@ def _beginnings(label: str) -> Iterator[str]:
 def _said(settings: Mapping[str, Any], key: str) -> str:
     value = settings.get(key)
     return "none" if value is None else f"{value}"
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found

@@ -64,7 +64,7 @@ def residuals(study: Study, scans: pd.DataFrame) -> dict[str, Markup]:
     """A chart per model with a reconstruction: how far from it the scans of each data set lie (Kuznetsov's fig. 6)."""
     chosen = scans[(scans["chain"] == next(iter(study.chains))) & (scans["seed"] == study.seeds[0])]
     charts = {}
-    for model in dict.fromkeys(study.trained_as(label) for label in study.models):  # other maps rebuild alike
+    for model in dict.fromkeys(study.trainings().values()):  # other maps rebuild alike
         rows = chosen[(chosen["model"] == model) & chosen["residual_l2"].notna()]
         if len(rows):
             ends = float(rows["residual_l2"].min()), float(rows["residual_l2"].max())

@@ -132,7 +132,7 @@ def _before(study: Study, folder: Path, preprocess: Path) -> list[dict[str, Any]
 
 def _training(study: Study, folder: Path) -> pd.DataFrame:
     found = []
-    for model in dict.fromkeys(study.trained_as(label) for label in study.models):
+    for model in dict.fromkeys(study.trainings().values()):
         for seed in study.seeds:
             curves = run.read_curves(folder / "train" / model / f"seed-{seed}" / run.CURVES)
             if len(curves):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from brainuad.config.section import flat
 from brainuad.formats import run, tables
 
 LAYOUT = 1
@@ -72,9 +73,9 @@ def gather(study: str, folder: Path, runs: Iterable[tuple[str, int, str]]) -> li
 
 def params(result: Result) -> dict[str, str]:
     """Settings of the training, flattened with dots, and its facts."""
-    values = flat(result.train["settings"]) | {f"facts.{k}": str(v) for k, v in flat(result.train["facts"]).items()}
+    values = texts(result.train["settings"]) | {f"facts.{k}": v for k, v in texts(result.train["facts"]).items()}
     maps = [record["settings"].get("map", {}) for record in result.others if record["stage"] == "infer"]
-    values |= flat({"map": maps[0]}) if maps else {}
+    values |= texts({"map": maps[0]}) if maps else {}
     return values | {"seed": str(result.seed), "trained_as": result.trained_as}
 
 
@@ -111,15 +112,9 @@ def metric_name(row: Mapping[Hashable, Any]) -> str:
     return "/".join(parts if row["threshold_rule"] == "none" else [*parts, row["threshold_rule"]])
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys and text; lists stay whole."""
-    found: dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value if isinstance(value, str) else json.dumps(value)
-    return found
+def texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Nested settings as dotted keys and text."""
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in flat(settings).items()}
 
 
 def _result(study: str, folder: Path, model: str, number: int, trained_as: str) -> Result:
@@ -168,7 +163,7 @@ def _costs(result: Result) -> dict[str, float]:
 
 
 def _family(record: dict[str, Any]) -> str:
-    return record["tags"].get("family") or flat(record["settings"]).get("family", "")
+    return record["tags"].get("family") or str(flat(record["settings"]).get("family", ""))
 
 
 def _end(record: dict[str, Any]) -> int:

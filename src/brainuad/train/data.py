@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation
 from brainuad.methods.neural import Examples
 from brainuad.train.sampler import batches
 
@@ -30,7 +30,7 @@ class _Items(Dataset[Tensor]):
 class Batches(LightningDataModule):  # type: ignore[misc]
     """A loader per epoch, whose batches depend on seed and epoch alone. `first`: the epoch that training starts at."""
 
-    def __init__(self, training: Examples, validation: Examples | None, train: Train, seed: int, first: int):
+    def __init__(self, training: Examples, validation: Examples | None, train: Optimisation, seed: int, first: int):
         super().__init__()
         self.training, self.validation, self.settings, self.seed, self.first = training, validation, train, seed, first
 

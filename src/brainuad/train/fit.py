@@ -14,7 +14,7 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats.files import unwritable
@@ -47,7 +47,7 @@ def fit_network(
     label: str = "train",
     callbacks: list[Callback] | None = None,
 ) -> Fitted:
-    """Train the method's network, stage by stage, and leave the kept weights in it.
+    """Optimisation the method's network, stage by stage, and leave the kept weights in it.
 
     A stage goes on from its checkpoint in `folder`. `key` names settings, data and seed: a checkpoint of another key is
     left aside with a warning. On a CPU the weights depend on seed, data, settings and the number of threads alone.
@@ -84,7 +84,7 @@ class _Run:
     label: str
 
     def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
-        """Train from a fresh start or from the stage's checkpoint."""
+        """Optimisation from a fresh start or from the stage's checkpoint."""
         train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
         label = f"{self.label} {self.stage.name}".strip()
         saved = _checkpoint(path, self.key)
@@ -112,7 +112,7 @@ class _Run:
         return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
 
-def _trainer(train: Train, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
+def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()

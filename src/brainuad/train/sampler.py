@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from brainuad.config.network import Train
+from brainuad.config.network import Optimisation
 
 
-def epochs(train: Train) -> int:
+def epochs(train: Optimisation) -> int:
     """Number of epochs; where `steps` is given, one lasts `validate_every` steps."""
     return train.epochs if train.epochs is not None else math.ceil((train.steps or 0) / train.validate_every)
 
 
-def batches(count: int, train: Train, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
+def batches(count: int, train: Optimisation, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
     """Indices below `count`, batch by batch, for device `rank` of `world`, which share each batch.
 
     Examples come in shuffled passes over all of them. With `epochs` an epoch is one pass and its last batch may be
@@ -31,7 +31,7 @@ def batches(count: int, train: Train, seed: int, epoch: int, rank: int = 0, worl
     return [batch[rank::world].tolist() for batch in cut if len(batch) >= world]
 
 
-def steps(count: int, train: Train) -> int:
+def steps(count: int, train: Optimisation) -> int:
     """Optimiser steps of the whole training."""
     return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch)
 
