@@ -28,9 +28,12 @@ STEPS = {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
 CALM = {part: {"lr": 0.002} for part in ("train", "encoder_train")}
 DUEL = {"adversarial": {"lr": 0.002, "critic_steps": 2}}
-OWN = {"fanogan2d": CALM | DUEL, "fanogan3d": CALM | DUEL | {"network": {"size": 16}}}
+OWN = {
+    "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
+    "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
+}
 """What a model needs besides."""
-FALLS = {"anogan": None, "fanogan": ("encoder_", 0.95)}
+FALLS = {"anogan": None, "fanogan": ("encoder_", 0.85)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,

@@ -147,7 +147,23 @@ def _schlegl(settings: EncodedGan) -> Parts:
         nn.Conv2d(widths[0], 1, 3, padding=1),
         nn.Tanh(),
     )
-    return generator, Critic(trunk(), last(1)), trunk(), last(settings.latent)
+    parts = generator, Critic(trunk(), last(1)), trunk(), last(settings.latent)
+    for part in parts:
+        part.apply(_start)
+    return parts
+
+
+def _start(layer: nn.Module) -> None:
+    """Uniform weights of Glorot, wider in front of a ReLU, and no bias, as in the code of Gulrajani et al. 2017.
+
+    With torch's own the first codes lie near 0, where a generator of codes from N(0, I) makes black images whose
+    gradient is nothing: the encoder then never learns.
+    """
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        rectified = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
+        nn.init.xavier_uniform_(layer.weight, gain=2**0.5 if rectified else 1.0)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def _doubling(before: int, after: int) -> Sum:
