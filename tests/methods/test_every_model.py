@@ -33,7 +33,7 @@ OWN = {
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
 }
 """What a model needs besides."""
-FALLS = {"anogan": None, "fanogan": ("encoder_", 0.85)}
+FALLS = {"anogan": None, "fanogan": ("encoder_", 0.95)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
