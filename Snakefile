@@ -22,7 +22,8 @@ include: "rules/report.smk"
 
 localrules:
     all,
-    download_all,
+    download,
+    fetch,
     preprocess_all,
     train_all,
     evaluate_all,
@@ -39,7 +40,7 @@ rule all:
         "<study>/report/index.html",
 
 
-rule download_all:
+rule download:
     input:
         expand("<results>/download/{dataset}/subjects.tsv", dataset=PLAN.sources()),
 

@@ -50,3 +50,15 @@ def healthy(folder):
         model=wildcards.model,
         seed=wildcards.seed,
     )
+
+
+def told(ask):
+    """Input function: what `ask` answers; what a user must do first is said in a sentence, without a traceback."""
+
+    def answer(wildcards):
+        try:
+            return ask(wildcards)
+        except BrainuadError as error:
+            sys.exit(str(error))
+
+    return answer

@@ -1,4 +1,20 @@
-rule download:
+# Where there is a network: the machine on which Snakemake itself runs.
+rule fetch:
+    output:
+        note="<results>/download/{dataset}/fetched.json",
+    log:
+        "<results>/logs/download/fetch_{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
+    params:
+        **traced("fetch"),
+    script:
+        "../workflow/scripts/fetch.py"
+
+
+rule list_scans:
+    input:
+        lambda wildcards: PLAN.fetched(wildcards.dataset),
     output:
         table="<results>/download/{dataset}/subjects.tsv",
     log:

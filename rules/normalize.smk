@@ -1,7 +1,7 @@
 rule split:
     input:
         table="<results>/download/{dataset}/subjects.tsv",
-        folders=lambda wildcards: PLAN.scan_folders(wildcards.dataset),
+        folders=told(lambda wildcards: PLAN.scan_folders(wildcards.dataset)),
     output:
         table="<study>/normalize/{dataset}.tsv",
     log:
@@ -49,7 +49,9 @@ rule scaling:
 rule normalize:
     input:
         table=lambda wildcards: f"<study>/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
-        folders=lambda wildcards: PLAN.scan_folders(PLAN.origin(wildcards.dataset)),
+        folders=told(
+            lambda wildcards: PLAN.scan_folders(PLAN.origin(wildcards.dataset))
+        ),
         masks=lambda wildcards: PLAN.masks(wildcards.dataset),
         scaling="<study>/normalize/scaling.safetensors",
     output:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.closure import code_hash
-from brainuad.config.study import Folder, Inserted, Made, Phantoms, Scans, Study
+from brainuad.config.datasets import AnyScans, Folder, Inserted, Known, Made, Phantoms, Scans
+from brainuad.config.study import Study
 from brainuad.download.folder import list_scans
+from brainuad.download.known import known_set, list_known
+from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
 from brainuad.normalize.split import draw_split
 
 ENTRY = {
+    "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
     "preprocess": "brainuad.preprocess.subject",
     "split": "brainuad.normalize.job",
@@ -36,19 +40,20 @@ TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
 class Plan:
     """A study laid out as jobs.
 
-    Raises InputError if a folder of scans or masks cannot be used, or a data set has too few subjects for its split.
+    A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
+    folder of scans or masks cannot be used, or a data set has too few subjects for its split; ConfigError for a data
+    set that the user must bring and has not.
     """
 
     def __init__(self, study: Study):
         self.study = study
         self.root = Path(study.results)
         self.folder = self.root / study.study
-        self.scans: dict[str, list[Scan]] = {
-            label: list_scans(label, dataset) if isinstance(dataset, Folder) else _phantom_scans(label, dataset)
-            for label, dataset in study.scan_sets().items()
-        }
+        found = {label: _listed(label, dataset) for label, dataset in study.scan_sets().items()}
+        self.absent = [label for label, scans in found.items() if scans is None]
+        self.scans: dict[str, list[Scan]] = {label: scans or [] for label, scans in found.items()}
         for label, dataset in study.scan_sets().items():
-            if dataset.split is not None:
+            if dataset.split is not None and label not in self.absent:
                 draw_split(self.scans[label], dataset.split, study.seed)  # too few subjects are refused here
         self._masks = {
             label: [path for files in Bank([Path(m) for m in dataset.masks]).files.values() for path in files]
@@ -95,14 +100,29 @@ class Plan:
         return self.root / "preprocess" / self.study.recipe_name / dataset
 
     def scan_folders(self, dataset: str) -> list[Path]:
-        """One folder per scan."""
+        """One folder per scan; raises InputError for a data set that is not downloaded yet."""
+        if self.absent:
+            names = " and ".join(self.absent)
+            do = "type `snakemake download` with the same options, then the command that you typed"
+            raise InputError(f"{names} must be downloaded before the study can be laid out", do=do)
         return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
         """What a preprocess job reads: `image`, and `mask` if there is one; of a set made first, its `table`."""
-        if not isinstance(self.study.datasets[dataset], Folder):
+        if self._is_made(dataset):
             return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
         return self._rows[dataset, scan].files()
+
+    def fetched(self, dataset: str) -> list[Path]:
+        """The note that a data set has been downloaded, where it can be."""
+        settings = self.study.datasets[dataset]
+        known = isinstance(settings, Known) and known_set(settings.source).remotes(settings)
+        return [self.root / "download" / dataset / "fetched.json"] if known else []
+
+    def _is_made(self, dataset: str) -> bool:
+        """Whether the files of a data set's scans are made by its download job."""
+        settings = self.study.datasets[dataset]
+        return isinstance(settings, Phantoms) or (isinstance(settings, Known) and known_set(settings.source).converts)
 
     def masks(self, dataset: str) -> list[Path]:
         """The lesion masks that are inserted to make a data set; none for one that holds scans of its own."""
@@ -144,23 +164,31 @@ class Plan:
         entries = [ENTRY[stage]]
         if stage in ("train", "infer"):
             entries.append(f"brainuad.methods.{self.study.models[wildcards['model']].family}")
+        settings = self.study.datasets.get(wildcards.get("dataset", ""))
+        if stage in ("fetch", "download") and isinstance(settings, Known):
+            entries.append(f"brainuad.download.sets.{settings.source}")
         return code_hash(*entries)
 
-    def _scans(self, dataset: str) -> Phantoms | Folder:
+    def _scans(self, dataset: str) -> AnyScans:
         settings = self.study.datasets[dataset]
-        assert isinstance(settings, Phantoms | Folder)
+        assert isinstance(settings, Scans)
         return settings
+
+    def _fetch(self, dataset: str) -> Any:
+        settings = self._scans(dataset)
+        assert isinstance(settings, Known)
+        return [[remote.url, remote.checksum] for remote in known_set(settings.source).remotes(settings)]
 
     def _download(self, dataset: str) -> Any:
         settings = self._scans(dataset)
-        if isinstance(settings, Folder):
+        if not isinstance(settings, Phantoms):
             rows = [[row.scan, Path(row.mask).name, row.age, row.sex, row.site] for row in self.scans[dataset]]
             return {"label": dataset, "scans": rows}
         return {"label": dataset, **_content(settings)}
 
     def _preprocess(self, dataset: str, scan: str) -> Any:
         settings = self._scans(dataset)
-        made = {} if isinstance(settings, Folder) else _content(settings, without={"subjects"})
+        made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
         about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
         return {"about": about, "recipe": self.study.recipe.preprocess.model_dump(mode="json")}
 
@@ -224,8 +252,13 @@ class Plan:
         return self.folder / "track.attempts"
 
 
-def _phantom_scans(label: str, settings: Scans) -> list[Scan]:
-    assert isinstance(settings, Phantoms)
+def _listed(label: str, settings: AnyScans) -> list[Scan] | None:
+    if isinstance(settings, Folder):
+        return list_scans(label, settings)
+    return list_known(label, settings) if isinstance(settings, Known) else _phantom_scans(label, settings)
+
+
+def _phantom_scans(label: str, settings: Phantoms) -> list[Scan]:
     names = [f"sub-{i:03d}" for i in range(1, settings.subjects + 1)]
     return [Scan(scan=name, subject=name, dataset=label) for name in names if name not in settings.exclude]
 

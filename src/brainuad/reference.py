@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from brainuad.config import anomalies, chain, insertion, model, recipe, study
+from brainuad.config import anomalies, chain, datasets, insertion, model, recipe, study
 from brainuad.config.section import Section
 from brainuad.formats import tables
 from brainuad.papers.catalogue import models_page
@@ -20,7 +20,8 @@ HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
     "Data sets": [
-        *(study.Phantoms, study.Folder, study.Inserted, study.Artificial, study.Spoiled, study.Split),
+        *(datasets.Known, datasets.Folder, datasets.Phantoms, datasets.Inserted, datasets.Artificial, datasets.Spoiled),
+        datasets.Split,
         *(insertion.Insertion, anomalies.Anomaly, anomalies.Spoiling),
     ],
     "Recipes": [recipe.Recipe],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from brainuad.config.study import Folder
+from brainuad.config.datasets import Folder
 from brainuad.download.folder import list_scans, without_scan
 from brainuad.errors import InputError
 

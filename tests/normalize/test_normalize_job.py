@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from brainuad.config.anomalies import Anomaly
+from brainuad.config.datasets import Artificial, Inserted, Split, Spoiled
 from brainuad.config.recipe import Intensity, Normalize
-from brainuad.config.study import Artificial, Inserted, Split, Spoiled
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, scans, status, store, volume
 from brainuad.formats.scans import Scan

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from brainuad.config.study import Split
+from brainuad.config.datasets import Split
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 from brainuad.normalize.split import draw_split

@@ -2,9 +2,9 @@ import json
 import os
 from pathlib import Path
 
+from brainuad.config.datasets import Made
 from brainuad.config.load import build_study
 from brainuad.config.recipe import Normalize
-from brainuad.config.study import Made
 from brainuad.errors import reported
 from brainuad.normalize.job import Source, normalize, normalize_made
 

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from brainuad.config.study import Split
+from brainuad.config.datasets import Split
 from brainuad.errors import reported
 from brainuad.normalize.job import split
 

@@ -159,8 +159,9 @@ def _present(datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The data sets without those that are optional and not there."""
     for label, settings in datasets.items():
         optional = isinstance(settings, dict) and settings.get("optional") is True
-        if optional and not Path(str(settings.get("root"))).exists():
-            print(f"note: {label} is left out, there is no {settings.get('root')}", file=sys.stderr)  # noqa: T201
+        root = settings.get("root") or f"data/{settings.get('source')}" if optional else ""
+        if optional and not Path(str(root)).exists():
+            print(f"note: {label} is left out, there is no {root}", file=sys.stderr)  # noqa: T201
         else:
             yield label, settings
 

@@ -2,137 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
 from brainuad.config.chain import Chain, HealthyQuantile, Threshold
-from brainuad.config.insertion import Insertion
+from brainuad.config.datasets import AnyDataset, AnyScans, Made, OnDisk, Scans
 from brainuad.config.model import AnyModel
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
 
 Role = Literal["train", "validation", "test"]
-Modality = Literal["T1w", "T2w", "FLAIR", "ct"]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 RESERVED = ("mlflow", "download", "preprocess")
-
-
-class Split(Section):
-    """Shares of a data set's subjects by role; they add up to 1."""
-
-    train: float = Field(0.0, ge=0, le=1)
-    """Share of subjects that models learn from; healthy ones only."""
-    validation: float = Field(0.0, ge=0, le=1)
-    """Share for stopping and thresholds."""
-    test: float = Field(0.0, ge=0, le=1)
-    """Share for the tables."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Split:
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train, validation and test must add up to 1")
-        return self
-
-
-class Scans(Section):
-    """What every data set of scans says."""
-
-    modality: Modality = "T1w"
-    """BIDS suffix of the scans."""
-    healthy: bool
-    """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
-    split: Split | None = Split(test=1.0)
-    """Roles; `null` registers and strips only."""
-    exclude: list[str] = []
-    """Subjects left out, by BIDS label."""
-
-
-class Phantoms(Scans):
-    """Heads synthesised from the MNI152 maps; nothing is downloaded."""
-
-    source: Literal["phantom"]
-    subjects: int = Field(ge=1)
-    """How many."""
-    lesions: Literal["none", "ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural", "mixed"] = "none"
-    """Kind of lesions; `mixed` is ms, tumour and stroke, a third of the last as haemorrhage. The blood of `haemorrhage`
-    lies in the brain, that of `subdural` and `epidural` between brain and skull."""
-    seed: int = 0
-    """Subject n of a seed is the same head in every study."""
-    spacing: float = Field(2.0, ge=1, le=4)
-    """Voxel size, in mm."""
-
-    @model_validator(mode="after")
-    def _lesions_are_not_healthy(self) -> Phantoms:
-        if self.healthy != (self.lesions == "none"):
-            raise ValueError("healthy must be true exactly where lesions is none")
-        return self
-
-
-class Folder(Scans):
-    """Scans on disk in BIDS order: `<root>/sub-*/[ses-*/]<anat or ct>/*_<modality>.nii.gz`."""
-
-    source: Literal["folder"]
-    root: str
-    """The folder; `${NAME}` is replaced by the environment variable."""
-    mask: str = "*lesion*mask.nii*"
-    """Lesion masks: files beside the scan that match; of several the one whose name is most like the scan's."""
-    optional: bool = False
-    """Leave the data set out, with a note, where the folder does not exist; else that is an error."""
-
-
-class Made(Section):
-    """What every data set says that is made of the healthy registered subjects of another, before intensity scaling."""
-
-    into: str
-    """The data set of healthy subjects; its train subjects are never used."""
-    draws: int = Field(1, ge=1)
-    """Scans made of each subject."""
-    healthy: Literal[False] = False
-
-
-class Inserted(Made):
-    """Real lesion masks inserted into healthy registered subjects of another data set, before intensity scaling."""
-
-    source: Literal["inserted"]
-    masks: list[str] = Field(min_length=1)
-    """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
-    draws: int = Field(1, ge=1)
-    """Scans made of each subject, each with another mask as long as there are enough."""
-    roles: list[Literal["validation", "test"]] = ["test"]
-    """Subjects used. Validation and test draw from disjoint masks."""
-    insertion: Insertion = Insertion()
-
-
-class Artificial(Made):
-    """Artificial anomalies with exact masks, planted into healthy registered subjects of another data set."""
-
-    source: Literal["artificial"]
-    kinds: list[AnomalyKind] = Field(
-        ["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"], min_length=1
-    )
-    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
-    roles: list[Literal["validation", "test"]] = ["test"]
-    """Subjects used."""
-    anomaly: Anomaly = Anomaly()
-
-
-class Spoiled(Made):
-    """Healthy scans made bad: whether the score tells them from good ones. Nothing is scored by voxel."""
-
-    source: Literal["spoiled"]
-    kinds: list[SpoiledKind] = Field(
-        ["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"], min_length=1
-    )
-    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
-    spoiling: Spoiling = Spoiling()
-    roles: ClassVar[tuple[Literal["test"]]] = ("test",)
-    """No threshold is drawn from spoiled scans."""
-
-
-AnyMade = Inserted | Artificial | Spoiled
-AnyDataset = Annotated[Phantoms | Folder | AnyMade, Field(discriminator="source")]
 
 
 class Evaluate(Section):
@@ -235,8 +117,8 @@ class Study(Section):
         if len(set(labels)) < len(labels):
             raise ValueError("thresholds: one is listed twice")
         for label in self.own_data:
-            if not isinstance(self.datasets.get(label), Folder | None):
-                raise ValueError(f"own_data: {label} does not hold scans from a folder, and is no paper's data")
+            if not isinstance(self.datasets.get(label), OnDisk | None):
+                raise ValueError(f"own_data: {label} does not hold scans from files, and is no paper's data")
         for label, dataset in self.datasets.items():
             if isinstance(dataset, Made):
                 source = self.datasets.get(dataset.into)
@@ -254,7 +136,7 @@ class Study(Section):
             raise ValueError("datasets: no healthy validation subject; give a training set a validation share")
         return self
 
-    def scan_sets(self) -> dict[str, Phantoms | Folder]:
+    def scan_sets(self) -> dict[str, AnyScans]:
         """The data sets that hold scans of their own, by label."""
         return {label: d for label, d in self.datasets.items() if not isinstance(d, Made)}
 

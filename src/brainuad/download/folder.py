@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from os.path import commonprefix
 from pathlib import Path
 
-from brainuad.config.study import Folder
+from brainuad.config.datasets import Folder
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 

@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from brainuad.config.study import Folder, Phantoms
+from brainuad.config.datasets import AnyScans, Folder, Known, Phantoms
+from brainuad.download.fetch import fetch as fetch_files
 from brainuad.download.folder import list_scans, without_scan
+from brainuad.download.known import KnownSet, known_set, list_known
 from brainuad.download.phantom import make_dataset
-from brainuad.formats import run, scans
+from brainuad.errors import InputError
+from brainuad.formats import files, run, scans
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan, changed
 
 
-def download(label: str, settings: Folder | Phantoms, table: Path, workers: int) -> None:
-    """Write `table`. Scans of a folder stay where they are; `workers` processes make phantoms beside the table."""
-    with run.recorded(table.parent, Record("download", {"dataset": label}, settings.model_dump(mode="json"))):
+def fetch(label: str, settings: Known, note: Path) -> None:
+    """Download a known data set into its own folder, where it is not there already, and write `note`."""
+    remotes = known_set(settings.source).remotes(settings)
+    fetch_files(remotes, settings.folder)
+    files.write_json(note, {"dataset": label, "source": settings.source, "urls": [remote.url for remote in remotes]})
+
+
+def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
+    """Write `table`, and beside it what has to be made: phantoms, in `workers` processes, or files converted.
+
+    Scans that lie in files stay where they are.
+    """
+    with run.recorded(table.parent, Record("download", {"dataset": label}, _told(settings))):
         if isinstance(settings, Folder):
             rows = list_scans(label, settings)
             rows += without_scan(label, settings, rows)
+        elif isinstance(settings, Known):
+            rows = _known(label, settings, table.parent)
         else:
             kind = (settings.modality, settings.lesions, settings.spacing)
             make_dataset(table.parent, settings.subjects, settings.seed, *kind, workers=workers)
-            names = [
-                f"sub-{i:03d}" for i in range(1, settings.subjects + 1)
-            ]  # excluded ones too: split leaves them out
+            # excluded ones too: split leaves them out
+            names = [f"sub-{i:03d}" for i in range(1, settings.subjects + 1)]
             rows = [_phantom(Scan(name, name, label), table.parent, settings) for name in names]
         scans.write(table, rows)
+
+
+def _told(settings: AnyScans) -> dict[str, Any]:
+    """Settings for the record: no paths, which name machines and people."""
+    return settings.model_dump(mode="json", exclude={"root"})
+
+
+def _known(label: str, settings: Known, folder: Path) -> list[Scan]:
+    """The rows, converted where the set needs it; a scan that cannot be is a failed row."""
+    dataset = known_set(settings.source)
+    rows = list_known(label, settings)
+    if rows is None:
+        raise InputError(f"{label} is not downloaded yet", file=settings.folder, do="type `snakemake download` first")
+    return [_converted(dataset, row, folder) for row in rows] if dataset.converts else rows
+
+
+def _converted(dataset: KnownSet, row: Scan, folder: Path) -> Scan:
+    try:
+        with files.atomic_folder(folder / row.scan) as part:
+            made = dataset.convert(row, part)
+    except InputError as error:
+        return changed(row, image="", mask="", state="failed", note=error.what)
+    moved = {key: path.replace(str(part), str(folder / row.scan)) for key, path in made.files().items()}
+    return changed(made, **moved)
 
 
 def _phantom(row: Scan, folder: Path, settings: Phantoms) -> Scan:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize
-from brainuad.config.study import AnyMade, Split
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.run import Record

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config.study import AnyMade, Artificial, Inserted, Spoiled
+from brainuad.config.datasets import AnyMade, Artificial, Inserted, Spoiled
 from brainuad.formats import scans
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry

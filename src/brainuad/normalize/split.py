@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 
-from brainuad.config.study import Split
+from brainuad.config.datasets import Split
 from brainuad.errors import InputError
 from brainuad.formats.scans import Role, Scan, changed
 

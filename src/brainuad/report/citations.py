@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brainuad.config.study import Artificial, Inserted, Phantoms, Spoiled, Study
+from brainuad.config.datasets import Artificial, Inserted, Phantoms, Spoiled
+from brainuad.config.study import Study
 
 REFERENCES = {
     "baur2018": "Baur C, Wiestler B, Albarqouni S, Navab N. Deep autoencoding models for unsupervised anomaly "

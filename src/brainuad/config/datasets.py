@@ -1,0 +1,162 @@
+"""Data sets of a study: where their scans come from and what role they play."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
+from brainuad.config.insertion import Insertion
+from brainuad.config.section import Section
+
+Modality = Literal["T1w", "T1ce", "T2w", "FLAIR", "PDw", "ct"]
+"""BIDS suffixes, and `T1ce` for T1 with contrast agent."""
+
+
+class Split(Section):
+    """Shares of a data set's subjects by role; they add up to 1."""
+
+    train: float = Field(0.0, ge=0, le=1)
+    """Share of subjects that models learn from; healthy ones only."""
+    validation: float = Field(0.0, ge=0, le=1)
+    """Share for stopping and thresholds."""
+    test: float = Field(0.0, ge=0, le=1)
+    """Share for the tables."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Split:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+class Scans(Section):
+    """What every data set of scans says."""
+
+    modality: Modality = "T1w"
+    """BIDS suffix of the scans."""
+    healthy: bool
+    """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
+    split: Split | None = Split(test=1.0)
+    """Roles; `null` registers and strips only."""
+    exclude: list[str] = []
+    """Subjects left out, by BIDS label."""
+
+
+class Phantoms(Scans):
+    """Heads synthesised from the MNI152 maps; nothing is downloaded."""
+
+    source: Literal["phantom"]
+    modality: Literal["T1w", "T2w", "FLAIR", "ct"] = "T1w"
+    """What is synthesised."""
+    subjects: int = Field(ge=1)
+    """How many."""
+    lesions: Literal["none", "ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural", "mixed"] = "none"
+    """Kind of lesions; `mixed` is ms, tumour and stroke, a third of the last as haemorrhage. The blood of `haemorrhage`
+    lies in the brain, that of `subdural` and `epidural` between brain and skull."""
+    seed: int = 0
+    """Subject n of a seed is the same head in every study."""
+    spacing: float = Field(2.0, ge=1, le=4)
+    """Voxel size, in mm."""
+
+    @model_validator(mode="after")
+    def _lesions_are_not_healthy(self) -> Phantoms:
+        if self.healthy != (self.lesions == "none"):
+            raise ValueError("healthy must be true exactly where lesions is none")
+        return self
+
+
+class OnDisk(Scans):
+    """What every data set says whose scans lie in files."""
+
+    optional: bool = False
+    """Leave the data set out, with a note, where its folder does not exist; else that is an error."""
+
+
+class Folder(OnDisk):
+    """Scans on disk in BIDS order: `<root>/sub-*/[ses-*/]<anat or ct>/*_<modality>.nii.gz`."""
+
+    source: Literal["folder"]
+    root: str
+    """The folder; `${NAME}` is replaced by the environment variable."""
+    mask: str = "*lesion*mask.nii*"
+    """Lesion masks: files beside the scan that match; of several the one whose name is most like the scan's."""
+
+
+KnownName = Literal["ixi"]
+"""Data sets known by name: the modules of `brainuad.download.sets`."""
+
+
+class Known(OnDisk):
+    """A published data set, in the layout that its authors give it; `docs/datasets.md` lists them.
+
+    Where it is open, `snakemake download` fetches it; else the message says how to apply and where to put it.
+    """
+
+    source: KnownName
+    root: str | None = None
+    """Where its files lie or are downloaded to: `data/<source>` if none; `${NAME}` is replaced by the environment
+    variable."""
+    accept_licence: bool = False
+    """Whether you accept its terms; some sets are downloaded only then."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return Path(self.root or f"data/{self.source}")
+
+
+class Made(Section):
+    """What every data set says that is made of the healthy registered subjects of another, before intensity scaling."""
+
+    into: str
+    """The data set of healthy subjects; its train subjects are never used."""
+    draws: int = Field(1, ge=1)
+    """Scans made of each subject."""
+    healthy: Literal[False] = False
+
+
+class Inserted(Made):
+    """Real lesion masks inserted into healthy registered subjects of another data set, before intensity scaling."""
+
+    source: Literal["inserted"]
+    masks: list[str] = Field(min_length=1)
+    """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
+    draws: int = Field(1, ge=1)
+    """Scans made of each subject, each with another mask as long as there are enough."""
+    roles: list[Literal["validation", "test"]] = ["test"]
+    """Subjects used. Validation and test draw from disjoint masks."""
+    insertion: Insertion = Insertion()
+
+
+class Artificial(Made):
+    """Artificial anomalies with exact masks, planted into healthy registered subjects of another data set."""
+
+    source: Literal["artificial"]
+    kinds: list[AnomalyKind] = Field(
+        ["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"], min_length=1
+    )
+    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
+    roles: list[Literal["validation", "test"]] = ["test"]
+    """Subjects used."""
+    anomaly: Anomaly = Anomaly()
+
+
+class Spoiled(Made):
+    """Healthy scans made bad: whether the score tells them from good ones. Nothing is scored by voxel."""
+
+    source: Literal["spoiled"]
+    kinds: list[SpoiledKind] = Field(
+        ["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"], min_length=1
+    )
+    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
+    spoiling: Spoiling = Spoiling()
+    roles: ClassVar[tuple[Literal["test"]]] = ("test",)
+    """No threshold is drawn from spoiled scans."""
+
+
+AnyMade = Inserted | Artificial | Spoiled
+AnyScans = Phantoms | Folder | Known
+AnyDataset = Annotated[AnyScans | AnyMade, Field(discriminator="source")]

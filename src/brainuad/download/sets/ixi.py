@@ -1,0 +1,57 @@
+"""IXI: healthy adults of three London hospitals."""
+
+from __future__ import annotations
+
+import re
+
+from brainuad.config.datasets import Known
+from brainuad.download.known import About, Found, KnownSet, Remote
+from brainuad.formats.scans import Scan
+
+SUFFIX = {"T1w": "T1", "T2w": "T2", "PDw": "PD"}
+USUAL = {"T1w": 581, "T2w": 578, "PDw": 578}
+"""Files of each archive. Source: models.md 5."""
+NAME = re.compile(r"IXI(\d{3})-(Guys|HH|IOP)-\d{4}-(T1|T2|PD)\.nii(\.gz)?")
+HOST = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+
+
+class Ixi(KnownSet):
+    """Scans with skull; the hospital stands in the file name, and so does the scanner."""
+
+    about = About(
+        title="IXI",
+        licence="CC BY-SA 3.0",
+        access="open",
+        home="https://brain-development.org/ixi-dataset/",
+        apply="Download IXI-T1.tar (or T2, PD) and unpack it.",
+        layout="IXI002-Guys-0828-T1.nii.gz   (in the folder itself or in one folder below it)",
+        modalities=("T1w", "T2w", "PDw"),
+    )
+
+    def remotes(self, settings: Known) -> list[Remote]:
+        """The archive of one modality: T1 4.5 GB."""
+        name = f"IXI-{SUFFIX[settings.modality]}.tar"
+        return [Remote(f"{HOST}/{name}", name)]
+
+    def look(self, label: str, settings: Known) -> Found:
+        """Everyone is healthy; a person of the set has one scan of a modality."""
+        wanted = SUFFIX[settings.modality]
+        scans: dict[str, Scan] = {}
+        problems: list[str] = []
+        for path in sorted([*settings.folder.glob("IXI*.nii*"), *settings.folder.glob("*/IXI*.nii*")]):
+            parts = NAME.fullmatch(path.name)
+            if parts is None:
+                problems.append(f"{path.name} is no name of IXI")
+            elif parts[3] == wanted:
+                subject = f"sub-IXI{parts[1]}"
+                if subject in scans:
+                    problems.append(f"{path.name} is there twice")
+                scans[subject] = Scan(subject, subject, label, image=str(path), site=parts[2])
+        usual = USUAL[settings.modality]
+        notes = [] if len(scans) == usual else [f"{len(scans)} {wanted} scans, the release has {usual}"]
+        if not settings.healthy:
+            problems.append("IXI holds healthy people only: set healthy: true")
+        return Found(list(scans.values()), problems, notes)
+
+
+SET = Ixi
