@@ -15,6 +15,9 @@ from brainuad.config.datasets import Known, Modality
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats.scans import Scan
 
+UNFINISHED = ".download/unfinished"
+"""Lies in a set's folder while what was downloaded is moved there."""
+
 Access = Literal["open", "form", "gated"]
 """`open`: anyone may download; `form`: free after registration or a signed form; `gated`: an application is judged."""
 
@@ -30,6 +33,8 @@ class Remote:
     """`sha256:...` or `md5:...`; empty where none is published."""
     tried: bool = False
     """Whether the address has been seen to answer; else a failure says that it never was."""
+    login: str = ""
+    """The service whose credentials it needs, such as `physionet`: `BRAINUAD_PHYSIONET_USER` and so on, or netrc."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +143,10 @@ def list_known(label: str, settings: Known) -> list[Scan] | None:
 def _there(folder: Path) -> bool:
     """Whether a folder holds more than what a download that was broken off leaves."""
     try:
-        return any(not entry.name.startswith(".") for entry in folder.iterdir())
+        there = any(not entry.name.startswith(".") for entry in folder.iterdir())
     except OSError:
         return False
+    return there and not (folder / UNFINISHED).exists()
 
 
 def _indented(text: str) -> str:
