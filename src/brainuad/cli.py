@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
+from brainuad.config.datasets import KnownName
 from brainuad.errors import BrainuadError
 
 
@@ -29,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     models = commands.add_parser("models", help="print every model file: input, parameters, what its paper reports")
     models.set_defaults(run=lambda _: _models())
+
+    datasets = commands.add_parser("datasets", help="print the data sets known by name, or how one is got and lies")
+    datasets.add_argument("name", nargs="?", choices=sorted(get_args(KnownName)), metavar="name")
+    datasets.set_defaults(run=lambda given: _datasets(given.name))
 
     compare = commands.add_parser("compare-paper", help="write a page: a paper's numbers and claims beside a study's")
     compare.add_argument("study", type=Path, nargs="+", help="files of finished studies that name a `paper`")
@@ -80,6 +86,12 @@ def _models() -> None:
     from brainuad.papers.catalogue import models_text, shipped_models
 
     _say(models_text(shipped_models()))
+
+
+def _datasets(name: str | None) -> None:
+    from brainuad.download.catalogue import datasets_text
+
+    _say(datasets_text(name))
 
 
 def _compare_paper(files: list[Path], docs: Path) -> None:

@@ -1,0 +1,74 @@
+"""Every data set known by name, and how it enters: the docs page, and what `brainuad datasets` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from brainuad.config.datasets import Known, KnownName
+from brainuad.download.known import KnownSet, known_set
+
+NAMES: tuple[str, ...] = get_args(KnownName)
+
+
+def datasets_text(name: str | None = None) -> str:
+    """A line per data set, or everything about one."""
+    if name is not None:
+        return "\n".join(_told(name, known_set(name)))
+    lines = [(name, known_set(name)) for name in NAMES]
+    widest = max(map(len, NAMES))
+    rows = [
+        f"{name:<{widest}}  {_enters(found):<10}  {', '.join(found.about.modalities):<22}  {found.about.title}"
+        for name, found in lines
+    ]
+    return "\n".join([*rows, "", "`brainuad datasets NAME` tells how to get one and how its files lie."])
+
+
+def datasets_page(head: str) -> str:
+    """The page; `head` stands above it."""
+    lines = [
+        f"{head}# Data sets known by name",
+        "",
+        "`source: <name>` in a study. What is *downloaded* comes with `snakemake download`; what is *brought* is yours to",
+        "apply for, and to put into `data/<name>` or where `root` says. `brainuad datasets NAME` prints the same. Any other",
+        "data set enters as `source: bids` or `source: table` ([data](data.md)).",
+        "",
+        "| name | data set | modalities | enters | licence |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in NAMES:
+        found = known_set(name)
+        about = found.about
+        title = f"[{about.title}]({about.home})"
+        lines.append(f"| `{name}` | {title} | {', '.join(about.modalities)} | {_enters(found)} | {about.licence} |")
+    for name in NAMES:
+        about = known_set(name).about
+        lines += ["", f"## {name}", "", f"{about.apply} Layout:", "", "```", about.layout.strip(), "```"]
+        lines += ["", about.deviations] if about.deviations else []
+    return "\n".join(lines) + "\n"
+
+
+def _told(name: str, found: KnownSet) -> Iterator[str]:
+    about = found.about
+    yield f"{name}: {about.title}, {about.home}"
+    yield f"modalities  {', '.join(about.modalities)}"
+    yield f"enters      {_enters(found)} (access {about.access})"
+    yield f"licence     {about.licence}" + (", to be accepted: accept_licence: true" if about.terms else "")
+    yield f"to get it   {about.apply}"
+    yield f"layout      below data/{name}, or `root`:"
+    yield from (f"            {line}" for line in about.layout.strip().splitlines())
+    if about.deviations:
+        yield f"note        {about.deviations}"
+
+
+def _enters(found: KnownSet) -> str:
+    """Whether any of its modalities can be downloaded."""
+    asked = (
+        Known.model_validate({"source": _name(found), "modality": modality, "healthy": True})
+        for modality in found.about.modalities
+    )
+    return "downloaded" if any(found.remotes(settings) for settings in asked) else "brought"
+
+
+def _name(found: KnownSet) -> str:
+    return type(found).__module__.rpartition(".")[2]
