@@ -1,11 +1,13 @@
-"""The MNI152 (ICBM 2009a nonlinear) template that nilearn carries, on grids of any voxel size.
+"""Templates on grids of any voxel size: MNI152 (ICBM 2009a nonlinear), which nilearn carries, or the user's own file.
 
-The T1 is skull-stripped. Files are read where nilearn is installed, without importing it (1.3 s).
+MNI152's T1 is skull-stripped. Its files are read where nilearn is installed, without importing it (1.3 s).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,18 +15,45 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from jaxtyping import Bool, Float
+from nibabel.filebasedimages import ImageFileError
+from scipy import ndimage
 
+from brainuad.config import templates
 from brainuad.errors import InputError
-from brainuad.images.resample import resample
+from brainuad.images.resample import resample, resample_mask
+
+EXTENT = np.array([[-72.0, 72.0], [-107.0, 73.0], [-72.0, 82.0]])
+"""Ends of MNI152's brain along x, y and z, in mm."""
+BRAIN_ML = (900.0, 2500.0)
+"""What holds as a template's brain: an adult's, in ml."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """`t1`: stripped T1 in [0, 1]; `brain`: mask; both (x, y, z). `affine`: voxel index to MNI mm."""
+    """`t1`: stripped T1 in [0, 1]; `brain`: mask; both (x, y, z). `affine`: voxel index to the template's mm.
+
+    `from_mni`: MNI mm to the template's, as far as the extents of the two brains tell.
+    """
 
     t1: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
+    from_mni: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+
+    def at(self, point: Sequence[float] | Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+        """Where a point of the brain, given in MNI mm, lies in the template's."""
+        found: np.ndarray = (self.from_mni @ [*point, 1])[:3]
+        return found
+
+    @property
+    def offset(self) -> Float[np.ndarray, "3"]:
+        """Where MNI's origin lies, in the template's mm."""
+        return self.at((0, 0, 0))
+
+
+@dataclass(frozen=True)
+class Mni152(Template):
+    """The bundled template, with its tissues."""
 
     @cached_property
     def grey(self) -> Float[np.ndarray, "x y z"]:
@@ -37,14 +66,77 @@ class Template:
         return _on_grid("wm", self.t1.shape, self.affine)
 
 
+def load(name: str, spacing: float) -> Template:
+    """The template that a recipe names, at `spacing` mm; raises InputError if its file cannot be used."""
+    return mni152(spacing) if name == templates.BUNDLED else own(name, spacing)
+
+
 @cache
-def mni152(spacing: float = 2.0) -> Template:
+def own(name: str, spacing: float) -> Template:
+    """A user's template (`preprocess.template`) at `spacing` mm, its axes to the right, front and top.
+
+    Raises ConfigError if the file is not there, InputError if it is no image or has no brain mask.
+    """
+    templates.check(name)
+    path, mask_path = Path(name), templates.mask_of(Path(name))
+    whole, affine = _upright(path)
+    if mask_path.is_file():
+        mask, mask_affine = _upright(mask_path)
+        brain = resample_mask(mask > 0.5, mask_affine, _shape(whole), affine)
+    else:
+        brain = ndimage.binary_fill_holes(whole > 0)
+    ml = float(brain.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
+    if not BRAIN_ML[0] <= ml <= BRAIN_ML[1]:
+        why = f"{ml:.0f} ml are marked, a brain has {BRAIN_ML[0]:g} to {BRAIN_ML[1]:g}"
+        do = f"use a stripped template, or put its brain mask beside it as {mask_path.name}"
+        raise InputError("the template has no brain mask", file=path, why=why, do=do)
+    t1 = np.where(brain, np.clip(whole / np.percentile(whole[brain], 99.9), 0, 1), 0)
+    step = np.linalg.norm(affine[:3, :3], axis=0)
+    size = [int(np.ceil((n - 1) * s / spacing - 1e-6)) + 1 for n, s in zip(whole.shape, step, strict=True)]
+    target = affine @ np.diag([*(spacing / step), 1.0])
+    shape = (size[0], size[1], size[2])
+    image = np.clip(resample(t1, affine, shape, target), 0, 1)
+    return Template(image, resample_mask(brain, affine, shape, target), target, _from_mni(brain, affine))
+
+
+def _from_mni(brain: Bool[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Stretches and moves MNI152's brain until the two extents are one."""
+    ends = np.array([np.flatnonzero(brain.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))], dtype=float)
+    low, high = ((affine @ [*end, 1])[:3] for end in ends.T)
+    stretch = (high - low) / (EXTENT[:, 1] - EXTENT[:, 0])
+    matrix = np.diag([*stretch, 1.0])
+    matrix[:3, 3] = low - stretch * EXTENT[:, 0]
+    return matrix
+
+
+def _upright(path: Path) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
+    """An image with its axes to the right, front and top."""
+    try:
+        image = nib.as_closest_canonical(nib.load(path))
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError("the template cannot be read", file=path, why=str(error), do="correct the file") from None
+    if data.ndim == 4 and data.shape[3] == 1:  # as SRI24 and some others come
+        data = data[..., 0]
+    if data.ndim != 3 or not np.isfinite(data).all():
+        why = f"it has the shape {data.shape}, or values that are no numbers"
+        raise InputError("the template is no 3D volume", file=path, why=why, do="correct the file")
+    return data, image.affine
+
+
+def _shape(data: np.ndarray) -> tuple[int, int, int]:
+    x, y, z = data.shape
+    return x, y, z
+
+
+@cache
+def mni152(spacing: float = 2.0) -> Mni152:
     """The template at `spacing` mm; 2 mm gives 99 x 117 x 95 voxels. Raises InputError if nilearn is not installed."""
     whole, affine = _load("t1")
     x, y, z = (int(np.ceil((n - 1) / spacing)) + 1 for n in whole.shape)
     target = affine @ np.diag([spacing, spacing, spacing, 1.0])
     shape = (x, y, z)
-    return Template(_on_grid("t1", shape, target), _on_grid("brain", shape, target) > 0.5, target)
+    return Mni152(_on_grid("t1", shape, target), _on_grid("brain", shape, target) > 0.5, target)
 
 
 def _on_grid(name: str, shape: tuple[int, int, int], target: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "x y z"]:

@@ -41,26 +41,38 @@ def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matri
         rigid.SetCenter([float(v) for v in moving.anchor * [-1, -1, 1]])
         rigid.SetTranslation([float(v) for v in centre - moving.anchor * [-1, -1, 1]])
         for sigma, share in ((8.0, 1.0), (4.0, 0.1)):
-            _optimise(fixed, mask, scan, rigid, (sigma,), share)
-        turned = np.eye(4)
-        turned[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
-        turned[:3, 3] = rigid.TransformPoint((0.0, 0.0, 0.0))
-        matrix = FLIP @ turned @ FLIP
+            optimise(fixed, mask, scan, rigid, (sigma,), share)
+        matrix = from_itk(rigid)
     affine = SimpleITK.AffineTransform(3)
     lps = FLIP @ matrix @ FLIP
     centre = moving.anchor * [-1, -1, 1]
     affine.SetCenter([float(v) for v in centre])
     affine.SetMatrix(lps[:3, :3].ravel().tolist())
     affine.SetTranslation((lps[:3, :3] @ centre + lps[:3, 3] - centre).tolist())
-    _optimise(fixed, mask, scan, affine, (4.0, 2.0, 1.0) if start is None else (2.0, 1.0), 0.1)
-    result = np.eye(4)
-    result[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
-    result[:3, 3] = affine.TransformPoint((0.0, 0.0, 0.0))
-    return np.asarray(FLIP @ result @ FLIP)
+    optimise(fixed, mask, scan, affine, (4.0, 2.0, 1.0) if start is None else (2.0, 1.0), 0.1)
+    return from_itk(affine)
 
 
-def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
+def optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
     """Gradient descent on `transform`, in place, one level per `sigma` (mm), on `share` of the voxels."""
+    method = _measure(mask, share)
+    method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
+    method.SetSmoothingSigmasPerLevel(list(sigmas))
+    method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, scan)
+
+
+def information(fixed: Any, mask: Any, scan: Any, transform: Any) -> float:
+    """Mattes mutual information of two images inside `mask` under `transform`: the higher, the better."""
+    method = _measure(mask, 1.0)
+    method.SetInitialTransform(transform)
+    return -float(method.MetricEvaluate(fixed, scan))
+
+
+def _measure(mask: Any, share: float) -> Any:
     import SimpleITK
 
     method = SimpleITK.ImageRegistrationMethod()
@@ -70,13 +82,15 @@ def _optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[fl
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, SEED)
     method.SetInterpolator(SimpleITK.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
-    method.SetSmoothingSigmasPerLevel(list(sigmas))
-    method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
-    method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, scan)
+    return method
+
+
+def from_itk(transform: Any) -> Matrix:
+    """A linear transform of ITK between RAS+ worlds, mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    return np.asarray(FLIP @ matrix @ FLIP)
 
 
 def ants_affine(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
@@ -153,16 +167,18 @@ def _near(template: Template) -> np.ndarray:
 
 
 def _images(template: Template, moving: Moving) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
-    import SimpleITK
-
-    def image(volume: Volume) -> SimpleITK.Image:
-        lps = FLIP @ volume.affine
-        result = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.data.T))
-        result.SetSpacing(volume.spacing.tolist())
-        result.SetOrigin(lps[:3, 3].tolist())
-        result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
-        return result
-
     mask = Volume(_near(template).astype(np.uint8), template.affine)
     scan = Volume(moving.volume.data.astype(np.float32), moving.volume.affine)
-    return image(Volume(template.t1.astype(np.float32), template.affine)), image(mask), image(scan)
+    return to_itk(Volume(template.t1.astype(np.float32), template.affine)), to_itk(mask), to_itk(scan)
+
+
+def to_itk(volume: Volume) -> SimpleITK.Image:
+    """An image of ITK in its place."""
+    import SimpleITK
+
+    lps = FLIP @ volume.affine
+    result = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.data.T))
+    result.SetSpacing(volume.spacing.tolist())
+    result.SetOrigin(lps[:3, 3].tolist())
+    result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+    return result

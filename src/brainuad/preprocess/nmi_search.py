@@ -30,7 +30,7 @@ FORWARD = (-12.0, 0.0, 12.0)  # mm
 LOG_SCALE = (-0.16, -0.05, 0.05)
 KEPT = 6
 MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
-MIDDLE = np.array([0.0, -18.0, 8.0])  # of the template's brain, mm
+MIDDLE = np.array([0.0, -18.0, 8.0])  # of the brain, MNI mm
 UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2 % of size, 0.02 of shear
 
 
@@ -78,11 +78,11 @@ def similarity(
     Second: the share of its excess over 1 that the best of three half-turns keeps. Measured: 97 real scans in place at
     most 0.55; six of them turned or mirrored in five ways, but for one that was found all the same, at least 0.65.
     """
-    turns = [matrix]
+    turns, middle = [matrix], template.at(MIDDLE)
     for axis in range(3):
         turn = -np.eye(4)
         turn[axis, axis] = turn[3, 3] = 1
-        turn[:3, 3] = MIDDLE - turn[:3, :3] @ MIDDLE
+        turn[:3, 3] = middle - turn[:3, :3] @ middle
         turns.append(matrix @ turn)
     with single_thread(), torch.no_grad():
         measure = _Measure(moving, template, FINE[-1], _order(template, seed))

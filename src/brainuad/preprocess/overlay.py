@@ -13,7 +13,7 @@ from brainuad.images.template import Template
 
 Mask = Bool[np.ndarray, "x y z"]
 CUT = (-4.0, -18.0, 12.0)
-"""World point (mm) where the three slices cross: thalamus, ventricles and brain stem are in view."""
+"""MNI point (mm) where the three slices cross: thalamus, ventricles and brain stem are in view."""
 MARGIN = 6.0
 """mm shown around the brain: enough to see a cut, too little for a face."""
 TEMPLATE_COLOUR, BRAIN_COLOUR = (0, 200, 255), (255, 190, 0)
@@ -23,7 +23,7 @@ ZOOM = 3
 def overlay(image: Float[np.ndarray, "x y z"], brain: Mask, template: Template) -> UInt8[np.ndarray, "rows columns 3"]:
     """RGB picture: `image` near the brain in grey, the template's contour in blue, the brain mask's in orange."""
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    index = np.linalg.solve(template.affine[:3, :3], np.array(CUT) - template.affine[:3, 3]).round().astype(int)
+    index = np.linalg.solve(template.affine[:3, :3], template.at(CUT) - template.affine[:3, 3]).round().astype(int)
     near = ndimage.binary_dilation(brain | template.brain, iterations=max(1, round(MARGIN / spacing)))
     inside = image[brain] if brain.any() else image[template.brain]
     low, high = np.percentile(inside, (0.5, 99.5))

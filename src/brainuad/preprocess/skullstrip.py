@@ -5,25 +5,20 @@ Every mask also exists in the scan's own space, by `to_scan`.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from brainuad.config.recipe import SkullStrip
-from brainuad.errors import InputError
-from brainuad.formats import volume
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import Template
 from brainuad.preprocess.head import foreground_of
+from brainuad.preprocess.programs import PROGRAMS, Program
 
 Mask = Bool[np.ndarray, "x y z"]
 CT_BRAIN = (-5.0, 95.0)
@@ -44,7 +39,7 @@ class Placed:
 def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
     """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input.
 
-    Raises InputError if ROBEX is asked for but not installed.
+    Raises InputError if a program is asked for that is not installed, fails, or does not take the modality.
     """
     name = settings.backend
     if name == "auto":
@@ -116,31 +111,21 @@ def given(placed: Placed, _: SkullStrip) -> Mask:
     return to_template(inside, placed.scan, placed.transform, placed.template)
 
 
-def robex(placed: Placed, _: SkullStrip) -> Mask:
-    """The external program ROBEX (Iglesias 2011), found on the PATH as `runROBEX.sh` or `ROBEX`."""
-    program = shutil.which("runROBEX.sh") or shutil.which("ROBEX")
-    if program is None:
-        raise InputError(
-            "ROBEX is not installed",
-            why="neither runROBEX.sh nor ROBEX is on the PATH",
-            do="install it and put its folder on the PATH, or set skullstrip.backend to auto",
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        scan, brain, mask = (Path(folder) / f"{name}.nii.gz" for name in ("scan", "brain", "mask"))
-        volume.write(scan, placed.scan.data, placed.scan.affine)
-        run = subprocess.run([program, str(scan), str(brain), str(mask)], capture_output=True, text=True, check=False)
-        if run.returncode != 0 or not (mask.is_file() or brain.is_file()):
-            why = (run.stderr or run.stdout).strip()[-300:] or f"it ended with {run.returncode} and wrote no mask"
-            raise InputError("ROBEX failed", why=why, do="set skullstrip.backend to auto")
-        found = volume.read_mask(mask if mask.is_file() else brain)
-    return to_template(found.data, found, placed.transform, placed.template)
+def _by(program: Program) -> Callable[[Placed, SkullStrip], Mask]:
+    """A backend that runs a program on the scan as it came."""
+
+    def backend(placed: Placed, _: SkullStrip) -> Mask:
+        found = program.run(placed.scan, placed.modality)
+        return to_template(found.data, found, placed.transform, placed.template)
+
+    return backend
 
 
 BACKENDS: dict[str, Callable[[Placed, SkullStrip], Mask]] = {
     "template": from_template,
     "refined": refined,
     "given": given,
-    "robex": robex,
+    **{name: _by(program) for name, program in PROGRAMS.items()},
 }
 
 

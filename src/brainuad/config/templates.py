@@ -1,0 +1,39 @@
+"""Templates that a recipe may name, and how to get those that are not bundled. Light: the Snakefile reaches it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainuad.errors import ConfigError
+
+BUNDLED = "mni152"
+GET = {
+    # addresses and licences: https://www.nitrc.org/projects/sri24 and the LICENSE in its archive (Rohlfing 2010)
+    "sri24": "download SRI24 (CC BY-SA) from https://www.nitrc.org/projects/sri24; spgr.nii is its stripped T1",
+    # https://surfer.nmr.mgh.harvard.edu/fswiki/FreeSurferSoftwareLicense
+    "fsaverage": "install FreeSurfer (its own licence) from https://surfer.nmr.mgh.harvard.edu and link or copy its "
+    "subjects/fsaverage; mri/brain.mgz is the stripped T1",
+}
+"""What to do, by a word in the path."""
+
+
+def files_of(template: str) -> dict[str, str]:
+    """What lies in files of the template that a recipe names: `template`, and `template_mask` if there is one."""
+    if template == BUNDLED:
+        return {}
+    mask = mask_of(Path(template))
+    return {"template": template, **({"template_mask": str(mask)} if mask.is_file() else {})}
+
+
+def mask_of(path: Path) -> Path:
+    """Where the brain mask of a template lies, if there is one."""
+    return path.with_name(path.name.split(".")[0] + "_mask.nii.gz")
+
+
+def check(template: str) -> None:
+    """Raise ConfigError, with how to get it, for a template that is not there."""
+    if template == BUNDLED or Path(template).is_file():
+        return
+    get = next((text for word, text in GET.items() if word in template.lower()), "correct the path")
+    do = f"{get}. Put it there, or set preprocess.template in the recipe to its path or to {BUNDLED}"
+    raise ConfigError("the recipe's template is not there", file=template, do=do)

@@ -1,0 +1,59 @@
+"""Two scans of one person in one session: where a point of the one lies in the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from brainuad.formats.volume import Volume, same_grid
+from brainuad.preprocess import itk
+from brainuad.preprocess.head import Moving
+
+Matrix = Float[np.ndarray, "4 4"]
+GAIN = 0.02
+"""Share by which mutual information must rise over what the headers give before these are overruled."""
+
+
+def between(guide: Volume, scan: Volume, guide_seen: Moving, scan_seen: Moving) -> Matrix:
+    """The rigid transform from the guide's world to the scan's (mm): the identity where their grids are one.
+
+    Else mutual information decides, from the headers' word and from the two heads' own places; the headers stand
+    where nothing better is found. `guide_seen`, `scan_seen`: the two as `head.moving` prepares them.
+    """
+    return np.eye(4) if same_grid(guide, scan) else rigid(guide_seen, scan_seen)
+
+
+def rigid(guide: Moving, scan: Moving) -> Matrix:
+    """As `between`, for scans on different grids."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    head = ndimage.binary_dilation(guide.volume.data > 0.05)
+    fixed, mask = itk.to_itk(_floats(guide.volume)), itk.to_itk(Volume(head.astype(np.uint8), guide.volume.affine))
+    moving = itk.to_itk(_floats(scan.volume))
+    apart = (scan.start - scan.anchor) - (guide.start - guide.anchor)
+    headers = _euler(guide, np.zeros(3))
+    best, found = itk.information(fixed, mask, moving, headers) * (1 + GAIN), np.eye(4)
+    for shift in (np.zeros(3), apart):
+        turn = _euler(guide, shift)
+        for sigma, share in ((8.0, 0.05), (4.0, 0.05), (2.0, 0.05)):
+            itk.optimise(fixed, mask, moving, turn, (sigma,), share)
+        reached = itk.information(fixed, mask, moving, turn)
+        if reached > best:
+            best, found = reached, itk.from_itk(turn)
+    return found
+
+
+def _euler(guide: Moving, shift: Float[np.ndarray, "3"]) -> object:
+    """A shift (mm) as a rigid transform of ITK about the middle of the guide's head."""
+    import SimpleITK
+
+    turn = SimpleITK.Euler3DTransform()
+    turn.SetCenter([float(v) for v in guide.start * [-1, -1, 1]])
+    turn.SetTranslation([float(v) for v in shift * [-1, -1, 1]])
+    return turn
+
+
+def _floats(volume: Volume) -> Volume:
+    return Volume(volume.data.astype(np.float32), volume.affine)
