@@ -28,7 +28,7 @@ from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_sc
 IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", "transform.json", "overlay.png"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
-LOOK = "look at overlay.png; correct the scan or its header, or list the subject under `exclude`"
+LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def preprocess(
         state = state.model_copy(update={"reasons": [reason], "remedy": error.do})
     with files.atomic_folder(out) as part:
         if result is not None:
-            _write(part, result, whole=state.state != "failed")
+            _write(part, result)
         status.write(part / status.NAME, state)
         records.write(part, Record("preprocess", {"scan": subject}, {}), clock)
     return state
@@ -104,7 +104,7 @@ def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
     numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
-    failed, doubtful = quality.verdict(numbers, settings.quality)
+    failed, doubtful = quality.verdict(numbers, settings.quality, modality)
     masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
     return Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
@@ -155,15 +155,14 @@ def _verdict(result: Result) -> dict[str, Any]:
     return {"state": state, "reasons": reasons, "remedy": LOOK if reasons else None, "quality": result.quality}
 
 
-def _write(folder: Path, result: Result, whole: bool) -> None:
+def _write(folder: Path, result: Result) -> None:
     template = result.placed.template
     overlay.write(folder / OVERLAY, overlay.overlay(result.placed.image, result.brain, template))
     transform.write(folder / TRANSFORM, result.transform)
-    if whole:
-        volume.write(folder / IMAGE, result.image, template.affine)
-        volume.write(folder / BRAIN, result.brain, template.affine)
-        for name, mask in result.masks.items():
-            volume.write(folder / f"{name}.nii.gz", mask, template.affine)
+    volume.write(folder / IMAGE, result.image, template.affine)
+    volume.write(folder / BRAIN, result.brain, template.affine)
+    for name, mask in result.masks.items():
+        volume.write(folder / f"{name}.nii.gz", mask, template.affine)
 
 
 def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
