@@ -381,6 +381,25 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
     assert named <= set(tables.METRIC_NAMES)
 
 
+def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
+    kinds = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
+    world.scans["ms"] = [replace(scan, kind=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
+    store.write(world.root / "store/ms", [world.entry(scan, "ms") for scan in world.scans["ms"]], 6, AFFINE, {})
+    turn = iter([True, False, True, False, False, False])
+    world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))
+    world.infer("half", "ixi", lambda lesion: lesion * 0.0)
+    posts = {"none": world.post("half", "ms", "none", lambda lesion: lesion)}
+    found = metrics(world.run("half", "ms", posts, tmp_path / "out")).loc["none"].loc["none"]
+    assert found.loc["auprc_scan_subdural", ["value", "n"]].tolist() == [1, 2]
+    assert found.loc["auprc_scan_epidural", "n"] == 4
+    share = found.loc["prevalence", "value"]
+    assert found.loc["auprc_scan_epidural", "value"] == pytest.approx(((1 + share) / 2 + 2 * share) / 3)
+    assert found.loc["auroc_scan_subdural", ["value", "n"]].tolist() == [1, 2 + 3]
+    assert found.loc["auroc_scan_epidural", ["value", "n"]].tolist() == [(1 + 3 * 0.5) / 4, 4 + 3]
+    assert found.loc["ap_scan_subdural", "value"] == 1
+    assert not [name for name in found.index if ";" in name]
+
+
 def test_spoiled_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tmp_path):
     of_kinds(world, spoiled="1")
     world.infer("dae", "ms", lambda lesion: lesion + 5.0)

@@ -85,7 +85,12 @@ class Folder(OnDisk):
     """Lesion masks: files beside the scan that match; of several the one whose name is most like the scan's."""
 
 
-KnownName = Literal["ixi"]
+# fmt: off
+KnownName = Literal[
+    "atlas_v2", "brainmetshare", "brats2019", "brats2020", "brats2021", "center_tbi", "ct_ich", "isbi2015", "ixi",
+    "mood", "msseg2016",
+]
+# fmt: on
 """Data sets known by name: the modules of `brainuad.download.sets`."""
 
 

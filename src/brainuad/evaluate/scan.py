@@ -27,7 +27,7 @@ class Facts:
     healthy: bool
     """Whether it holds no lesion at all, and is not spoiled."""
     kind: str
-    """Of its artificial anomaly, or how it is spoiled; else empty."""
+    """Of its artificial anomaly, how it is spoiled, or of its lesions, joined by `;`; else empty."""
     spoiled: bool
     """Whether the scan as a whole is bad, and no voxel of it is labelled."""
     brain_ml: float

@@ -6,13 +6,15 @@ import numpy as np
 
 from brainuad.evaluate import scanwise, statistics
 from brainuad.evaluate.tables import Cases, Row, bare, row
+from brainuad.formats.scans import kinds_in
 
 
 def scan_level_rows(cases: Cases) -> list[Row]:
     """Scans with lesions, or spoiled ones, against healthy ones; nothing unless there are both.
 
-    Areas, by kind of anomaly too; sensitivity and specificity where the score exceeds a quantile of the healthy
-    validation scans, if there are any; and the Youden point of the test scans themselves, as oracle.
+    Areas, by kind of anomaly or lesion too, a scan of several kinds counting for each; sensitivity and specificity
+    where the score exceeds a quantile of the healthy validation scans, if there are any; and the Youden point of the
+    test scans themselves, as oracle.
     """
     scores = np.array([*cases.scores, *(score for _, score in cases.healthy_scores)])
     others = len(cases.healthy_scores)
@@ -21,8 +23,9 @@ def scan_level_rows(cases: Cases) -> list[Row]:
         return []
     subjects = [*cases.subjects, *(subject for subject, _ in cases.healthy_scores)]
     weights, ones = statistics.resamples(subjects, cases.settings.bootstrap), np.ones(len(ill))
-    kinds = np.array([scan.kind for scan in cases.scans] + [""] * others)
-    parts = {f"_{kind}": ~ill | (kinds == kind) for kind in sorted(set(kinds) - {""})}
+    kinds = [*(kinds_in(scan.kind) for scan in cases.scans), *([] for _ in range(others))]
+    named = sorted({kind for found in kinds for kind in found})
+    parts = {f"_{kind}": ~ill | np.array([kind in found for found in kinds]) for kind in named}
     rows: list[Row] = [row("none", "prevalence_scan", bare(ill.mean()), len(ill))]
     for name, part in {"": ones > 0, **parts}.items():
         for metric, area in (("auroc_scan", scanwise.auroc), ("ap_scan", scanwise.average_precision)):

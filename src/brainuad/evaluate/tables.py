@@ -12,6 +12,7 @@ from brainuad.config.study import Evaluate
 from brainuad.evaluate import pooled, statistics
 from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import Facts, MaskCounts
+from brainuad.formats.scans import kinds_in
 
 Number = tuple[float, float, float]
 """A value and its interval."""
@@ -198,11 +199,11 @@ def lesion_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
 
 
 def _by_kind(auprc: np.ndarray, cases: Cases) -> list[Row]:
-    """`auprc_scan` of each kind of artificial anomaly alone."""
-    kinds = np.array([scan.kind for scan in cases.scans])
+    """`auprc_scan` of each kind alone; a scan of several kinds counts for each."""
+    kinds = [kinds_in(scan.kind) for scan in cases.scans]
     rows = []
-    for kind in sorted(set(kinds) - {""}):
-        values = np.where(kinds == kind, auprc, np.nan)
+    for kind in sorted({kind for found in kinds for kind in found}):
+        values = np.where([kind in found for found in kinds], auprc, np.nan)
         number = statistics.patient_mean(values, cases.subjects, cases.resamples())
         rows.append(row("none", f"auprc_scan_{kind}", number, _finite(values)))
     return rows

@@ -39,7 +39,8 @@ class Scan:
     origin: str = ""
     """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
     kind: str = ""
-    """Of an artificial anomaly or of a spoiled scan: which kind."""
+    """Of an artificial anomaly or of a spoiled scan: which kind. Of a patient of a known data set: the kinds of lesion
+    in the scan, in the words of `brainuad.download.vocabulary`, sorted and joined by `;`, as in `epidural;subdural`."""
     spoiled: Literal["1", ""] = ""
     """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 
@@ -51,6 +52,11 @@ class Scan:
     def person(self) -> str:
         """The person, told apart from those of other data sets with the same label; what resampling goes by."""
         return f"{self.origin or self.dataset}/{self.subject}"
+
+
+def kinds_in(kind: str) -> list[str]:
+    """The kinds that `Scan.kind` holds; none where it is empty."""
+    return [part for part in kind.split(";") if part]
 
 
 COLUMNS = [field.name for field in fields(Scan)]

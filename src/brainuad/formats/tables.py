@@ -26,10 +26,11 @@ METRIC_NAMES = {
     "auprc_pooled": "area under the precision-recall curve (average precision) over the voxels of all scans",
     "auprc_scan": "the same for each scan alone, mean over patients",
     "auroc_pooled": "area under the ROC curve over the voxels of all scans",
-    "auprc_scan_<kind>": "the same for one kind of artificial anomaly",
+    "auprc_scan_<kind>": "the same for the scans with one kind of artificial anomaly or lesion, among others maybe",
     "auroc_scan": "scan level: area under the ROC curve of the anomaly score, which no chain changes, scans with "
     "lesions, or spoiled ones, against the study's healthy test scans",
-    "auroc_scan_<kind>": "the same for one kind of artificial anomaly, or of spoiled scans, against all healthy ones",
+    "auroc_scan_<kind>": "the same for the scans with one kind of artificial anomaly or lesion, or of spoiled scans, "
+    "against all healthy ones",
     "ap_scan": "scan level: average precision (area under the precision-recall curve) of that score",
     "ap_scan_<kind>": "the same for one kind, against all healthy ones",
     "prevalence_scan": "share of scans that are not healthy: what ap_scan is by chance",
@@ -62,7 +63,7 @@ SCANS = {
     "scan": "label of the scan",
     "subject": "label of the person",
     "healthy": "1 if the scan holds no lesion and is not spoiled",
-    "kind": "kind of its artificial anomaly, or how it is spoiled; else empty",
+    "kind": "kind of its artificial anomaly, how it is spoiled, or kinds of its lesions, joined by `;`; else empty",
     "brain_ml": "volume of the scored brain, in ml",
     "lesion_ml": "volume of the lesion mask inside the scored brain, in ml",
     "lesion_outside": "share of the lesion mask outside the scored brain; empty for healthy scans",

@@ -140,7 +140,7 @@ def _example(dataset: str, name: str, opened: Store, lesion: np.ndarray, place: 
     healthy = not lesion.any()
     scan = opened.scans[place]
     numbers = f"{own['lesion_ml'].iloc[0]:.1f} ml of lesion" if not healthy else "no lesion"
-    numbers += f" ({scan.kind.replace('_', ' ')})" if scan.kind else ""
+    numbers += f" ({scan.kind.replace('_', ' ').replace(';', ', ')})" if scan.kind else ""
     level = slices.fullest(lesion if not healthy else brain)
     top = float(np.percentile(image[brain], 99.5))
     return Example(dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers, bool(scan.spoiled))

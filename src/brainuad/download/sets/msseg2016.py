@@ -1,0 +1,59 @@
+"""MSSEG 2016: multiple sclerosis on four scanners of three hospitals, drawn by seven experts."""
+
+from __future__ import annotations
+
+import re
+
+from brainuad.config.datasets import Known, Modality
+from brainuad.download.brought import folders, nifti, only_patients, unusual
+from brainuad.download.known import About, Found, KnownSet
+from brainuad.download.vocabulary import kinds_of
+from brainuad.formats.scans import Scan, changed
+
+STEM: dict[Modality, str] = {"FLAIR": "FLAIR", "T1w": "T1", "T1ce": "GADO", "T2w": "T2", "PDw": "DP"}
+USUAL = 53
+"""15 of the training and 38 of the testing part. Source: Commowick 2021."""
+PATIENT, CENTRE = re.compile(r"Patient_(\d+)"), re.compile(r"Center_(\d+)")
+
+
+class Msseg2016(KnownSet):
+    """Preprocessed scans with the consensus of the experts; the centre, with its scanner, is the site."""
+
+    about = About(
+        title="MSSEG 2016",
+        licence="data use agreement of OFSEP",
+        access="form",
+        home="https://portal.fli-iam.irisa.fr/msseg-challenge/",
+        apply="Ask for an account of Shanoir, accept the data use agreement of the study, and download both parts.",
+        layout="""Training/Center_01/Patient_01/Preprocessed_Data/{FLAIR,T1,GADO,T2,DP}_preprocessed.nii.gz
+Training/Center_01/Patient_01/Masks/Consensus.nii.gz
+Testing/Center_03/Patient_01/...                      (as Training; both may lie in one folder below)""",
+        modalities=("FLAIR", "T1w", "T1ce", "T2w", "PDw"),
+        deviations="The consensus of a patient may be empty: the experts did not agree on any lesion.",
+    )
+
+    def look(self, label: str, settings: Known) -> Found:
+        """Patients of both parts, which count them anew in each centre."""
+        root, problems = settings.folder, only_patients(settings)
+        scans, seen = [], 0
+        for folder in folders(root, PATIENT, 4):
+            seen += 1
+            part, centre = folder.parts[-3], folder.parent.name
+            name = f"{part}/{centre}/{folder.name}"
+            if part not in ("Training", "Testing") or not CENTRE.fullmatch(centre):
+                problems.append(f"{folder.relative_to(root)} lies in no Center of Training or Testing")
+                continue
+            stem = f"{STEM[settings.modality]}_preprocessed"
+            image, mask = nifti(folder / "Preprocessed_Data", stem), nifti(folder / "Masks", "Consensus")
+            problems += [] if image else [f"{name} has no Preprocessed_Data/{stem}.nii.gz"]
+            problems += [] if mask else [f"{name} has no Masks/Consensus.nii.gz"]
+            if image and mask:
+                digits = re.sub(r"\D", "", centre) + "P" + re.sub(r"\D", "", folder.name)
+                subject = f"sub-{part.lower()}C{digits}"
+                about = {"site": centre, "kind": kinds_of("msseg2016", [1])}
+                scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
+        problems += [] if seen else ["no folder of a patient is named like Patient_01"]
+        return Found(sorted(scans, key=lambda scan: scan.scan), problems, unusual(len(scans), USUAL, "patients"))
+
+
+SET = Msseg2016
