@@ -11,6 +11,8 @@ from jaxtyping import Float
 from brainuad.errors import InputError
 from brainuad.formats.files import read_json, write_json
 
+NAME = "transform.json"
+
 
 @dataclass(frozen=True)
 class Affine:

@@ -60,19 +60,61 @@ def write(path: str | Path, data: Shaped[np.ndarray, "x y z"], affine: Float[np.
         nib.save(image, part)
 
 
+def read_grid(path: str | Path) -> tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]:
+    """Shape and affine of a scan as they lie in its file, whatever the order of its axes; the values are not read.
+
+    Raises InputError for a missing or foreign file, another number of dimensions, and an affine that is missing or
+    singular.
+    """
+    path = Path(path)
+    image = _opened(path)
+    if len(image.shape) < 3 or any(n != 1 for n in image.shape[3:]):
+        why = f"it has the shape {image.shape}"
+        raise InputError(f"{path.name} is not a 3D volume", file=path, why=why, do="extract one volume of it")
+    _check_affine(path, image)
+    x, y, z = image.shape[:3]
+    return (x, y, z), np.asarray(image.affine, dtype=float)
+
+
+def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | Path) -> None:
+    """Write atomically on the grid of the scan `like`, with its very affine and codes, and none of its words.
+
+    bool becomes uint8, the rest float32.
+    """
+    header = nib.Nifti1Header.from_header(_opened(Path(like)).header)
+    header.extensions.clear()
+    for name in ("descrip", "aux_file", "db_name", "intent_name"):
+        header[name] = b""
+    for name in ("cal_min", "cal_max", "intent_code"):
+        header[name] = 0
+    kind = np.uint8 if data.dtype == bool else np.float32
+    header.set_data_dtype(kind)
+    header.set_slope_inter(1, 0)
+    with atomic(path) as part:
+        nib.save(nib.Nifti1Image(np.asarray(data, dtype=kind), None, header), part)
+
+
 def same_grid(a: Volume, b: Volume, tolerance: float = 1e-2) -> bool:
     """Whether two volumes have one shape and affines equal within `tolerance` mm."""
     return a.data.shape == b.data.shape and bool(np.allclose(a.affine, b.affine, atol=tolerance))
 
 
-def _load(path: Path) -> Volume:
+def _opened(path: Path) -> SpatialImage:
     if not path.is_file():
         raise InputError(f"{path.name} does not exist", file=path, do="correct the path or fetch the data set")
     try:
-        image = nib.load(path)
-        data = np.asarray(image.dataobj, dtype=np.float32)
+        return nib.load(path)
     except ImageFileError as error:
         raise InputError(f"{path.name} is not NIfTI", file=path, why=str(error), do="convert it to .nii.gz") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        why = str(error) or "the file ends too early"
+        raise InputError(f"{path.name} is broken", file=path, why=why, do="copy it again") from None
+
+
+def _load(path: Path) -> Volume:
+    image = _opened(path)
+    try:
+        data = np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         why = str(error) or "the file ends too early"
         raise InputError(f"{path.name} is broken", file=path, why=why, do="copy it again") from None

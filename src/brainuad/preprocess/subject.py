@@ -25,7 +25,7 @@ from brainuad.preprocess import head, overlay, quality
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
-IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", "transform.json", "overlay.png"
+IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", transform.NAME, "overlay.png"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
 LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"

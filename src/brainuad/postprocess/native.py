@@ -1,0 +1,46 @@
+"""Maps and masks on each scan's own grid, for whoever looks at them beside the scan or measures volumes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from brainuad.errors import InputError
+from brainuad.formats import files, scans, status, thresholds, transform, volume
+from brainuad.formats import maps as names
+from brainuad.images.native import to_native
+
+
+def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) -> None:
+    """Write the folder `out`: of each test scan the anomaly map, the chain's map if it has one, and every mask.
+
+    `maps`, `masks`: what infer and postprocess wrote of one data set; `table`: its scans, with roles and files;
+    `preprocessed`: their folders. Files keep their names.
+    """
+    rules = [rule for rule, cut in thresholds.read(masks).items() if cut.value is not None]
+    with files.atomic_folder(out) as part:
+        for row in scans.with_role(scans.read(table), "test"):
+            found = [names.anomaly_path(maps, row.scan), names.processed_path(masks, row.scan)]
+            found += [names.mask_path(masks, row.scan, rule) for rule in rules]
+            for path in found:
+                if path.exists():
+                    carry(path, preprocessed / row.scan, Path(row.image), part / path.name)
+
+
+def carry(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
+    """Write `out`: the map or mask `path`, which lies on the template's grid, on the grid of `scan`.
+
+    `preprocessed`: the scan's folder of the preprocess stage. Shape and affine are those of the file `scan`, bit by
+    bit. A file of zeros and ones counts as a mask. Raises InputError if `scan` is not the file that was preprocessed.
+    """
+    told = status.read(preprocessed / status.NAME).provenance.get("inputs", {})
+    if told and files.sha256(scan) not in [about.get("sha256") for about in told.values()]:
+        there = ", ".join(about["file"] for about in told.values())
+        do = "give the file that was, or run preprocess again if it changed"
+        raise InputError(f"{scan.name} is not what was preprocessed", file=scan, why=f"that was {there}", do=do)
+    where = transform.read(preprocessed / transform.NAME)
+    found = volume.read(path, constant=True)
+    data = found.data > 0.5 if np.isin(found.data, (0, 1)).all() else found.data
+    shape, affine = volume.read_grid(scan)
+    volume.write_like(out, to_native(data, found.affine, shape, affine, where.matrix), scan)
