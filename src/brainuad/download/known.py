@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -30,7 +31,7 @@ class Remote:
     path: str
     """Where it goes, below the set's folder; an archive is unpacked beside itself."""
     checksum: str = ""
-    """`sha256:...` or `md5:...`; empty where none is published."""
+    """`sha256:...`, `sha1:...` or `md5:...`; empty where none is published."""
     tried: bool = False
     """Whether the address has been seen to answer; else a failure says that it never was."""
     login: str = ""
@@ -78,6 +79,13 @@ class KnownSet(ABC):
     def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
         """What to download; nothing where the user brings the files."""
         return []
+
+    def listed(self, settings: Known, read: Callable[[str], bytes]) -> list[Remote]:  # noqa: ARG002
+        """The files behind `remotes`, where these are lists that only a server knows; `read` reads an address.
+
+        Called when the set is downloaded, never while the Snakefile is parsed.
+        """
+        return self.remotes(settings)
 
     @abstractmethod
     def look(self, label: str, settings: Known) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from brainuad.config.datasets import Known
+from brainuad.download.brought import unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
 from brainuad.formats.scans import Scan
 
@@ -13,6 +14,12 @@ USUAL = {"T1w": 581, "T2w": 578, "PDw": 578}
 """Files of each archive. Source: models.md 5."""
 NAME = re.compile(r"IXI(\d{3})-(Guys|HH|IOP)-\d{4}-(T1|T2|PD)\.nii(\.gz)?")
 HOST = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+CHECKSUM = {
+    "T1w": "md5:34901a0593b41dd19c1a1f746eac2d58",
+    "T2w": "md5:e3140d78730ecdd32ba92da48c0a9aaa",
+    "PDw": "md5:88ecd9d1fa33cb4a2278183b42ffd749",
+}
+"""Of the archives; the authors publish none. Source, as of the address: torchio, datasets/ixi.py."""
 
 
 class Ixi(KnownSet):
@@ -31,7 +38,7 @@ class Ixi(KnownSet):
     def remotes(self, settings: Known) -> list[Remote]:
         """The archive of one modality: T1 4.5 GB."""
         name = f"IXI-{SUFFIX[settings.modality]}.tar"
-        return [Remote(f"{HOST}/{name}", name)]
+        return [Remote(f"{HOST}/{name}", name, CHECKSUM[settings.modality])]
 
     def look(self, label: str, settings: Known) -> Found:
         """Everyone is healthy; a person of the set has one scan of a modality."""
@@ -47,8 +54,7 @@ class Ixi(KnownSet):
                 if subject in scans:
                     problems.append(f"{path.name} is there twice")
                 scans[subject] = Scan(subject, subject, label, image=str(path), site=parts[2])
-        usual = USUAL[settings.modality]
-        notes = [] if len(scans) == usual else [f"{len(scans)} {wanted} scans, the release has {usual}"]
+        notes = unusual(len(scans), USUAL[settings.modality], f"{wanted} scans")
         if not settings.healthy:
             problems.append("IXI holds healthy people only: set healthy: true")
         return Found(list(scans.values()), problems, notes)
