@@ -1,7 +1,7 @@
 """The store: normalised volumes of a data set on one grid, memory-mapped; slices are views.
 
-A folder of `images.npy` (n, x, y, z; float32), `brains.npy` (bool), `scans.tsv` (their rows, in order), `store.json`
-(affine, and how intensities were scaled), `scaling.safetensors` (what that scaling learnt from the training subjects),
+A folder of `images.npy` (n, x, y, z; float32, or smaller, see `coding`), `brains.npy` (bool), `scans.tsv` (their rows,
+in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling learnt from the training subjects),
 and, apart from them, `lesions.npy` (bool), which only evaluate opens, and postprocess for the validation scans.
 """
 
@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from brainuad.errors import InputError
 from brainuad.formats import scans as table
+from brainuad.formats.coding import Coded, Coding
 from brainuad.formats.files import atomic_folder, read_json, write_json
 from brainuad.formats.scans import Scan
 
@@ -34,7 +35,7 @@ class Store:
     """
 
     scans: list[Scan]
-    images: Float[np.ndarray, "n x y z"]
+    images: Float[np.ndarray, "n x y z"] | Coded
     brains: Bool[np.ndarray, "n x y z"]
     affine: Float[np.ndarray, "4 4"]
     intensity: dict[str, Any]
@@ -80,20 +81,22 @@ def write(
     intensity: dict[str, Any],
     scaling: dict[str, np.ndarray] | None = None,
     shape: tuple[int, int, int] = (0, 0, 0),
+    coding: Coding | None = None,
 ) -> None:
     """Write entries, `count` at most, one by one: memory holds one scan at a time. A missing lesion mask is all False.
 
     A store may be empty, for a data set whose every scan failed must not stop the others; its grid then has `shape`.
     """
+    coding = coding or Coding()
     with atomic_folder(path) as folder:
         arrays: dict[str, np.ndarray] = {}
         rows: list[Scan] = []
         for i, entry in enumerate(entries):
-            values = {"images": entry.image, "brains": entry.brain}
+            values = {"images": coding.encode(entry.image, entry.brain), "brains": entry.brain}
             values["lesions"] = np.zeros_like(entry.brain) if entry.lesion is None else entry.lesion
             for name, value in values.items():
                 if i == 0:
-                    kind = np.float32 if name == "images" else np.bool_
+                    kind = coding.stored if name == "images" else np.bool_
                     arrays[name] = np.lib.format.open_memmap(
                         folder / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *entry.image.shape)
                     )
@@ -105,17 +108,21 @@ def write(
                 np.save(folder / "shorter.npy", array[: len(rows)])
                 (folder / "shorter.npy").replace(folder / f"{name}.npy")
         for name in ("images", "brains", "lesions") if not rows else ():
-            np.save(folder / f"{name}.npy", np.zeros((0, *shape), np.float32 if name == "images" else np.bool_))
+            np.save(folder / f"{name}.npy", np.zeros((0, *shape), coding.stored if name == "images" else np.bool_))
         table.write(folder / "scans.tsv", rows)
         save_file(scaling or {}, folder / "scaling.safetensors")
-        write_json(folder / "store.json", {"affine": np.asarray(affine).tolist(), "intensity": intensity})
+        about = {"affine": np.asarray(affine).tolist(), "intensity": intensity}
+        if coding.kind != "float32":
+            about["coding"] = {"kind": coding.kind, "limits": coding.limits}
+        write_json(folder / "store.json", about)
 
 
 def read(path: str | Path) -> Store:
     """Open a store; arrays are memory-mapped and read-only."""
     folder = Path(path)
     about = read_json(folder / "store.json")
-    images, brains = (_open(folder / f"{name}.npy") for name in ("images", "brains"))
+    codes, brains = (_open(folder / f"{name}.npy") for name in ("images", "brains"))
+    images = Coded(codes, Coding(**about["coding"])) if "coding" in about else codes
     scaling = load_file(folder / "scaling.safetensors")
     rows = table.read(folder / "scans.tsv")
     return Store(rows, images, brains, np.asarray(about["affine"]), about["intensity"], scaling)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ class Healthy:
     The volumes may be views of files: read one at a time.
     """
 
-    images: list[Image]
+    images: Sequence[Image]
     brains: list[Brain]
     spacing: tuple[float, float, float]
 

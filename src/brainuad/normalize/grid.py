@@ -1,4 +1,4 @@
-"""The part of the template grid that models see: a range of axial levels, rows and columns padded or cropped."""
+"""The part of the template grid that models see: a box, padded or cropped, on its own voxels or on coarser ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+from scipy import ndimage
 
-from brainuad.config.recipe import Normalize
+from brainuad.config.recipe import Normalize, Resize
 from brainuad.errors import ConfigError
+from brainuad.images.resample import resample_mask
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,25 @@ class Window:
     start: tuple[int, int, int]
     shape: tuple[int, int, int]
     affine: Float[np.ndarray, "4 4"]
-    """Voxel index of the models' grid to MNI mm."""
+    """Voxel index of the cut grid to the template's mm."""
+    resize: Resize | None = None
+
+    @property
+    def grid(self) -> tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]:
+        """Shape and affine of the models' grid."""
+        if self.resize is None:
+            return self.shape, self.affine
+        return self.resize.shape, self.affine @ _coarser(self.shape, self.resize.shape)
+
+    def image(self, data: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "a b c"]:
+        """A volume of the template grid as models see it."""
+        part = self.cut(data)
+        return part if self.resize is None else resized(part, self.resize)
+
+    def mask(self, data: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "a b c"]:
+        """A mask of the template grid as models see it."""
+        part = self.cut(data)
+        return part if self.resize is None else resample_mask(part, self.affine, *self.grid)
 
     def cut(self, data: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "a b c"]:
         """The window's part of a volume on the template grid."""
@@ -39,14 +59,49 @@ class Window:
 
 
 def window(shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], settings: Normalize) -> Window:
-    """The window in a template grid of this shape and affine; raises ConfigError if no axial level is left."""
-    levels = affine[2, 3] + affine[2, 2] * np.arange(shape[2])
-    kept = np.flatnonzero((levels >= settings.slices[0]) & (levels <= settings.slices[1]))
+    """The window in a template grid of this shape and affine; raises ConfigError if nothing of it is left."""
+    if isinstance(settings.slices, int):
+        depth = min(settings.slices, shape[2])
+        bottom = (shape[2] - depth) // 2
+    else:
+        bottom, depth = _between(settings.slices, 2, shape, affine, "slices leaves no axial level")
+    plane = [(0, shape[0]), (0, shape[1])]
+    if settings.box is not None:
+        plane = [_between(ends, axis, shape, affine, "box is empty") for axis, ends in enumerate(settings.box)]
+    wanted = settings.shape or (plane[0][1], plane[1][1])
+    (left, back) = (first + (n - size) // 2 for (first, n), size in zip(plane, wanted, strict=True))
+    moved = affine.copy()
+    moved[:3, 3] = (affine @ [left, back, bottom, 1])[:3]
+    return Window((left, back, bottom), (*wanted, depth), moved, settings.resize)
+
+
+def _between(
+    ends: tuple[float, float], axis: int, shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], fault: str
+) -> tuple[int, int]:
+    """First index and number of the levels of an axis that lie between two ends, in mm; both count."""
+    levels = affine[axis, 3] + affine[axis, axis] * np.arange(shape[axis])
+    kept = np.flatnonzero((levels >= ends[0]) & (levels <= ends[1]))
     if not len(kept):
         why = f"the template reaches from {levels[0]:g} to {levels[-1]:g} mm"
-        raise ConfigError("normalize.slices leaves no axial level", why=why, do="correct the recipe")
-    rows, columns = settings.shape or shape[:2]
-    start = ((shape[0] - rows) // 2, (shape[1] - columns) // 2, int(kept[0]))
-    moved = affine.copy()
-    moved[:3, 3] = (affine @ [*start, 1])[:3]
-    return Window(start, (rows, columns, len(kept)), moved)
+        raise ConfigError(f"normalize.{fault}", why=why, do="correct the recipe")
+    return int(kept[0]), len(kept)
+
+
+def resized(data: Float[np.ndarray, "x y z"], settings: Resize) -> Float[np.ndarray, "a b c"]:
+    """A volume on other voxels of the same box: smoothed where they are coarser, then interpolated linearly; float32.
+
+    Source: Simarro Viana et al. 2020, preprocessing step 5; the width of the Gaussian is ours (models.md 1.5).
+    """
+    step = _coarser(data.shape, settings.shape)
+    ratio = np.diag(step)[:3]
+    smooth = ndimage.gaussian_filter(np.asarray(data, dtype=np.float32), settings.smooth * ratio * (ratio > 1))
+    result = ndimage.affine_transform(smooth, ratio, step[:3, 3], output_shape=settings.shape, order=1, mode="nearest")
+    return np.asarray(result)
+
+
+def _coarser(old: tuple[int, ...], new: tuple[int, ...]) -> Float[np.ndarray, "4 4"]:
+    """New voxel index to old, the two grids covering one box."""
+    ratio = np.array(old) / np.array(new)
+    matrix = np.diag([*ratio, 1.0])
+    matrix[:3, 3] = (ratio - 1) / 2
+    return matrix

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from brainuad.config.recipe import Intensity
 from brainuad.errors import InputError
@@ -65,11 +66,27 @@ def _mapped(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -
     if settings.kind == "window":
         low, high = settings.window
         return (image - low) / (high - low)
+    if settings.kind == "white":
+        return image * (settings.white / white_peak(values))
     levels = _levels(settings)
     marks = _quantiles(values, levels)
     if settings.kind == "percentile":
         return (image - marks[0]) / max(marks[-1] - marks[0], 1e-6)
     return _piecewise(image, marks, scaling["landmarks"])
+
+
+def white_peak(values: Float[np.ndarray, "n"]) -> float:
+    """The brightest peak of a T1w brain's histogram at least a third as high as its highest: white matter.
+
+    What white matter's peak is for FreeSurfer's `mri_normalize`, without its control points.
+    """
+    low, high = np.percentile(values, (2, 99.5))
+    counts, edges = np.histogram(values, bins=128, range=(low, max(high, low + 1e-6)))
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), 3.0)
+    inner = smooth[1:-1]
+    peaks = np.flatnonzero((inner >= smooth[:-2]) & (inner > smooth[2:]) & (inner > smooth.max() / 3)) + 1
+    place = int(peaks[-1]) if len(peaks) else int(smooth.argmax())
+    return max(float(edges[place] + edges[place + 1]) / 2, 1e-6)
 
 
 def _levels(settings: Intensity) -> Float[np.ndarray, "n"]:

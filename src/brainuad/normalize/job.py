@@ -14,6 +14,7 @@ from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
+from brainuad.formats.coding import Coding
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
@@ -129,7 +130,9 @@ def _write(
     intensity = settings.intensity.model_dump(mode="json")
     with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))) as record:
         record.facts |= facts or {}
-        store.write(out, scaled, count, part.affine, intensity, learnt, part.shape)
+        shape, affine = part.grid
+        coding = Coding(settings.store, settings.intensity.clip)
+        store.write(out, scaled, count, affine, intensity, learnt, shape, coding)
 
 
 def _learnt(scaling: Path, settings: Normalize) -> tuple[dict[str, np.ndarray], Window]:
@@ -140,12 +143,14 @@ def _learnt(scaling: Path, settings: Normalize) -> tuple[dict[str, np.ndarray], 
 
 
 def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], part: Window) -> Entry:
-    image = part.cut(scale(entry.image, entry.brain, settings, learnt))
+    image, brain = part.image(scale(entry.image, entry.brain, settings, learnt)), part.mask(entry.brain)
+    if part.resize is not None:
+        image = np.where(brain, image, 0)  # smoothing carries the brain's border outwards
     # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
-    lesion = None if entry.lesion is None else part.cut(entry.lesion)
+    lesion = None if entry.lesion is None else part.mask(entry.lesion)
     marked = entry.lesion is not None and entry.lesion.any()
     scan = entry.scan if marked else scans.changed(entry.scan, mask="")
-    return Entry(scan, image, part.cut(entry.brain), lesion)
+    return Entry(scan, image, brain, lesion)
 
 
 def _with_state(row: Scan, verdict: status.Status, healthy: bool) -> Scan:

@@ -17,6 +17,7 @@ from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import bundle, run, store
 from brainuad.formats.bundle import Bundle
+from brainuad.formats.coding import Coded, Picked
 from brainuad.formats.run import Record
 from brainuad.formats.store import Store
 from brainuad.methods import registry
@@ -80,7 +81,7 @@ def train(
 
 def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Healthy | None:
     """The scans of a role from all stores, still on disk."""
-    images: list[np.ndarray] = []
+    images: list[tuple[np.ndarray | Coded, int]] = []
     brains: list[np.ndarray] = []
     first = opened[0] if opened else None
     for part, path in zip(opened, paths, strict=True):
@@ -89,15 +90,15 @@ def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Heal
             do = "preprocess all training sets with one recipe"
             raise InputError("the training stores are on different grids", file=path, do=do)
         lesions = store.read_lesions(path)
-        for scan, image, brain, lesion in zip(part.scans, part.images, part.brains, lesions, strict=True):
+        for i, (scan, brain, lesion) in enumerate(zip(part.scans, part.brains, lesions, strict=True)):
             if scan.role != role:
                 continue
             if lesion.any():
                 why = f"its lesion mask marks {int(lesion.sum())} voxels"
                 raise InputError(f"{scan.scan} is not healthy, but is to train a model", file=path, why=why, do=HEALTHY)
-            images.append(image)
+            images.append((part.images, i))
             brains.append(brain)
-    return Healthy(images, brains, first.spacing) if first is not None and images else None
+    return Healthy(Picked(images), brains, first.spacing) if first is not None and images else None
 
 
 def _hash(parts: Sequence[Healthy]) -> str:

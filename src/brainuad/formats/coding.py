@@ -1,0 +1,99 @@
+"""How the values of a store lie on disk, and arrays that are decoded as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, overload
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+STEPS = 254
+
+
+@dataclass(frozen=True)
+class Coding:
+    """`float32` as they are, `float16` rounded, `uint8` in 254 steps of `limits`; 0 outside the brain stays 0."""
+
+    kind: Literal["float32", "float16", "uint8"] = "float32"
+    limits: tuple[float, float] | None = None
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of the values on disk."""
+        return np.dtype(self.kind)
+
+    def encode(
+        self, image: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"]
+    ) -> Shaped[np.ndarray, "x y z"]:
+        """A volume as it lies on disk."""
+        if self.kind != "uint8":
+            return np.asarray(image, dtype=self.stored)
+        assert self.limits is not None
+        low, high = self.limits
+        steps = np.rint((np.clip(image, low, high) - low) * (STEPS / (high - low)))
+        return np.where(brain, steps + 1, 0).astype(np.uint8)
+
+    def decode(self, codes: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Values from disk, float32."""
+        return self._table[codes] if self.kind == "uint8" else np.asarray(codes, dtype=np.float32)
+
+    @cached_property
+    def _table(self) -> Float[np.ndarray, "256"]:
+        assert self.limits is not None
+        low, high = self.limits
+        return np.array([0.0, *np.linspace(low, high, STEPS + 1)], dtype=np.float32)
+
+
+class Coded:
+    """Volumes on disk, (n, x, y, z). A number, or a tuple, gives float32; a slice or a list other such volumes."""
+
+    def __init__(self, codes: Shaped[np.ndarray, "n x y z"], coding: Coding):
+        self.codes, self.coding = codes, coding
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As that of an array."""
+        return self.codes.shape
+
+    def __len__(self) -> int:
+        """Number of volumes."""
+        return len(self.codes)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Some of it: only what is asked for is read."""
+        part = self.codes[index]
+        return Coded(part, self.coding) if isinstance(index, slice | list) else self.coding.decode(part)
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "x y z"]]:
+        """Volume by volume."""
+        return (self.coding.decode(codes) for codes in self.codes)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All of it, in memory."""
+        return np.asarray(self.coding.decode(self.codes), dtype=dtype)
+
+
+class Picked(Sequence[Float[np.ndarray, "x y z"]]):
+    """Volumes of several stores by their numbers, each read when it is asked for."""
+
+    def __init__(self, places: Sequence[tuple[np.ndarray | Coded, int]]):
+        self.places = places
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Float[np.ndarray, "x y z"]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Picked: ...
+    def __getitem__(self, index: int | slice) -> Float[np.ndarray, "x y z"] | Picked:
+        """One of them, or some."""
+        if isinstance(index, slice):
+            return Picked(self.places[index])
+        volumes, number = self.places[index]
+        volume: np.ndarray = volumes[number]
+        return volume
