@@ -17,7 +17,11 @@ from brainuad.reference import PAGES
 
 REPOSITORY = Path(__file__).parents[1]
 STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
-STAGE_OF = {"split": "normalize", "subjects": "normalize", "scaling": "normalize", "summarise": "evaluate"}
+STAGE_OF = {
+    "fetch": "download",
+    **dict.fromkeys(("split", "subjects", "scaling"), "normalize"),
+    "summarise": "evaluate",
+}
 SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
 HEAVY = ("torch", "monai", "ants", "mlflow", "SimpleITK", "lightning", "pandas", "scipy", "matplotlib", "nibabel")
 

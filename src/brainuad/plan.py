@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.closure import code_hash
-from brainuad.config.datasets import AnyScans, Folder, Inserted, Known, Made, Phantoms, Scans
+from brainuad.config.datasets import AnyScans, Bids, Inserted, Known, Made, Phantoms, Scans, Table
 from brainuad.config.study import Study
-from brainuad.download.folder import list_scans
+from brainuad.download.bids import look
 from brainuad.download.known import known_set, list_known
+from brainuad.download.table import read_table
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
@@ -182,8 +183,7 @@ class Plan:
     def _download(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         if not isinstance(settings, Phantoms):
-            rows = [[row.scan, Path(row.mask).name, row.age, row.sex, row.site] for row in self.scans[dataset]]
-            return {"label": dataset, "scans": rows}
+            return {"label": dataset, "scans": [_row(row) for row in self.scans[dataset]]}
         return {"label": dataset, **_content(settings)}
 
     def _preprocess(self, dataset: str, scan: str) -> Any:
@@ -253,9 +253,16 @@ class Plan:
 
 
 def _listed(label: str, settings: AnyScans) -> list[Scan] | None:
-    if isinstance(settings, Folder):
-        return list_scans(label, settings)
+    if isinstance(settings, Bids):
+        return look(label, settings).scans
+    if isinstance(settings, Table):
+        return read_table(label, settings).scans
     return list_known(label, settings) if isinstance(settings, Known) else _phantom_scans(label, settings)
+
+
+def _row(scan: Scan) -> list[str]:
+    files = (Path(path).name for path in (scan.image, scan.mask))
+    return [scan.scan, *files, scan.age, scan.sex, scan.site, scan.kind]
 
 
 def _phantom_scans(label: str, settings: Phantoms) -> list[Scan]:

@@ -20,8 +20,8 @@ HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
     "Data sets": [
-        *(datasets.Known, datasets.Folder, datasets.Phantoms, datasets.Inserted, datasets.Artificial, datasets.Spoiled),
-        datasets.Split,
+        *(datasets.Bids, datasets.Table, datasets.Known, datasets.Phantoms),
+        *(datasets.Inserted, datasets.Artificial, datasets.Spoiled, datasets.Split),
         *(insertion.Insertion, anomalies.Anomaly, anomalies.Spoiling),
     ],
     "Recipes": [recipe.Recipe],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
 from brainuad.config.insertion import Insertion
@@ -75,14 +75,105 @@ class OnDisk(Scans):
     """Leave the data set out, with a note, where its folder does not exist; else that is an error."""
 
 
-class Folder(OnDisk):
-    """Scans on disk in BIDS order: `<root>/sub-*/[ses-*/]<anat or ct>/*_<modality>.nii.gz`."""
+# fmt: off
+Entity = Literal[
+    "sub", "ses", "sample", "acq", "ce", "trc", "stain", "rec", "dir", "run", "mod", "echo", "flip", "inv",
+    "mt", "part", "proc", "hemi", "space", "split", "recording", "chunk", "atlas", "seg", "res", "den", "label", "desc",
+]
+# fmt: on
+"""Short names of BIDS entities, as file names have them."""
+Wanted = str | int | None | list[str | int]
+"""A label, a number (1 is run-1 and run-01), several of them, or `null`: the entity must be absent."""
 
-    source: Literal["folder"]
+
+class Groups(Section):
+    """Who is healthy and who a patient: a column, and its values for either; a list left empty takes everyone else."""
+
+    column: str = "group"
+    """Of participants.tsv, of a subject's sessions.tsv, or of the table."""
+    healthy: list[str] = []
+    """Values of those whom a data set with `healthy: true` takes."""
+    patients: list[str] = []
+    """Values of those whom a data set with `healthy: false` takes."""
+
+    @model_validator(mode="after")
+    def _tells_apart(self) -> Groups:
+        if not self.healthy and not self.patients:
+            raise ValueError("healthy, patients or both must list values")
+        if both := sorted({*self.healthy} & {*self.patients}):
+            raise ValueError(f"{both[0]} is listed as healthy and as patients")
+        return self
+
+    def takes(self, value: str, healthy: bool) -> bool:
+        """Whether a data set of healthy people, or of patients, takes those with this value; never those without."""
+        own, others = (self.healthy, self.patients) if healthy else (self.patients, self.healthy)
+        return value in own if own else bool(value) and value not in others
+
+
+class Columns(Section):
+    """Columns of participants.tsv and sessions.tsv, in capital or small letters."""
+
+    age: str = "age"
+    sex: str = "sex"
+    site: str = "site"
+
+
+class Masks(Section):
+    """Lesion masks by what their names say, in whatever order."""
+
+    derivatives: str | None = None
+    """Folder below `derivatives/` that holds them; they lie beside the scans if none."""
+    suffix: str = "mask"
+    """Last part of their names, such as `mask`, `roi` or `dseg`."""
+    entities: dict[Entity, Wanted] = {}
+    """What their names must have, such as `{label: lesion}`."""
+
+
+class Bids(OnDisk):
+    """A BIDS data set, or a derivative of one: `sub-*/[ses-*/]<anat or ct>/*_<modality>.nii[.gz]`, each session a scan.
+
+    `source: folder` is the same. Of several files in a session the plainest is taken, with a note.
+    """
+
+    source: Literal["bids", "folder"]
     root: str
     """The folder; `${NAME}` is replaced by the environment variable."""
-    mask: str = "*lesion*mask.nii*"
-    """Lesion masks: files beside the scan that match; of several the one whose name is most like the scan's."""
+    derivatives: str | None = None
+    """Take the scans from `derivatives/<this>/` in place of the raw ones."""
+    entities: dict[Entity, Wanted] = {}
+    """What the names of the scans must have, such as `{acq: mprage, ses: [baseline, m12], ce: null}`; the number 1 is
+    run-1 and run-01, `null` means that the entity must be absent."""
+    groups: Groups | None = None
+    """Who is healthy and who a patient, by participants.tsv; everyone enters if none."""
+    mask: str | Masks = "*lesion*mask.nii*"
+    """Lesion masks: a pattern of files beside the scan, one with folders below `root`, such as
+    `derivatives/lesions/sub-*/anat/*.nii*`, or what their names say. Of several the one named most like the scan is
+    taken."""
+    columns: Columns = Columns()
+    """Where age, sex and site stand, which stratify the split."""
+
+    @field_validator("mask")
+    @classmethod
+    def _folders_are_written_out(cls, mask: str | Masks) -> str | Masks:
+        folders = Path(mask).parent.parts if isinstance(mask, str) else ()
+        if any(set(part) & set("*?[") and part not in ("sub-*", "ses-*") for part in folders):
+            raise ValueError("the folders of the pattern must be written out, but for sub-* and ses-*")
+        return mask
+
+
+class Table(OnDisk):
+    """Scans that a table names: one a line, for those whose files do not lie in BIDS order.
+
+    Columns `subject` and `image`, and where they are known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`
+    and `kind`; paths start at the table's own folder.
+    """
+
+    source: Literal["table"]
+    file: str
+    """A .tsv or .csv file; `${NAME}` is replaced by the environment variable."""
+    groups: Groups | None = None
+    """Who is healthy and who a patient, by a column of the table; without it a column `group` says `healthy` or
+    `patient`, a column `healthy` says 1 or 0, and with neither everyone enters."""
 
 
 # fmt: off
@@ -163,5 +254,5 @@ class Spoiled(Made):
 
 
 AnyMade = Inserted | Artificial | Spoiled
-AnyScans = Phantoms | Folder | Known
+AnyScans = Phantoms | Bids | Table | Known
 AnyDataset = Annotated[AnyScans | AnyMade, Field(discriminator="source")]

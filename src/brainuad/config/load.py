@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,8 @@ def _present(datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The data sets without those that are optional and not there."""
     for label, settings in datasets.items():
         optional = isinstance(settings, dict) and settings.get("optional") is True
-        root = settings.get("root") or f"data/{settings.get('source')}" if optional else ""
+        places = (settings.get("root"), settings.get("file"), f"data/{settings.get('source')}") if optional else ()
+        root = next((place for place in places if place), "")
         if optional and not Path(str(root)).exists():
             print(f"note: {label} is left out, there is no {root}", file=sys.stderr)  # noqa: T201
         else:
@@ -211,16 +212,16 @@ def _validated(adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
-        raise _explained(error, adapter, file, prefix) from None
+        raise _explained(error, adapter, content, file, prefix) from None
 
 
-def _explained(error: ValidationError, adapter: TypeAdapter[Any], file: str | Path, prefix: str) -> ConfigError:
+def _explained(
+    error: ValidationError, adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix: str
+) -> ConfigError:
     """The first mistake as `what`, the number of further ones as `why`; unknown keys get the nearest valid name."""
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", e["type"] != "union_tag_invalid"))
-    # pydantic puts the kind of a data set, model or operator into the path, where the user's file has none
-    inner = 0 if prefix.startswith("models.") else 2
-    place = ".".join([prefix] * bool(prefix) + [str(key) for i, key in enumerate(first["loc"]) if i != inner])
+    place = ".".join([prefix] * bool(prefix) + _written(first["loc"], content, first["type"] == "missing"))
     more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
     if first["type"] == "extra_forbidden":
         near = _nearest(str(first["loc"][-1]), _keys(adapter.json_schema()))
@@ -231,6 +232,16 @@ def _explained(error: ValidationError, adapter: TypeAdapter[Any], file: str | Pa
     given = "" if first["type"] in ("missing", "value_error") else f" (it is {str(first['input'])[:60]!r})"
     what = f"{place}: {message}{given}" if place else message
     return ConfigError(what, file=file, why=more, do="docs/settings.md says what each key takes")
+
+
+def _written(place: tuple[str | int, ...], content: Any, missing: bool) -> list[str]:
+    """The keys of a place that the user's file has; pydantic adds the kinds of data sets, models and operators."""
+    kept = []
+    for key in place:
+        if key in content if isinstance(content, Mapping) else isinstance(content, list):
+            kept.append(str(key))
+            content = content[key]
+    return kept + [str(key) for key in place[-1:] if missing]
 
 
 def _keys(schema: Any) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from brainuad.config.datasets import AnyScans, Folder, Known, Phantoms
+from brainuad.config.datasets import AnyScans, Bids, Known, Phantoms, Table
+from brainuad.download.bids import look
 from brainuad.download.fetch import fetch as fetch_files
-from brainuad.download.folder import list_scans, without_scan
 from brainuad.download.known import KnownSet, known_set, list_known
 from brainuad.download.phantom import make_dataset
+from brainuad.download.table import read_table
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans
 from brainuad.formats.run import Record
@@ -29,9 +31,14 @@ def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
     Scans that lie in files stay where they are.
     """
     with run.recorded(table.parent, Record("download", {"dataset": label}, _told(settings))):
-        if isinstance(settings, Folder):
-            rows = list_scans(label, settings)
-            rows += without_scan(label, settings, rows)
+        if isinstance(settings, Bids):
+            found = look(label, settings)
+            rows = found.scans + found.failed
+        elif isinstance(settings, Table):
+            listed = read_table(label, settings)
+            rows = listed.scans
+            for note in listed.notes:
+                sys.stderr.write(f"note: {note}\n")
         elif isinstance(settings, Known):
             rows = _known(label, settings, table.parent)
         else:
@@ -45,7 +52,7 @@ def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
 
 def _told(settings: AnyScans) -> dict[str, Any]:
     """Settings for the record: no paths, which name machines and people."""
-    return settings.model_dump(mode="json", exclude={"root"})
+    return settings.model_dump(mode="json", exclude={"root", "file"})
 
 
 def _known(label: str, settings: Known, folder: Path) -> list[Scan]:

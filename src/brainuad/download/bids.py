@@ -1,0 +1,188 @@
+"""Scans in BIDS order, raw or derived: which there are. Light enough to run while the Snakefile is parsed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brainuad.config.datasets import Bids
+from brainuad.download import names
+from brainuad.download.masks import MaskFinder, Place, of_scan
+from brainuad.download.persons import Person, Persons
+from brainuad.errors import InputError
+from brainuad.formats.scans import Scan
+
+
+@dataclass
+class Looked:
+    """What lies in a data set's folder."""
+
+    scans: list[Scan] = field(default_factory=list)
+    failed: list[Scan] = field(default_factory=list)
+    """A row for each subject without a usable file, so that its absence is seen."""
+
+
+@dataclass
+class _Files:
+    """The files of the modality in one session of a subject."""
+
+    images: list[Path] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
+    """Links that lead nowhere: a clone without its data."""
+
+
+def look(label: str, settings: Bids) -> Looked:
+    """The scans of a BIDS folder, sorted; excluded subjects and other groups are left out.
+
+    Of several files of the modality in one session the plainest is taken: one that a lesion mask may belong to, then no
+    contrast agent, then the shortest name. `.bidsignore` is respected, but for lesion masks, which settings name.
+    Raises InputError if the folder cannot be read, holds no such scan or, where patients are to be scored, no lesion
+    mask, or if an excluded subject or a listed group does not exist.
+    """
+    reader = _Reader(label, settings)
+    for subject in reader.subjects():
+        reader.read(subject)
+    reader.check()
+    return reader.found
+
+
+class _Reader:
+    """Reads one data set, subject by subject."""
+
+    def __init__(self, label: str, settings: Bids):
+        self.label, self.settings = label, settings
+        self.base = _base(label, settings)
+        self.persons = Persons(label, settings, self.base)
+        self.masks = MaskFinder(label, settings)
+        self.ignored = names.Ignored(self.base)
+        self.found = Looked()
+        self.seen: list[Person] = []
+        self.unwanted: Counter[str] = Counter()
+        with_entities = ", ".join(f"{key}: {value}" for key, value in settings.entities.items())
+        self.like = f"*_{settings.modality}.nii.gz{' with ' * bool(with_entities)}{with_entities}"
+        self.folders = ("ct", "anat") if settings.modality == "ct" else ("anat",)
+
+    def subjects(self) -> list[str]:
+        """Those that are not excluded, ignored or unwanted."""
+        try:
+            there = _folders(self.base, "sub-")
+        except OSError as error:
+            why, do = str(error.strerror), f"correct datasets.{self.label}.root or the folder's rights"
+            raise InputError(f"cannot read the folder of {self.label}", file=self.base, why=why, do=do) from None
+        if unknown := set(self.settings.exclude) - set(there):
+            do = f"correct datasets.{self.label}.exclude"
+            raise InputError(f"{sorted(unknown)[0]} is excluded but not in {self.label}", file=self.base, do=do)
+        if "sub" in (wanted := self.settings.entities):
+            there = [name for name in there if names.fits(names.entities(name), {"sub": wanted["sub"]})]
+        return [name for name in there if name not in self.settings.exclude and f"{name}/" not in self.ignored]
+
+    def read(self, subject: str) -> None:
+        """Add a subject's scans, or the row that says why there is none."""
+        known, files = self.persons.of(subject, self.base / subject), self._files(subject)
+        self.seen += known.values()
+        whose = {session: known.get(session, known[""]) for session in files} or known
+        groups = self.settings.groups
+        if groups and not any(person.group for person in whose.values()):
+            self._fail(subject, "its group is not known")
+            return
+        mine = [name for name, p in whose.items() if groups is None or groups.takes(p.group, self.settings.healthy)]
+        taken = {session: files[session] for session in sorted(mine) if session in files}
+        lost = [f"{name} is a link that leads nowhere" for each in taken.values() for name in each.dangling]
+        scans = [self._scan(subject, name, each, whose[name], lost) for name, each in taken.items() if each.images]
+        self.found.scans += scans
+        if mine and not scans:
+            self._fail(subject, "; ".join(lost) or f"no {self.like} in {self.folders[0]}/")
+
+    def check(self) -> None:
+        """Raise InputError where what was found cannot serve."""
+        label, settings = self.label, self.settings
+        self.persons.check_groups(self.seen, settings.healthy)
+        if not self.found.scans:
+            why = f"no file matches sub-*/[ses-*/]{self.folders[0]}/{self.like}"
+            if self.unwanted:
+                why += "; there are " + ", ".join(f"{name} ({n})" for name, n in sorted(self.unwanted.items()))
+            if lost := [row.note for row in self.found.failed if "leads nowhere" in row.note]:
+                why = f"{lost[0]}, as do others: only the links of a clone are there"
+            do = "fetch the files behind the links" if lost else f"correct datasets.{label}"
+            raise InputError(f"{label} holds no scans", file=self.base, why=why, do=do)
+        if not settings.healthy and settings.split is not None and not any(scan.mask for scan in self.found.scans):
+            mask = settings.mask
+            like = mask if isinstance(mask, str) else f"*_{mask.suffix}.nii.gz with {mask.entities}"
+            do = f"correct datasets.{label}.mask, or set its split to null"
+            raise InputError(
+                f"{label} has no lesion mask to score by", file=self.base, why=f"no file matches {like}", do=do
+            )
+
+    def _fail(self, subject: str, note: str) -> None:
+        self.found.failed.append(Scan(subject, subject, self.label, state="failed", note=note))
+
+    def _files(self, subject: str) -> dict[str, _Files]:
+        """The files of the modality that have the wanted entities, by session: "" where there are none."""
+        files: dict[str, _Files] = defaultdict(_Files)
+        for session in ("", *_folders(self.base / subject, "ses-")):
+            for place in ("/".join(filter(None, (subject, session, folder))) for folder in self.folders):
+                for name, there in names.nifti(f"{self.base}/{place}").items():
+                    if not _is(name, self.settings.modality) or f"{place}/{name}" in self.ignored:
+                        continue
+                    own = {**names.entities(subject), **names.entities(session), **names.entities(name)}
+                    if not names.fits(own, self.settings.entities):
+                        unlike = self.settings.entities
+                        self.unwanted.update(f"{key}-{own[key]}" if key in own else f"no {key}" for key in unlike)
+                        continue
+                    each = files[f"ses-{own['ses']}" if "ses" in own else ""]
+                    if there:
+                        each.images.append(self.base / place / name)
+                    else:
+                        each.dangling.append(name)
+        return files
+
+    def _scan(self, subject: str, session: str, files: _Files, person: Person, lost: list[str]) -> Scan:
+        contrast = self.settings.modality == "T1ce"
+        key = lambda path: ("_ce-" in path.name and not contrast, len(path.name), path.name)  # noqa: E731
+        images = sorted(files.images, key=key)
+        masks = self.masks.masks(Place(subject, session, images[0].parent))
+        image = next((path for path in images if of_scan(masks, path.name)), images[0])
+        own = of_scan(masks, image.name)
+        notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *images[1:]], own) if len(each) > 1]
+        if masks and not own:
+            notes.append(f"{masks[0].name} belongs to another file")
+        return Scan(
+            scan=f"{subject}_{session}" if session else subject,
+            subject=subject,
+            dataset=self.label,
+            image=str(image),
+            mask=str(own[0]) if own else "",
+            age=person.age,
+            sex=person.sex,
+            site=person.site,
+            note="; ".join([*notes, *lost, *[person.note] * bool(person.note)]),
+        )
+
+
+def _base(label: str, settings: Bids) -> Path:
+    """The folder of the subjects' folders."""
+    root = Path(settings.root)
+    if settings.derivatives is None:
+        return root
+    base = root / "derivatives" / settings.derivatives
+    if root.is_dir() and not base.is_dir():
+        there = _folders(root / "derivatives", "") if (root / "derivatives").is_dir() else []
+        why = "there are " + ", ".join(there) if there else "there is no derivatives/ at all"
+        do = f"correct datasets.{label}.derivatives"
+        raise InputError(f"{label} has no derivatives {settings.derivatives}", file=base, why=why, do=do)
+    return base
+
+
+def _folders(place: Path, prefix: str) -> list[str]:
+    with os.scandir(place) as entries:
+        return sorted(entry.name for entry in entries if entry.name.startswith(prefix) and entry.is_dir())
+
+
+def _is(name: str, modality: str) -> bool:
+    """BIDS tells T1 with contrast agent by an entity; many data sets do by a suffix."""
+    suffix = names.suffix(name)
+    if modality == "T1ce" and suffix == "T1w":
+        return "ce" in names.entities(name)
+    return suffix == modality or (modality == "ct" and suffix == "CT")

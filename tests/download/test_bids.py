@@ -1,0 +1,298 @@
+"""Data sets in BIDS order: which scans, masks and people are found, and what is said where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainuad.config.datasets import Bids
+from brainuad.download.bids import Looked, look
+from brainuad.errors import InputError
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def root(tmp_path) -> Make:
+    def make(*files: str, **tables: str) -> Path:
+        for file in files:
+            path = tmp_path / "set" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        for name, content in tables.items():
+            (tmp_path / "set" / f"{name}.tsv").write_text(content)
+        return tmp_path / "set"
+
+    return make
+
+
+def looked(root: Path, **settings: Any) -> Looked:
+    return look("x", Bids(**{"source": "bids", "root": str(root), "healthy": True, **settings}))
+
+
+def images(root: Path, **settings: Any) -> list[str]:
+    return [Path(scan.image).name for scan in looked(root, **settings).scans]
+
+
+def masks(root: Path, **settings: Any) -> list[str]:
+    return [Path(scan.mask).name for scan in looked(root, **settings).scans]
+
+
+def fault(root: Path, **settings: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        looked(root, **settings)
+    return str(caught.value)
+
+
+def t1(*subjects: str) -> list[str]:
+    return [f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz" for subject in subjects]
+
+
+def test_scans_with_and_without_sessions(root):
+    folder = root("sub-02/anat/sub-02_T1w.nii.gz", "sub-01/ses-b/anat/s_T1w.nii.gz", "sub-01/ses-a/anat/s_T1w.nii")
+    scans = looked(folder, source="folder").scans
+    assert [scan.scan for scan in scans] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
+    assert [scan.subject for scan in scans] == ["sub-01", "sub-01", "sub-02"]
+
+
+def test_sessions_that_only_names_tell_apart_are_scans_of_their_own(root):
+    folder = root("sub-1/anat/sub-1_ses-a_T1w.nii", "sub-1/anat/sub-1_ses-b_T1w.nii")
+    assert [scan.scan for scan in looked(folder).scans] == ["sub-1_ses-a", "sub-1_ses-b"]
+
+
+def test_the_plainest_file_is_taken_and_noted(root):
+    names = (
+        "sub-1_ce-gd_T1w.nii.gz",
+        "sub-1_res-2mm_T1w.nii.gz",
+        "sub-1_T1w.nii.gz",
+        "sub-1_T1w.json",
+        "x_T1w.nii.bak",
+    )
+    folder = root(*(f"sub-1/anat/{name}" for name in names))
+    (scan,) = looked(folder).scans
+    assert scan.image.endswith("/sub-1_T1w.nii.gz")
+    assert scan.note == "sub-1_T1w.nii.gz of 3 files"
+    assert images(folder, modality="T1ce") == ["sub-1_ce-gd_T1w.nii.gz"]
+
+
+def test_of_several_runs_the_first_is_taken_or_the_wanted_one(root):
+    folder = root(*(f"sub-1/anat/sub-1_run-{n}_T1w.nii.gz" for n in ("02", "01", "10")))
+    assert images(folder) == ["sub-1_run-01_T1w.nii.gz"]
+    assert images(folder, entities={"run": 2}) == ["sub-1_run-02_T1w.nii.gz"]
+    assert images(folder, entities={"run": "10"}) == ["sub-1_run-10_T1w.nii.gz"]
+    assert "there are run-01 (1), run-02 (1), run-10 (1)" in fault(folder, entities={"run": "2"})
+
+
+def test_entities_stand_in_any_order_and_may_have_to_be_absent(root):
+    folder = root(
+        "sub-1/ses-a/anat/sub-1_ses-a_acq-x_run-1_T1w.nii.gz",
+        "sub-1/ses-b/anat/sub-1_ses-b_run-1_acq-x_T1w.nii.gz",
+        "sub-2/ses-a/anat/sub-2_ses-a_T1w.nii.gz",
+        "sub-3/ses-a/anat/sub-3_ses-a_acq-y_T1w.nii.gz",
+    )
+    assert [s.scan for s in looked(folder, entities={"acq": "x"}).scans] == ["sub-1_ses-a", "sub-1_ses-b"]
+    assert [s.scan for s in looked(folder, entities={"acq": "x", "ses": "b"}).scans] == ["sub-1_ses-b"]
+    assert [s.scan for s in looked(folder, entities={"acq": None}).scans] == ["sub-2_ses-a"]
+    assert [s.subject for s in looked(folder, entities={"acq": ["x", "y"], "ses": ["a"]}).scans] == ["sub-1", "sub-3"]
+    found = looked(folder, entities={"sub": [1, 3], "acq": "x"})
+    assert [(row.subject, row.note) for row in found.failed] == [
+        ("sub-3", "no *_T1w.nii.gz with sub: [1, 3], acq: x in anat/")
+    ]
+    text = fault(folder, entities={"acq": "mprage"})
+    assert "*_T1w.nii.gz with acq: mprage; there are acq-x (2), acq-y (1), no acq (1)" in text
+
+
+def test_derivatives_hold_scans_of_their_own(root):
+    folder = root(
+        *t1("1", "2"),
+        "derivatives/prep/sub-1/anat/sub-1_space-MNI_desc-preproc_T1w.nii.gz",
+        "derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz",
+        "derivatives/prep/derivatives/deep/sub-2/anat/sub-2_T1w.nii.gz",
+        participants="participant_id\tage\nsub-1\t33\nsub-2\t44\n",
+    )
+    assert images(folder) == ["sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]
+    (scan,) = looked(folder, derivatives="prep").scans
+    assert scan.image.endswith("derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz")
+    assert scan.age == "33", "the raw data set knows the people"
+    assert images(folder, derivatives="prep", entities={"space": "MNI"}) == ["sub-1_space-MNI_desc-preproc_T1w.nii.gz"]
+    (deep,) = looked(folder, derivatives="prep/derivatives/deep").scans
+    assert (deep.subject, deep.age) == ("sub-2", "44")
+    (as_root,) = looked(folder / "derivatives/prep").scans
+    assert as_root.age == "33"
+    assert "why   there are prep" in fault(folder, derivatives="perp")
+
+
+def test_bidsignore_leaves_scans_out_but_no_masks(root):
+    folder = root(
+        *t1("1", "2", "3", "4"),
+        "sub-1/anat/sub-1_acq-a_T1w.nii.gz",
+        "sub-1/anat/sub-1_desc-lesion_mask.nii.gz",
+        "sub-4/ses-x/anat/sub-4_ses-x_T1w.nii.gz",
+    )
+    lines = ["# left out", "sub-2/", "/sub-3/anat/*_T1w.nii.gz", "*_mask.nii.gz", "**/ses-x/", "*acq-*", "!sub-4*"]
+    (folder / ".bidsignore").write_text("\n".join(lines))
+    found = looked(folder)
+    assert [(scan.scan, scan.note) for scan in found.scans] == [("sub-1", ""), ("sub-4", "")]
+    assert found.scans[0].mask.endswith("sub-1_desc-lesion_mask.nii.gz")
+    assert [row.subject for row in found.failed] == ["sub-3"], "the folder is there and its scan is left out"
+
+
+def test_groups_come_from_participants(root):
+    table = "participant_id\tGroup\nsub-1\tcontrol\n2\tMS\nsub-3\trelative\nsub-4\tn/a\nsub-9\tcontrol\n"
+    folder = root(*t1("1", "2", "3", "4", "5"), participants=table)
+    folder.joinpath("sub-2/anat/sub-2_desc-lesion_mask.nii.gz").write_bytes(b"")
+    groups = {"healthy": ["control"], "patients": ["MS"]}
+    healthy = looked(folder, groups=groups)
+    assert [scan.subject for scan in healthy.scans] == ["sub-1"]
+    assert {row.subject: row.note for row in healthy.failed} == dict.fromkeys(
+        ("sub-4", "sub-5"), "its group is not known"
+    )
+    assert [scan.subject for scan in looked(folder, healthy=False, groups=groups).scans] == ["sub-2"]
+    everyone_else = {"healthy": ["control"]}
+    assert [s.subject for s in looked(folder, healthy=False, groups=everyone_else).scans] == ["sub-2", "sub-3"]
+    text = fault(folder, groups={"healthy": ["control", "controls"]})
+    assert "nobody of x is in the group controls" in text
+    assert "column group has n/a (2), MS (1), control (1), relative (1)" in text
+    assert "no column diagnosis" in fault(folder, groups={"column": "diagnosis", "healthy": ["control"]})
+    (folder / "participants.tsv").unlink()
+    assert "x has no participants.tsv to tell groups by" in fault(folder, groups=groups)
+
+
+def test_sessions_may_have_ages_and_groups_of_their_own(root):
+    folder = root(
+        *(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_T1w.nii.gz" for n in "12"),
+        participants="participant_id\tage\tsex\nsub-1\t50\tF\n",
+    )
+    (folder / "sub-1/sub-1_sessions.tsv").write_text("session_id\tage\tgroup\nses-1\tn/a\tbefore\nses-2\t53\tafter\n")
+    assert [(s.age, s.sex) for s in looked(folder).scans] == [("50", "F"), ("53", "F")]
+    groups = {"healthy": ["before"], "patients": ["after"]}
+    assert [scan.scan for scan in looked(folder, groups=groups).scans] == ["sub-1_ses-1"]
+
+
+def test_columns_may_have_other_names(root):
+    table = "\ufeffparticipant_id\tAge\tgender\tscanner\nsub-1\t41\tF\tA\nsub-2\tn/a\tM\tB\nsub-1\t42\tF\tA\n"
+    folder = root(*t1("1", "2"), participants=table)
+    one, two = looked(folder, columns={"sex": "gender", "site": "scanner"}).scans
+    assert (one.age, one.sex, one.site) == ("41", "F", "A")
+    assert (two.age, two.sex, two.site) == ("", "M", "B")
+    assert one.note == "participants.tsv lists sub-1 more than once, the first line counts"
+    text = fault(folder, columns={"site": "centre"})
+    assert "x has no column centre" in text
+    assert "datasets.x.columns.site" in text
+
+
+def test_a_table_one_folder_up_may_name_the_set(root):
+    folder = root(*t1("1"))
+    (folder.parent / "participants.tsv").write_text(
+        "participant\tdataset\tage\nset/sub-1\tset\t30\nother/sub-1\tother\t9\n"
+    )
+    assert looked(folder).scans[0].age == "30"
+
+
+def test_masks_beside_the_scan_and_exclusions(root):
+    folder = root(*t1("1", "2"), "sub-1/anat/sub-1_desc-lesion_mask.nii.gz")
+    assert masks(folder) == ["sub-1_desc-lesion_mask.nii.gz", ""]
+    assert images(folder, exclude=["sub-1"]) == ["sub-2_T1w.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("file", "mask"),
+    [
+        (
+            "derivatives/les/sub-1/anat/sub-1_label-lesion_mask.nii.gz",
+            "derivatives/les/sub-*/anat/*_label-lesion_mask.nii*",
+        ),
+        (
+            "derivatives/les/sub-1/anat/sub-1_label-lesion_mask.nii.gz",
+            {"derivatives": "les", "entities": {"label": "lesion"}},
+        ),
+        ("masks/sub-1_desc-T1lesion_mask.nii", "masks/*lesion*"),
+        ("sub-1/anat/sub-1_label-L_desc-T1lesion_mask.nii.gz", {"entities": {"desc": "T1lesion", "label": ["L", "R"]}}),
+        ("sub-1/anat/sub-1_lesion_roi.nii.gz", "*_roi.nii.gz"),
+        ("sub-1/anat/sub-1_label-lesion_roi.nii.gz", {"suffix": "roi"}),
+    ],
+)
+def test_masks_lie_where_settings_say(root, file, mask):
+    folder = root(*t1("1", "2", "12"), file, file.replace("sub-1", "sub-12"), "masks/all_lesion_mask.nii.gz")
+    name = Path(file).name
+    assert masks(folder, mask=mask, healthy=False) == [name, name.replace("sub-1", "sub-12"), ""]
+
+
+def test_masks_follow_the_sessions(root):
+    place = "derivatives/les/sub-1/ses-{n}/anat/sub-1_ses-{n}_label-lesion_mask.nii.gz"
+    folder = root(
+        *(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_T1w.nii.gz" for n in "123"),
+        *(place.format(n=n) for n in "12"),
+        "derivatives/les/sub-1/anat/sub-1_ses-3_label-lesion_mask.nii.gz",
+    )
+    pattern = masks(folder, mask="derivatives/les/sub-*/ses-*/anat/*lesion_mask.nii.gz")
+    assert pattern == ["sub-1_ses-1_label-lesion_mask.nii.gz", "sub-1_ses-2_label-lesion_mask.nii.gz", ""]
+    by_names = masks(folder, mask={"derivatives": "les"})
+    assert by_names == [f"sub-1_ses-{n}_label-lesion_mask.nii.gz" for n in "123"]
+
+
+def test_a_mask_of_another_run_is_not_taken(root):
+    folder = root(
+        "sub-1/anat/sub-1_run-1_T1w.nii.gz",
+        "sub-1/anat/sub-1_run-2_T1w.nii.gz",
+        "sub-1/anat/sub-1_run-2_desc-lesion_mask.nii.gz",
+    )
+    (scan,) = looked(folder).scans
+    assert Path(scan.image).name == "sub-1_run-2_T1w.nii.gz", "the one that the mask belongs to"
+    assert Path(scan.mask).name == "sub-1_run-2_desc-lesion_mask.nii.gz"
+    (scan,) = looked(folder, entities={"run": 1}).scans
+    assert (scan.mask, scan.note) == ("", "sub-1_run-2_desc-lesion_mask.nii.gz belongs to another file")
+
+
+def test_of_several_masks_the_one_named_like_the_scan_is_taken(root):
+    names = ("acq-a_FLAIR_lesion_mask.nii.gz", "sub-1_T1w_lesion_mask.nii.gz", "sub-1_T1w.nii.gz")
+    (scan,) = looked(root(*(f"sub-1/anat/{name}" for name in names))).scans
+    assert scan.mask.endswith("/sub-1_T1w_lesion_mask.nii.gz")
+    assert "of 2 files" in scan.note
+    names = ("sub-2_space-MNI_desc-lesion_mask.nii.gz", "sub-2_desc-zlesion_mask.nii.gz", "sub-2_T1w.nii.gz")
+    assert masks(root(*(f"sub-2/anat/{name}" for name in names)))[1] == "sub-2_desc-zlesion_mask.nii.gz"
+
+
+def test_ct_lies_in_its_own_folder(root):
+    folder = root("sub-1/ct/sub-1_ct.nii.gz", "sub-2/anat/sub-2_CT.nii.gz")
+    assert [scan.scan for scan in looked(folder, modality="ct").scans] == ["sub-1", "sub-2"]
+
+
+def test_folders_that_cannot_serve_are_refused(root, tmp_path):
+    assert "cannot read the folder of x" in fault(tmp_path / "nowhere")
+    folder = root("sub-1/anat/sub-1_T2w.nii.gz")
+    text = fault(folder)
+    assert "x holds no scans" in text
+    assert "sub-*/[ses-*/]anat/*_T1w.nii.gz" in text
+    assert "sub-9 is excluded but not in x" in fault(folder, modality="T2w", exclude=["sub-9"])
+    assert "there is no derivatives/ at all" in fault(folder, derivatives="prep")
+    assert "there is no folder of masks of x" in fault(folder, mask="derivatives/les/sub-*/anat/*")
+    assert "there is no folder of masks of x" in fault(folder, mask={"derivatives": "les"})
+
+
+def test_patients_without_any_mask_are_refused_unless_they_are_only_preprocessed(root):
+    folder = root(*t1("1"))
+    text = fault(folder, healthy=False)
+    assert "x has no lesion mask to score by" in text
+    assert "no file matches *lesion*mask.nii*" in text
+    assert images(folder, healthy=False, split=None) == ["sub-1_T1w.nii.gz"]
+
+
+def test_subjects_without_a_file_are_listed_as_failed(root):
+    folder = root(*t1("1"), "sub-2/anat/other.txt", "sub-3/ses-1/anat/sub-3_ses-1_T1w.nii.gz", "sub-4/func/x.nii.gz")
+    (folder / "sub-2/anat/sub-2_T1w.nii.gz").symlink_to(folder / "nowhere.nii.gz")
+    (folder / "sub-3/ses-2/anat").mkdir(parents=True)
+    (folder / "sub-3/ses-2/anat/sub-3_ses-2_T1w.nii.gz").symlink_to(folder / "nowhere.nii.gz")
+    found = looked(folder)
+    lost = "sub-3_ses-2_T1w.nii.gz is a link that leads nowhere"
+    assert [(scan.scan, scan.note) for scan in found.scans] == [("sub-1", ""), ("sub-3_ses-1", lost)]
+    assert [(row.scan, row.state, row.note) for row in found.failed] == [
+        ("sub-2", "failed", "sub-2_T1w.nii.gz is a link that leads nowhere"),
+        ("sub-4", "failed", "no *_T1w.nii.gz in anat/"),
+    ]
+    (folder / "sub-1/anat/sub-1_T1w.nii.gz").unlink()
+    (folder / "sub-3/ses-1/anat/sub-3_ses-1_T1w.nii.gz").unlink()
+    assert "do    fetch the files behind the links" in fault(folder)

@@ -1,0 +1,179 @@
+"""Data sets that a plain table names: which lines enter, and everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainuad.config.datasets import Table
+from brainuad.download.table import Listed, read_table
+from brainuad.errors import InputError
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path) -> Write:
+    """Write a table, cells of a line parted by `|`, and the files that it is to name."""
+
+    def make(
+        *lines: str, name: str = "subjects.tsv", delimiter: str = "\t", files: str = "a.nii b.nii c.nii.gz"
+    ) -> Path:
+        for file in files.split():
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_bytes(b"")
+        path = tmp_path / name
+        path.write_text("\n".join(line.replace("|", delimiter) for line in lines) + "\n", encoding="utf-8")
+        return path
+
+    return make
+
+
+def listed(path: Path, **settings: Any) -> Listed:
+    return read_table("x", Table(**{"source": "table", "file": str(path), "healthy": True, **settings}))
+
+
+def fault(path: Path, **settings: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        listed(path, **settings)
+    return str(caught.value)
+
+
+def subjects(path: Path, **settings: Any) -> list[str]:
+    return [scan.subject for scan in listed(path, **settings).scans]
+
+
+def test_two_columns_suffice_and_paths_start_at_the_table(write, tmp_path):
+    path = write("subject|image", "P2|raw/b.nii", f"P1|{tmp_path}/a.nii", files="raw/b.nii a.nii")
+    found = listed(path)
+    assert [(scan.scan, scan.image) for scan in found.scans] == [
+        ("sub-P1", str(tmp_path / "a.nii")),
+        ("sub-P2", str(tmp_path / "raw/b.nii")),
+    ]
+    assert found.notes == []
+
+
+def test_every_column_reaches_the_scan(write, tmp_path):
+    path = write(
+        "\ufeffSubject|Session|Image|Mask|Age|Sex|Site|Kind|Handedness",
+        "sub-1|ses-m12|a.nii|b.nii|41|F|Bonn|stroke|left",
+        "",
+        "sub-1|m0|c.nii.gz|n/a|40|F|Bonn",
+    )
+    found = listed(path, healthy=False)
+    first, last = found.scans
+    assert (first.scan, last.scan) == ("sub-1_ses-m0", "sub-1_ses-m12")
+    assert (last.subject, last.mask, last.age, last.sex, last.site, last.kind) == (
+        *("sub-1", str(tmp_path / "b.nii"), "41", "F", "Bonn", "stroke"),
+    )
+    assert (first.mask, first.kind) == ("", "")
+    assert found.notes == ["subjects.tsv has columns that are not read: handedness"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_tables_of_spreadsheets_are_read(write, delimiter):
+    path = write("subject|image|age", '"P 1"|a.nii|30', name="s.csv", delimiter=delimiter)
+    assert [(scan.subject, scan.age) for scan in listed(path).scans] == [("sub-P1", "30")]
+
+
+def test_names_become_bids_labels(write):
+    assert subjects(write("subject|image", "Köln_07|a.nii", "x.1|b.nii")) == ["sub-Koln07", "sub-x1"]
+
+
+def test_names_that_become_one_label_are_faults(write):
+    lines = ["P-1|a.nii|a", "P1|b.nii|b", "p_1|c.nii|c", "Q|d.nii|v 1", "Q|e.nii|v-1", "Q|f.nii|??"]
+    path = write("subject|image|session", *lines, files="a.nii b.nii c.nii d.nii e.nii f.nii")
+    text = fault(path)
+    assert "line 3: P1 and P-1 (line 2) both become sub-P1" in text
+    assert "line 4: p_1 and P-1 (line 2) both become sub-p1" in text
+    assert "line 6: Q, v-1 and Q, v 1 (line 5) both become sub-Q_ses-v1" in text
+    assert "line 7: session ?? has no letter or digit" in text
+    assert "4 faults" in text
+
+
+def test_everything_that_is_wrong_is_told_at_once(write):
+    path = write(
+        "subject|image|mask|healthy|kind",
+        "A|a.nii||1",
+        "sub-A|b.nii||1",
+        "B|a.nii||1",
+        "C|nowhere.nii|lost.nii|1",
+        "|c.nii.gz||1",
+        "D|||1",
+        "E|scan.dcm||maybe",
+        "F|f.nii||0|white matter",
+        "G|g.nii||1|||more",
+        files="a.nii b.nii c.nii.gz f.nii g.nii",
+    )
+    text = fault(path)
+    folder = path.parent
+    for words in (
+        "line 3: sub-A is in line 2 already: give each scan a session of its own",
+        "line 4: image a.nii is in line 2 already",
+        f"line 5: there is no file {folder}/nowhere.nii",
+        f"line 5: there is no file {folder}/lost.nii",
+        "line 6: no subject",
+        "line 7: no image",
+        f"line 8: {folder}/scan.dcm does not end in .nii or .nii.gz",
+        "line 8: healthy is maybe: write 1 or 0",
+        "line 9: kind is white matter: use letters",
+        "line 10: 7 cells, the first line has 5",
+    ):
+        assert words in text
+    assert "10 faults" in text
+
+
+def test_a_long_list_of_faults_is_cut(write):
+    text = fault(write("subject|image", *(f"P{n}|{n}.nii" for n in range(25))))
+    assert "25 faults" in text
+    assert "line 21: " in text
+    assert "line 22: " not in text
+    assert "and 5 more" in text
+
+
+def test_a_single_fault_needs_no_list(write):
+    assert "why   line 2: there is no file" in fault(write("subject|image", "P1|z.nii"))
+
+
+def test_healthy_says_who_enters(write):
+    path = write("subject|image|mask|healthy", "A|a.nii||yes", "B|b.nii|c.nii.gz|0")
+    assert subjects(path) == ["sub-A"]
+    assert subjects(path, healthy=False) == ["sub-B"]
+    assert subjects(write("subject|image", "A|a.nii")) == ["sub-A"]
+
+
+def test_groups_say_who_enters(write):
+    head = "subject|image|mask|group"
+    path = write(head, "A|a.nii||Healthy", "B|b.nii|c.nii.gz|patient")
+    assert subjects(path) == ["sub-A"]
+    assert subjects(path, healthy=False) == ["sub-B"]
+    path = write(head, "A|a.nii||HC", "B|b.nii|c.nii.gz|MS")
+    assert "line 2: group is HC: write healthy or patient, or say in `groups` which is which" in fault(path)
+    groups = {"healthy": ["HC"], "patients": ["MS"]}
+    assert subjects(path, groups=groups) == ["sub-A"]
+    assert subjects(path, groups=groups, healthy=False) == ["sub-B"]
+    path = write("subject|image|Diagnosis|healthy", "A|a.nii|HC|1", "B|b.nii|MS|1", "C|c.nii.gz||1")
+    text = fault(path, groups={"column": "diagnosis", **groups})
+    assert "line 3: healthy is 1 but diagnosis is MS" in text
+    assert "line 4: diagnosis is empty" in text
+    assert "has no column group" in fault(path, groups=groups)
+    by_word = write("subject|image|healthy", "A|a.nii|HC", "B|b.nii|MS")
+    assert subjects(by_word, groups={"column": "healthy", "healthy": ["HC"]}) == ["sub-A"]
+
+
+def test_tables_that_cannot_serve_are_refused(write, tmp_path):
+    assert "cannot read the table of x" in fault(tmp_path / "none.tsv")
+    assert "has no column image" in fault(write("subject|scan", "A|a.nii"))
+    assert "has no column subject" in fault(write(""))
+    assert "x holds no scans" in fault(write("subject|image"))
+    assert "no line is of a patient" in fault(write("subject|image|healthy", "A|a.nii|1"), healthy=False)
+    assert "sub-Z is excluded but not in x" in fault(write("subject|image", "A|a.nii"), exclude=["sub-Z"])
+    assert subjects(write("subject|image", "A|a.nii", "B|b.nii"), exclude=["sub-A"]) == ["sub-B"]
+    path = write("subject|image", "A|a.nii")
+    assert "x has no lesion mask to score by" in fault(path, healthy=False)
+    assert subjects(path, healthy=False, split=None) == ["sub-A"]
+    path.write_bytes("subject\timage\nKöln\ta.nii\n".encode("latin-1"))
+    assert "it is not UTF-8 text" in fault(path)
