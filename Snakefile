@@ -27,6 +27,7 @@ localrules:
     preprocess_all,
     train_all,
     evaluate_all,
+    quality,
     split,
     subjects,
     track,
@@ -38,6 +39,7 @@ rule all:
     input:
         "<study>/track.json",
         "<study>/report/index.html",
+        PLAN.natives(),
 
 
 rule download:
@@ -48,6 +50,7 @@ rule download:
 rule preprocess_all:
     input:
         "<study>/subjects.tsv",
+        PLAN.qualities(),
 
 
 rule train_all:

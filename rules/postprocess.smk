@@ -28,3 +28,25 @@ rule postprocess:
         ],
     script:
         "../workflow/scripts/postprocess.py"
+
+
+rule native:
+    input:
+        maps=rules.infer.output.maps,
+        masks=rules.postprocess.output.masks,
+        table="<study>/normalize/{dataset}.tsv",
+        folders=told(lambda wildcards: PLAN.scan_folders(wildcards.dataset)),
+    output:
+        folder=directory("<study>/native/<run>/{dataset}/{chain}"),
+    log:
+        "<study>/logs/native/<run>/{dataset}_{chain}.log",
+    conda:
+        "../envs/preprocess.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        **traced("native"),
+        folder=lambda wildcards: PLAN.preprocessed(wildcards.dataset),
+    script:
+        "../workflow/scripts/native.py"

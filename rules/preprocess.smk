@@ -16,3 +16,21 @@ rule preprocess:
         **traced("preprocess"),
     script:
         "../workflow/scripts/preprocess.py"
+
+
+# What a person looks at: quality.tsv and contact sheets. It lies in the study's folder, for another study may have other
+# scans of the same data set.
+rule quality:
+    input:
+        table="<results>/download/{dataset}/subjects.tsv",
+        folders=told(lambda wildcards: PLAN.scan_folders(wildcards.dataset)),
+    output:
+        folder=directory("<study>/preprocess/{dataset}"),
+    log:
+        "<study>/logs/preprocess/quality_{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
+    params:
+        **traced("quality"),
+    script:
+        "../workflow/scripts/quality.py"

@@ -2,6 +2,7 @@ rule report:
     input:
         tables=PLAN.tables(),
         subjects="<study>/subjects.tsv",
+        qualities=PLAN.qualities(),
     output:
         page=report(
             "<study>/report/index.html",

@@ -6,6 +6,7 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from brainuad.download.bids import look
 from brainuad.download.known import known_set, list_known
 from brainuad.download.table import read_table
 from brainuad.errors import InputError
+from brainuad.formats import decisions
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
 from brainuad.normalize.split import draw_split
@@ -24,12 +26,14 @@ ENTRY = {
     "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
     "preprocess": "brainuad.preprocess.subject",
+    "quality": "brainuad.preprocess.job",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
     "normalize": "brainuad.normalize.job",
     "train": "brainuad.train.job",
     "infer": "brainuad.infer.job",
     "postprocess": "brainuad.postprocess.job",
+    "native": "brainuad.postprocess.native",
     "evaluate": "brainuad.evaluate.job",
     "summarise": "brainuad.evaluate.job",
     "track": "brainuad.track.job",
@@ -42,7 +46,8 @@ class Plan:
     """A study laid out as jobs.
 
     A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
-    folder of scans or masks cannot be used, or a data set has too few subjects for its split; ConfigError for a data
+    folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
+    ConfigError for a data
     set that the user must bring and has not.
     """
 
@@ -56,6 +61,8 @@ class Plan:
         for label, dataset in study.scan_sets().items():
             if dataset.split is not None and label not in self.absent:
                 draw_split(self.scans[label], dataset.split, study.seed)  # too few subjects are refused here
+        table = study.decisions
+        self.decisions = decisions.read(table, self.scans, self.absent) if table else {}
         self._masks = {
             label: [path for files in Bank([Path(m) for m in dataset.masks]).files.values() for path in files]
             for label, dataset in study.datasets.items()
@@ -99,6 +106,16 @@ class Plan:
     def preprocessed(self, dataset: str) -> Path:
         """The folder of a data set's preprocessed scans."""
         return self.root / "preprocess" / self.study.recipe_name / dataset
+
+    def qualities(self) -> list[Path]:
+        """The folder of each data set with its verdicts and contact sheets."""
+        return [self.folder / "preprocess" / label for label in self.scans]
+
+    def natives(self) -> list[Path]:
+        """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""
+        runs = [(model, seed, label) for model, seed, label in self.runs() if label in self.scans]
+        chains = self.study.chains if self.study.native else ()
+        return [self.folder / f"native/{m}/seed-{seed}/{label}/{chain}" for m, seed, label in runs for chain in chains]
 
     def scan_folders(self, dataset: str) -> list[Path]:
         """One folder per scan; raises InputError for a data set that is not downloaded yet."""
@@ -192,10 +209,20 @@ class Plan:
         about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
         return {"about": about, "recipe": self.study.recipe.preprocess.model_dump(mode="json")}
 
+    def _quality(self, dataset: str) -> Any:
+        return {"exclude": self._scans(dataset).exclude}
+
     def _split(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         shares = settings.split.model_dump(mode="json") if settings.split else None
-        return {"split": shares, "healthy": settings.healthy, "seed": self.study.seed, "exclude": settings.exclude}
+        decided = {scan: asdict(decision) for scan, decision in self.decisions.get(dataset, {}).items()}
+        return {
+            "split": shares,
+            "healthy": settings.healthy,
+            "seed": self.study.seed,
+            "exclude": settings.exclude,
+            "decisions": decided,
+        }
 
     def _scaling(self) -> Any:
         return self.study.recipe.normalize.intensity.model_dump(mode="json")
@@ -221,6 +248,9 @@ class Plan:
     def _postprocess(self, model: str, seed: str, dataset: str, chain: str) -> Any:  # noqa: ARG002
         rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
         return {"chain": self.study.chains[chain].model_dump(mode="json", exclude={"cite"}), "thresholds": rules}
+
+    def _native(self, model: str, seed: str, dataset: str, chain: str) -> Any:  # noqa: ARG002 - all of it are inputs
+        return {}
 
     def _evaluate(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002
         rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]

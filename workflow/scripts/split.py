@@ -3,6 +3,7 @@ from pathlib import Path
 
 from brainuad.config.datasets import Split
 from brainuad.errors import reported
+from brainuad.formats.decisions import Decision
 from brainuad.normalize.job import split
 
 with reported(snakemake.log[0]):
@@ -14,4 +15,5 @@ with reported(snakemake.log[0]):
         healthy=config["healthy"],
         seed=config["seed"],
         out=Path(snakemake.output.table),
+        decisions={scan: Decision(**told) for scan, told in config["decisions"].items()},
     )

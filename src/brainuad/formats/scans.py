@@ -34,7 +34,7 @@ class Scan:
     role: Role = ""
     """Empty until the study has drawn its split, and for scans that are only preprocessed."""
     state: str = ""
-    """`ok`, `warned` or `failed`, once preprocessed."""
+    """`ok`, `warned` or `failed`, once preprocessed; `excluded` or `included`, where a person decided."""
     note: str = ""
     origin: str = ""
     """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
@@ -98,7 +98,7 @@ def find(path: str | Path, scan: str) -> Scan:
 
 def with_role(scans: list[Scan], *roles: str) -> list[Scan]:
     """The usable scans in these roles."""
-    return [scan for scan in scans if scan.role in roles and scan.state != "failed"]
+    return [scan for scan in scans if scan.role in roles and scan.state not in ("failed", "excluded")]
 
 
 def changed(scan: Scan, /, **values: str) -> Scan:

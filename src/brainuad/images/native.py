@@ -20,7 +20,7 @@ def to_native(
     """A map or mask on a scan's grid (`shape`, affine `target`, which may be oblique and of any order of axes).
 
     `affine`: of `data`, voxel index to the template's world (mm); `template_to_scan`: from there to the scan's world,
-    as in `transform.json`. A mask (bool) stays one: linear, then above one half. Other values are interpolated linearly,
+    as in `transform.json`. A mask (bool) stays one: linear, then above one half. Others are interpolated linearly,
     and 0 outside what `data` covers.
     """
     back = np.linalg.inv(template_to_scan)

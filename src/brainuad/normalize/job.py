@@ -15,6 +15,7 @@ from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.coding import Coding
+from brainuad.formats.decisions import Decision
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
@@ -27,16 +28,25 @@ SHAPE, AFFINE = "grid.shape", "grid.affine"
 """Arrays beside what the scaling learnt: the grid of the training scans, which every data set shares."""
 
 
-def split(table: Path, statuses: Mapping[str, Path], shares: Split | None, healthy: bool, seed: int, out: Path) -> None:
+def split(
+    table: Path,
+    statuses: Mapping[str, Path],
+    shares: Split | None,
+    healthy: bool,
+    seed: int,
+    out: Path,
+    decisions: Mapping[str, Decision] | None = None,
+) -> None:
     """Write `out`: the data set's scans with role and state.
 
     The split is drawn before a look at the states, so that one failed subject moves no other. Subjects that had no scan
-    to preprocess keep their failed row.
+    to preprocess keep their failed row. `decisions`: a person's, by scan; they win over the states. Raises InputError
+    where a scan is to be included of which there are no files.
     """
     listed = scans.read(table)
     rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
     rows = rows if shares is None else draw_split(rows, shares, seed)
-    judged = [_with_state(row, status.read(statuses[row.scan]), healthy) for row in rows]
+    judged = [_with_state(row, statuses[row.scan], healthy, (decisions or {}).get(row.scan)) for row in rows]
     scans.write(out, judged + [row for row in listed if row.state == "failed"])
 
 
@@ -153,9 +163,20 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
     return Entry(scan, image, brain, lesion)
 
 
-def _with_state(row: Scan, verdict: status.Status, healthy: bool) -> Scan:
-    if verdict.state != "failed" and not healthy and row.role and not row.mask:
-        note = "no lesion mask, and the data set is not healthy: it cannot be scored"
-        return scans.changed(row, state="failed", note=note)
-    note = "; ".join([row.note] * bool(row.note) + verdict.reasons)
-    return scans.changed(row, state=verdict.state, note=note)
+def _with_state(row: Scan, path: Path, healthy: bool, decision: Decision | None) -> Scan:
+    """`path`: the scan's `status.json`, beside its other files."""
+    verdict = status.read(path)
+    notes = [row.note] * bool(row.note) + verdict.reasons
+    if decision is not None and decision.decision == "exclude":
+        return scans.changed(row, state="excluded", note="; ".join([decision.text, *notes]))
+    unlabelled = not healthy and row.role and not row.mask
+    bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
+    if decision is not None:
+        if unlabelled or not path.with_name("image.nii.gz").exists():
+            why = bare if unlabelled else "; ".join(verdict.reasons) or "preprocess left no image"
+            do = "take its line out of the decisions, or mend the scan"
+            raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
+        return scans.changed(row, state="included", note="; ".join([decision.text, *notes]))
+    if unlabelled and verdict.state != "failed":
+        return scans.changed(row, state="failed", note=bare)
+    return scans.changed(row, state=verdict.state, note="; ".join(notes))
