@@ -24,6 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     show.add_argument("folder", type=Path, help="results/<study>")
     show.set_defaults(run=lambda given: _show(given.folder))
 
+    native = commands.add_parser("native", help="write maps or masks on a scan's own grid, with its affine")
+    native.add_argument("file", type=Path, nargs="+", help="anomaly maps or masks of one scan")
+    native.add_argument("--scan", type=Path, required=True, help="results/preprocess/<recipe>/<data set>/<scan>")
+    native.add_argument("--like", type=Path, required=True, help="the scan's own file, as it was preprocessed")
+    native.add_argument("--out", type=Path, required=True, help="folder to write to; files keep their names")
+    native.set_defaults(run=lambda given: _native(given.file, given.scan, given.like, given.out))
+
     ui = commands.add_parser("ui", help="open MLflow on all studies under a results folder")
     ui.add_argument("--results", type=Path, default=Path("results"))
     ui.add_argument("--port", type=int, default=5000)
@@ -71,9 +78,21 @@ def _show(folder: Path) -> None:
 
     _say(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
     _say(f"\nreport        {folder / 'report' / 'index.html'}")
+    _say(f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact.png")
     _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/*_anomaly.nii.gz")
     _say(f"tables        {folder / 'evaluate'}/*.tsv")
     _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
+
+
+def _native(paths: list[Path], scan: Path, like: Path, out: Path) -> None:
+    from brainuad.errors import InputError
+    from brainuad.postprocess.native import carry
+
+    for path in paths:
+        if (out / path.name).resolve() == path.resolve():
+            raise InputError(f"{path.name} would be written over", file=path, do="name another folder with --out")
+        carry(path, scan, like, out / path.name)
+        _say(f"wrote {out / path.name}")
 
 
 def _ui(results: Path, port: int) -> None:
