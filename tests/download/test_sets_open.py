@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +17,7 @@ from pydantic import ValidationError
 from brainuad.config.datasets import Known, OpenNeuro
 from brainuad.download.dicom import slice_step
 from brainuad.download.known import known_set, list_known
-from brainuad.download.listing import bucket, dataverse
+from brainuad.download.listing import bucket, dataverse, read_page
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import volume
 
@@ -594,6 +596,29 @@ def test_openneuro_downloads_the_scans_of_the_wanted_subjects(tmp_path):
     assert len(dataset.listed(settings_of("openneuro", tmp_path), read)) == 5
     with pytest.raises(InputError, match="ds000099 has nothing to download"):
         dataset.listed(settings_of("openneuro", tmp_path, accession="ds000099"), read)
+
+
+class Pages(BaseHTTPRequestHandler):
+    def do_GET(self):  # noqa: N802 - the name that http.server asks for
+        self.send_response(200 if self.path == "/list" else 404)
+        self.end_headers()
+        self.wfile.write(b"one")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_list_that_cannot_be_read_is_told():
+    with HTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert read_page(f"{address}/list") == b"one"
+        with pytest.raises(InputError, match="list of files cannot be read") as caught:
+            read_page(f"{address}/gone")
+        assert "answers 404 (the address was never tried)" in caught.value.why
+        server.shutdown()
+    with pytest.raises(InputError, match="list of files cannot be read"):
+        read_page(f"{address}/list")
 
 
 def test_long_lists_come_page_after_page():

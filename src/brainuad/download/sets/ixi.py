@@ -57,7 +57,7 @@ class Ixi(KnownSet):
         notes = unusual(len(scans), USUAL[settings.modality], f"{wanted} scans")
         if not settings.healthy:
             problems.append("IXI holds healthy people only: set healthy: true")
-        return Found(list(scans.values()), problems, notes)
+        return Found([scans[name] for name in sorted(scans)], problems, notes)
 
 
 SET = Ixi
