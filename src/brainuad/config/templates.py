@@ -30,6 +30,11 @@ def mask_of(path: Path) -> Path:
     return path.with_name(path.name.split(".")[0] + "_mask.nii.gz")
 
 
+def title(template: str) -> str:
+    """How a text calls a template."""
+    return "the MNI152 template" if template == BUNDLED else f"the template `{Path(template).name}`"
+
+
 def check(template: str) -> None:
     """Raise ConfigError, with how to get it, for a template that is not there."""
     if template == BUNDLED or Path(template).is_file():

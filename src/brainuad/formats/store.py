@@ -1,8 +1,9 @@
 """The store: normalised volumes of a data set on one grid, memory-mapped; slices are views.
 
 A folder of `images.npy` (n, x, y, z; float32, or smaller, see `coding`), `brains.npy` (bool), `scans.tsv` (their rows,
-in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling learnt from the training subjects),
-and, apart from them, `lesions.npy` (bool), which only evaluate opens, and postprocess for the validation scans.
+in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling
+learnt from the training subjects), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
+postprocess for the validation scans.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from brainuad.config import templates
 from brainuad.errors import InputError
 from brainuad.papers.finished import FLAT, Finished, command, flatness
 from brainuad.papers.reported import Paper
@@ -101,8 +102,9 @@ def _deviations(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
     for each in studies:
         name = f"`{each.study.study}`"
         yield from (f"- {name}: {text}" for text in each.study.deviations)
-        spacing = each.study.recipe.preprocess.spacing
-        yield f"- {name}: recipe `{each.study.recipe_name}`, {spacing:g} mm voxels on the MNI152 template"
+        prepare = each.study.recipe.preprocess
+        grid = f"{prepare.spacing:g} mm voxels on {templates.title(prepare.template)}"
+        yield f"- {name}: recipe `{each.study.recipe_name}`, {grid}"
         for label in dict.fromkeys(each.study.trainings()[label] for label in each.trained):
             changed = each.origins[label].deviations
             yield f"- {name}, `{label}`: " + ("; ".join(changed) if changed else "trained as the paper's file says")

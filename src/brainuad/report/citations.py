@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from brainuad.config import templates
 from brainuad.config.datasets import Artificial, Inserted, Phantoms, Spoiled
 from brainuad.config.study import Study
 
@@ -41,6 +42,7 @@ SCALINGS = {
     "nyul": "mapped to landmarks of the training subjects",
     "histogram": "matched to the mean histogram of the training subjects",
     "window": "cut to a fixed window",
+    "white": "scaled by the peak of white matter",
 }
 RULES = {
     "healthy_quantile": "a quantile of the brain voxels of healthy validation scans",
@@ -69,7 +71,8 @@ def methods(study: Study) -> Methods:
         return f" [{used.index(key) + 1}]"
 
     prepare, scaling = study.recipe.preprocess, study.recipe.normalize.intensity
-    template = f"the MNI152 template{cite('fonov2011')} at {prepare.spacing:g} mm"
+    source = cite("fonov2011") if prepare.template == templates.BUNDLED else ""
+    template = f"{templates.title(prepare.template)}{source} at {prepare.spacing:g} mm"
     own = prepare.registration.backend == "nmi_search"
     how = f"by maximising normalised mutual information{cite('studholme1999')}" if own else "by the method "
     sentences = [
