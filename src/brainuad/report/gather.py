@@ -65,12 +65,18 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
 
 
 def failures(findings: Findings) -> pd.DataFrame:
-    """A row per subject that failed, or is in doubt, and why; failed ones first."""
+    """A row per subject that failed, is in doubt or was decided on by a person, and why; first those left out."""
     remedy = "add what is missing or list the subject under `exclude`"
     rows: list[tuple[str, ...]] = [
+        (row.dataset, row.scan, "decisions", row.state, row.note, "change its line in the decisions")
+        for row in findings.subjects
+        if row.state in ("excluded", "included")
+    ]
+    decided = {row[:2] for row in rows}
+    rows += [
         (dataset, scan, "preprocess", found.state, "; ".join(found.reasons), found.remedy or "")
         for (dataset, scan), found in findings.statuses.items()
-        if found.state != "ok"
+        if found.state != "ok" and (dataset, scan) not in decided
     ]
     known = {row[:2] for row in rows if row[3] == "failed"}
     rows += [
@@ -83,7 +89,7 @@ def failures(findings: Findings) -> pd.DataFrame:
         for record in findings.before
         for scan, why in record["facts"].get("left_out", {}).items()
     ]
-    rows.sort(key=lambda row: (row[3] != "failed", *row[:2]))
+    rows.sort(key=lambda row: (row[3] not in ("failed", "excluded"), *row[:2]))
     return pd.DataFrame(rows, columns=FAILURES)
 
 

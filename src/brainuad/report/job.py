@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import tables
+from brainuad.formats import quality, tables
 from brainuad.formats.files import atomic
 from brainuad.report import examples, figures, gather, page, slices, table, viewer
 from brainuad.report.citations import methods
@@ -58,6 +59,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "strips": list(examples.by_dataset(strips)),
         "left_out": len(shown) - len(strips),
         "overlays": _overlays(study, preprocess, findings),
+        "qualities": _qualities(study, folder, out),
         "failures": _rows(failures),
         "scans_total": len(findings.statuses),
         "costs": _rows(costs),
@@ -107,6 +109,21 @@ def _overlays(study: Study, preprocess: Path, findings: Findings) -> list[dict[s
             )
             picture = slices.recoded(str(path), OVERLAY_WIDTH)
             found.append({"dataset": key[0], "scan": key[1], "state": status.state, "text": text, "picture": picture})
+    return found
+
+
+def _qualities(study: Study, folder: Path, out: Path) -> list[dict[str, Any]]:
+    """By data set what preprocess left for a person: its table and contact sheets, as addresses beside the page."""
+    found = []
+    for dataset in study.scan_sets():
+        place = folder / "preprocess" / dataset
+        if (place / quality.NAME).exists():
+            states = [row["state"] for row in quality.read(place / quality.NAME)]
+            counts = ", ".join(f"{states.count(state)} {state}" for state in quality.ORDER if state in states)
+            sheets = sorted(place.glob("contact*.png"), key=lambda path: (len(path.name), path.name))
+            files = [place / quality.NAME, *sheets]
+            links = {path.name: Path(os.path.relpath(path, out)).as_posix() for path in files}
+            found.append({"dataset": dataset, "counts": counts, "links": links})
     return found
 
 
