@@ -67,7 +67,7 @@ def make_phantom(
     affine[:3, 3] = _LOW
     x, y, z = (int(n) for n in (_HIGH - _LOW) // spacing + 1)
     points = template_points(rng_for(seed, "anatomy"), pose, affine, (x, y, z))
-    tissue = _tissue(rng_for(seed, "tissue"), anatomy, points)
+    tissue = _tissue(rng_for(seed, "tissue"), anatomy, points, pose.atrophy)
     normal = _jittered(rng_for(seed, "intensity", contrast), INTENSITY[contrast])
     scene = _compose(rng_for(seed, "shell"), anatomy, points, tissue, normal, spacing)
     kind = add_lesions(scene, lesions, contrast, rng_for(seed, "lesions"))
@@ -103,8 +103,13 @@ class _Tissue:
     ventricle: Float[np.ndarray, " n"]
 
 
-def _tissue(rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "3 x y z"]) -> _Tissue:
-    """Tissue shares; noise of sigma 4 mm shifts the borders, which the template's average would leave alike."""
+def _tissue(
+    rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "3 x y z"], atrophy: float
+) -> _Tissue:
+    """Tissue shares; noise of sigma 4 mm shifts the borders, which the template's average would leave alike.
+
+    Atrophy widens the fluid of the outermost 12 mm.
+    """
     hull = _sample(anatomy.hull[None], anatomy.affine, points)[0]
     inner = hull < 4
     inside = points[:, inner]
@@ -115,6 +120,7 @@ def _tissue(rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "
     weight = np.stack([white, grey, np.clip(1 - white - grey, 0, 1)]).clip(1e-3) ** 1.6  # sharper than the average
     for row in weight[:2]:
         row *= np.exp(0.3 * smooth_field(rng, shape, 4.0 / spacing)[inner])
+    weight[2] *= 1 + 12 * atrophy * np.clip(1 + hull[inner] / 12, 0, 1)
     share = weight / weight.sum(axis=0)
     return _Tissue(hull, inner, share, brain > 0.5, ventricle)
 

@@ -18,12 +18,16 @@ _VENTRICLES, _WINDOW = np.array([0.0, -15.0, 12.0]), np.array([22.0, 38.0, 22.0]
 
 @dataclass(frozen=True)
 class Pose:
-    """`rotation` about right, front and top in degrees; `translation` in mm; `scale` per axis; `shear` xy, xz, yz."""
+    """`rotation` about right, front and top in degrees; `translation` in mm; `scale` per axis; `shear` xy, xz, yz.
+
+    `atrophy`: 0 none, 0.4 an old brain with wide ventricles and sulci.
+    """
 
     rotation: Triple = (0.0, 0.0, 0.0)
     translation: Triple = (0.0, 0.0, 0.0)
     scale: Triple = (1.0, 1.0, 1.0)
     shear: Triple = (0.0, 0.0, 0.0)
+    atrophy: float = 0.0
 
     def matrix(self) -> Float[np.ndarray, "4 4"]:
         """Template world to scan world, 4x4: scale and shear, then turn, then move, all about CENTRE."""
@@ -56,7 +60,7 @@ def template_points(
     """For each voxel of a scan grid the template point (mm) that lies there: pose, then a nonlinear change.
 
     The change: per axis a Gaussian field of 2.2 mm rms, sigma 22 mm, and one of 0.9 mm, sigma 9 mm; and ventricles
-    scaled by up to a quarter.
+    scaled by up to a quarter, and larger by `pose.atrophy`.
     """
     spacing = float(np.linalg.norm(affine[:3, 0]))
     small = coarse_shape(shape, max(1.0, 6.0 / spacing))
@@ -67,7 +71,7 @@ def template_points(
     step = spacing * (shape[0] - 1) / (small[0] - 1)
     for axis in range(3):
         points[axis] += 2.2 * smooth_field(rng, small, 22.0 / step) + 0.9 * smooth_field(rng, small, 9.0 / step)
-    growth = 0.6 * rng.uniform(-0.25, 0.45)
+    growth = 0.6 * rng.uniform(-0.25, 0.45) + pose.atrophy
     away = points - _VENTRICLES[:, None, None, None]
     window = np.exp(-0.5 * ((away / _WINDOW[:, None, None, None]) ** 2).sum(axis=0))
     return upsample(points - growth * window * away, shape)
