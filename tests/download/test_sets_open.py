@@ -199,6 +199,12 @@ def test_patients_of_cq500_have_the_kinds_that_two_readers_saw(tmp_path):
     assert (three.image, three.mask) == (str(tmp_path / "CQ500CT3 CQ500CT3"), "")
 
 
+def test_seg_cq500_alone_will_do_for_patients(tmp_path):
+    cq500(tmp_path)
+    (tmp_path / "CQ500CT1 CQ500CT1").rename(tmp_path / "aside")
+    assert [scan.subject for scan in look("cq500", tmp_path, modality="ct").scans] == ["sub-CQ500CT1", "sub-CQ500CT3"]
+
+
 def test_what_is_known_of_persons_is_told(tmp_path):
     mslub(tmp_path / "a")
     oasis1(tmp_path / "b")
@@ -599,7 +605,7 @@ def test_openneuro_downloads_the_scans_of_the_wanted_subjects(tmp_path):
 
 
 class Pages(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802 - the name that http.server asks for
+    def do_GET(self):
         self.send_response(200 if self.path == "/list" else 404)
         self.end_headers()
         self.wfile.write(b"one")

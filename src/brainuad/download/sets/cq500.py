@@ -30,12 +30,13 @@ class Cq500(KnownSet):
         title="CQ500, with Seg-CQ500",
         licence="CC BY-NC-SA 4.0 and its own end user licence agreement; masks of Seg-CQ500 CC BY 4.0",
         access="open",
-        home="http://headctstudy.qure.ai/dataset and https://zenodo.org/records/8063221",
-        apply="Download reads.csv and the archives CQ500-CT-0.zip to 490, and Seg-CQ500.zip for masks; unpack them.",
+        home="https://www.cq500.org",
+        apply="Download reads.csv and the archives CQ500-CT-0.zip to 490 and, for masks, Seg-CQ500.zip from "
+        "zenodo.org/records/8063221; unpack them.",
         layout="""\
 reads.csv
 CQ500CT0 CQ500CT0/Unknown Study/CT Thin Plain/CT000000.dcm   (in the folder itself or in one folder below it)
-Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}""",
+Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}   (51 scans; these alone will do for patients)""",
         modalities=("ct",),
         terms=True,
         deviations="Scans in which only one reader saw something are neither healthy nor patients, and are left out. "
@@ -45,7 +46,7 @@ Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}""",
     converts = True
 
     def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
-        """The table, an archive for each scan, 27 GB together, and Seg-CQ500, 2.5 GB; no checksum is published."""
+        """The table, an archive for each scan, and Seg-CQ500, 2.5 GB; no checksum is published."""
         masks = Remote("https://zenodo.org/records/8063221/files/Seg-CQ500.zip", "Seg-CQ500/Seg-CQ500.zip")
         names = ["reads.csv", *(f"CQ500-CT-{number}.zip" for number in range(USUAL))]
         return [*(Remote(f"{HOST}/{name}", name) for name in names), masks]
@@ -58,16 +59,17 @@ Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}""",
         folders = _folders(root, problems)
         masks = _masks(root, problems)
         scans, unsure = [], 0
-        for number, folder in sorted(folders.items()):
+        for number in sorted({*folders, *masks}):
             if number not in reads:
                 problems += [f"reads.csv does not name CQ500-CT-{number}"] if reads else []
                 continue
             votes = reads[number]
             healthy = None if 0 < max(votes.values()) < 2 else max(votes.values()) == 0
             unsure += healthy is None
-            if healthy is settings.healthy:
-                subject, mask = f"sub-CQ500CT{number}", "" if healthy else masks.get(number, "")
-                image = str(Path(mask).with_name("CT.nii")) if mask else str(folder)
+            mask = "" if healthy else masks.get(number, "")
+            if healthy is settings.healthy and (mask or number in folders):
+                image = str(Path(mask).with_name("CT.nii") if mask else folders[number])
+                subject = f"sub-CQ500CT{number}"
                 scans.append(Scan(subject, subject, label, image=image, mask=mask, kind=_kind(votes)))
         notes = unusual(len(folders), USUAL, "scans") + unusual(len(masks), USUAL_MASKS, "masks")
         notes += [f"{unsure} scans in which one reader alone saw something are left out"] if unsure else []

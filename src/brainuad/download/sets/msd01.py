@@ -39,7 +39,7 @@ Task01_BrainTumour/labelsTr/BRATS_001.nii.gz     (0 to 3)""",
     converts = True
 
     def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
-        """The archive, 7.1 GB; address and checksum from MONAI's DecathlonDataset, after registry.opendata.aws/msd."""
+        """The archive; address and checksum from MONAI's DecathlonDataset, after registry.opendata.aws/msd."""
         url = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task01_BrainTumour.tar"
         return [Remote(url, "Task01_BrainTumour.tar", "md5:240a19d752f0d9e9101544901065d872")]
 
