@@ -15,6 +15,7 @@ import SimpleITK
 from pydantic import ValidationError
 
 from brainuad.config.datasets import Known, OpenNeuro
+from brainuad.download import job
 from brainuad.download.dicom import slice_step
 from brainuad.download.known import known_set, list_known
 from brainuad.download.listing import bucket, dataverse, read_page
@@ -566,6 +567,15 @@ def test_wmh_downloads_what_its_server_lists(tmp_path):
     assert found[1].checksum == "sha1:ab"
     with pytest.raises(InputError, match="is not as it was"):
         dataverse("https://dataverse.nl", b"<html>")
+
+
+def test_the_fetch_job_asks_for_the_list(tmp_path, monkeypatch):
+    got = []
+    monkeypatch.setattr(job, "read_page", lambda _: dataverse_page(["training/Utrecht/0/wmh.nii.gz"]))
+    monkeypatch.setattr(job, "fetch_files", lambda remotes, *_, **__: got.extend(remotes))
+    job.fetch("x", settings_of("wmh", tmp_path), tmp_path / "fetched.json")
+    assert [remote.path for remote in got] == ["training/Utrecht/0/wmh.nii.gz"]
+    assert json.loads((tmp_path / "fetched.json").read_text())["urls"] == [got[0].url]
 
 
 def s3_page(keys: dict[str, str], token: str = "") -> bytes:
