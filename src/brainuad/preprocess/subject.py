@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from brainuad.config import templates
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import files, status, transform, volume
@@ -20,8 +21,9 @@ from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample
-from brainuad.images.template import mni152
+from brainuad.images.template import Template, load
 from brainuad.preprocess import head, overlay, quality
+from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
@@ -53,26 +55,33 @@ def preprocess(
     settings: Preprocess,
     out: Path,
     healthy: bool = False,
+    register_with: str | None = None,
 ) -> Status:
     """Preprocess one subject and write the folder `out`; returns the verdict, also written there.
 
-    `scan_paths`: modality to file, for now one; `masks`: lesion masks by name, on the scan's own grid. Bad data makes a
-    `failed` status with reasons and remedy, no exception: `out` then holds the status, and the overlay if it came so
-    far. Raises ConfigError for what this stage cannot do and lets our own faults through.
+    `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
+    whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid. Bad data makes a
+    `failed` status with reasons and remedy, no exception: `out` then holds the status, and all files if it came so far,
+    for a person may take the scan all the same. Raises ConfigError for what this stage cannot do and lets our own
+    faults through.
     """
-    if list(scan_paths) != [modality]:
+    if set(scan_paths) != {modality, register_with or modality}:
         asked = ", ".join(scan_paths) or "none"
         raise ConfigError(
             f"{subject}: one modality per recipe is preprocessed, not {asked}", do=f"list {modality} alone in the study"
         )
-    inputs = {modality: Path(scan_paths[modality]), **{name: Path(path) for name, path in masks.items()}}
-    provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": settings.model_dump(mode="json")}
+    inputs = {
+        name: Path(path) for name, path in {**scan_paths, **masks, **templates.files_of(settings.template)}.items()
+    }
+    told = {**settings.model_dump(mode="json"), "template": Path(settings.template).name}
+    provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
     clock = records.Clock()
     result, state = None, Status(subject=subject, state="failed", provenance=provenance)
     try:
         scan = volume.read(inputs[modality])
         lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
-        result = run(scan, lesions, modality, settings)
+        guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)
+        result = run(scan, lesions, modality, settings, guide)
         state = state.model_copy(update=_verdict(result))
     except InputError as error:
         reason = f"{error.what} ({error.why})" if error.why else error.what
@@ -85,17 +94,24 @@ def preprocess(
     return state
 
 
-def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality: str, settings: Preprocess) -> Result:
-    """The chain on arrays: register, strip, window, bias field, noise, template grid.
+def run(
+    scan: Volume,
+    lesions: Mapping[str, Bool[np.ndarray, "x y z"]],
+    modality: str,
+    settings: Preprocess,
+    guide: tuple[Volume, str] | None = None,
+) -> Result:
+    """The chain on arrays: register, strip, window, bias field, noise, template grid, centring.
 
+    `guide`: another scan of the same session and its modality; it is registered, and `scan` goes along.
     Raises InputError if no head or no brain is found.
     """
     from brainuad.preprocess.nmi_search import similarity
 
-    template = mni152(settings.spacing)
+    template, coarse = load(settings.template, settings.spacing), load(settings.template, REGISTERED_AT)
     stripped = head.is_stripped(scan)
-    seen, coarse = head.moving(scan, modality, stripped), mni152(REGISTERED_AT)
-    affine = align(seen, coarse, settings.registration)
+    seen = _seen(scan, modality, coarse)
+    affine = align(seen, coarse, settings.registration) if guide is None else _guided(scan, seen, *guide, settings)
     placed = place(scan, affine, template, modality)
     brain = strip(placed, settings.skullstrip, stripped)
     if not brain.any():
@@ -107,7 +123,24 @@ def run(scan: Volume, lesions: Mapping[str, Bool[np.ndarray, "x y z"]], modality
     failed, doubtful = quality.verdict(numbers, settings.quality, modality)
     masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    return Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
+    result = Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
+    return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
+
+
+def _seen(scan: Volume, modality: str, template: Template) -> head.Moving:
+    """What a registration to the template sees of a scan."""
+    seen = head.moving(scan, modality, head.is_stripped(scan))
+    return replace(seen, anchor=template.at(seen.anchor))
+
+
+def _guided(scan: Volume, seen: head.Moving, guide: Volume, modality: str, settings: Preprocess) -> Affine:
+    """The affine of the guide, then the rigid way from it to the scan."""
+    from brainuad.preprocess import within
+
+    template = load(settings.template, REGISTERED_AT)
+    guide_seen = _seen(guide, modality, template)
+    affine = align(guide_seen, template, settings.registration)
+    return Affine(within.between(guide, scan, guide_seen, seen) @ affine.matrix)
 
 
 def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Preprocess) -> Float[np.ndarray, "x y z"]:
