@@ -76,6 +76,8 @@ disc1/OAS1_0001_MR1/PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88_m
             if images and healthy is settings.healthy:
                 age, sex = about.get("AGE", ""), about.get("M/F", "")[:1]
                 scans[name] = Scan(name, subject, label, image=str(images[0]), age=age, sex=sex)
+        if not sessions:
+            problems.append("no folder OAS1_<number>_MR<session> is there")
         notes = unusual(sessions, USUAL, "sessions")
         if unrated:
             notes.append(f"{unrated} sessions of people from {YOUNG:g} years on without a CDR are left out")
