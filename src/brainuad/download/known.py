@@ -136,6 +136,8 @@ def list_known(label: str, settings: Known) -> list[Scan] | None:
         why = "\n        ".join([f"{len(found.problems)} deviations:", *found.problems])
         do = f"mend the folder. {expected}"
         raise InputError(f"{settings.source} does not lie as its authors lay it", file=folder, why=why, do=do)
+    if not found.scans and any(not (folder / remote.path).exists() for remote in dataset.remotes(settings)):
+        return None  # another modality of the set lies there
     if not found.scans:
         kind = "healthy subjects" if settings.healthy else "patients"
         why = f"no {settings.modality} of {kind} was found"

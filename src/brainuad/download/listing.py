@@ -18,8 +18,10 @@ def read_page(url: str) -> bytes:
     """The content of an address; raises InputError where it does not answer."""
     import requests
 
+    from brainuad.download.login import Login, Session
+
     try:
-        answer = requests.get(url, timeout=60)
+        answer = Session().get(url, auth=Login("", url), timeout=60)
         answer.raise_for_status()
     except requests.RequestException as error:
         why, do = type(error).__name__, "try again later, or bring the files yourself"
@@ -68,6 +70,8 @@ def bucket(address: str, prefix: str, read: Callable[[str], bytes]) -> list[Remo
             raise _unreadable(address, str(error)) from None
         for entry in root.iter(f"{_S3}Contents"):
             key = entry.findtext(f"{_S3}Key", "")
+            if key.endswith("/"):  # a folder's own mark
+                continue
             tag = entry.findtext(f"{_S3}ETag", "").strip('"')
             checksum = f"md5:{tag}" if re.fullmatch(r"[0-9a-f]{32}", tag) else ""
             found.append(Remote(f"{address}/{quote(key)}", key, checksum))
