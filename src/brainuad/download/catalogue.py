@@ -29,9 +29,9 @@ def datasets_page(head: str) -> str:
     lines = [
         f"{head}# Data sets known by name",
         "",
-        "`source: <name>` in a study. What is *downloaded* comes with `snakemake download`; what is *brought* is yours to",
-        "apply for, and to put into `data/<name>` or where `root` says. `brainuad datasets NAME` prints the same. Any other",
-        "data set enters as `source: bids` or `source: table` ([data](data.md)).",
+        "`source: <name>` in a study. What is *downloaded* comes with `snakemake download`; what is *brought* is yours",
+        "to apply for, and to put into `data/<name>` or where `root` says. `brainuad datasets NAME` prints the same. Any",
+        "other data set enters as `source: bids` or `source: table` ([data](data.md)).",
         "",
         "| name | data set | modalities | enters | licence |",
         "| --- | --- | --- | --- | --- |",
