@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.closure import code_hash
-from brainuad.config.datasets import AnyScans, Bids, Inserted, Known, Made, Phantoms, Scans, Table
+from brainuad.config import templates
+from brainuad.config.datasets import AnyScans, Bids, Inserted, Known, Made, Phantoms, Scans
 from brainuad.config.study import Study
-from brainuad.download.bids import look
-from brainuad.download.known import known_set, list_known
-from brainuad.download.table import read_table
+from brainuad.download.known import known_set
+from brainuad.download.listed import list_scans
 from brainuad.errors import InputError
 from brainuad.formats import decisions
 from brainuad.formats.scans import Scan
@@ -55,7 +55,8 @@ class Plan:
         self.study = study
         self.root = Path(study.results)
         self.folder = self.root / study.study
-        found = {label: _listed(label, dataset) for label, dataset in study.scan_sets().items()}
+        templates.check(study.recipe.preprocess.template)
+        found = {label: list_scans(label, dataset) for label, dataset in study.scan_sets().items()}
         self.absent = [label for label, scans in found.items() if scans is None]
         self.scans: dict[str, list[Scan]] = {label: scans or [] for label, scans in found.items()}
         for label, dataset in study.scan_sets().items():
@@ -126,10 +127,11 @@ class Plan:
         return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
-        """What a preprocess job reads: `image`, and `mask` if there is one; of a set made first, its `table`."""
+        """What a preprocess job reads: files of the scan or, of a set made first, its `table`; and the template's."""
+        template = templates.files_of(self.study.recipe.preprocess.template)
         if self._is_made(dataset):
-            return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
-        return self._rows[dataset, scan].files()
+            return {"table": str(self.root / "download" / dataset / "subjects.tsv"), **template}
+        return {**self._rows[dataset, scan].files(), **template}
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""
@@ -207,7 +209,10 @@ class Plan:
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
         about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
-        return {"about": about, "recipe": self.study.recipe.preprocess.model_dump(mode="json")}
+        if isinstance(settings, Bids) and settings.register_with:
+            about["register_with"] = settings.register_with
+        recipe = self.study.recipe.preprocess
+        return {"about": about, "recipe": {**recipe.model_dump(mode="json"), "template": Path(recipe.template).name}}
 
     def _quality(self, dataset: str) -> Any:
         return {"exclude": self._scans(dataset).exclude}
@@ -282,22 +287,9 @@ class Plan:
         return self.folder / "track.attempts"
 
 
-def _listed(label: str, settings: AnyScans) -> list[Scan] | None:
-    if isinstance(settings, Bids):
-        return look(label, settings).scans
-    if isinstance(settings, Table):
-        return read_table(label, settings).scans
-    return list_known(label, settings) if isinstance(settings, Known) else _phantom_scans(label, settings)
-
-
 def _row(scan: Scan) -> list[str]:
-    files = (Path(path).name for path in (scan.image, scan.mask))
+    files = (Path(path).name for path in (scan.image, scan.mask, *[scan.guide] * bool(scan.guide)))
     return [scan.scan, *files, scan.age, scan.sex, scan.site, scan.kind]
-
-
-def _phantom_scans(label: str, settings: Phantoms) -> list[Scan]:
-    names = [f"sub-{i:03d}" for i in range(1, settings.subjects + 1)]
-    return [Scan(scan=name, subject=name, dataset=label) for name in names if name not in settings.exclude]
 
 
 def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:

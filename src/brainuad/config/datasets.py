@@ -152,6 +152,17 @@ class Bids(OnDisk):
     columns: Columns = Columns()
     """Where age, sex and site stand, which stratify the split."""
 
+    register_with: Modality | None = None
+    """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan is registered to the
+    template and the wanted one goes along, after a rigid step where their grids differ. Lacking one, a scan is
+    registered by itself, with a note."""
+
+    @model_validator(mode="after")
+    def _registers_with_another(self) -> Bids:
+        if self.register_with == self.modality:
+            raise ValueError(f"register_with: {self.modality} is the scan itself")
+        return self
+
     @field_validator("mask")
     @classmethod
     def _folders_are_written_out(cls, mask: str | Masks) -> str | Masks:

@@ -12,7 +12,7 @@ from brainuad.download import names
 from brainuad.download.masks import MaskFinder, Place, of_scan
 from brainuad.download.persons import Person, Persons
 from brainuad.errors import InputError
-from brainuad.formats.scans import Scan
+from brainuad.formats.scans import Scan, changed
 
 
 @dataclass
@@ -45,7 +45,26 @@ def look(label: str, settings: Bids) -> Looked:
     for subject in reader.subjects():
         reader.read(subject)
     reader.check()
+    if settings.register_with is not None:
+        reader.found.scans = _guided(label, settings, reader.found.scans)
     return reader.found
+
+
+def _guided(label: str, settings: Bids, scans: list[Scan]) -> list[Scan]:
+    """Each scan with the one of its session that it is registered with; a note where there is none."""
+    entities = {key: value for key, value in settings.entities.items() if key in ("sub", "ses")}
+    other = {"modality": settings.register_with, "entities": entities, "groups": None, "split": None}
+    reader = _Reader(label, settings.model_copy(update=other))
+    for subject in sorted({scan.subject for scan in scans}):
+        reader.read(subject)
+    guides = {scan.scan: scan.image for scan in reader.found.scans}
+    missing = f"no {settings.register_with} to register with"
+    return [
+        changed(scan, guide=guides[scan.scan])
+        if scan.scan in guides
+        else changed(scan, note="; ".join([scan.note] * bool(scan.note) + [missing]))
+        for scan in scans
+    ]
 
 
 class _Reader:
@@ -148,6 +167,8 @@ class _Reader:
         notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *images[1:]], own) if len(each) > 1]
         if masks and not own:
             notes.append(f"{masks[0].name} belongs to another file")
+        if "ce" in names.entities(image.name) and not contrast:
+            notes.append("no scan without contrast agent")
         return Scan(
             scan=f"{subject}_{session}" if session else subject,
             subject=subject,

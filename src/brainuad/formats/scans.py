@@ -27,6 +27,8 @@ class Scan:
     """Path of the scan."""
     mask: str = ""
     """Path of the lesion mask, if there is one."""
+    guide: str = ""
+    """Path of another scan of the session, with which this one is registered, if there is one."""
     age: str = ""
     """Years, if known."""
     sex: str = ""
@@ -45,8 +47,9 @@ class Scan:
     """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 
     def files(self) -> dict[str, str]:
-        """`image`, and `mask` if there is one."""
-        return {"image": self.image, **({"mask": self.mask} if self.mask else {})}
+        """`image`, and `mask` and `guide` where there is one."""
+        more = {"mask": self.mask, "guide": self.guide}
+        return {"image": self.image, **{name: path for name, path in more.items() if path}}
 
     @property
     def person(self) -> str:

@@ -70,9 +70,8 @@ def preprocess(
         raise ConfigError(
             f"{subject}: one modality per recipe is preprocessed, not {asked}", do=f"list {modality} alone in the study"
         )
-    inputs = {
-        name: Path(path) for name, path in {**scan_paths, **masks, **templates.files_of(settings.template)}.items()
-    }
+    own = {name: Path(path) for name, path in templates.files_of(settings.template).items()}
+    inputs = {name: Path(path) for name, path in {**scan_paths, **masks}.items()} | own
     told = {**settings.model_dump(mode="json"), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
     clock = records.Clock()
