@@ -7,6 +7,7 @@ from typing import get_args
 
 from brainuad.config.datasets import Known, KnownName
 from brainuad.download.known import KnownSet, known_set
+from brainuad.download.vocabulary import table
 
 NAMES: tuple[str, ...] = get_args(KnownName)
 
@@ -45,6 +46,9 @@ def datasets_page(head: str) -> str:
         about = known_set(name).about
         lines += ["", f"## {name}", "", f"{about.apply} Layout:", "", "```", about.layout.strip(), "```"]
         lines += ["", about.deviations] if about.deviations else []
+    lines += ["", "## Kinds of lesions", "", "What the sets call them, and the `kind` of a scan in our tables.", ""]
+    lines += ["| data set | label | meaning | kind |", "| --- | --- | --- | --- |"]
+    lines += [f"| {source} | `{label}` | {meaning} | `{kind}` |" for source, label, meaning, kind in table()]
     return "\n".join(lines) + "\n"
 
 
