@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from brainuad.config import anomalies, chain, datasets, insertion, model, recipe, study
 from brainuad.config.section import Section
+from brainuad.download.catalogue import datasets_page
 from brainuad.formats import tables
 from brainuad.papers.catalogue import models_page
 
@@ -20,7 +21,7 @@ HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
     "Data sets": [
-        *(datasets.Bids, datasets.Table, datasets.Known, datasets.Phantoms),
+        *(datasets.Bids, datasets.Table, datasets.Known, datasets.OpenNeuro, datasets.Phantoms),
         *(datasets.Inserted, datasets.Artificial, datasets.Spoiled, datasets.Split),
         *(insertion.Insertion, anomalies.Anomaly, anomalies.Spoiling),
     ],
@@ -90,6 +91,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/settings.md"): settings_page,
     Path("docs/columns.md"): columns_page,
     Path("docs/models.md"): lambda: models_page(HEAD),
+    Path("docs/datasets.md"): lambda: datasets_page(HEAD),
     Path("config/study.schema.json"): schema,
 }
 

@@ -151,7 +151,6 @@ class Bids(OnDisk):
     taken."""
     columns: Columns = Columns()
     """Where age, sex and site stand, which stratify the split."""
-
     register_with: Modality | None = None
     """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan is registered to the
     template and the wanted one goes along, after a rigid step where their grids differ. Lacking one, a scan is
@@ -189,8 +188,8 @@ class Table(OnDisk):
 
 # fmt: off
 KnownName = Literal[
-    "atlas_v2", "brainmetshare", "brats2019", "brats2020", "brats2021", "center_tbi", "ct_ich", "isbi2015", "ixi",
-    "mood", "msseg2016",
+    "atlas_v2", "brainmetshare", "brats2019", "brats2020", "brats2021", "center_tbi", "cq500", "ct_ich", "isbi2015",
+    "ixi", "mood", "msd01", "mslub", "msseg2016", "oasis1", "wmh",
 ]
 # fmt: on
 """Data sets known by name: the modules of `brainuad.download.sets`."""
@@ -213,6 +212,26 @@ class Known(OnDisk):
     def folder(self) -> Path:
         """Where its files lie."""
         return Path(self.root or f"data/{self.source}")
+
+
+class OpenNeuro(Known):
+    """A data set of openneuro.org by its accession number: its T1w, T2w, FLAIR, PDw and CT scans, read as BIDS."""
+
+    source: Literal["openneuro"]  # type: ignore[assignment]
+    accession: str = Field(pattern=r"^ds\d{6}$")
+    """Its number, such as ds000011."""
+    root: str | None = None
+    """Where its files lie or are downloaded to: `data/<accession>` if none; `${NAME}` is replaced by the environment
+    variable."""
+    subjects: list[Annotated[str, Field(pattern=r"^sub-[A-Za-z0-9]+$")]] | None = Field(None, min_length=1)
+    """BIDS labels of those who are downloaded and read, such as sub-01; everyone if none."""
+    groups: Groups | None = None
+    """Who is healthy and who a patient, by participants.tsv; everyone enters if none."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return Path(self.root or f"data/{self.accession}")
 
 
 class Made(Section):
@@ -265,5 +284,5 @@ class Spoiled(Made):
 
 
 AnyMade = Inserted | Artificial | Spoiled
-AnyScans = Phantoms | Bids | Table | Known
+AnyScans = Phantoms | Bids | Table | Known | OpenNeuro
 AnyDataset = Annotated[AnyScans | AnyMade, Field(discriminator="source")]

@@ -159,7 +159,8 @@ def _present(datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The data sets without those that are optional and not there."""
     for label, settings in datasets.items():
         optional = isinstance(settings, dict) and settings.get("optional") is True
-        places = (settings.get("root"), settings.get("file"), f"data/{settings.get('source')}") if optional else ()
+        name = settings.get("accession") or settings.get("source") if optional else ""
+        places = (settings.get("root"), settings.get("file"), f"data/{name}") if optional else ()
         root = next((place for place in places if place), "")
         if optional and not Path(str(root)).exists():
             print(f"note: {label} is left out, there is no {root}", file=sys.stderr)  # noqa: T201

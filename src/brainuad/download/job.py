@@ -10,6 +10,7 @@ from brainuad.config.datasets import AnyScans, Bids, Known, Phantoms, Table
 from brainuad.download.bids import look
 from brainuad.download.fetch import fetch as fetch_files
 from brainuad.download.known import KnownSet, known_set, list_known
+from brainuad.download.listing import read_page
 from brainuad.download.phantom import make_dataset
 from brainuad.download.table import read_table
 from brainuad.errors import InputError
@@ -19,9 +20,11 @@ from brainuad.formats.scans import Scan, changed
 
 
 def fetch(label: str, settings: Known, note: Path) -> None:
-    """Download a known data set into its own folder, where it is not there already, and write `note`."""
-    remotes = known_set(settings.source).remotes(settings)
-    fetch_files(remotes, settings.folder)
+    """Download a known data set into its own folder, where its scans are not there already, and write `note`."""
+    dataset, remotes = known_set(settings.source), []
+    if list_known(label, settings) is None:
+        remotes = dataset.listed(settings, read_page)
+        fetch_files(remotes, settings.folder, dataset.about.home)
     files.write_json(note, {"dataset": label, "source": settings.source, "urls": [remote.url for remote in remotes]})
 
 
@@ -37,8 +40,7 @@ def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
         elif isinstance(settings, Table):
             listed = read_table(label, settings)
             rows = listed.scans
-            for note in listed.notes:
-                sys.stderr.write(f"note: {note}\n")
+            _tell(listed.notes)
         elif isinstance(settings, Known):
             rows = _known(label, settings, table.parent)
         else:
@@ -48,6 +50,11 @@ def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
             names = [f"sub-{i:03d}" for i in range(1, settings.subjects + 1)]
             rows = [_phantom(Scan(name, name, label), table.parent, settings) for name in names]
         scans.write(table, rows)
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def _told(settings: AnyScans) -> dict[str, Any]:
@@ -61,6 +68,7 @@ def _known(label: str, settings: Known, folder: Path) -> list[Scan]:
     rows = list_known(label, settings)
     if rows is None:
         raise InputError(f"{label} is not downloaded yet", file=settings.folder, do="type `snakemake download` first")
+    _tell(dataset.look(label, settings).notes)
     return [_converted(dataset, row, folder) for row in rows] if dataset.converts else rows
 
 

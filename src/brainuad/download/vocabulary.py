@@ -51,7 +51,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "3": Label("tumour", "enhancing tumour from 2023 on; in no earlier release"),
         "4": Label("tumour", "enhancing tumour until 2021"),
     },
-    "msd_task01": {
+    "msd01": {
         "1": Label("tumour", "oedema"),
         "2": Label("tumour", "non-enhancing tumour"),
         "3": Label("tumour", "enhancing tumour"),
@@ -60,7 +60,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "1": Label("metastasis", "metastasis"),
         "255": Label("metastasis", "the same in pictures"),
     },
-    "open_ms": _MS,
+    "mslub": _MS,
     "msseg2016": _MS,
     "isbi2015": _MS,
     "wmh": {

@@ -58,7 +58,7 @@ Task01_BrainTumour/labelsTr/BRATS_001.nii.gz     (0 to 3)""",
         for name in sorted(images.keys() & labels.keys()):
             subject = f"sub-BRATS{images[name]}"
             image, mask = f"{root / 'imagesTr' / name}#{channel}", str(root / "labelsTr" / name)
-            scans.append(Scan(subject, subject, label, image=image, mask=mask, kind=kinds_of("msd_task01", "1")))
+            scans.append(Scan(subject, subject, label, image=image, mask=mask, kind=kinds_of("msd01", "1")))
         return Found(scans, problems, unusual(len(images), USUAL, "cases"))
 
     def convert(self, scan: Scan, folder: Path) -> Scan:

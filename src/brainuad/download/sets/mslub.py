@@ -71,7 +71,7 @@ cross_sectional/patient_info.csv             (age and sex; may be missing)""",
             problems += [f"{version}/{folder.name}/{name} is missing" for name in missing]
             subject, (age, sex) = f"sub-patient{number}", persons.get(int(number), ("", ""))
             image, mask = (str(folder / name) for name in wanted[:2])
-            kind = kinds_of("open_ms", "1")
+            kind = kinds_of("mslub", "1")
             scans.append(Scan(subject, subject, label, image, mask, age=age, sex=sex, kind=kind))
         return Found(scans, problems, unusual(len(scans), USUAL, "patients"))
 
