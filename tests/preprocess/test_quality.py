@@ -1,0 +1,155 @@
+"""Quality numbers on phantoms whose faults are known, and what the limits of a recipe make of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from brainuad.config.recipe import Quality
+from brainuad.formats import quality as table
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images.phantom import make_phantom
+from brainuad.images.pose import Pose
+from brainuad.images.resample import resample_mask
+from brainuad.images.template import mni152
+from brainuad.preprocess import appearance, quality
+from brainuad.preprocess.skullstrip import place
+from brainuad.preprocess.symmetry import residual_pose
+
+GOOD = dict.fromkeys(table.NUMBERS, 0.0) | {
+    "similarity": 1.08,
+    "turned": 0.4,
+    "overlap": 0.95,
+    "coverage": 1.0,
+    "volume_ml": 1300.0,
+    "scale_min": 0.8,
+    "scale_max": 1.0,
+    "white_grey": 0.4,
+    "fluid": -0.5,
+    "level": 500.0,
+}
+
+
+@pytest.fixture(scope="module")
+def head():
+    return make_phantom(21, "T1w", spacing=3.0)
+
+
+def placed(phantom, image=None, pose=None):
+    """The phantom registered as it lies, or off by `pose`."""
+    off = np.eye(4) if pose is None else pose.matrix() @ np.linalg.inv(Pose().matrix())
+    where, template = Affine(phantom.template_to_scan @ off), mni152(3.0)
+    scan = Volume(phantom.image if image is None else image, phantom.affine)
+    brain = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, where.matrix)
+    return place(scan, where, template, phantom.contrast), brain
+
+
+def verdict(numbers, modality="T1w"):
+    return quality.verdict(GOOD | numbers, Quality(), modality)
+
+
+def test_every_number_is_explained(head):
+    numbers = quality.measure(*placed(head), 1.08, 0.4)
+    assert set(numbers) == set(table.NUMBERS)
+    assert quality.verdict(numbers, Quality(), "T1w") == ([], [])
+
+
+def test_the_rest_of_a_tilt_is_seen_and_nothing_where_there_is_none(head):
+    lean, offset = residual_pose(placed(head)[0].image, mni152(3.0))
+    assert lean < 2
+    assert offset < 2
+    for pose in (Pose((0, 8, 0)), Pose((0, 0, -8))):
+        assert residual_pose(placed(head, pose=pose)[0].image, mni152(3.0))[0] == pytest.approx(8, abs=1.5)
+    moved = residual_pose(placed(head, pose=Pose(translation=(7, 0, 0)))[0].image, mni152(3.0))
+    assert moved == (pytest.approx(lean, abs=2), pytest.approx(7, abs=1.5))
+
+
+def test_noise_is_measured_in_units_of_the_tissues(head):
+    low, high = np.percentile(ndimage.gaussian_filter(head.image, 0.7)[head.brain], (5, 95))
+    rng = np.random.default_rng(0)
+    before = appearance.noise(Volume(head.image, head.affine), head.brain, "T1w")
+    for share in (0.2, 0.5):
+        image = head.image + share * (high - low) * rng.standard_normal(head.image.shape).astype(np.float32)
+        found = appearance.noise(Volume(image, head.affine), head.brain, "T1w")
+        assert found == pytest.approx(np.hypot(share, before), rel=0.35)
+    assert before < 0.12
+
+
+def test_clipped_brains_are_counted(head):
+    top = np.percentile(head.image[head.brain], 80)
+    assert appearance.clipped(Volume(head.image, head.affine), head.brain) < 1e-3
+    assert appearance.clipped(Volume(np.minimum(head.image, top), head.affine), head.brain) == pytest.approx(
+        0.2, abs=0.02
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_empty_and_dark_slices_are_counted_along_any_axis(head, axis):
+    levels = np.flatnonzero(head.brain.any(axis=tuple({0, 1, 2} - {axis})))
+    middle = slice(int(levels.mean()), int(levels.mean()) + 3)
+    where = tuple(middle if a == axis else slice(None) for a in range(3))
+    scan = head.image.copy()
+    assert appearance.missing_slices(Volume(scan, head.affine), head.brain) == 0
+    scan[where] = 7
+    empty = appearance.missing_slices(Volume(scan, head.affine), head.brain)
+    assert 2 / len(levels) < empty < 4 / (0.6 * len(levels))
+    dark = head.image.copy()
+    dark[tuple(slice(None, None, 2) if a == axis else slice(None) for a in range(3))] *= 0.25
+    assert appearance.missing_slices(Volume(dark, head.affine), head.brain) > 0.25
+
+
+def test_motion_shows_in_the_air_and_white_noise_hardly(head):
+    spectrum = np.fft.fftn(head.image)
+    moved = np.fft.fftn(ndimage.shift(head.image, (0, 3, 2), order=1))
+    lines = np.random.default_rng(1).permutation(head.image.shape[1])[: head.image.shape[1] // 3]
+    spectrum[:, lines] = moved[:, lines]
+    still, ghosted = (
+        appearance.ghosts(Volume(np.abs(image).astype(np.float32), head.affine), head.brain)
+        for image in (head.image, np.fft.ifftn(spectrum))
+    )
+    assert still is not None
+    assert ghosted > max(0.08, 4 * still)
+    stripped = Volume(head.image * head.brain, head.affine)
+    assert appearance.ghosts(stripped, head.brain) is None
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR", "CT"])
+def test_a_scan_looks_like_its_own_modality_alone(contrast):
+    phantom = make_phantom(22, contrast, "tumour", spacing=3.0)
+    numbers = quality.measure(*placed(phantom), 1.08, 0.4)
+    own = "ct" if contrast == "CT" else contrast
+    for modality in ("T1w", "T2w", "FLAIR", "ct"):
+        failed, _ = quality.verdict(numbers, Quality(), modality)
+        assert any("does not look like" in reason for reason in failed) == (modality != own), (modality, failed)
+    assert quality.verdict(numbers, Quality(check_modality=False), "T2w")[0] == []
+
+
+CASES = [
+    ({"lean_degrees": 5.0}, "", "leans by 5.0 degrees"),
+    ({"lean_degrees": 13.0}, "leans by 13.0 degrees, at most 12 is allowed", ""),
+    ({"offset_mm": 5.0}, "", "5.0 mm beside the middle"),
+    ({"clipped": 0.3}, "30% of the brain have the scan's highest value, at most 25% is allowed", ""),
+    ({"noise": 0.3}, "", "noise is 30%"),
+    ({"noise": 0.6}, "noise is 60%", ""),
+    ({"ghosts": 0.3}, "", "the air around the head shows 30%"),
+    ({"missing_slices": 0.03}, "", "3% of the brain's slices are empty or dark"),
+    ({"missing_slices": 0.2}, "20% of the brain's slices", ""),
+    ({"scale_min": 0.5}, "", "stretched by 0.50 to 1.00"),
+    ({"lowest": -1024.0}, "goes down to -1024, as CT does", ""),
+    ({"turned": 0.7, "white_grey": -0.2}, "does not lie as its header says", ""),
+]
+
+
+@pytest.mark.parametrize(("numbers", "fault", "doubt"), CASES)
+def test_limits_become_sentences(numbers, fault, doubt):
+    failed, doubtful = verdict(numbers)
+    for found, wanted in ((failed, fault), (doubtful, doubt)):
+        assert len(found) == bool(wanted), found
+        assert wanted in "".join(found)
+
+
+def test_what_was_not_measured_is_no_fault():
+    bare = {k: v for k, v in GOOD.items() if k not in ("ghosts", "white_grey", "fluid")}
+    assert quality.verdict(bare, Quality(), "T1w") == ([], [])
