@@ -15,6 +15,7 @@ from brainuad.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "config.yaml"
+BIDS = {"source": "bids", "root": "x", "healthy": True}
 
 
 @pytest.fixture
@@ -75,6 +76,22 @@ def test_mistakes_are_named(demo, change, expected):
         ("healthy.split", {"train": 0.5, "test": 0.5}, ["no healthy validation subject"]),
         ("patients.split", {"train": 0.5, "test": 0.5}, ["models learn from healthy subjects only"]),
         ("patients.healthy", True, ["healthy must be true exactly where lesions is none"]),
+        ("new", {"source": "bids", "healthy": True}, ["datasets.new.root: Field required"]),
+        (
+            "new",
+            {**BIDS, "entities": {"acquisition": "x"}},
+            ["datasets.new.entities.acquisition: Input should be 'sub'"],
+        ),
+        (
+            "new",
+            {**BIDS, "groups": {"column": "dx"}},
+            ["datasets.new.groups: healthy, patients or both must list values"],
+        ),
+        ("new", {**BIDS, "groups": {"healthy": ["a"], "patients": ["a"]}}, ["a is listed as healthy and as patients"]),
+        ("new", {**BIDS, "mask": "derivatives/*/x.nii"}, ["datasets.new.mask: the folders of the pattern must be"]),
+        ("new", {**BIDS, "mask": {"sufix": "roi"}}, ["unknown key datasets.new.mask.sufix", "did you mean suffix?"]),
+        ("new", {**BIDS, "columns": {"sx": "gender"}}, ["unknown key datasets.new.columns.sx", "did you mean sex?"]),
+        ("new", {"source": "table", "healthy": True}, ["datasets.new.file: Field required"]),
         ("patients.source", "fantom", ["datasets.patients", "phantom"]),
         ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
         ("new", {"source": "artificial", "into": "patients"}, ["patients is no healthy data set"]),
@@ -122,6 +139,9 @@ def test_an_optional_set_that_is_absent_is_left_out_with_a_note(demo, capsys):
     demo["datasets"]["more"] = {"source": "folder", "root": "/nowhere", "healthy": True, "optional": True}
     assert "more" not in build_study(demo, DEMO).datasets
     assert "more is left out" in capsys.readouterr().err
+    demo["datasets"]["more"] = {"source": "table", "file": "/nowhere.tsv", "healthy": True, "optional": True}
+    assert "more" not in build_study(demo, DEMO).datasets
+    assert "there is no /nowhere.tsv" in capsys.readouterr().err
 
 
 def test_overrides_and_sweeps_make_models_of_their_own(demo):

@@ -63,3 +63,29 @@ def test_evaluate_knows_the_chains_that_leave_one_component(demo):
     }
     settings = plan(demo).config("evaluate", model="any", seed="0", dataset="bad")
     assert json.loads(settings)["located"] == ["top"]
+
+
+def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_path):
+    for name in ("sub-1_acq-a_T1w.nii.gz", "sub-1_acq-b_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz"):
+        (tmp_path / "sub-1/anat").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sub-1/anat" / name).write_bytes(b"")
+    demo["datasets"]["own"] = {"source": "bids", "root": str(tmp_path), "healthy": False}
+    before = plan(demo)
+    image, mask = (before.files("own", "sub-1")[key] for key in ("image", "mask"))
+    assert (Path(image).name, Path(mask).name) == ("sub-1_acq-a_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz")
+    demo["datasets"]["own"]["entities"] = {"acq": "b"}
+    after = plan(demo)
+    assert after.config("download", dataset="own") != before.config("download", dataset="own")
+    assert after.config("preprocess", dataset="own", scan="sub-1") == before.config(
+        "preprocess", dataset="own", scan="sub-1"
+    )
+
+
+def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"")
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\tstroke\n")
+    demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": False}
+    made = plan(demo)
+    assert made.files("own", "sub-P1") == {"image": str(tmp_path / "a.nii"), "mask": str(tmp_path / "a.nii")}
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
+    assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")

@@ -10,7 +10,9 @@ import pytest
 
 from brainuad.config.datasets import Bids
 from brainuad.download.bids import Looked, look
+from brainuad.download.job import download
 from brainuad.errors import InputError
+from brainuad.formats import scans
 
 Make = Callable[..., Path]
 
@@ -76,6 +78,8 @@ def test_the_plainest_file_is_taken_and_noted(root):
     assert scan.image.endswith("/sub-1_T1w.nii.gz")
     assert scan.note == "sub-1_T1w.nii.gz of 3 files"
     assert images(folder, modality="T1ce") == ["sub-1_ce-gd_T1w.nii.gz"]
+    assert looked(folder, entities={"ce": "gd"}).scans[0].note == "with contrast agent"
+    assert looked(folder, modality="T1ce").scans[0].note == ""
 
 
 def test_of_several_runs_the_first_is_taken_or_the_wanted_one(root):
@@ -296,3 +300,13 @@ def test_subjects_without_a_file_are_listed_as_failed(root):
     (folder / "sub-1/anat/sub-1_T1w.nii.gz").unlink()
     (folder / "sub-3/ses-1/anat/sub-3_ses-1_T1w.nii.gz").unlink()
     assert "do    fetch the files behind the links" in fault(folder)
+
+
+def test_the_table_of_the_data_set_holds_scans_and_failures(root, tmp_path):
+    settings = Bids(source="bids", root=str(root(*t1("1"), "sub-2/anat/other.txt")), healthy=True)
+    download("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    assert [(row.scan, row.state) for row in scans.read(tmp_path / "out/subjects.tsv")] == [
+        ("sub-1", ""),
+        ("sub-2", "failed"),
+    ]
+    assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"

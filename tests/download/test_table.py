@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Table
+from brainuad.download.job import download
 from brainuad.download.table import Listed, read_table
 from brainuad.errors import InputError
+from brainuad.formats import scans
 
 Write = Callable[..., Path]
 
@@ -177,3 +179,11 @@ def test_tables_that_cannot_serve_are_refused(write, tmp_path):
     assert subjects(path, healthy=False, split=None) == ["sub-A"]
     path.write_bytes("subject\timage\nKöln\ta.nii\n".encode("latin-1"))
     assert "it is not UTF-8 text" in fault(path)
+
+
+def test_columns_that_are_not_read_are_told_when_the_scans_are_listed(write, tmp_path, capsys):
+    path = write("subject|image|handedness", "A|a.nii|left")
+    download("x", Table(source="table", file=str(path), healthy=True), tmp_path / "out/subjects.tsv", workers=1)
+    assert [row.scan for row in scans.read(tmp_path / "out/subjects.tsv")] == ["sub-A"]
+    assert "note: subjects.tsv has columns that are not read: handedness" in capsys.readouterr().err
+    assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"

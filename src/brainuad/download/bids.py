@@ -147,8 +147,8 @@ class _Reader:
                         continue
                     own = {**names.entities(subject), **names.entities(session), **names.entities(name)}
                     if not names.fits(own, self.settings.entities):
-                        unlike = self.settings.entities
-                        self.unwanted.update(f"{key}-{own[key]}" if key in own else f"no {key}" for key in unlike)
+                        keys = self.settings.entities
+                        self.unwanted.update(f"{key}-{own[key]}" if key in own else f"no {key}" for key in keys)
                         continue
                     each = files[f"ses-{own['ses']}" if "ses" in own else ""]
                     if there:
@@ -158,17 +158,17 @@ class _Reader:
         return files
 
     def _scan(self, subject: str, session: str, files: _Files, person: Person, lost: list[str]) -> Scan:
-        contrast = self.settings.modality == "T1ce"
-        key = lambda path: ("_ce-" in path.name and not contrast, len(path.name), path.name)  # noqa: E731
-        images = sorted(files.images, key=key)
+        odd = {path.name for path in files.images if "ce" in names.entities(path.name)}
+        odd = set() if self.settings.modality == "T1ce" else odd
+        images = sorted(files.images, key=lambda path: (path.name in odd, len(path.name), path.name))
         masks = self.masks.masks(Place(subject, session, images[0].parent))
         image = next((path for path in images if of_scan(masks, path.name)), images[0])
         own = of_scan(masks, image.name)
         notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *images[1:]], own) if len(each) > 1]
         if masks and not own:
             notes.append(f"{masks[0].name} belongs to another file")
-        if "ce" in names.entities(image.name) and not contrast:
-            notes.append("no scan without contrast agent")
+        if image.name in odd:
+            notes.append("with contrast agent")
         return Scan(
             scan=f"{subject}_{session}" if session else subject,
             subject=subject,
