@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
-from brainuad.formats import maps, run, scans, status, store, tables, thresholds, volume
+from brainuad.formats import maps, quality, run, scans, status, store, tables, thresholds, volume
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import Cut
 from brainuad.report import table
@@ -26,6 +26,7 @@ MODELS: dict[str, Any] = {
     "vae": {"family": "autoencoder", "cite": "baur2018", "network": {"variational": True}, "loss": {"kl": 1.0}},
 }
 RULE = "healthy_quantile_0.98"
+SHEETS = ("contact.png", "contact-2.png", "contact-10.png")
 
 
 def settings(**more: Any) -> Study:
@@ -73,7 +74,15 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     status.write(preprocess / "ms" / "sub-99" / status.NAME, refused)
     left = status.Status(subject="sub-98", state="failed", reasons=["it left the study"])
     status.write(preprocess / "ms" / "sub-98" / status.NAME, left)
-    scans.write(folder / "subjects.tsv", [*subjects, Scan("sub-99", "sub-99", "ms", role="test", state="failed")])
+    kept = status.Status(subject="sub-97", state="failed", reasons=["noise is 60%"])
+    status.write(preprocess / "ms" / "sub-97" / status.NAME, kept)
+    named = {"sub-99": "failed", "sub-97": "included", "sub-96": "excluded"}
+    notes = {"sub-97": "included by AB; noise is 60%", "sub-96": "excluded by AB: moved"}
+    more = [Scan(n, n, "ms", role="test", state=state, note=notes.get(n, "")) for n, state in named.items()]
+    scans.write(folder / "subjects.tsv", [*subjects, *more])
+    quality.write(folder / "preprocess/ms/quality.tsv", [quality.Row(row, refused) for row in more[:1]])
+    for name in SHEETS:
+        (folder / "preprocess/ms" / name).touch()
     for name, columns in (("metrics", tables.METRICS), ("scans", tables.SCANS), ("curves", tables.CURVES)):
         found = pd.DataFrame(tables_of[name])
         tables.write(folder / "evaluate" / f"{name}.tsv", found.reindex(columns=list(columns)), columns)
@@ -151,7 +160,10 @@ def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> Non
     page = made[1]
     loaded = re.findall(r"""(?:src=|href=|url\()["']?([^"'\s)>]+)""", page)
     assert len(loaded) > 30
-    assert [address for address in loaded if not address.startswith(("#", "data:"))] == []
+    links = re.findall(r'<a href="([^"#]+)"', page)  # to files that are not loaded, but opened on a click
+    assert links == [f"../preprocess/ms/{name}" for name in ("quality.tsv", *SHEETS)]
+    assert all((made[0] / "report" / link).resolve().exists() for link in links)
+    assert [a for a in loaded if not a.startswith(("#", "data:")) and a not in links] == []
     assert "http://" not in page
     assert "https://" not in page
     assert "@import" not in page
@@ -215,8 +227,10 @@ def test_text_from_outside_is_escaped(made: tuple[Path, str]) -> None:
 def test_failures_and_costs_are_listed(made: tuple[Path, str]) -> None:
     folder, page = made
     failures = pd.read_csv(folder / "failures.tsv", sep="\t")
-    assert failures[["dataset", "scan", "state", "remedy"]].to_numpy().tolist() == [
-        ["ms", "sub-99", "failed", "look at it"]
+    assert failures[["scan", "stage", "state", "reason", "remedy"]].to_numpy().tolist() == [
+        ["sub-96", "decisions", "excluded", "excluded by AB: moved", "change its line in the decisions"],
+        ["sub-99", "preprocess", "failed", "the head <is> missing", "look at it"],
+        ["sub-97", "decisions", "included", "included by AB; noise is 60%", "change its line in the decisions"],
     ]
     assert "sub-99" in page.split('id="failures"')[1].split("</table>")[0]
     costs = pd.read_csv(folder / "costs.tsv", sep="\t", keep_default_na=False)

@@ -1,0 +1,87 @@
+"""A person's decisions win over quality control, and change nothing before the split."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from brainuad.config.datasets import Split
+from brainuad.config.load import build_study
+from brainuad.errors import InputError
+from brainuad.formats import scans, status, volume
+from brainuad.formats.decisions import Decision
+from brainuad.formats.scans import Scan
+from brainuad.normalize.job import split
+from brainuad.plan import Plan
+
+DEMO = Path(__file__).parents[2] / "config.yaml"
+NAMES = [f"sub-{i:02d}" for i in range(8)]
+SHARES = Split(train=0.5, validation=0.25, test=0.25)
+
+
+def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
+    """The rows of a data set by scan, as split writes them."""
+    table, out, statuses = folder / "table.tsv", folder / "x.tsv", {}
+    scans.write(table, [Scan(name, name, "x") for name in NAMES])
+    for name in NAMES:
+        statuses[name] = folder / name / status.NAME
+        state, reasons = ("failed", ["noise is 60%"]) if name in failed else ("ok", [])
+        status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons))
+        if name in files:
+            volume.write(folder / name / "image.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4))
+    split(table, statuses, SHARES, healthy, 0, out, decisions)
+    return {row.scan: row for row in scans.read(out)}
+
+
+def test_decisions_win_and_move_nobody(tmp_path):
+    before = drawn(tmp_path, {})
+    after = drawn(tmp_path, {"sub-03": Decision("include", "fine by eye", "AB"), "sub-05": Decision("exclude")})
+    assert {name: row.role for name, row in before.items()} == {name: row.role for name, row in after.items()}
+    assert (after["sub-03"].state, after["sub-03"].note) == ("included", "included by AB: fine by eye; noise is 60%")
+    assert (after["sub-05"].state, after["sub-05"].note) == ("excluded", "excluded")
+    used = {row.scan for row in scans.with_role(list(after.values()), "train", "validation", "test")}
+    assert used == set(NAMES) - {"sub-05"}
+    changed = {name for name in NAMES if before[name] != after[name]}
+    assert changed == {"sub-03", "sub-05"}
+
+
+def test_what_has_no_files_or_no_mask_cannot_be_included(tmp_path):
+    include = {"sub-03": Decision("include")}
+    with pytest.raises(InputError, match="sub-03 of x cannot be included") as caught:
+        drawn(tmp_path / "a", include, files=())
+    assert caught.value.why == "noise is 60%"
+    with pytest.raises(InputError, match="sub-03 of x cannot be included") as caught:
+        drawn(tmp_path / "b", include, healthy=False)
+    assert "no lesion mask" in (caught.value.why or "")
+
+
+def test_a_decision_reruns_the_split_of_its_set_and_nothing_before(tmp_path, monkeypatch):
+    study = yaml.safe_load(DEMO.read_text())
+    before = Plan(build_study(deepcopy(study), DEMO))
+    (tmp_path / "exclude.tsv").write_text("dataset\tscan\tdecision\nhealthy\tsub-002\texclude\n")
+    monkeypatch.chdir(tmp_path)
+    after = Plan(build_study(study | {"decisions": "exclude.tsv"}, DEMO))
+
+    def changed(stage, **wildcards):
+        return before.config(stage, **wildcards) != after.config(stage, **wildcards)
+
+    assert changed("split", dataset="healthy")
+    assert not changed("split", dataset="patients")
+    for dataset in ("healthy", "patients"):
+        assert not changed("quality", dataset=dataset)
+        assert not changed("preprocess", dataset=dataset, scan="sub-002")
+        assert not changed("download", dataset=dataset)
+    assert not changed("report")
+
+
+def test_native_maps_are_made_where_asked_and_of_real_scans_alone():
+    study = yaml.safe_load(DEMO.read_text())
+    study["datasets"]["bad"] = {"source": "spoiled", "into": "healthy"}
+    assert Plan(build_study(deepcopy(study), DEMO)).natives() == []
+    folders = Plan(build_study(study | {"native": True}, DEMO)).natives()
+    assert {folder.parts[-2] for folder in folders} == {"healthy", "patients"}
+    assert {folder.parts[-1] for folder in folders} == set(Plan(build_study(study, DEMO)).study.chains)

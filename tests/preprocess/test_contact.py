@@ -1,0 +1,76 @@
+"""What a person sees of a data set: a table with a row per scan, and sheets with the worst on top."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from brainuad.formats import quality, scans, status
+from brainuad.formats.scans import Scan
+from brainuad.preprocess import contact
+from brainuad.preprocess.job import summarise_quality
+
+BLUE = (10, 20, 250)
+
+
+def preprocessed(root, count, bad):
+    """Folders as preprocess leaves them; `bad`: state and reason by number, and no picture where there is no reason."""
+    folders, rows = {}, []
+    for i in range(count):
+        name = f"sub-{i:03d}"
+        state, reason = bad.get(i, ("ok", ""))
+        found = status.Status(subject=name, state=state, reasons=[reason] * bool(reason), quality={"noise": 0.01 * i})
+        status.write(root / "pre" / name / status.NAME, found)
+        if not (state == "failed" and reason == "no head"):
+            Image.new("RGB", (300, 110), BLUE).save(root / "pre" / name / "overlay.png")
+        folders[name] = root / "pre" / name
+        rows.append(Scan(name, name, "ixi"))
+    rows.append(Scan("sub-gone", "sub-gone", "ixi", state="failed", note="no *_T1w.nii.gz in anat/"))
+    rows.append(Scan("sub-out", "sub-out", "ixi"))
+    scans.write(root / "table.tsv", rows)
+    return folders
+
+
+def test_a_row_per_scan_worst_first(tmp_path):
+    folders = preprocessed(tmp_path, 6, {4: ("failed", "no head"), 2: ("warned", "the head leans; a bit")})
+    summarise_quality(tmp_path / "table.tsv", folders, tmp_path / "ixi")
+    rows = quality.read(tmp_path / "ixi" / "quality.tsv")
+    assert [row["scan"] for row in rows[:3]] == ["sub-004", "sub-gone", "sub-002"]
+    assert [row["state"] for row in rows] == ["failed"] * 2 + ["warned"] + ["ok"] * 4
+    assert rows[1]["reasons"] == "no *_T1w.nii.gz in anat/"
+    assert rows[2]["noise"] == "0.02"
+    assert rows[2]["similarity"] == "", "what was not measured is empty"
+
+
+def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
+    folders = preprocessed(tmp_path, 65, {30: ("failed", "no head"), 40: ("warned", "leans")})
+    summarise_quality(tmp_path / "table.tsv", folders, tmp_path / "ixi")
+    assert sorted(p.name for p in (tmp_path / "ixi").glob("*.png")) == ["contact-2.png", "contact.png"]
+    first, second = (np.asarray(Image.open(tmp_path / "ixi" / name)) for name in ("contact.png", "contact-2.png"))
+    assert first.shape[0] > 5 * second.shape[0]
+    assert max(first.shape) < 3000
+
+    def corner(page, place):
+        x = contact.GAP + place % contact.COLUMNS * (contact.WIDTH + contact.GAP)
+        y = contact.HEAD + contact.GAP + place // contact.COLUMNS * (contact.HEIGHT + contact.TEXT + contact.GAP)
+        return tuple(page[y, x]), tuple(page[y + contact.HEIGHT // 2, x + contact.WIDTH // 2])
+
+    colours = contact.COLOURS
+    assert [corner(first, i)[0] for i in range(4)] == [colours["failed"]] * 2 + [colours["warned"], colours["ok"]]
+    assert corner(first, 0)[1] != BLUE, "a scan without a picture has its reason there"
+    assert [corner(first, i)[1] for i in (2, 59)] == [BLUE] * 2
+
+
+def test_a_set_of_which_nothing_came_has_an_empty_sheet(tmp_path):
+    scans.write(tmp_path / "table.tsv", [])
+    summarise_quality(tmp_path / "table.tsv", {}, tmp_path / "ixi")
+    assert quality.read(tmp_path / "ixi" / "quality.tsv") == []
+    assert (tmp_path / "ixi" / "contact.png").exists()
+
+
+def test_long_reasons_are_cut_to_what_fits():
+    lines = contact._lines("word " * 100, 2)
+    assert len(lines) == 2
+    assert lines[1].endswith("…")
+    assert max(map(len, lines)) <= contact.LINE
+    assert contact._lines("x" * 200, 2) == ["x" * contact.LINE]
