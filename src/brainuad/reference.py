@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from brainuad.config import anomalies, chain, datasets, insertion, model, recipe, study
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
-from brainuad.formats import tables
+from brainuad.formats import quality, tables
 from brainuad.papers.catalogue import models_page
 
 HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
@@ -56,6 +56,9 @@ def columns_page() -> str:
     for name in ("METRICS", "SCANS", "LESIONS", "COMPARISONS", "CURVES"):
         lines += ["", f"## {name.lower()}.tsv", "", "| column | meaning |", "| --- | --- |"]
         lines += [f"| `{column}` | {meaning} |" for column, meaning in getattr(tables, name).items()]
+    lines += ["", "## quality.tsv", "", "In `results/<study>/preprocess/<data set>/`.", ""]
+    lines += ["| column | meaning |", "| --- | --- |"]
+    lines += [f"| `{column}` | {meaning} |" for column, meaning in quality.COLUMNS.items()]
     lines += ["", "## Metrics", "", "| metric | meaning |", "| --- | --- |"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in tables.METRIC_NAMES.items()]
     return "\n".join(lines) + "\n"

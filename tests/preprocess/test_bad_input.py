@@ -81,7 +81,11 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     assert what in state.reasons[0].replace("scan.nii ", "scan.nii.gz ")
     assert remedy in (state.remedy or "")
     assert status.read(out / "status.json") == state
-    assert {p.name for p in out.iterdir()} <= {"status.json", "run.json", "overlay.png", "transform.json"}
+    written = {p.name for p in out.iterdir()}
+    assert written >= {"status.json", "run.json"}
+    # what came as far as a verdict keeps its files, for a person may include it
+    assert {"image.nii.gz", "brain.nii.gz", "overlay.png", "transform.json"} <= written or len(written) == 2
+    assert ("image.nii.gz" in written) == bool(state.quality)
     assert [p.name for p in out.parent.iterdir()] == ["sub-01"]
 
 
