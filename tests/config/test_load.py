@@ -15,6 +15,7 @@ from brainuad.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "config.yaml"
+DATA_PAGE = REPOSITORY / "docs/data.md"
 BIDS = {"source": "bids", "root": "x", "healthy": True}
 
 
@@ -34,6 +35,12 @@ def test_every_shipped_study_is_valid(path, monkeypatch, tmp_path):
     for name in re.findall(r"\$\{(\w+)\}", path.read_text()):
         monkeypatch.setenv(name, str(tmp_path))
     assert load_study(path).models
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(datasets:.*?)```", DATA_PAGE.read_text(), re.DOTALL))
+def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
+    monkeypatch.setenv("MY_DATA", "data")
+    assert set(build_study(demo | yaml.safe_load(example), DEMO).datasets) == {"controls", "patients"}
 
 
 @pytest.mark.parametrize(

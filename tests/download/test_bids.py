@@ -173,6 +173,7 @@ def test_sessions_may_have_ages_and_groups_of_their_own(root):
     (folder / "sub-1/sub-1_sessions.tsv").write_text("session_id\tage\tgroup\nses-1\tn/a\tbefore\nses-2\t53\tafter\n")
     assert [(s.age, s.sex) for s in looked(folder).scans] == [("50", "F"), ("53", "F")]
     groups = {"healthy": ["before"], "patients": ["after"]}
+    assert looked(folder, columns={"site": "group"}).scans[0].site == "before", "a column of sessions.tsv alone"
     assert [scan.scan for scan in looked(folder, groups=groups).scans] == ["sub-1_ses-1"]
 
 

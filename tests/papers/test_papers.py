@@ -433,5 +433,5 @@ def test_the_keys_of_the_comparison_change_no_job():
 
 def test_phantoms_are_no_papers_data():
     raw = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    with pytest.raises(ConfigError, match="own_data: patients does not hold scans from a folder"):
+    with pytest.raises(ConfigError, match="own_data: patients does not hold scans from files"):
         build_study({**raw, "own_data": {"patients": "baur_inhouse"}}, REPOSITORY / "config.yaml")

@@ -117,7 +117,7 @@ class _Reader:
     def check(self) -> None:
         """Raise InputError where what was found cannot serve."""
         label, settings = self.label, self.settings
-        self.persons.check_groups(self.seen, settings.healthy)
+        self.persons.check(self.seen, settings.healthy)
         if not self.found.scans:
             why = f"no file matches sub-*/[ses-*/]{self.folders[0]}/{self.like}"
             if self.unwanted:

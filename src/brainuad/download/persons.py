@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brainuad.config.datasets import Bids, Columns
+from brainuad.config.datasets import Bids
 from brainuad.errors import InputError
 
 Row = dict[str, str]
@@ -27,42 +27,48 @@ class Person:
 
 
 class Persons:
-    """The people of a data set by label; raises InputError for a table without the columns that settings name."""
+    """The people of a data set by label; raises InputError if there are groups and no table of them."""
 
     def __init__(self, label: str, settings: Bids, folder: Path):
         self.label, self.columns, self.groups = label, settings.columns, settings.groups
         self.path, prefix = _table(settings, folder)
         self.found: dict[str, Person] = {}
+        self.there: set[str] = set()
         if self.path is None:
             if self.groups:
                 do = f"add it, or remove datasets.{label}.groups"
                 raise InputError(f"{label} has no participants.tsv to tell groups by", file=folder, do=do)
             return
-        rows = read_rows(self.path)
-        self._check_columns(rows)
-        for row in rows:
+        for row in self._rows(self.path):
             name = row.get("participant_id") or row.get("participant") or ""
             if prefix and not name.startswith(prefix):
                 continue
             name = "sub-" + name.removeprefix(prefix).removeprefix("sub-")
-            known = self.found.get(name)
+            before = self.found.get(name)
             twice = f"{self.path.name} lists {name} more than once, the first line counts"
-            self.found[name] = replace(known, note=twice) if known else self._person(row)
+            self.found[name] = replace(before, note=twice) if before else self._person(row)
 
     def of(self, subject: str, folder: Path) -> dict[str, Person]:
         """The person under "", and each session that `sub-*_sessions.tsv` in the subject's folder knows more of."""
         person = self.found.get(subject, Person())
         path = folder / f"{subject}_sessions.tsv"
         known = {"": person}
-        for row in read_rows(path) if path.is_file() else []:
+        for row in self._rows(path) if path.is_file() else []:
             more = self._person(row)
             name = "ses-" + row.get("session_id", "").removeprefix("ses-")
             told = {key: value for key in ("age", "sex", "site", "group") if (value := getattr(more, key))}
             known[name] = replace(person, **told)
         return known
 
-    def check_groups(self, seen: Iterable[Person], healthy: bool) -> None:
-        """Raise InputError where a value that settings list is nobody's."""
+    def check(self, seen: Iterable[Person], healthy: bool) -> None:
+        """Raise InputError where a column that settings name is in no table, or a value that they list is nobody's."""
+        named = self.columns.model_dump(exclude_defaults=True)
+        if missing := [key for key, name in named.items() if name.lower() not in self.there]:
+            why, do = (
+                "there are " + ", ".join(sorted(self.there)),
+                f"correct datasets.{self.label}.columns.{missing[0]}",
+            )
+            raise InputError(f"{self.label} has no column {named[missing[0]]}", file=self.path, why=why, do=do)
         if self.groups is None:
             return
         counts = Counter(person.group for person in seen)
@@ -75,26 +81,18 @@ class Persons:
             do = f"correct datasets.{self.label}.groups.{kind}"
             raise InputError(f"nobody of {self.label} is in the group {missing[0]}", file=self.path, why=why, do=do)
 
-    def _check_columns(self, rows: list[Row]) -> None:
-        there = {key for row in rows for key in row}
-        plain = Columns()
-        wanted = {
-            f"columns.{key}": name
-            for key in ("age", "sex", "site")
-            if (name := getattr(self.columns, key)) != getattr(plain, key)
-        }
-        for key, name in wanted.items():
-            if name.lower() not in there:
-                why, do = "it has " + ", ".join(sorted(there)), f"correct datasets.{self.label}.{key}"
-                raise InputError(f"{self.label} has no column {name}", file=self.path, why=why, do=do)
+    def _rows(self, path: Path) -> list[Row]:
+        rows = read_rows(path)
+        self.there.update(*rows[:1])
+        return rows
 
     def _person(self, row: Row) -> Person:
         columns = self.columns
-        group = known(row, self.groups.column) if self.groups else ""
-        return Person(known(row, columns.age), known(row, columns.sex), known(row, columns.site), group)
+        group = cell(row, self.groups.column) if self.groups else ""
+        return Person(cell(row, columns.age), cell(row, columns.sex), cell(row, columns.site), group)
 
 
-def known(row: Row, column: str) -> str:
+def cell(row: Row, column: str) -> str:
     """A cell, empty where it says that nothing is known."""
     value = row.get(column.lower(), "")
     return "" if value.lower() in UNKNOWN else value

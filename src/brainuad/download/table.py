@@ -11,7 +11,7 @@ from pathlib import Path
 
 from brainuad.config.datasets import Groups, Table
 from brainuad.download import names
-from brainuad.download.persons import Row, known
+from brainuad.download.persons import Row, cell
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 
@@ -106,18 +106,18 @@ def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], lis
 
 
 def _scan(label: str, folder: Path, row: Row) -> Scan:
-    subject, session = f"sub-{_clean(row['subject'], 'sub-')}", _clean(known(row, "session"), "ses-")
-    image, mask = (known(row, name) for name in ("image", "mask"))
+    subject, session = f"sub-{_clean(row['subject'], 'sub-')}", _clean(cell(row, "session"), "ses-")
+    image, mask = (cell(row, name) for name in ("image", "mask"))
     return Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
         dataset=label,
         image=str(folder / image) if image else "",
         mask=str(folder / mask) if mask else "",
-        age=known(row, "age"),
-        sex=known(row, "sex"),
-        site=known(row, "site"),
-        kind=known(row, "kind"),
+        age=cell(row, "age"),
+        sex=cell(row, "sex"),
+        site=cell(row, "site"),
+        kind=cell(row, "kind"),
     )
 
 
@@ -131,12 +131,12 @@ def _takes(row: Row, columns: list[str], settings: Table) -> bool | str:
     """Whether the data set takes a line, or what is wrong with the group that the line states."""
     groups = settings.groups or (PLAIN if "group" in columns else None)
     by_number = "healthy" in columns and not (groups and groups.column.lower() == "healthy")
-    flag = known(row, "healthy").lower()
+    flag = cell(row, "healthy").lower()
     if by_number and flag not in FLAGS:
         return f"healthy is {flag or 'empty'}: write 1 or 0"
     if groups is None:
         return FLAGS[flag] == settings.healthy if by_number else True
-    written = known(row, groups.column)
+    written = cell(row, groups.column)
     value = written if settings.groups else written.lower()
     if not value or (settings.groups is None and value not in groups.healthy + groups.patients):
         do = "" if settings.groups else ": write healthy or patient, or say in `groups` which is which"
@@ -150,7 +150,7 @@ def _bad_labels(lines: list[_Line]) -> Iterator[Fault]:
     """Names without a letter or digit, and different names that become one label."""
     first: dict[str, tuple[int, str]] = {}
     for line in lines:
-        subject, session = known(line.row, "subject").removeprefix("sub-"), known(line.row, "session")
+        subject, session = cell(line.row, "subject").removeprefix("sub-"), cell(line.row, "session")
         if not _clean(subject, ""):
             yield line.number, f"subject {subject} has no letter or digit" if subject else "no subject"
             continue
@@ -170,7 +170,7 @@ def _double(lines: list[_Line]) -> Iterator[Fault]:
     scans: dict[tuple[str, str], int] = {}
     images: dict[str, int] = {}
     for line in lines:
-        own = known(line.row, "subject").removeprefix("sub-"), known(line.row, "session").removeprefix("ses-")
+        own = cell(line.row, "subject").removeprefix("sub-"), cell(line.row, "session").removeprefix("ses-")
         if own[0] and (before := scans.setdefault(own, line.number)) != line.number:
             do = "give each scan a session of its own"
             yield line.number, f"{line.scan.scan} is in line {before} already: {do}"
