@@ -16,6 +16,8 @@ LARGEST_BRAIN = 2.3e6
 """mm3; no brain is larger, no head with scalp and face is smaller."""
 VERTEX_AREA = 1500.0
 """mm2; smaller cross-sections above the head are noise, a cap or a headphone."""
+DEPTH = 82.0
+"""mm from the vertex down to the middle of a usual brain."""
 HEAD_HEIGHT = 130.0
 """mm below the vertex; what lies lower is neck, which would drag the centre backwards and down."""
 CT_WINDOW = (0.0, 80.0)
@@ -26,12 +28,14 @@ CT_WINDOW = (0.0, 80.0)
 class Moving:
     """What a registration sees of a scan: values in [0, 1] on an isotropic grid along the world's axes.
 
-    `start`: world point (mm) where `anchor`, a point of the template's world, is expected.
+    `start`: world point (mm) where `anchor`, a point of the template's world, is expected. `depth`: mm from the vertex,
+    if it was found from there: in smaller heads it is less.
     """
 
     volume: Volume
     start: Float[np.ndarray, "3"]
     anchor: Float[np.ndarray, "3"]
+    depth: float = 0.0
 
 
 def is_stripped(scan: Volume) -> bool:
@@ -79,7 +83,7 @@ def moving(scan: Volume, modality: str, stripped: bool, spacing: float = 2.0) ->
     volume = _upright(Volume(data, scan.affine), spacing)
     centre = _centre_of_brain if stripped else _centre_under_vertex
     start, anchor = centre(volume)
-    return Moving(volume, start, anchor)
+    return Moving(volume, start, anchor, 0.0 if stripped else DEPTH)
 
 
 def _upright(scan: Volume, spacing: float) -> Volume:
@@ -95,7 +99,7 @@ def _upright(scan: Volume, spacing: float) -> Volume:
 
 def _centre_of_brain(volume: Volume) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Stripped: the middle of the brain's extent, and that of the template's brain."""
-    inside = _largest(volume.data > 0.02)
+    inside = largest(volume.data > 0.02)
     ends = [np.flatnonzero(inside.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))]
     centre = np.array([end.mean() for end in ends])
     return volume.affine[:3, :3] @ centre + volume.affine[:3, 3], np.array([0.0, -17.0, 5.0])
@@ -106,7 +110,7 @@ def _centre_under_vertex(volume: Volume) -> tuple[Float[np.ndarray, "3"], Float[
     spacing = float(volume.spacing[0])
     step = max(1, round(4 / spacing))
     coarse = ndimage.gaussian_filter(volume.data, step / 2)[::step, ::step, ::step]
-    head = _largest(ndimage.binary_opening(coarse > otsu(coarse) / 2))
+    head = largest(ndimage.binary_opening(coarse > otsu(coarse) / 2))
     mm = spacing * step
     levels = np.flatnonzero(head.sum(axis=(0, 1)) * mm**2 > VERTEX_AREA)
     if levels.size == 0:
@@ -116,10 +120,12 @@ def _centre_under_vertex(volume: Volume) -> tuple[Float[np.ndarray, "3"], Float[
     top = int(levels[-1])
     x, y, _ = np.nonzero(head[:, :, max(0, top - int(HEAD_HEIGHT / mm)) :])
     low = volume.affine[:3, 3]
-    return np.array([low[0] + mm * x.mean(), low[1] + mm * y.mean(), low[2] + mm * top - 82]), np.array([0.0, -18, 12])
+    start = np.array([low[0] + mm * x.mean(), low[1] + mm * y.mean(), low[2] + mm * top - DEPTH])
+    return start, np.array([0.0, -18.0, 12.0])
 
 
-def _largest(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def largest(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """The largest of a mask's connected parts."""
     labels, count = ndimage.label(mask)
     if count < 2:
         return mask

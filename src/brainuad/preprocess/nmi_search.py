@@ -27,8 +27,9 @@ BINS = 32
 PITCH = (-20.0, -8.0, 4.0, 16.0, 28.0)  # degrees; heads nod more than they tilt
 RISE = (-14.0, 0.0, 14.0)  # mm
 FORWARD = (-12.0, 0.0, 12.0)  # mm
-LOG_SCALE = (-0.16, -0.05, 0.05)
-KEPT = 6
+LOG_SCALE = (-0.28, -0.16, -0.05, 0.05)  # the first for children
+USUAL_LOG_SCALE = -0.1  # heads are on average a tenth smaller than the template
+KEPT = 8
 MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
 MIDDLE = np.array([0.0, -18.0, 8.0])  # of the brain, MNI mm
 UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2 % of size, 0.02 of shear
@@ -54,7 +55,7 @@ def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarra
     order = _order(template, seed)
     with single_thread():
         measure = _Measure(moving, template, COARSE, order)
-        parameters = torch.stack([_start(*pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
+        parameters = torch.stack([_start(moving, *pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
         best = _ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
@@ -125,9 +126,9 @@ class _Measure:
         return (self.fixed_entropy + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
 
     def objective(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
-        """Similarity less a penalty on unlikely sizes; heads are on average a tenth smaller than the template."""
+        """Similarity less a penalty on unlikely sizes."""
         scale, shear = parameters[:, 6:9] * UNITS[6], parameters[:, 9:] * UNITS[9]
-        penalty = (((scale + 0.1) / 0.12) ** 2).sum(dim=1) + ((shear / 0.05) ** 2).sum(dim=1)
+        penalty = (((scale - USUAL_LOG_SCALE) / 0.12) ** 2).sum(dim=1) + ((shear / 0.05) ** 2).sum(dim=1)
         return self.nmi(parameters) - 0.001 * penalty
 
     def matrix(self, parameters: Float[Tensor, "12"]) -> Float[np.ndarray, "4 4"]:
@@ -151,7 +152,8 @@ def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Lev
     return parameters
 
 
-def _start(pitch: float, rise: float, forward: float, log_scale: float) -> Float[Tensor, "12"]:
+def _start(moving: Moving, pitch: float, rise: float, forward: float, log_scale: float) -> Float[Tensor, "12"]:
+    rise += moving.depth * (1 - np.exp(log_scale - USUAL_LOG_SCALE))  # a small head's middle lies nearer to its vertex
     pose = torch.tensor([0, forward, rise, np.deg2rad(pitch), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
     return pose / torch.tensor(UNITS)
 

@@ -17,12 +17,14 @@ from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import Template
-from brainuad.preprocess.head import foreground_of
+from brainuad.preprocess.head import foreground_of, largest
 from brainuad.preprocess.programs import PROGRAMS, Program
 
 Mask = Bool[np.ndarray, "x y z"]
 CT_BRAIN = (-5.0, 95.0)
 """Hounsfield units: fluid to clotted blood; fat lies below, bone above."""
+FLUID = 2.0
+"""mm of fluid between the brain and the bone."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +91,22 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
     inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band
     outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band
-    if placed.modality.lower() == "ct":
+
+    def one_piece(tissue: Mask) -> Mask:
+        return largest(ndimage.binary_opening((tissue & outer) | inner, _ball(3.0, spacing)) | inner)
+
+    dark, usual = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
+    kind = placed.modality.lower()
+    if kind == "ct":
         low, high = CT_BRAIN
         tissue = (image > low) & (image < min(high, 0.99 * image.max()))  # a scan windowed before has bone at its top
+    elif "t2" in kind:  # fluid shines like tissue, so bone is what ends the cavity, and fluid its outermost part
+        cavity = one_piece(image > dark + 0.55 * (usual - dark)) | ~field_of_view(placed)
+        tissue = ndimage.distance_transform_edt(cavity) * spacing > FLUID
     else:
-        dark, usual = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
-        bright = template.brain | (image < usual + 0.5 * (usual - dark))  # no growth into fluid (T2w) or fat (T1w)
+        bright = template.brain | (image < usual + 0.5 * (usual - dark))  # no growth into fat
         tissue = (image > dark + 0.4 * (usual - dark)) & bright
-    ball = _ball(3.0, spacing)
-    mask = ndimage.binary_opening((tissue & outer) | inner, ball) | inner
-    labels, _ = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    mask = ndimage.binary_closing(np.pad(labels == sizes.argmax(), 8), _ball(6.0, spacing))[8:-8, 8:-8, 8:-8]
+    mask = ndimage.binary_closing(np.pad(one_piece(tissue), 8), _ball(6.0, spacing))[8:-8, 8:-8, 8:-8]
     return np.asarray(ndimage.binary_fill_holes(mask) & outer)
 
 
