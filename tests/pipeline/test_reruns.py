@@ -12,7 +12,8 @@ from workspace import REPOSITORY, Workspace
 from brainuad.config.load import build_study
 
 PAGE = REPOSITORY / "docs/reruns.md"
-ORDER = "download preprocess split subjects scaling normalize train infer postprocess evaluate summarise track report"
+ORDER = "download preprocess quality split subjects scaling normalize train infer postprocess native "
+ORDER += "evaluate summarise track report"
 SET = "models__sae_test__set__"
 RECIPE = "recipe__set__"
 
@@ -65,6 +66,18 @@ EDITS: list[tuple[str, Any]] = [
             "usual_coverage": 0.8,
             "usual_turn": 50,
             "volume_ml": [600, 2400],
+            "usual_scale": [0.5, 1.5],
+            "usual_lean": 5.0,
+            "max_lean": 15.0,
+            "usual_offset": 5.0,
+            "max_offset": 15.0,
+            "check_modality": False,
+            "usual_clipped": 0.1,
+            "max_clipped": 0.3,
+            "usual_noise": 0.3,
+            "max_noise": 0.6,
+            "usual_ghosts": 0.3,
+            "max_missing": 0.2,
         }.items()
     ],
     (RECIPE + "normalize__intensity", {"kind": "nyul"}),
@@ -153,6 +166,8 @@ EDITS: list[tuple[str, Any]] = [
     ("report__examples", 2),
     ("report__interactive", 0),
     ("report__overlays", 2),
+    ("decisions", "exclude.tsv"),
+    ("native", True),
 ]
 # Identities, not settings; and what the shrunken study has no use for.
 EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
@@ -163,6 +178,7 @@ EXEMPT |= {"Study.own_data", "ThreshHisteq.family", "ZscoreAtlas.family", "Autoe
 @pytest.fixture(scope="module")
 def found(finished: Workspace) -> dict[str, list[str]]:
     """For each edit the rules that a dry run would start."""
+    (finished.folder / "exclude.tsv").write_text("dataset\tscan\tdecision\nhealthy\tsub-001\texclude\n")
 
     def tried(numbered: tuple[int, tuple[str, Any]]) -> tuple[str, list[str]]:
         number, (key, value) = numbered
@@ -188,6 +204,8 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
     assert found["`compute.accelerator` = `cpu`"] == []
+    assert found["`native` = `True`"] == ["native"]
+    assert found["`decisions` = `exclude.tsv`"][0] == "split", "a decision preprocesses nothing"
     assert found["`models.sae_test.cite` = `nobody`"] == ["report"]
     assert "train" not in found["`datasets.planted.draws` = `1`"]
     assert "train" not in found["`datasets.patients.subjects` = `4`"]
