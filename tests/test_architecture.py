@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
 STAGE_OF = {
     "fetch": "download",
+    "quality": "preprocess",
+    "native": "postprocess",
     **dict.fromkeys(("split", "subjects", "scaling"), "normalize"),
     "summarise": "evaluate",
 }
