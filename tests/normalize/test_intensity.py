@@ -73,3 +73,16 @@ def test_what_cannot_be_scaled_is_refused():
         fit([], Intensity(kind="nyul"))
     with pytest.raises(InputError, match="no training subject"):
         fit([], Intensity(bias_fit="linear"))
+
+
+def test_the_peak_of_white_matter_goes_to_its_place():
+    rng = np.random.default_rng(1)
+    brain = np.ones((40, 40, 20), bool)
+    tissue = rng.choice([30.0, 70.0, 110.0], p=[0.15, 0.5, 0.35], size=brain.shape)
+    image = (tissue + rng.normal(0, 6, brain.shape)).astype(np.float32)
+    image.ravel()[:200] = 400  # a lesion or a vessel does not set the scale
+    settings = Intensity(kind="white", white=0.75, clip=(0, 1))
+    for gain in (1, 9):
+        scaled = scale(image * gain, brain, settings, {})
+        assert np.median(scaled[tissue == 110]) == pytest.approx(0.75, abs=0.02)
+    assert scaled.max() == 1

@@ -95,7 +95,9 @@ def resized(data: Float[np.ndarray, "x y z"], settings: Resize) -> Float[np.ndar
     step = _coarser(data.shape, settings.shape)
     ratio = np.diag(step)[:3]
     smooth = ndimage.gaussian_filter(np.asarray(data, dtype=np.float32), settings.smooth * ratio * (ratio > 1))
-    result = ndimage.affine_transform(smooth, ratio, step[:3, 3], output_shape=settings.shape, order=1, mode="nearest")
+    result = ndimage.affine_transform(
+        smooth, step[:3, :3], step[:3, 3], output_shape=settings.shape, order=1, mode="nearest"
+    )
     return np.asarray(result)
 
 
