@@ -1,0 +1,85 @@
+"""What a preprocess job reads beside the scan: the template's files, and a scan to register with."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from brainuad.config.load import build_study
+from brainuad.errors import ConfigError
+from brainuad.plan import Plan
+
+DEMO = Path(__file__).parents[2] / "config.yaml"
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    return deepcopy(yaml.safe_load(DEMO.read_text()))
+
+
+def plan(study: dict[str, Any]) -> Plan:
+    return Plan(build_study(study, DEMO))
+
+
+def about(found: Plan, dataset: str, scan: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(found.config("preprocess", dataset=dataset, scan=scan))
+    return content
+
+
+def with_template(demo: dict[str, Any], path: Path) -> Plan:
+    recipe = {"use": "mri_2mm", "label": "mine", "set": {"preprocess": {"template": str(path)}}}
+    return plan({**demo, "recipe": recipe})
+
+
+def test_the_template_s_files_are_inputs_and_their_folder_is_no_setting(demo, tmp_path):
+    assert "template" not in plan(demo).files("healthy", "sub-001")
+    configs = []
+    for place in ("here", "there"):
+        path = tmp_path / place / "t1.nii.gz"
+        path.parent.mkdir()
+        path.write_bytes(b"")
+        found = with_template(demo, path)
+        assert found.files("healthy", "sub-001")["template"] == str(path)
+        configs.append(found.config("preprocess", dataset="healthy", scan="sub-001"))
+    assert configs[0] == configs[1], "moving a template changes no setting"
+    (tmp_path / "there" / "t1_mask.nii.gz").write_bytes(b"")
+    assert found.files("healthy", "sub-001")["template_mask"] == str(tmp_path / "there" / "t1_mask.nii.gz")
+
+
+def test_a_missing_template_stops_before_any_job(demo, tmp_path):
+    with pytest.raises(ConfigError, match="template is not there") as caught:
+        with_template(demo, tmp_path / "sri24" / "spgr.nii")
+    assert "nitrc.org" in str(caught.value)
+
+
+def test_a_scan_to_register_with_is_found_beside_and_is_an_input(demo, tmp_path):
+    for name in ("sub-1/ses-1/anat/sub-1_ses-1_FLAIR", "sub-1/ses-1/anat/sub-1_ses-1_T1w", "sub-2/anat/sub-2_FLAIR"):
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    more = {"source": "folder", "root": str(tmp_path), "healthy": True, "modality": "FLAIR", "register_with": "T1w"}
+    demo["datasets"]["more"] = more
+    found = plan(demo)
+    files = found.files("more", "sub-1_ses-1")
+    assert {name: Path(path).name for name, path in files.items()} == {
+        "image": "sub-1_ses-1_FLAIR.nii.gz",
+        "guide": "sub-1_ses-1_T1w.nii.gz",
+    }
+    assert about(found, "more", "sub-1_ses-1")["about"]["register_with"] == "T1w"
+    assert "guide" not in found.files("more", "sub-2")
+    notes = {scan.scan: scan.note for scan in found.scans["more"]}
+    assert notes == {"sub-1_ses-1": "", "sub-2": "no T1w to register with"}
+    del more["register_with"]
+    assert "guide" not in plan(demo).files("more", "sub-1_ses-1")
+
+
+def test_a_scan_is_not_registered_with_itself(demo, tmp_path):
+    more = {"source": "folder", "root": str(tmp_path), "healthy": True, "register_with": "T1w"}
+    demo["datasets"]["more"] = more
+    with pytest.raises(ConfigError, match="register_with: T1w is the scan itself"):
+        plan(demo)
