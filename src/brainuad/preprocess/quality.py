@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from brainuad.config.recipe import Quality
 from brainuad.formats.transform import Affine
 from brainuad.preprocess import appearance
+from brainuad.preprocess.head import CT_WINDOW
 from brainuad.preprocess.skullstrip import Placed, field_of_view, to_scan
 from brainuad.preprocess.symmetry import residual_pose
 
@@ -21,7 +22,7 @@ IN_T1, ELSEWHERE = 0.2, 0.25
 """How far white matter lies above grey, as a share of how far fluid lies below it: at least in T1w, at most in others.
 Measured: 79 real T1w scans 0.32 and more; a FLAIR with much oedema 0.17, all others under 0."""
 LOWEST_MR = -500.0
-"""No scan of magnetic resonance goes lower; air in CT does."""
+"""Air in CT lies lower, and magnetic resonance hardly ever, least of all around such a median."""
 
 
 def measure(placed: Placed, mask: Mask, similarity: float, turned: float) -> Numbers:
@@ -38,7 +39,7 @@ def _place(placed: Placed, mask: Mask) -> Numbers:
     voxel_ml = abs(float(np.linalg.det(placed.template.affine[:3, :3]))) / 1000
     seen = field_of_view(placed) & brain
     stretch = np.linalg.svd(placed.transform.matrix[:3, :3])[1]
-    lean, offset = residual_pose(placed.image, placed.template)
+    lean, offset = residual_pose(_tissue(placed), placed.template)
     return {
         "overlap": float(2 * (mask & brain).sum() / max(1, mask.sum() + brain.sum())),
         "coverage": float(seen.sum() / brain.sum()),
@@ -56,7 +57,7 @@ def _look(placed: Placed, mask: Mask) -> Numbers:
     brain = to_scan(mask, scan, placed.transform, placed.template)
     air = None if modality.lower() == "ct" else appearance.ghosts(scan, brain)  # around CT lies the headrest
     return {
-        **appearance.contrast(placed.image, mask, placed.template),
+        **appearance.contrast(_tissue(placed), mask, placed.template),
         "level": float(np.median(placed.image[mask])),
         "lowest": float(scan.data.min()),
         "clipped": appearance.clipped(scan, brain),
@@ -64,6 +65,11 @@ def _look(placed: Placed, mask: Mask) -> Numbers:
         "missing_slices": appearance.missing_slices(scan, brain),
         **({} if air is None else {"ghosts": air}),
     }
+
+
+def _tissue(placed: Placed) -> Float[np.ndarray, "x y z"]:
+    """The scan on the template's grid; of CT what differs in the brain, without the bone around it."""
+    return np.clip(placed.image, *CT_WINDOW) if placed.modality.lower() == "ct" else placed.image
 
 
 def turn(transform: Affine) -> float:
@@ -137,7 +143,7 @@ def _foreign(numbers: Numbers, modality: str) -> str:
     kind = modality.lower()
     if kind == "ct" and not HOUNSFIELD[0] <= numbers["level"] <= HOUNSFIELD[1]:
         return f"the brain's median is {numbers['level']:.4g}, which is not in Hounsfield units"
-    if kind != "ct" and numbers["lowest"] < LOWEST_MR:
+    if kind != "ct" and numbers["lowest"] < LOWEST_MR and HOUNSFIELD[0] <= numbers["level"] <= HOUNSFIELD[1]:
         return f"it goes down to {numbers['lowest']:.4g}, as CT does"
     if "white_grey" not in numbers:
         return ""
