@@ -13,6 +13,7 @@ from brainuad.errors import InputError
 from brainuad.formats import bundle, run, store, volume
 from brainuad.formats.scans import Scan
 from brainuad.infer.job import infer
+from brainuad.infer.maps import fidelity
 from brainuad.methods import registry
 from brainuad.train.job import train
 
@@ -134,3 +135,29 @@ def test_a_failure_leaves_no_half_written_folder(made, tmp_path, monkeypatch):
         infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".part*"))
+
+
+def test_the_record_says_how_well_healthy_scans_are_rebuilt_and_how_many_slices_were_seen(made, tmp_path):
+    trained, data = made(NETWORK)
+    infer(trained, data, ResidualMap(), "dark", COMPUTE, tmp_path / "maps", {"model": "toy"})
+    facts = run.read(tmp_path / "maps/run.json")["facts"]
+    assert (facts["scans"], facts["slices"]) == (3, 15)
+    assert facts["rebuilt_explained"] < 1
+    assert -1 <= facts["rebuilt_correlation"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "explained", "correlation"),
+    [
+        (lambda image: image, 1.0, 1.0),
+        (lambda image: np.full_like(image, image.mean()), 0.0, 0.0),
+        (lambda image: image / 2, 0.75 - 0.25 * 0.5**2 / (1 / 12), 1.0),
+        (lambda image: 0 * image, -(0.5**2) / (1 / 12), 0.0),
+    ],
+    ids=["itself", "its mean", "half as bright", "black"],
+)
+def test_a_reconstruction_that_does_not_follow_its_scan_explains_nothing_of_it(change, explained, correlation):
+    image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10)
+    found = fidelity(image, change(image), np.ones(image.shape, bool))
+    assert found["explained"] == pytest.approx(explained, abs=0.01)
+    assert found["correlation"] == pytest.approx(correlation, abs=1e-3)

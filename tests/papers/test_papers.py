@@ -15,7 +15,7 @@ from brainuad import cli
 from brainuad.config.load import build_study
 from brainuad.config.model import MODEL
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import tables
+from brainuad.formats import run, tables
 from brainuad.papers import finished, page, reported
 from brainuad.papers.catalogue import rows, shipped_models
 from brainuad.papers.finished import Number, flatness
@@ -262,6 +262,20 @@ def test_each_stage_of_a_training_is_judged():
 # Pages
 
 
+def test_a_page_says_how_well_networks_rebuild_healthy_scans_and_marks_those_that_do_not(tmp_path):
+    path = finished_study(tmp_path)
+    for model, explained in (("paolini_ae", 0.8), ("paolini_ceae", -3.0)):
+        for dataset in ("clean", "mets"):
+            facts = {"scans": 2, "rebuilt_explained": explained - (dataset == "mets"), "rebuilt_correlation": 0.5}
+            tags = {"model": model, "seed": "0", "dataset": dataset}
+            place = tmp_path / "results/mets/infer" / model / "seed-0" / dataset
+            with run.recorded(place, run.Record("infer", tags, {}, 0)) as record:
+                record.facts = facts
+    text = made(path, tmp_path)
+    assert " | 0.80 of the variance, correlation 0.50 | " in row_of(text, "`paolini_ae` | 0 |")
+    assert " | **below -1 of the variance, correlation 0.50** | " in row_of(text, "`paolini_ceae` | 0 |")
+
+
 def study_content(folder: Path, **more: Any) -> dict[str, Any]:
     own = {"source": "folder", "root": str(folder / "scans"), "modality": "FLAIR"}
     return {
@@ -368,14 +382,19 @@ def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
     done = finished.read(finished_study(tmp_path), MODELS)
     ae = {"metric": "dice", "dice_kind": "slice", "systems": ["paolini_ae"], "at_least": 0.2}
     claims = [claim("bound", **ae), claim("bound", **ae, dataset="spoiled"), claim("bound", **ae, modality="ct")]
+    either = "the paper's and ours"  # what hangs on no map is said once
     for each, said in zip(
         claims,
-        ("`mets` | holds", "— | not tested | no data set `spoiled`", "`mets` | not tested | it is about ct"),
+        (
+            "the paper's | `mets` | holds",
+            f"{either} | — | not tested | no data set `spoiled`",
+            f"{either} | `mets` | not tested | it is about ct",
+        ),
         strict=True,
     ):
         paper = done.paper.model_copy(update={"claims": [each]})
         text = page.page("paolini", [dataclasses.replace(done, paper=paper)])
-        assert f"| the paper's | {said}" in row_of(text, "| c |", "| the paper's |")
+        assert f"| {said}" in row_of(text, "| c |", "| the paper's ")
 
 
 def test_a_constant_of_the_paper_cuts_its_own_map_alone(tmp_path):

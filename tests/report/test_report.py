@@ -101,8 +101,9 @@ def modelled(
     tags = {"model": model, "seed": "0", "dataset": dataset}
     with run.recorded(folder / "train" / part, run.Record("train", tags, {}, 0, "d" * 64)) as record:
         record.curves += [(s, n, 1 / s) for s in range(1, 30) for n in ("train_loss", "val_loss")]
-    with run.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)):
-        pass
+    with run.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)) as record:
+        if model != "zscore":
+            record.facts = {"rebuilt_explained": {"ae": -0.4, "vae": 0.7}[model], "rebuilt_correlation": 0.6}
     post = folder / "postprocess" / part / dataset / "none"
     thresholds.write(post, {RULE: Cut(0.5, "unsupervised")})
     for entry in entries:
@@ -181,6 +182,13 @@ def test_residuals_are_drawn_where_a_model_has_a_reconstruction(made: tuple[Path
     assert re.findall(r'aria-label="Residuals of (\w+) by scan"', section) == ["ae", "vae"]
     for chart in section.split("<figure>")[1:]:
         assert re.findall(r"<title>(\w+)", chart) == ["healthy", "ms"]
+
+
+def test_a_network_that_does_not_rebuild_healthy_scans_is_named(made: tuple[Path, str]) -> None:
+    _, text = made
+    doubts = [line for line in text.splitlines() if 'class="doubt"' in line]
+    assert [line.split(">")[1].split(" rebuilds")[0] for line in doubts] == ["ae"]
+    assert "vae: rebuilds 0.70 of the variance, correlation 0.60" in text
 
 
 def test_whole_scans_are_not_called_healthy() -> None:

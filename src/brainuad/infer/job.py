@@ -20,7 +20,7 @@ from brainuad.formats import store as stores
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.run import Record
 from brainuad.formats.store import Store
-from brainuad.infer.maps import examine
+from brainuad.infer.maps import examine, fidelity
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.methods.neural import NeuralMethod
@@ -54,6 +54,7 @@ def infer(
     settings = {"map": dict(shown), "lesion_sign": lesion_sign, "model": trained.about["model"]}
     record = Record("infer", dict(tags), settings, trained.about["seed"], trained.about["arrays_sha256"])
     rows: list[tuple[str, str, str, float]] = []
+    rebuilt: list[dict[str, float]] = []
     with atomic_folder(out) as folder, run.recorded(folder, record), ThreadPoolExecutor(1) as writer:
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
         for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
@@ -64,12 +65,15 @@ def infer(
             if found.reconstruction is not None:
                 path = maps.reconstruction_path(folder, scan.scan)
                 written.append(writer.submit(volume.write, path, found.reconstruction, scans.affine))
+                rebuilt.append(fidelity(np.asarray(image), found.reconstruction, np.asarray(brain)))
             rows.append((scan.scan, scan.subject, scan.role, found.score))
         for future in written:
             future.result()
         with atomic(folder / maps.SCORES) as part:
             pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
-        record.facts = {"scans": len(rows)}
+        means = {f"rebuilt_{key}": float(np.mean([each[key] for each in rebuilt])) for key in (rebuilt or [{}])[0]}
+        slices = sum(int(np.asarray(brain).any((0, 1)).sum()) for brain in scans.brains)
+        record.facts = {"scans": len(rows), "slices": slices, **means}
 
 
 def _same_grid(trained: bundles.Bundle, seen: Store, path: Path) -> None:

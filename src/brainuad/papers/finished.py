@@ -101,8 +101,8 @@ class Finished:
 
         A constant is in units of the paper's map, and cuts no map of ours.
         """
-        if metric == "seconds_per_scan":
-            return self._seconds(label)
+        if metric.startswith("seconds_per_"):
+            return self._seconds(label, metric.removeprefix("seconds_per_") + "s")
         keys = zip(("dataset", "chain", "model", "metric"), (dataset, self.chain(label), label, metric), strict=True)
         rows = self.metrics.dropna(subset=["value"])
         for column, value in keys:
@@ -119,12 +119,12 @@ class Finished:
         ends = found["value"], found["ci_low"], found["ci_high"], found["seeds"]
         return Number(*ends, sd=float(chosen["value"].std()), rule=rule)
 
-    def _seconds(self, label: str) -> Number | None:
-        """Inference on this machine."""
+    def _seconds(self, label: str, unit: str) -> Number | None:
+        """Inference on this machine, for each of the `scans`, or of the `slices` that hold brain."""
         infer = [r for r in self.records if r["stage"] == "infer" and r["tags"].get("model") == label]
-        scans = sum(int(r["facts"].get("scans", 0)) for r in infer)
+        count = sum(int(r["facts"].get(unit, 0)) for r in infer)
         nan = float("nan")
-        return Number(sum(float(r["seconds"]) for r in infer) / scans, nan, nan) if scans else None
+        return Number(sum(float(r["seconds"]) for r in infer) / count, nan, nan) if count else None
 
 
 def read(file: Path, files: Mapping[str, Section]) -> Finished:

@@ -12,6 +12,7 @@ from brainuad.papers.reported import Paper
 from brainuad.papers.verdicts import CLOSE, check, verdict
 from brainuad.report.citations import REFERENCES
 from brainuad.report.headline import verdicts
+from brainuad.report.rebuilding import rebuilding
 
 COMMAND = "brainuad compare-paper"
 
@@ -138,15 +139,17 @@ def _claims(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
         for each in studies:
             variants = {own_map: _standing_for(each, own_map) for own_map in (True, False)}
             there = {own_map: labels for own_map, labels in variants.items() if labels} or {True: {}}
+            rows: dict[tuple[str, str, str], list[str]] = {}
             for own_map, labels in there.items():
-                at = (claim.claim, f"`{each.study.study}`", "the paper's" if own_map else "ours")
+                whose = "the paper's" if own_map else "ours"
                 for dataset in each.tested_on(claim):
                     found = check(claim, each, dataset, labels)
-                    yield _line(*at, f"`{dataset}`", found.state, found.numbers)
+                    rows.setdefault((f"`{dataset}`", found.state, found.numbers), []).append(whose)
                 if not each.tested_on(claim):
-                    yield _line(
-                        *at, "—", "not tested", f"no data set `{claim.dataset}`" if claim.dataset else "no test set"
-                    )
+                    why = f"no data set `{claim.dataset}`" if claim.dataset else "no test set"
+                    rows.setdefault(("—", "not tested", why), []).append(whose)
+            for (dataset, *told), maps in rows.items():  # a scan's score may not hang on the map
+                yield _line(claim.claim, f"`{each.study.study}`", " and ".join(maps), dataset, *told)
 
 
 def _standing_for(done: Finished, own_map: bool) -> dict[str, str]:
@@ -166,12 +169,14 @@ def _training(studies: Sequence[Finished]) -> Iterator[str]:
     yield from ("## Training", "")
     yield (
         f"A healthy validation loss is flat if the mean of its last fifth of checks lies less than {100 * FLAT:g} % "
-        "under that of the fifth before; in brackets that gain."
+        "under that of the fifth before; in brackets that gain. Rebuilt: the share of the variance in the brain of "
+        "healthy validation and test scans that the reconstruction explains; at 0 or less (**bold**) their own mean "
+        "would do as well, and the paper's map shows the scan rather than its lesions."
     )
-    yield from _table_head(
-        "study", "model", "seed", "steps", "kept at", "healthy validation loss", "scans", "MLflow run"
-    )
+    heads = ("study", "model", "seed", "steps", "kept at", "healthy validation loss", "rebuilt", "scans", "MLflow run")
+    yield from _table_head(*heads)
     for each in studies:
+        rebuilt = rebuilding(each.study, each.records)
         trained = {(r["tags"]["model"], int(r["seed"])): r["facts"] for r in each.records if r["stage"] == "train"}
         for label in each.trained:
             source = each.study.trainings()[label]
@@ -183,7 +188,12 @@ def _training(studies: Sequence[Finished]) -> Iterator[str]:
                 run = each.runs.get(f"{label}/seed-{seed}", "not imported")
                 name = f"`{label}`" if source == label else f"`{label}` (weights of `{source}`)"
                 scans = str(facts.get("training_scans", "—"))
-                yield _line(f"`{each.study.study}`", name, str(seed), *counts, flatness(mine), scans, run)
+                told = (
+                    f"**{rebuilt[source]}**"
+                    if source in rebuilt and rebuilt[source].poor
+                    else str(rebuilt.get(source, "—"))
+                )
+                yield _line(f"`{each.study.study}`", name, str(seed), *counts, flatness(mine), told, scans, run)
 
 
 def _origin(studies: Sequence[Finished]) -> Iterator[str]:

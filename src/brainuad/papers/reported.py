@@ -24,6 +24,7 @@ OURS = {
     "recall": "oracle_youden_sensitivity",
     "specificity": "oracle_youden_specificity",
     "seconds_per_scan": "seconds_per_scan",
+    "seconds_per_slice": "seconds_per_slice",
 }
 """Names in `metrics.tsv`; a metric that is not here is not measured. Dice goes by its kind."""
 

@@ -17,6 +17,7 @@ from brainuad.report import examples, figures, gather, page, slices, table, view
 from brainuad.report.citations import methods
 from brainuad.report.gather import Findings
 from brainuad.report.headline import baselines, verdicts
+from brainuad.report.rebuilding import rebuilding
 
 PAGE = "index.html"
 LIMIT = 15_000_000
@@ -56,6 +57,7 @@ def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
         "histogram_legend": figures.histogram_legend(),
         "training": figures.training(findings.training),
         "training_legend": figures.training_legend(),
+        "rebuilding": rebuilding(study, findings.records),
         "strips": list(examples.by_dataset(strips)),
         "left_out": len(shown) - len(strips),
         "overlays": _overlays(study, preprocess, findings),
