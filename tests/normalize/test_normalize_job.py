@@ -5,7 +5,7 @@ import pytest
 
 from brainuad.config.anomalies import Anomaly
 from brainuad.config.datasets import Artificial, Inserted, Split, Spoiled
-from brainuad.config.recipe import Intensity, Normalize
+from brainuad.config.recipe import Intensity, Normalize, Resize
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, scans, status, store, volume
 from brainuad.formats.scans import Scan
@@ -73,6 +73,24 @@ def test_the_store_lies_on_the_cut_grid(healthy, tmp_path):
     np.testing.assert_allclose((made.affine @ [0, 0, 0, 1])[:3], [-40, -48, -20])
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
     assert "landmarks" in made.scaling
+
+
+def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
+    scaling, shape = tmp_path / "scaling.safetensors", (10, 12, 8)
+    small = RECIPE.model_copy(update={"resize": Resize(shape=shape)})
+    normalize(healthy, scaling, small, tmp_path / "plain")
+    normalize(healthy, scaling, small.model_copy(update={"store": "uint8"}), tmp_path / "coded")
+    plain, coded = store.read(tmp_path / "plain"), store.read(tmp_path / "coded")
+    assert plain.images.shape == coded.images.shape == (9, *shape)
+    np.testing.assert_allclose(plain.spacing, (8, 8, 5.5))
+    np.testing.assert_array_equal(plain.brains, coded.brains)
+    assert not np.asarray(plain.images)[~np.asarray(plain.brains)].any()
+    assert 0 < np.abs(np.asarray(coded.images) - plain.images).max() <= 2 / 254 / 2 + 1e-6
+    kept = np.asarray(plain.brains[0]).mean()
+    normalize(healthy, scaling, RECIPE, tmp_path / "whole")
+    assert kept == pytest.approx(
+        store.read(tmp_path / "whole").brains[0].mean(), rel=0.3
+    )  # half voxels at its border are lost
 
 
 def test_test_scans_do_not_touch_what_is_learnt(healthy, tmp_path):

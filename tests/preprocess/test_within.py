@@ -1,0 +1,74 @@
+"""A scan that is registered with another of its session."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from brainuad.config.recipe import Preprocess
+from brainuad.formats import status, transform, volume
+from brainuad.formats.volume import Volume
+from brainuad.images.phantom import make_phantom
+from brainuad.preprocess import head
+from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.within import between
+
+phantom = cache(make_phantom)
+
+
+def rigid(degrees, shift):
+    turn = np.eye(4)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
+    turn[:3, 3] = shift
+    return turn
+
+
+def apart(one, other, brain, affine):
+    """Root mean square distance of two transforms over the brain, mm."""
+    index = np.argwhere(brain)[::300]
+    points = affine @ np.column_stack([index, np.ones(len(index))]).T
+    return float(np.sqrt((((one - other) @ points)[:3] ** 2).sum(axis=0).mean()))
+
+
+def found(guide, scan):
+    return between(guide, scan, head.moving(guide, "T1w", False), head.moving(scan, "FLAIR", False))
+
+
+def test_one_grid_is_one_place():
+    t1, flair = phantom(5, "T1w"), phantom(5, "FLAIR")
+    moved = Volume(np.roll(flair.image, 9, axis=0), flair.affine)
+    np.testing.assert_array_equal(found(Volume(t1.image, t1.affine), moved), np.eye(4))
+
+
+@pytest.mark.parametrize(("degrees", "shift"), [(0, (0, 0, 0)), (8, (12, -6, 4)), (10, (60, -30, 20))])
+def test_headers_that_disagree_are_overruled(degrees, shift):
+    t1, flair = phantom(5, "T1w"), phantom(5, "FLAIR")
+    truth = rigid(degrees, shift)
+    thick = Volume(flair.image[:, :, 1::2].astype(np.float32), truth @ flair.affine @ np.diag([1, 1, 2.0, 1]))
+    thick.affine[:3, 3] += (truth @ flair.affine)[:3, 2]
+    result = found(Volume(t1.image.astype(np.float32), t1.affine), thick)
+    assert apart(result, truth, t1.brain, t1.affine) < 1.0
+    np.testing.assert_allclose(result[:3, :3] @ result[:3, :3].T, np.eye(3), atol=1e-6)
+
+
+def test_a_scan_goes_along_with_its_guide(tmp_path):
+    t1, flair = phantom(5, "T1w"), phantom(5, "FLAIR")
+    truth = rigid(6, (10, -8, 5))
+    volume.write(tmp_path / "t1.nii.gz", t1.image, t1.affine)
+    volume.write(
+        tmp_path / "flair.nii.gz",
+        flair.image[1:],
+        truth @ flair.affine @ np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
+    )
+    files = {"T1w": tmp_path / "t1.nii.gz", "FLAIR": tmp_path / "flair.nii.gz"}
+    preprocess({"T1w": files["T1w"]}, {}, "T1w", "sub-1", Preprocess(), tmp_path / "alone")
+    state = preprocess(files, {}, "FLAIR", "sub-1", Preprocess(), tmp_path / "led", register_with="T1w")
+    assert state.state != "failed"
+    assert set(state.provenance["inputs"]) == {"T1w", "FLAIR"}
+    alone, led = (transform.read(tmp_path / name / "transform.json").matrix for name in ("alone", "led"))
+    grid = volume.read_mask(tmp_path / "led" / "brain.nii.gz")
+    assert apart(led, truth @ alone, grid.data, grid.affine) < 1.0
+    assert "register_with" not in status.read(tmp_path / "led" / "status.json").provenance["settings"]
