@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jaxtyping import Float
@@ -10,6 +12,8 @@ from brainuad.config.recipe import Quality, Registration
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
+from brainuad.images.pose import draw_pose
+from brainuad.images.seeds import rng_for, seed_words
 from brainuad.images.template import mni152
 from brainuad.preprocess import head, quality
 from brainuad.preprocess.nmi_search import similarity
@@ -55,6 +59,14 @@ def test_other_optimisers(ready, settings):
 def test_finds_the_right_size_where_a_blurred_one_misleads():
     phantom = make_phantom(94, "T2w")  # its best blurred match is a brain blown up to the scalp
     found = register(Volume(phantom.image, phantom.affine), mni152(2.0), Registration(), "T2w", stripped=False)
+    assert distance(found.matrix, phantom.template_to_scan) < 2.5
+
+
+def test_finds_a_child():
+    pose = draw_pose(rng_for(0, "hard", "pilot-010", "child"))
+    x, y, z = (0.8 * scale for scale in pose.scale)  # from an adult's size one comes to its scalp
+    phantom = make_phantom(seed_words(0, "pilot-010"), "T1w", pose=replace(pose, scale=(x, y, z)))
+    found = register(Volume(phantom.image, phantom.affine), mni152(2.0), Registration(), "T1w", stripped=False)
     assert distance(found.matrix, phantom.template_to_scan) < 2.5
 
 
