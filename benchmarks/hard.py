@@ -34,7 +34,7 @@ class Case:
 Condition = Callable[[Case, np.random.Generator], Case]
 KINDS = ("T1w", "T2w", "FLAIR", "CT", "T1w stripped")
 WITH_SKULL = KINDS[:4]
-MODALITY = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "CT": "ct"}
+MODALITY: dict[Contrast, str] = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "CT": "ct"}
 
 
 def make(name: str, condition: str, kind: str) -> Case:
@@ -204,7 +204,7 @@ def plan(stream: str, count: int) -> list[tuple[str, str, str]]:
 
 def spacing(case: Case) -> Float[np.ndarray, "3"]:
     """Voxel size in mm."""
-    return np.linalg.norm(case.affine[:3, :3], axis=0)
+    return np.asarray(np.linalg.norm(case.affine[:3, :3], axis=0))
 
 
 def padded(case: Case, axis: int, before: int, after: int, rng: np.random.Generator) -> Case:

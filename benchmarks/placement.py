@@ -36,8 +36,10 @@ from brainuad.formats import volume
 from brainuad.formats.transform import Affine
 from brainuad.images.template import mni152
 from brainuad.preprocess import overlay, subject
+from brainuad.preprocess.skullstrip import to_scan
 
 Row = dict[str, str]
+Job = Callable[[Path | None], Row]
 NUMBERS = ("similarity", "turned", "overlap", "coverage", "volume_ml", "turn_degrees")
 FIELDS = ("subject", "condition", "kind", "mean_mm", "max_mm", "dice", "seconds", "state", *NUMBERS, "reasons")
 MISPLACED = 5.0
@@ -57,15 +59,17 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("placement.png"))
     options = parser.parse_args()
     torch.set_num_threads(1)
+    jobs: dict[str, Job]
     if options.real:
-        jobs = {str(path.relative_to(options.real)): partial(real, path) for path in scans(options.real)}
+        files = {str(path.relative_to(options.real)): path for path in scans(options.real)}
+        jobs = {name: partial(real, name, path) for name, path in files.items()}
         out, pictures = options.out or Path("placement_real.tsv"), options.sheet.with_suffix("")
     elif options.spoiled:
         jobs = spoiled_jobs(options.stream or "spoiled")
         out, pictures = options.out or Path("placement_spoiled.tsv"), options.overlays
     else:
         stream = options.stream or "hard"
-        jobs = {name: partial(placed, *what) for name, *what in with_names(hard.plan(stream, options.subjects))}
+        jobs = {name: partial(placed, name, how, kind) for name, how, kind in hard.plan(stream, options.subjects)}
         out, pictures = options.out or Path("placement.tsv"), options.overlays
     rows = [row for row in continued(out, jobs, pictures, options.workers) if row["subject"] in jobs]
     if options.real:
@@ -75,12 +79,6 @@ def main() -> None:
         verdicts(rows, lambda row: row["condition"])
     else:
         summary(rows)
-
-
-def with_names(plan: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str, str]]:
-    """The plan's rows, each behind its name."""
-    for name, condition, kind in plan:
-        yield name, name, condition, kind
 
 
 def placed(name: str, condition: str, kind: str, pictures: Path | None) -> Row:
@@ -107,10 +105,10 @@ def chain(
     return row | {"condition": condition, "kind": kind}
 
 
-def real(path: Path, pictures: Path | None) -> Row:
+def real(name: str, path: Path, pictures: Path | None) -> Row:
     """One real scan through the chain; its truth is not known."""
     modality = path.name.removesuffix(".nii.gz").split("_")[-1]
-    return verdict(path, modality, "/".join(path.parts[-4:]), pictures, every=True) | {"kind": modality}
+    return verdict(path, modality, name, pictures, every=True) | {"kind": modality}
 
 
 def verdict(
@@ -139,7 +137,7 @@ def verdict(
     if truth is not None:
         apart = distances(result.transform.matrix, truth[0])
         brain = volume.read_mask(truth[1]).data
-        found = subject.to_scan(result.brain, result.placed.scan, result.transform, result.placed.template)
+        found = to_scan(result.brain, result.placed.scan, result.transform, result.placed.template)
         off = apart.mean()
         row |= {"mean_mm": off, "max_mm": apart.max(), "dice": 2 * (found & brain).sum() / (found.sum() + brain.sum())}
     if pictures is not None and (every or off > MISPLACED or result.failed):
@@ -153,12 +151,12 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distances in mm between two affines at points of the template's brain."""
     template = mni152(2.0)
     points = np.argwhere(template.brain)[::37] @ template.affine[:3, :3].T + template.affine[:3, 3]
-    return np.linalg.norm(points @ (a - b)[:3, :3].T + (a - b)[:3, 3], axis=1)
+    return np.asarray(np.linalg.norm(points @ (a - b)[:3, :3].T + (a - b)[:3, 3], axis=1))
 
 
-def spoiled_jobs(stream: str) -> dict[str, Callable[[Path | None], Row]]:
+def spoiled_jobs(stream: str) -> dict[str, Job]:
     """Sixty good subjects and sixty spoiled ones, each kind of spoiling on each contrast in turn."""
-    jobs: dict[str, Callable[[Path | None], Row]] = {}
+    jobs: dict[str, Job] = {}
     for number in range(60):
         for what in ("good", list(hard.SPOILED)[number % len(hard.SPOILED)]):
             kind = hard.KINDS[(number + number // len(hard.SPOILED)) % len(hard.KINDS)]
@@ -174,9 +172,7 @@ def spoiled(name: str, what: str, kind: str, pictures: Path | None) -> Row:
     return chain(case, name, what, label.removeprefix(f"{what}: ") if declared else kind, pictures, declared, forced)
 
 
-def continued(
-    out: Path, jobs: Mapping[str, Callable[[Path | None], Row]], pictures: Path | None, workers: int
-) -> list[Row]:
+def continued(out: Path, jobs: Mapping[str, Job], pictures: Path | None, workers: int) -> list[Row]:
     """All rows of the table `out`, after the missing ones are made and written, one by one as they come."""
     rows = list(csv.DictReader(out.open(), delimiter="\t")) if out.is_file() else []
     present = {row["subject"] for row in rows}
@@ -200,7 +196,7 @@ def continued(
     return sorted(rows, key=lambda row: row["subject"])
 
 
-def made(missing: list[Callable[[Path | None], Row]], pictures: Path | None, workers: int) -> Iterator[Row]:
+def made(missing: list[Job], pictures: Path | None, workers: int) -> Iterator[Row]:
     """Rows as they are finished."""
     if workers == 1:
         yield from (job(pictures) for job in missing)
