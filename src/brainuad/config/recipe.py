@@ -86,8 +86,8 @@ class Quality(Section):
     """Whether a scan fails whose tissues differ in another way than its modality says: in T1w white matter is brighter
     than grey, in T2w fluid is, and so on. Turn it off for infants, whose white matter is not yet myelinated."""
     usual_clipped: float = Field(0.05, ge=0, le=1)
-    """Share of the brain at the scan's highest value above which a subject is marked. Measured: 81 real scans 0.00001 at
-    most, a T2w whose fluid was clipped 0.027."""
+    """Share of the brain at the scan's highest value above which a subject is marked. Measured: 81 real scans 0.00001
+    at most, a T2w whose fluid was clipped 0.027."""
     max_clipped: float = Field(0.25, ge=0, le=1)
     """Share above which a scan is refused."""
     usual_noise: float = Field(0.25, ge=0)
@@ -100,8 +100,8 @@ class Quality(Section):
     resonance is marked as moved. Measured: 8 real scans 0.03 to 0.16, phantoms in motion 0.05 to 0.19: it finds
     the worst alone."""
     max_missing: float = Field(0.1, ge=0, le=1)
-    """Share of the brain's slices that may be empty or dark; more refuses a scan, fewer, but any, mark it. Measured: none
-    in 82 real scans."""
+    """Share of the brain's slices that may be empty or dark; more refuses a scan, fewer, but any, mark it. Measured:
+    none in 82 real scans."""
 
 
 class Preprocess(Section):
