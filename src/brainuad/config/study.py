@@ -108,8 +108,8 @@ class Study(Section):
     report: Report = Report()
     decisions: str | None = None
     """Your decisions on scans, which win over quality control: a tab-separated table, by path, with the columns
-    dataset, scan (or a subject's label), decision (`exclude` or `include`), reason and by; docs/data.md. `${NAME}` is replaced
-    by the environment variable."""
+    dataset, scan (or a subject's label), decision (`exclude` or `include`), reason and by; docs/data.md. `${NAME}` is
+    replaced by the environment variable."""
     native: bool = False
     """Whether maps and masks of test scans are also written on each scan's own grid, under `native/`."""
 
