@@ -1,7 +1,8 @@
 # Where there is a network: the machine on which Snakemake itself runs.
 rule fetch:
     output:
-        note="<results>/download/{dataset}/fetched.json",
+        # when it is gone, what still has to be listed asks whether the set is still there
+        note=temp("<results>/download/{dataset}/fetched.json"),
     log:
         "<results>/logs/download/fetch_{dataset}.log",
     conda:
@@ -14,7 +15,8 @@ rule fetch:
 
 rule list_scans:
     input:
-        lambda wildcards: PLAN.fetched(wildcards.dataset),
+        note=lambda wildcards: PLAN.fetched(wildcards.dataset),
+        scans=lambda wildcards: PLAN.converted(wildcards.dataset),
     output:
         table="<results>/download/{dataset}/subjects.tsv",
     log:
@@ -24,7 +26,7 @@ rule list_scans:
     threads: 2
     resources:
         mem_mb=2000,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **traced("download"),
     script:

@@ -38,6 +38,10 @@ class InputError(BrainuadError):
     """A scan, mask or table cannot be used as it is."""
 
 
+class StorageError(InputError):
+    """A file system refuses a write: nothing is wrong with the scan."""
+
+
 @contextmanager
 def reported(log: str | Path) -> Iterator[None]:
     """Run a job: known faults end it with their own message, unknown ones with a traceback; both also go to `log`."""

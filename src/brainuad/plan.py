@@ -139,6 +139,13 @@ class Plan:
         known = isinstance(settings, Known) and known_set(settings.source).remotes(settings)
         return [self.root / "download" / dataset / "fetched.json"] if known else []
 
+    def converted(self, dataset: str) -> list[str]:
+        """The files of which a known set's scans are made; none of a set whose scans are read where they lie."""
+        if not isinstance(self.study.datasets[dataset], Known) or not self._is_made(dataset):
+            return []
+        paths = [path.partition("#")[0] for row in self.scans[dataset] for path in row.files().values()]
+        return [path for path in dict.fromkeys(paths) if Path(path).is_file()]
+
     def _is_made(self, dataset: str) -> bool:
         """Whether the files of a data set's scans are made by its download job."""
         settings = self.study.datasets[dataset]

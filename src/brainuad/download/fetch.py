@@ -14,7 +14,7 @@ from brainuad.download.login import Session, shown
 from brainuad.download.progress import say
 from brainuad.download.transfer import Patience, forget, transfer
 from brainuad.download.unpack import is_archive, is_unpacked, unpack
-from brainuad.errors import InputError
+from brainuad.errors import InputError, StorageError
 from brainuad.formats import files
 
 
@@ -47,7 +47,13 @@ def fetch(
                 _gather(session, remote, folder, page, patience or Patience())
         marker.touch()
         for remote in missing:
-            _place(remote, folder)
+            try:
+                _place(remote, folder)
+            except StorageError:
+                raise
+            except InputError as error:
+                do = f"{error.do}; or unpack it yourself, then delete {marker}"
+                raise InputError(error.what, file=error.file, why=error.why, do=do) from None
         marker.unlink()
 
 

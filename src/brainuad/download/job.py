@@ -8,8 +8,9 @@ from typing import Any
 
 from brainuad.config.datasets import AnyScans, Bids, Known, Phantoms, Table
 from brainuad.download.bids import look
+from brainuad.download.converted import convert
 from brainuad.download.fetch import fetch as fetch_files
-from brainuad.download.known import KnownSet, known_set, list_known
+from brainuad.download.known import known_set, list_known, remember
 from brainuad.download.listing import read_page
 from brainuad.download.phantom import make_dataset
 from brainuad.download.table import read_table
@@ -21,11 +22,11 @@ from brainuad.formats.scans import Scan, changed
 
 def fetch(label: str, settings: Known, note: Path) -> None:
     """Download a known data set into its own folder, where its scans are not there already, and write `note`."""
-    dataset, remotes = known_set(settings.source), []
+    dataset = known_set(settings.source)
     if list_known(label, settings) is None:
-        remotes = dataset.listed(settings, read_page)
-        fetch_files(remotes, settings.folder, dataset.about.home)
-    files.write_json(note, {"dataset": label, "source": settings.source, "urls": [remote.url for remote in remotes]})
+        fetch_files(dataset.listed(settings, read_page), settings.folder, dataset.about.home)
+        remember(settings.folder, dataset.remotes(settings))
+    files.write_json(note, {"dataset": label, "source": settings.source})
 
 
 def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
@@ -63,23 +64,15 @@ def _told(settings: AnyScans) -> dict[str, Any]:
 
 
 def _known(label: str, settings: Known, folder: Path) -> list[Scan]:
-    """The rows, converted where the set needs it; a scan that cannot be is a failed row."""
+    """The rows, excluded ones too, converted where the set needs it; a scan that cannot be is a failed row."""
     dataset = known_set(settings.source)
-    rows = list_known(label, settings)
+    rows = list_known(label, settings.model_copy(update={"exclude": []}))  # split leaves the excluded out
     if rows is None:
         raise InputError(f"{label} is not downloaded yet", file=settings.folder, do="type `snakemake download` first")
     _tell(dataset.look(label, settings).notes)
-    return [_converted(dataset, row, folder) for row in rows] if dataset.converts else rows
-
-
-def _converted(dataset: KnownSet, row: Scan, folder: Path) -> Scan:
-    try:
-        with files.atomic_folder(folder / row.scan) as part:
-            made = dataset.convert(row, part)
-    except InputError as error:
-        return changed(row, image="", mask="", state="failed", note=error.what)
-    moved = {key: path.replace(str(part), str(folder / row.scan)) for key, path in made.files().items()}
-    return changed(made, **moved)
+    if not dataset.converts:
+        return rows
+    return convert(label, dataset, rows, folder)
 
 
 def _phantom(row: Scan, folder: Path, settings: Phantoms) -> Scan:

@@ -6,6 +6,7 @@ Light enough to run while the Snakefile is parsed: names are looked at here, the
 from __future__ import annotations
 
 import importlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +15,12 @@ from typing import ClassVar, Literal
 
 from brainuad.config.datasets import Known, Modality
 from brainuad.errors import ConfigError, InputError
+from brainuad.formats import files
 from brainuad.formats.scans import Scan
 
+FETCHED = ".download/fetched.json"
+"""The addresses from which parts of a set came, in its folder."""
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 UNFINISHED = ".download/unfinished"
 """Lies in a set's folder while what was downloaded is moved there."""
 
@@ -131,13 +136,15 @@ def list_known(label: str, settings: Known) -> list[Scan] | None:
             do = f"read them, then set datasets.{label}.accept_licence: true"
             raise ConfigError(f"{settings.source} is downloaded once you accept its terms", why=why, do=do)
         return None
+    if _lacks(dataset, settings):
+        return None
     found = dataset.look(label, settings)
+    if (found.problems or not found.scans) and _packed(dataset, settings):
+        return None
     if found.problems:
         why = "\n        ".join([f"{len(found.problems)} deviations:", *found.problems])
         do = f"mend the folder. {expected}"
         raise InputError(f"{settings.source} does not lie as its authors lay it", file=folder, why=why, do=do)
-    if not found.scans and any(not (folder / remote.path).exists() for remote in dataset.remotes(settings)):
-        return None  # another modality of the set lies there
     if not found.scans:
         kind = "healthy subjects" if settings.healthy else "patients"
         why = f"no {settings.modality} of {kind} was found"
@@ -148,6 +155,31 @@ def list_known(label: str, settings: Known) -> list[Scan] | None:
         do = f"correct datasets.{label}.exclude"
         raise InputError(f"{sorted(unknown)[0]} is excluded but not in {label}", file=folder, do=do)
     return [scan for scan in found.scans if scan.subject not in excluded]
+
+
+def remember(folder: Path, remotes: list[Remote]) -> None:
+    """Note in a set's folder what has been downloaded, beside what was before."""
+    note = folder / FETCHED
+    before = set(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else set()
+    files.write_json(note, sorted(before | {remote.url for remote in remotes}))
+
+
+def _lacks(dataset: KnownSet, settings: Known) -> bool:
+    """Whether the folder holds a download of another part of the set: another modality, or other subjects."""
+    note = settings.folder / FETCHED
+    if not note.is_file():
+        return False
+    return not {remote.url for remote in dataset.remotes(settings)} <= set(json.loads(note.read_text(encoding="utf-8")))
+
+
+def _packed(dataset: KnownSet, settings: Known) -> bool:
+    """Whether an archive lies there, as one brings it by hand, that was never unpacked."""
+    for remote in dataset.remotes(settings):
+        archive = settings.folder / remote.path
+        note = settings.folder / ".download" / f"{remote.path}.unpacked"
+        if remote.path.endswith(ARCHIVES) and archive.is_file() and not note.exists():
+            return True
+    return False
 
 
 def _there(folder: Path) -> bool:

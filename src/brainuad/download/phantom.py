@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import multiprocessing
 import sys
@@ -18,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from brainuad import images
+from brainuad.download.made import code_of, tell
 from brainuad.errors import ConfigError
 from brainuad.formats import transform, volume
 from brainuad.formats.files import atomic, atomic_folder, read_json, write_json
@@ -59,13 +59,13 @@ def make_dataset(
     if prefix and not (prefix.isascii() and prefix.isalnum()):
         raise ConfigError(f"{prefix!r} cannot be part of a subject's label", do="use letters and digits only")
     kind: Contrast = "CT" if contrast == "ct" else contrast
-    code = _code()
+    code = code_of(Path(str(images.__file__)).parent)
     labels = [f"sub-{prefix}{n:03d}" for n in range(1, subjects + 1)]
     orders = [_Order(label, seed, kind, lesions, float(spacing), code) for label in labels]
     missing = [order for order in orders if not _is_made(out, order)]
     start = time.monotonic()
     for done, _ in enumerate(_made(out, missing, workers), start=1):
-        _progress(out.name, done, len(missing), time.monotonic() - start)
+        tell(out.name, "heads", done, len(missing), time.monotonic() - start)
     with atomic(out / "participants.tsv") as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["participant_id", "group", "lesion_kind"])
@@ -120,12 +120,6 @@ def _is_made(out: Path, order: _Order) -> bool:
     return stamp.is_file() and read_json(stamp).get("order") == json.loads(json.dumps(asdict(order)))
 
 
-def _code() -> str:
-    """A hash of the code that heads are made of."""
-    files = sorted(Path(str(images.__file__)).parent.glob("*.py"))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Keep new processes from running the calling script again, as they do where it has no guard of its own."""
@@ -137,14 +131,3 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         main.update(kept)
-
-
-def _progress(name: str, done: int, total: int, seconds: float) -> None:
-    """A line on stderr with the time left: rewritten in a terminal, every tenth subject in a log."""
-    left = seconds / done * (total - done)
-    line = f"{name}: {done} of {total} heads, {int(left // 60)}:{int(left % 60):02d} min left"
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{line}" + "\n" * (done == total))
-    elif done % 10 == 0 or done == total:
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

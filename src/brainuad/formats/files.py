@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from brainuad.errors import InputError
+from brainuad.errors import InputError, StorageError
 
 
 @contextmanager
@@ -54,9 +54,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def unwritable(path: Path, error: OSError) -> InputError:
+def unwritable(path: Path, error: OSError) -> StorageError:
     """The fault of a write that the file system refused."""
-    return InputError(
+    return StorageError(
         f"cannot write {path.name}",
         file=path,
         why=str(error.strerror or error),

@@ -103,9 +103,7 @@ class _Tissue:
     ventricle: Float[np.ndarray, " n"]
 
 
-def _tissue(
-    rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "3 x y z"], atrophy: float
-) -> _Tissue:
+def _tissue(rng: np.random.Generator, anatomy: Head, points: Float[np.ndarray, "3 x y z"], atrophy: float) -> _Tissue:
     """Tissue shares; noise of sigma 4 mm shifts the borders, which the template's average would leave alike.
 
     Atrophy widens the fluid of the outermost 12 mm.

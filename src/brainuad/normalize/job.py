@@ -47,7 +47,7 @@ def split(
     rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
     rows = rows if shares is None else draw_split(rows, shares, seed)
     judged = [_with_state(row, statuses[row.scan], healthy, (decisions or {}).get(row.scan)) for row in rows]
-    scans.write(out, judged + [row for row in listed if row.state == "failed"])
+    scans.write(out, judged + [row for row in listed if row.state == "failed" and row.scan not in statuses])
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:

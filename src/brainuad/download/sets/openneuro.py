@@ -55,13 +55,11 @@ sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside
         subjects = _subjects(settings)
         missing = [name for name in subjects if not (settings.folder / name).is_dir()]
         problems = [f"{name} is among subjects and not there" for name in missing]
-        try:
-            found = bids.look(label, _as_bids(settings, subjects))
-        except InputError as error:
-            told = f"{error.what} ({error.why})" if error.why else error.what
-            return Found([], [*problems, told])
+        if problems:
+            return Found([], problems)
+        found = bids.look(label, _as_bids(settings, subjects))
         notes = [f"{scan.subject}: {scan.note}" for scan in found.failed]
-        return Found(found.scans, problems, notes)
+        return Found(found.scans, [], notes)
 
 
 def _as_bids(settings: Known, subjects: list[str]) -> Bids:
