@@ -84,7 +84,7 @@ def test_misplaced_by_15_mm_is_refused(ready, shift):
     placed = place(scan, Affine(off), template, "T1w")
     seen = head.moving(scan, "T1w", stripped=False)
     numbers = quality.measure(placed, template.brain, *similarity(seen, template, off))
-    failed, _ = quality.verdict(numbers, Quality())
+    failed, _ = quality.verdict(numbers, Quality(), "T1w")
     assert any("registration" in reason for reason in failed)
 
 
@@ -95,11 +95,17 @@ def test_verdict_names_what_is_doubtful():
         "overlap": 0.96,
         "coverage": 1.0,
         "volume_ml": 1300.0,
+        "scale_min": 0.85,
+        "scale_max": 0.95,
         "turn_degrees": 9.0,
     }
-    assert quality.verdict(good, Quality()) == ([], [])
-    failed, doubtful = quality.verdict({**good, "overlap": 0.85, "coverage": 0.8, "turn_degrees": 60.0}, Quality())
+    assert quality.verdict(good, Quality(), "T1w") == ([], [])
+    failed, doubtful = quality.verdict(
+        {**good, "overlap": 0.85, "coverage": 0.8, "turn_degrees": 60.0}, Quality(), "T1w"
+    )
     assert failed == []
     assert len(doubtful) == 3
-    failed, _ = quality.verdict({**good, "turned": 0.7, "overlap": 0.5, "coverage": 0.3, "volume_ml": 90.0}, Quality())
+    failed, _ = quality.verdict(
+        {**good, "turned": 0.7, "overlap": 0.5, "coverage": 0.3, "volume_ml": 90.0}, Quality(), "T1w"
+    )
     assert len(failed) == 4
