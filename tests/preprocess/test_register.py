@@ -95,6 +95,7 @@ def test_verdict_names_what_is_doubtful():
         "overlap": 0.96,
         "coverage": 1.0,
         "volume_ml": 1300.0,
+        "lowest": 0.0,
         "scale_min": 0.85,
         "scale_max": 0.95,
         "turn_degrees": 9.0,
