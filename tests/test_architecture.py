@@ -30,7 +30,7 @@ HEAVY = ("torch", "monai", "ants", "mlflow", "SimpleITK", "lightning", "pandas",
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_adapter_is_short_and_knows_one_stage(script):
-    text = script.read_text()
+    text = script.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 25
     own = STAGE_OF.get(script.stem, script.stem)
     modules = [node.module or "" for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
@@ -41,7 +41,7 @@ def test_an_adapter_is_short_and_knows_one_stage(script):
 def test_every_rule_has_its_adapter_and_every_stage_its_rules():
     assert {path.stem for path in (REPOSITORY / "rules").glob("*.smk")} == {*STAGES, "common"}
     assert {path.stem for path in SCRIPTS} == {*STAGES, *STAGE_OF}
-    assert len((REPOSITORY / "Snakefile").read_text().splitlines()) <= 70
+    assert len((REPOSITORY / "Snakefile").read_text(encoding="utf-8").splitlines()) <= 70
 
 
 def test_parsing_the_snakefile_imports_nothing_heavy():
@@ -72,15 +72,15 @@ def test_pages_made_from_the_code_are_up_to_date(path):
 
 
 def test_modules_stay_small():
-    long = [p for p in (REPOSITORY / "src").rglob("*.py") if len(p.read_text().splitlines()) > 300]
+    long = [p for p in (REPOSITORY / "src").rglob("*.py") if len(p.read_text(encoding="utf-8").splitlines()) > 300]
     assert not long
 
 
 def test_environments_pin_what_the_requirements_pin():
-    lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
     for path in (REPOSITORY / "envs").glob("*.yaml"):
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         (pip,) = (part["pip"] for part in content["dependencies"] if isinstance(part, dict))
         for pin in pip:
             name, _, wanted = pin.partition("==")
@@ -90,9 +90,9 @@ def test_environments_pin_what_the_requirements_pin():
 def test_every_dependency_is_explained():
     import tomllib
 
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    page = (REPOSITORY / "docs/dependencies.md").read_text().lower()
+    page = (REPOSITORY / "docs/dependencies.md").read_text(encoding="utf-8").lower()
     for requirement in named:
         name = requirement.split(">")[0].split("=")[0].lower()
         assert f"| {name} |" in page, f"{name} is not in docs/dependencies.md"

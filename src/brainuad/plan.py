@@ -20,12 +20,12 @@ from brainuad.errors import InputError
 from brainuad.formats import decisions
 from brainuad.formats.scans import Scan
 from brainuad.normalize.bank import Bank
-from brainuad.normalize.split import draw_split
+from brainuad.normalize.split import draw_split, refuse_two_roles
 
 ENTRY = {
     "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
-    "preprocess": "brainuad.preprocess.subject",
+    "preprocess": "brainuad.preprocess.job",
     "quality": "brainuad.preprocess.job",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
@@ -47,8 +47,7 @@ class Plan:
 
     A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
     folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
-    ConfigError for a data
-    set that the user must bring and has not.
+    ConfigError for a data set that the user must bring and has not, and for a person in two roles.
     """
 
     def __init__(self, study: Study):
@@ -62,6 +61,7 @@ class Plan:
         for label, dataset in study.scan_sets().items():
             if dataset.split is not None and label not in self.absent:
                 draw_split(self.scans[label], dataset.split, study.seed)  # too few subjects are refused here
+        refuse_two_roles(study, self.scans)
         table = study.decisions
         self.decisions = decisions.read(table, self.scans, self.absent) if table else {}
         self._masks = {
@@ -228,13 +228,8 @@ class Plan:
         settings = self._scans(dataset)
         shares = settings.split.model_dump(mode="json") if settings.split else None
         decided = {scan: asdict(decision) for scan, decision in self.decisions.get(dataset, {}).items()}
-        return {
-            "split": shares,
-            "healthy": settings.healthy,
-            "seed": self.study.seed,
-            "exclude": settings.exclude,
-            "decisions": decided,
-        }
+        about = {"healthy": settings.healthy, "exclude": settings.exclude, "decisions": decided}
+        return {"split": shares, "seed": self.study.seed, **about}
 
     def _scaling(self) -> Any:
         return self.study.recipe.normalize.intensity.model_dump(mode="json")

@@ -15,7 +15,7 @@ import SimpleITK
 from pydantic import ValidationError
 
 from brainuad.config.datasets import Known, OpenNeuro
-from brainuad.download import job
+from brainuad.download import job, known
 from brainuad.download.dicom import slice_step
 from brainuad.download.known import known_set, list_known
 from brainuad.download.listing import bucket, dataverse, read_page
@@ -304,7 +304,7 @@ WRONG = [
             "CQ500-CT-8 has '2' where 0 or 1 is expected",
         ],
     ),
-    ("openneuro", {"subjects": ["sub-01", "sub-09"]}, ["sub-09 is among subjects and not there", "x holds no scans"]),
+    ("openneuro", {"subjects": ["sub-01", "sub-09"]}, ["sub-09 is among subjects and not there"]),
 ]
 
 
@@ -575,7 +575,8 @@ def test_the_fetch_job_asks_for_the_list(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "fetch_files", lambda remotes, *_, **__: got.extend(remotes))
     job.fetch("x", settings_of("wmh", tmp_path), tmp_path / "fetched.json")
     assert [remote.path for remote in got] == ["training/Utrecht/0/wmh.nii.gz"]
-    assert json.loads((tmp_path / "fetched.json").read_text())["urls"] == [got[0].url]
+    note = json.loads((settings_of("wmh", tmp_path).folder / known.FETCHED).read_text())
+    assert note == [remote.url for remote in known_set("wmh").remotes(settings_of("wmh", tmp_path))]
 
 
 def s3_page(keys: dict[str, str], token: str = "") -> bytes:

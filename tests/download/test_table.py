@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Table
+from brainuad.config.load import build_study
 from brainuad.download.job import download
 from brainuad.download.table import Listed, read_table
-from brainuad.errors import InputError
+from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans
+from brainuad.plan import Plan
 
 Write = Callable[..., Path]
 
@@ -187,3 +189,26 @@ def test_columns_that_are_not_read_are_told_when_the_scans_are_listed(write, tmp
     assert [row.scan for row in scans.read(tmp_path / "out/subjects.tsv")] == ["sub-A"]
     assert "note: subjects.tsv has columns that are not read: handedness" in capsys.readouterr().err
     assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"
+
+
+def test_nobody_trains_as_healthy_and_is_tested_as_a_patient(tmp_path):
+    lines = ["subject\tsession\timage\tmask\tgroup"]
+    for number in range(8):
+        for session, group in (("1", "healthy"), ("2", "patient" if number == 3 else "healthy")):
+            image, mask = (f"{number}-{session}-{kind}.nii.gz" for kind in ("image", "mask"))
+            (tmp_path / image).touch()
+            (tmp_path / mask).touch()
+            lines.append(f"{number}\t{session}\t{image}\t{mask if group == 'patient' else ''}\t{group}")
+    (tmp_path / "subjects.tsv").write_text("\n".join(lines) + "\n")
+    own = {"source": "table", "file": str(tmp_path / "subjects.tsv")}
+    sets = {
+        "controls": {**own, "healthy": True, "split": {"train": 0.5, "validation": 0.25, "test": 0.25}},
+        "patients": {**own, "healthy": False},
+    }
+    study = {"study": "mine", "datasets": sets, "recipe": "mri_2mm", "models": {"zscore_atlas": None}}
+    demo = Path(__file__).parents[2] / "config.yaml"
+    with pytest.raises(ConfigError, match="controls and patients share people") as caught:
+        Plan(build_study(study, demo))
+    assert "sub-3" in (caught.value.why or "")
+    sets["controls"]["exclude"] = ["sub-3"]
+    assert len(Plan(build_study(study, demo)).scans["controls"]) == 14

@@ -49,6 +49,22 @@ def test_decisions_win_and_move_nobody(tmp_path):
     assert changed == {"sub-03", "sub-05"}
 
 
+def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
+    rows = [
+        Scan(name, name, "x", **({"state": "failed", "note": "broken"} if name == "sub-03" else {})) for name in NAMES
+    ]
+    scans.write(tmp_path / "table.tsv", rows)
+    statuses = {name: tmp_path / name / status.NAME for name in NAMES}
+    for name, path in statuses.items():
+        status.write(
+            path, status.Status(subject=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
+        )
+    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, tmp_path / "x.tsv")
+    found = scans.read(tmp_path / "x.tsv")
+    assert [row.scan for row in found] == NAMES
+    assert [row.scan for row in found if row.state == "failed"] == ["sub-03"]
+
+
 def test_what_has_no_files_or_no_mask_cannot_be_included(tmp_path):
     include = {"sub-03": Decision("include")}
     with pytest.raises(InputError, match="sub-03 of x cannot be included") as caught:

@@ -154,3 +154,10 @@ def test_limits_become_sentences(numbers, fault, doubt):
 def test_what_was_not_measured_is_no_fault():
     bare = {k: v for k, v in GOOD.items() if k not in ("ghosts", "white_grey", "fluid")}
     assert quality.verdict(bare, Quality(), "T1w") == ([], [])
+
+
+@pytest.mark.parametrize(("modality", "white", "fluid"), [("ct", -0.2, 1.48), ("FLAIR", -0.3, 0.57)])
+def test_blood_or_a_lesion_in_the_ventricles_marks_a_scan_and_does_not_refuse_it(modality, white, fluid):
+    failed, doubtful = quality.verdict(GOOD | {"white_grey": white, "fluid": fluid, "level": 35.0}, Quality(), modality)
+    assert failed == []
+    assert any("fluid is brighter" in reason for reason in doubtful)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from brainuad.config.chain import Chain, HealthyQuantile, Threshold
-from brainuad.config.datasets import AnyDataset, AnyScans, Made, OnDisk, Scans
+from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
 from brainuad.config.model import AnyModel
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
@@ -130,6 +130,9 @@ class Study(Section):
                 source = self.datasets.get(dataset.into)
                 if not isinstance(source, Scans) or not source.healthy or source.split is None:
                     raise ValueError(f"datasets.{label}.into: {dataset.into} is no healthy data set with a split")
+                placed = self.recipe.preprocess
+                if isinstance(dataset, Inserted) and (placed.template != "mni152" or placed.centre):
+                    raise ValueError(f"datasets.{label}: its masks lie in MNI152, the recipe's scans elsewhere")
                 if not any(getattr(source.split, role) for role in dataset.roles):
                     shares = " or ".join(dataset.roles)
                     raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")

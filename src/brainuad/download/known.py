@@ -136,11 +136,9 @@ def list_known(label: str, settings: Known) -> list[Scan] | None:
             do = f"read them, then set datasets.{label}.accept_licence: true"
             raise ConfigError(f"{settings.source} is downloaded once you accept its terms", why=why, do=do)
         return None
-    if _lacks(dataset, settings):
+    if _lacks(dataset, settings) or _packed(dataset, settings):
         return None
     found = dataset.look(label, settings)
-    if (found.problems or not found.scans) and _packed(dataset, settings):
-        return None
     if found.problems:
         why = "\n        ".join([f"{len(found.problems)} deviations:", *found.problems])
         do = f"mend the folder. {expected}"
@@ -173,13 +171,10 @@ def _lacks(dataset: KnownSet, settings: Known) -> bool:
 
 
 def _packed(dataset: KnownSet, settings: Known) -> bool:
-    """Whether an archive lies there, as one brings it by hand, that was never unpacked."""
-    for remote in dataset.remotes(settings):
-        archive = settings.folder / remote.path
-        note = settings.folder / ".download" / f"{remote.path}.unpacked"
-        if remote.path.endswith(ARCHIVES) and archive.is_file() and not note.exists():
-            return True
-    return False
+    """Whether nothing lies there but archives of the set, as one brings them by hand: they are unpacked then."""
+    archives = {remote.path for remote in dataset.remotes(settings) if remote.path.endswith(ARCHIVES)}
+    names = {entry.name for entry in settings.folder.iterdir() if not entry.name.startswith(".")}
+    return bool(archives & names) and all(name.endswith(ARCHIVES) for name in names)
 
 
 def _there(folder: Path) -> bool:

@@ -86,6 +86,12 @@ class Picked(Sequence[Float[np.ndarray, "x y z"]]):
         """How many."""
         return len(self.places)
 
+    def level(self, index: int, level: int) -> Float[np.ndarray, "x y"]:
+        """One axial level of one of them: no more is read or decoded."""
+        volumes, number = self.places[index]
+        plane: np.ndarray = volumes[number, :, :, level]
+        return plane
+
     @overload
     def __getitem__(self, index: int) -> Float[np.ndarray, "x y z"]: ...
     @overload

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainuad.errors import InputError
+from brainuad.formats.coding import Picked
 from brainuad.methods.base import Brain, Healthy, Image
 
 BATCH = 16
@@ -99,5 +100,11 @@ class SliceExamples:
 
     def _prepared(self, indices: Sequence[int]) -> Tensor:
         chosen = [self.where[index] for index in indices]
-        slices = [axial(self.healthy.images[scan], [level]) for scan, level in chosen]
-        return to_network(torch.cat(slices), self.size)
+        slices = np.stack([_level(self.healthy.images, scan, level) for scan, level in chosen])
+        return to_network(torch.from_numpy(slices), self.size)
+
+
+def _level(images: Sequence[Image], scan: int, level: int) -> Float[np.ndarray, "x y"]:
+    """One axial level; of a coded store no more than that is decoded."""
+    plane = images.level(scan, level) if isinstance(images, Picked) else images[scan][:, :, level]
+    return np.ascontiguousarray(plane, dtype=np.float32)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from brainuad.config.datasets import Split
-from brainuad.errors import InputError
+from brainuad.config.study import Study
+from brainuad.errors import ConfigError, InputError
 from brainuad.formats.scans import Role, Scan, changed
 
 ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
@@ -74,3 +76,19 @@ def _is_number(text: str) -> bool:
 
 def _hash(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
+
+
+def refuse_two_roles(study: Study, scans: Mapping[str, Sequence[Scan]]) -> None:
+    """Of sets that are read from one place nobody may train as healthy and be a patient at another visit.
+
+    Raises ConfigError naming one of those who would.
+    """
+    sets = study.scan_sets()
+    places = {label: getattr(d, "root", None) or getattr(d, "file", None) for label, d in sets.items()}
+    learning = [label for label, d in sets.items() if d.split and d.split.train]
+    for label, other in ((a, b) for a in learning for b, d in sets.items() if not d.healthy):
+        both = {row.subject for row in scans[label]} & {row.subject for row in scans[other]}
+        if both and places[label] is not None and places[label] == places[other]:
+            why = f"{len(both)} people, such as {sorted(both)[0]}: models would be tested on whom they know"
+            do = f"list them under datasets.{label}.exclude"
+            raise ConfigError(f"{label} and {other} share people", file=places[label], why=why, do=do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,12 @@ def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) 
         for row in scans.with_role(scans.read(table), "test"):
             found = [names.anomaly_path(maps, row.scan), names.processed_path(masks, row.scan)]
             found += [names.mask_path(masks, row.scan, rule) for rule in rules]
-            for path in found:
-                if path.exists():
-                    carry(path, preprocessed / row.scan, Path(row.image), part / path.name)
+            try:
+                for path in found:
+                    if path.exists():
+                        carry(path, preprocessed / row.scan, Path(row.image), part / path.name)
+            except (InputError, FileNotFoundError) as error:  # one scan that moved or changed stops no other
+                sys.stderr.write(f"note: {row.scan} is left out: {error}\n")
 
 
 def carry(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:

@@ -25,16 +25,17 @@ def clipped(scan: Volume, brain: Mask) -> float:
     return float((scan.data[brain] >= scan.data.max()).mean()) if brain.any() else 0.0
 
 
-def noise(scan: Volume, brain: Mask, modality: str) -> float:
+def noise(scan: Volume, brain: Mask, modality: str) -> float | None:
     """Standard deviation of the noise inside the brain, as a share of the range of its tissues.
 
     From second differences along the two finest axes, which edges and slow changes leave out (Immerkaer 1996), by their
-    median. The range: 5th to 95th percentile of the smoothed brain; of CT the 80 HU of its window.
+    median. The range: 5th to 95th percentile of the smoothed brain; of CT the 80 HU of its window. None where the brain
+    is too thin to look into.
     """
     first, second = np.argsort(scan.spacing, kind="stable")[:2]
     inner = ndimage.binary_erosion(brain, iterations=2)
     if not inner.any():
-        return 0.0
+        return None
     box = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in ndimage.find_objects(inner.astype(np.int8))[0])
     data, inner = scan.data[box].astype(np.float32), inner[box]
     kernel = np.array([1.0, -2.0, 1.0], np.float32)

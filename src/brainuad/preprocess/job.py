@@ -1,16 +1,43 @@
-"""What a person sees of a preprocessed data set: `quality.tsv` and contact sheets, worst scans first."""
+"""The jobs around one subject's chain: which files it reads, and what a person sees of all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from brainuad.config.recipe import Preprocess
 from brainuad.formats import files, quality, scans, status
 from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
 from brainuad.preprocess.contact import Tile, pages
-from brainuad.preprocess.subject import OVERLAY
+from brainuad.preprocess.subject import OVERLAY, preprocess
+
+
+def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path) -> None:
+    """Preprocess one scan into the folder `out`.
+
+    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a template
+    where there are such, or the `table` that names them, where another job made them.
+    """
+    about, found, fault = settings["about"], dict(inputs), ""
+    recipe = {**settings["recipe"], "template": found.get("template", settings["recipe"]["template"])}
+    if "table" in found:
+        row = scans.find(found["table"], scan)
+        found, fault = row.files(), row.note if row.state == "failed" else ""
+    guide = {about["register_with"]: Path(found["guide"])} if "guide" in found else {}
+    preprocess(
+        scan_paths={about["modality"]: Path(found["image"]), **guide},
+        masks={"lesion": Path(found["mask"])} if "mask" in found else {},
+        modality=about["modality"],
+        subject=scan,
+        settings=Preprocess.model_validate(recipe),
+        out=out,
+        healthy=about["healthy"],
+        register_with=next(iter(guide), None),
+        fault=fault,
+    )
 
 
 def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> None:

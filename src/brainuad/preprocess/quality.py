@@ -23,6 +23,9 @@ IN_T1, ELSEWHERE = 0.2, 0.25
 Measured: 79 real T1w scans 0.32 and more; a FLAIR with much oedema 0.17, all others under 0."""
 FLUID_BRIGHT = ("t2w", "inplanet2")
 """BIDS suffixes under which fluid is the brightest tissue."""
+LIKE_T2 = 0.75
+"""How far fluid lies above grey matter in T2w, at least (phantoms 0.88); a bright lesion of 119 ml painted over the
+ventricles of FLAIR reaches 0.57. In CT blood in the ventricles goes as far, so that nothing follows from it."""
 LOWEST_MR = -500.0
 """Air in CT lies lower, and magnetic resonance hardly ever, least of all around such a median."""
 
@@ -57,13 +60,14 @@ def _place(placed: Placed, mask: Mask) -> Numbers:
 def _look(placed: Placed, mask: Mask) -> Numbers:
     scan, modality = placed.scan, placed.modality
     brain = to_scan(mask, scan, placed.transform, placed.template)
+    noise = appearance.noise(scan, brain, modality)
     air = None if modality.lower() == "ct" else appearance.ghosts(scan, brain)  # around CT lies the headrest
     return {
         **appearance.contrast(_tissue(placed), mask, placed.template),
         "level": float(np.median(placed.image[mask])),
         "lowest": float(scan.data.min()),
         "clipped": appearance.clipped(scan, brain),
-        "noise": appearance.noise(scan, brain, modality),
+        **({} if noise is None else {"noise": noise}),
         "missing_slices": appearance.missing_slices(scan, brain),
         **({} if air is None else {"ghosts": air}),
     }
@@ -86,6 +90,8 @@ def verdict(numbers: Numbers, limits: Quality, modality: str) -> tuple[list[str]
     failed, doubtful = _place_verdict(numbers, limits)
     if limits.check_modality and not failed and (sign := _foreign(numbers, modality)):
         failed.append(f"the scan does not look like {modality}: {sign}")
+    if not failed and _wet(numbers, modality):
+        doubtful.append(f"fluid is brighter than grey matter, which is unusual in {modality} but for blood or a lesion")
     for name, usual, most, text in (
         ("lean_degrees", limits.usual_lean, limits.max_lean, "the registered head leans by {:.1f} degrees"),
         ("offset_mm", limits.usual_offset, limits.max_offset, "the registered head lies {:.1f} mm beside the middle"),
@@ -140,6 +146,11 @@ def _place_verdict(numbers: Numbers, limits: Quality) -> tuple[list[str], list[s
     return failed, doubtful
 
 
+def _wet(numbers: Numbers, modality: str) -> bool:
+    """Whether fluid is bright where it should not be; blood or a lesion in the ventricles makes it so, too."""
+    return modality.lower() not in (*FLUID_BRIGHT, "pdw") and numbers.get("fluid", 0.0) > NOTHING
+
+
 def _foreign(numbers: Numbers, modality: str) -> str:
     """What in a scan speaks against its modality, if anything does."""
     kind = modality.lower()
@@ -156,6 +167,6 @@ def _foreign(numbers: Numbers, modality: str) -> str:
         return "white matter is brighter than grey"
     if kind in FLUID_BRIGHT and fluid < -NOTHING:
         return "fluid is not brighter than grey matter"
-    if kind not in (*FLUID_BRIGHT, "pdw") and fluid > NOTHING:
-        return "fluid is brighter than grey matter"
+    if kind not in (*FLUID_BRIGHT, "pdw", "ct") and fluid > LIKE_T2:
+        return "fluid is as bright as on T2w"
     return ""

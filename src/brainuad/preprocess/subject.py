@@ -56,11 +56,13 @@ def preprocess(
     out: Path,
     healthy: bool = False,
     register_with: str | None = None,
+    fault: str = "",
 ) -> Status:
     """Preprocess one subject and write the folder `out`; returns the verdict, also written there.
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
-    whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid. Bad data makes a
+    whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid; `fault`: what an earlier
+    stage found wrong with the scan, if anything. Bad data makes a
     `failed` status with reasons and remedy, no exception: `out` then holds the status, and all files if it came so far,
     for a person may take the scan all the same. Raises ConfigError for what this stage cannot do and lets our own
     faults through.
@@ -75,8 +77,14 @@ def preprocess(
     told = {**settings.model_dump(mode="json"), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
     clock = records.Clock()
+    try:
+        load(settings.template, settings.spacing)
+    except InputError as error:  # no fault of the subject
+        raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
     result, state = None, Status(subject=subject, state="failed", provenance=provenance)
     try:
+        if fault:
+            raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
         lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
         guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)

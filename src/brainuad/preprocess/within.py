@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from brainuad.errors import InputError
 from brainuad.formats.volume import Volume, same_grid
 from brainuad.preprocess import itk
 from brainuad.preprocess.head import Moving
@@ -19,7 +22,8 @@ def between(guide: Volume, scan: Volume, guide_seen: Moving, scan_seen: Moving) 
     """The rigid transform from the guide's world to the scan's (mm): the identity where their grids are one.
 
     Else mutual information decides, from the headers' word and from the two heads' own places; the headers stand
-    where nothing better is found. `guide_seen`, `scan_seen`: the two as `head.moving` prepares them.
+    where nothing better is found. `guide_seen`, `scan_seen`: the two as `head.moving` prepares them. Raises InputError
+    where the two never overlap.
     """
     return np.eye(4) if same_grid(guide, scan) else rigid(guide_seen, scan_seen)
 
@@ -33,15 +37,20 @@ def rigid(guide: Moving, scan: Moving) -> Matrix:
     fixed, mask = itk.to_itk(_floats(guide.volume)), itk.to_itk(Volume(head.astype(np.uint8), guide.volume.affine))
     moving = itk.to_itk(_floats(scan.volume))
     apart = (scan.start - scan.anchor) - (guide.start - guide.anchor)
-    headers = _euler(guide, np.zeros(3))
-    best, found = itk.information(fixed, mask, moving, headers) * (1 + GAIN), np.eye(4)
+    best, found = -np.inf, None
+    with suppress(RuntimeError):  # by the headers the two do not meet at all
+        best, found = itk.information(fixed, mask, moving, _euler(guide, np.zeros(3))) * (1 + GAIN), np.eye(4)
     for shift in (np.zeros(3), apart):
         turn = _euler(guide, shift)
-        for sigma, share in ((8.0, 0.05), (4.0, 0.05), (2.0, 0.05)):
-            itk.optimise(fixed, mask, moving, turn, (sigma,), share)
-        reached = itk.information(fixed, mask, moving, turn)
-        if reached > best:
-            best, found = reached, itk.from_itk(turn)
+        with suppress(RuntimeError):
+            for sigma, share in ((8.0, 0.05), (4.0, 0.05), (2.0, 0.05)):
+                itk.optimise(fixed, mask, moving, turn, (sigma,), share)
+            reached = itk.information(fixed, mask, moving, turn)
+            if reached > best:
+                best, found = reached, itk.from_itk(turn)
+    if found is None:
+        do = "correct the header of one of them, or leave register_with out"
+        raise InputError("the scan and the one it is registered with do not meet", do=do)
     return found
 
 
