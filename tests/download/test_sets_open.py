@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import locale
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -437,6 +438,7 @@ def test_analyze_files_of_oasis_run_left_front_and_up(tmp_path):
 def series(folder: Path, uid: int, heights: list[float], shift: float = 0.0, contrast: str = "") -> None:
     """A CT series of 8 x 8 voxels: air, bone in one corner, and the slice's height above 0 in another."""
     folder.mkdir(parents=True)
+    before = locale.setlocale(locale.LC_ALL)  # writing DICOM leaves the process in the locale C
     writer = SimpleITK.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for n, height in enumerate(heights):
@@ -460,6 +462,7 @@ def series(folder: Path, uid: int, heights: list[float], shift: float = 0.0, con
             image.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"CT{len(heights) - n:06d}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def test_the_thinnest_plain_series_of_cq500_becomes_a_scan(tmp_path):
