@@ -12,7 +12,7 @@ from workspace import REPOSITORY, Workspace
 from brainuad.config.load import build_study
 
 PAGE = REPOSITORY / "docs/reruns.md"
-ORDER = "download preprocess quality split subjects scaling normalize train infer postprocess native "
+ORDER = "list_scans preprocess quality split subjects scaling normalize train infer postprocess native "
 ORDER += "evaluate summarise track report"
 SET = "models__sae_test__set__"
 RECIPE = "recipe__set__"
@@ -84,9 +84,13 @@ EDITS: list[tuple[str, Any]] = [
     (RECIPE + "normalize__intensity", {"percentiles": [1, 99]}),
     (RECIPE + "normalize__intensity", {"window": [0, 90]}),
     (RECIPE + "normalize__intensity", {"clip": [0, 1.5]}),
+    (RECIPE + "normalize__intensity", {"white": 0.7}),
     (RECIPE + "normalize__intensity", {"bias_fit": "linear"}),
     (RECIPE + "normalize__slices", [-40, 60]),
     (RECIPE + "normalize__shape", [48, 60]),
+    (RECIPE + "normalize__box", [[-60, 60], [-80, 60]]),
+    (RECIPE + "normalize__resize", {"shape": [24, 24, 24]}),
+    (RECIPE + "normalize__store", "float16"),
     (RECIPE + "cite", "nobody"),
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}),
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
@@ -172,6 +176,7 @@ EDITS: list[tuple[str, Any]] = [
 # Identities, not settings; and what the shrunken study has no use for.
 EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
 EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "ZscoreAtlas.cite", "ThreshHisteq.cite", "Chain.cite"}
+EXEMPT |= {"Preprocess.template", "Preprocess.centre"}  # refused beside inserted lesions, which this study has
 EXEMPT |= {"Study.own_data", "ThreshHisteq.family", "ZscoreAtlas.family", "Autoencoder.family"}
 
 
