@@ -35,7 +35,6 @@ rule native:
         maps=rules.infer.output.maps,
         masks=rules.postprocess.output.masks,
         table="<study>/normalize/{dataset}.tsv",
-        folders=told(lambda wildcards: PLAN.scan_folders(wildcards.dataset)),
     output:
         folder=directory("<study>/native/<run>/{dataset}/{chain}"),
     log:

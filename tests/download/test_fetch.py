@@ -88,20 +88,14 @@ def answer(code: int, headers: dict[str, str] | None = None, body: bytes = b""):
     return turn
 
 
-@pytest.fixture
-def server():
+def serving():
     it = Server()
     yield it
     it.http.shutdown()
     it.http.server_close()
 
 
-@pytest.fixture
-def other():
-    it = Server()
-    yield it
-    it.http.shutdown()
-    it.http.server_close()
+server, other = pytest.fixture(serving, name="server"), pytest.fixture(serving, name="other")
 
 
 @pytest.fixture(autouse=True)

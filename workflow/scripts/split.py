@@ -3,6 +3,7 @@ from pathlib import Path
 
 from brainuad.config.datasets import Split
 from brainuad.errors import reported
+from brainuad.formats import status
 from brainuad.formats.decisions import Decision
 from brainuad.normalize.job import split
 
@@ -10,7 +11,7 @@ with reported(snakemake.log[0]):
     config = json.loads(snakemake.params.config)
     split(
         table=Path(snakemake.input.table),
-        statuses={Path(folder).name: Path(folder) / "status.json" for folder in snakemake.input.folders},
+        statuses={Path(folder).name: Path(folder) / status.NAME for folder in snakemake.input.folders},
         shares=Split.model_validate(config["split"]) if config["split"] else None,
         healthy=config["healthy"],
         seed=config["seed"],

@@ -21,6 +21,7 @@ from brainuad.formats.scans import Scan
 FETCHED = ".download/fetched.json"
 """The addresses from which parts of a set came, in its folder."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+"""Endings of what is unpacked; `.nii.gz` is not among them."""
 UNFINISHED = ".download/unfinished"
 """Lies in a set's folder while what was downloaded is moved there."""
 

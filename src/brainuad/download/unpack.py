@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainuad.download.known import ARCHIVES
 from brainuad.download.members import Member, members
 from brainuad.download.progress import in_bytes
 from brainuad.errors import InputError
 from brainuad.formats import files
 
-_ENDS = (".zip", ".tar", ".tar.gz", ".tgz")
 _BLOCK = 1 << 20
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
+"""RuntimeError: zipfile's for a member that is encrypted or packed by a method it does not know."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Limits:
 
 def is_archive(name: str) -> bool:
     """Whether a file of this name is unpacked; `.nii.gz` is not."""
-    return name.lower().endswith(_ENDS)
+    return name.lower().endswith(ARCHIVES)
 
 
 def is_unpacked(folder: Path, note: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -78,6 +79,16 @@ def read_json(path: str | Path) -> Any:
         raise InputError(
             f"cannot read {Path(path).name}", file=path, why=str(error), do="delete it, run again"
         ) from None
+
+
+def read_tsv(path: str | Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of one of our own tables, as text; raises InputError naming it as `what` if unreadable."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            return list(reader.fieldnames or []), list(reader)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {what}", file=path, why=str(error), do="run again") from None
 
 
 def sha256(path: str | Path) -> str:

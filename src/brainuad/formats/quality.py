@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainuad.errors import InputError
-from brainuad.formats.files import atomic
+from brainuad.formats.files import atomic, read_tsv
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
 
@@ -74,12 +74,7 @@ def write(path: str | Path, rows: Sequence[Row]) -> None:
 
 def read(path: str | Path) -> list[dict[str, str]]:
     """Read the table as text, a mapping per row; raises InputError if it is missing or has other columns."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            rows, columns = list(reader), list(reader.fieldnames or [])
-    except (OSError, ValueError) as error:
-        raise InputError("cannot read the table of quality", file=path, why=str(error), do="run again") from None
+    columns, rows = read_tsv(path, "the table of quality")
     if columns != list(COLUMNS):
         raise InputError(f"{Path(path).name} has other columns", file=path, do="delete its folder and run again")
     return rows

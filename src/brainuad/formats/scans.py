@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from brainuad.errors import InputError
-from brainuad.formats.files import atomic
+from brainuad.formats.files import atomic, read_tsv
 
 Role = Literal["train", "validation", "test", ""]
 
@@ -76,15 +76,10 @@ def write(path: str | Path, scans: list[Scan]) -> None:
 
 def read(path: str | Path) -> list[Scan]:
     """Read a table; raises InputError for an unreadable file, unknown or missing columns and double rows."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            rows, columns = list(reader), set(reader.fieldnames or [])
-    except (OSError, ValueError) as error:
-        raise InputError("cannot read the table of subjects", file=path, why=str(error), do="run again") from None
-    if missing := {"scan", "subject", "dataset"} - columns:
+    columns, rows = read_tsv(path, "the table of subjects")
+    if missing := {"scan", "subject", "dataset"} - set(columns):
         raise InputError("a column is missing in the table of subjects", file=path, why=", ".join(sorted(missing)))
-    if unknown := columns - set(COLUMNS):
+    if unknown := set(columns) - set(COLUMNS):
         raise InputError("unknown columns in the table of subjects", file=path, why=", ".join(sorted(unknown)))
     scans = [Scan(**row) for row in rows]  # type: ignore[arg-type]
     _check(path, scans)

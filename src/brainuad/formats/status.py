@@ -9,6 +9,8 @@ from brainuad.config.section import Section
 from brainuad.formats.files import read_json, write_json
 
 NAME = "status.json"
+IMAGE, BRAIN, LESION, OVERLAY = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "overlay.png"
+"""What lies beside it: the scan, its brain and its lesions on the template's grid, and a picture of them."""
 
 
 class Status(Section):

@@ -106,13 +106,13 @@ class Source:
     def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Scan, brain mask and lesion mask (None without one) on the template grid."""
         folder = self.folder / row.scan
-        lesion = folder / "lesion.nii.gz"
-        image, brain = volume.read(folder / "image.nii.gz"), volume.read_mask(folder / "brain.nii.gz")
+        lesion = folder / status.LESION
+        image, brain = volume.read(folder / status.IMAGE), volume.read_mask(folder / status.BRAIN)
         return image.data, brain.data, volume.read_mask(lesion).data if lesion.exists() else None
 
     def affine(self, row: Scan) -> np.ndarray:
         """Voxel index of the template grid to MNI mm."""
-        return volume.read_mask(self.folder / row.scan / "brain.nii.gz").affine
+        return volume.read_mask(self.folder / row.scan / status.BRAIN).affine
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _with_state(row: Scan, path: Path, healthy: bool, decision: Decision | None)
     unlabelled = not healthy and row.role and not row.mask
     bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
     if decision is not None:
-        if unlabelled or not path.with_name("image.nii.gz").exists():
+        if unlabelled or not path.with_name(status.IMAGE).exists():
             why = bare if unlabelled else "; ".join(verdict.reasons) or "preprocess left no image"
             do = "take its line out of the decisions, or mend the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)

@@ -12,7 +12,7 @@ from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
 from brainuad.preprocess.contact import Tile, pages
-from brainuad.preprocess.subject import OVERLAY, preprocess
+from brainuad.preprocess.subject import preprocess
 
 
 def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path) -> None:
@@ -53,7 +53,7 @@ def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> No
             row.scan.scan,
             row.status.state,
             "; ".join(row.status.reasons),
-            folders.get(row.scan.scan, Path("none")) / OVERLAY,
+            folders.get(row.scan.scan, Path("none")) / status.OVERLAY,
         )
         for row in rows
     ]

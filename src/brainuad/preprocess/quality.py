@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from brainuad.config.recipe import Quality
 from brainuad.formats.transform import Affine
 from brainuad.preprocess import appearance
-from brainuad.preprocess.head import CT_WINDOW
+from brainuad.preprocess.head import CT_WINDOW, fluid_bright
 from brainuad.preprocess.skullstrip import Placed, field_of_view, to_scan
 from brainuad.preprocess.symmetry import residual_pose
 
@@ -21,8 +21,6 @@ NOTHING = 0.08
 IN_T1, ELSEWHERE = 0.2, 0.25
 """How far white matter lies above grey, as a share of how far fluid lies below it: at least in T1w, at most in others.
 Measured: 79 real T1w scans 0.32 and more; a FLAIR with much oedema 0.17, all others under 0."""
-FLUID_BRIGHT = ("t2w", "inplanet2")
-"""BIDS suffixes under which fluid is the brightest tissue."""
 LIKE_T2 = 0.75
 """How far fluid lies above grey matter in T2w, at least (phantoms 0.88); a bright lesion of 119 ml painted over the
 ventricles of FLAIR reaches 0.57. In CT blood in the ventricles goes as far, so that nothing follows from it."""
@@ -148,7 +146,7 @@ def _place_verdict(numbers: Numbers, limits: Quality) -> tuple[list[str], list[s
 
 def _wet(numbers: Numbers, modality: str) -> bool:
     """Whether fluid is bright where it should not be; blood or a lesion in the ventricles makes it so, too."""
-    return modality.lower() not in (*FLUID_BRIGHT, "pdw") and numbers.get("fluid", 0.0) > NOTHING
+    return not fluid_bright(modality) and modality.lower() != "pdw" and numbers.get("fluid", 0.0) > NOTHING
 
 
 def _foreign(numbers: Numbers, modality: str) -> str:
@@ -165,8 +163,8 @@ def _foreign(numbers: Numbers, modality: str) -> str:
         return "white matter is not brighter than grey"
     if not kind.startswith("t1") and white > max(NOTHING, -ELSEWHERE * fluid):
         return "white matter is brighter than grey"
-    if kind in FLUID_BRIGHT and fluid < -NOTHING:
+    if fluid_bright(kind) and fluid < -NOTHING:
         return "fluid is not brighter than grey matter"
-    if kind not in (*FLUID_BRIGHT, "pdw", "ct") and fluid > LIKE_T2:
+    if not fluid_bright(kind) and kind not in ("pdw", "ct") and fluid > LIKE_T2:
         return "fluid is as bright as on T2w"
     return ""

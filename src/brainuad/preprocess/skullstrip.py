@@ -17,7 +17,7 @@ from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import Template
-from brainuad.preprocess.head import foreground_of, largest
+from brainuad.preprocess.head import fluid_bright, foreground_of, largest
 from brainuad.preprocess.programs import PROGRAMS, Program
 
 Mask = Bool[np.ndarray, "x y z"]
@@ -100,7 +100,7 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
     if kind == "ct":
         low, high = CT_BRAIN
         tissue = (image > low) & (image < min(high, 0.99 * image.max()))  # a scan windowed before has bone at its top
-    elif "t2" in kind:  # fluid shines like tissue, so bone is what ends the cavity, and fluid its outermost part
+    elif fluid_bright(kind):  # fluid shines like tissue, so bone is what ends the cavity, and fluid its outermost part
         cavity = one_piece(image > dark + 0.55 * (usual - dark)) | ~field_of_view(placed)
         tissue = ndimage.distance_transform_edt(cavity) * spacing > FLUID
     else:

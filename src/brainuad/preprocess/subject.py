@@ -27,7 +27,6 @@ from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
-IMAGE, BRAIN, TRANSFORM, OVERLAY = "image.nii.gz", "brain.nii.gz", transform.NAME, "overlay.png"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
 LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
@@ -117,7 +116,7 @@ def run(
 
     template, coarse = load(settings.template, settings.spacing), load(settings.template, REGISTERED_AT)
     stripped = head.is_stripped(scan)
-    seen = _seen(scan, modality, coarse)
+    seen = _seen(scan, modality, coarse, stripped)
     affine = align(seen, coarse, settings.registration) if guide is None else _guided(scan, seen, *guide, settings)
     placed = place(scan, affine, template, modality)
     brain = strip(placed, settings.skullstrip, stripped)
@@ -134,9 +133,9 @@ def run(
     return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
 
 
-def _seen(scan: Volume, modality: str, template: Template) -> head.Moving:
+def _seen(scan: Volume, modality: str, template: Template, stripped: bool) -> head.Moving:
     """What a registration to the template sees of a scan."""
-    seen = head.moving(scan, modality, head.is_stripped(scan))
+    seen = head.moving(scan, modality, stripped)
     return replace(seen, anchor=template.at(seen.anchor))
 
 
@@ -145,7 +144,7 @@ def _guided(scan: Volume, seen: head.Moving, guide: Volume, modality: str, setti
     from brainuad.preprocess import within
 
     template = load(settings.template, REGISTERED_AT)
-    guide_seen = _seen(guide, modality, template)
+    guide_seen = _seen(guide, modality, template, head.is_stripped(guide))
     affine = align(guide_seen, template, settings.registration)
     return Affine(within.between(guide, scan, guide_seen, seen) @ affine.matrix)
 
@@ -197,10 +196,10 @@ def _verdict(result: Result) -> dict[str, Any]:
 
 def _write(folder: Path, result: Result) -> None:
     template = result.placed.template
-    overlay.write(folder / OVERLAY, overlay.overlay(result.placed.image, result.brain, template))
-    transform.write(folder / TRANSFORM, result.transform)
-    volume.write(folder / IMAGE, result.image, template.affine)
-    volume.write(folder / BRAIN, result.brain, template.affine)
+    overlay.write(folder / status.OVERLAY, overlay.overlay(result.placed.image, result.brain, template))
+    transform.write(folder / transform.NAME, result.transform)
+    volume.write(folder / status.IMAGE, result.image, template.affine)
+    volume.write(folder / status.BRAIN, result.brain, template.affine)
     for name, mask in result.masks.items():
         volume.write(folder / f"{name}.nii.gz", mask, template.affine)
 

@@ -13,6 +13,7 @@ from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats import quality, tables
 from brainuad.formats.files import atomic
+from brainuad.formats.status import OVERLAY
 from brainuad.report import examples, figures, gather, page, slices, table, viewer
 from brainuad.report.citations import methods
 from brainuad.report.gather import Findings
@@ -104,7 +105,7 @@ def _overlays(study: Study, preprocess: Path, findings: Findings) -> list[dict[s
         good += names[::stride][: study.report.overlays]
     found = []
     for key in bad[:MOST_BAD] + good:
-        path, status = preprocess / key[0] / key[1] / "overlay.png", findings.statuses[key]
+        path, status = preprocess / key[0] / key[1] / OVERLAY, findings.statuses[key]
         if path.exists():
             text = ", ".join(
                 form.format(status.quality[name]) for name, form in SHOWN.items() if name in status.quality
