@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
-from brainuad.plan import TABLES, Plan
+from brainuad.plan import Plan
 
 # Jobs look for models, recipes and chains where the study file lies; it is no param, for moving it changes nothing.
 STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())

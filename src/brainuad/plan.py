@@ -19,6 +19,7 @@ from brainuad.download.listed import list_scans
 from brainuad.errors import InputError
 from brainuad.formats import decisions
 from brainuad.formats.scans import Scan
+from brainuad.layout import Layout
 from brainuad.normalize.bank import Bank
 from brainuad.normalize.split import draw_split, refuse_two_roles
 
@@ -39,10 +40,9 @@ ENTRY = {
     "track": "brainuad.track.job",
     "report": "brainuad.report.job",
 }
-TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
 
 
-class Plan:
+class Plan(Layout):
     """A study laid out as jobs.
 
     A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
@@ -51,9 +51,7 @@ class Plan:
     """
 
     def __init__(self, study: Study):
-        self.study = study
-        self.root = Path(study.results)
-        self.folder = self.root / study.study
+        super().__init__(study)
         templates.check(study.recipe.preprocess.template)
         found = {label: list_scans(label, dataset) for label, dataset in study.scan_sets().items()}
         self.absent = [label for label, scans in found.items() if scans is None]
@@ -69,54 +67,9 @@ class Plan:
             for label, dataset in study.datasets.items()
             if isinstance(dataset, Inserted)
         }
-        self._trainings = study.trainings()
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
 
-    # What there is
-
-    def sources(self) -> list[str]:
-        """Labels of the data sets that hold scans of their own."""
-        return list(self.scans)
-
-    def origin(self, dataset: str) -> str:
-        """The data set whose preprocessed scans a data set is made of: itself, or the one that `into` names."""
-        settings = self.study.datasets[dataset]
-        return settings.into if isinstance(settings, Made) else dataset
-
-    def training_sets(self) -> list[str]:
-        """Labels of the data sets with training subjects."""
-        return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
-
-    def healthy_sets(self, dataset: str) -> list[str]:
-        """Healthy data sets whose test scans stand against this one's in scan-level numbers.
-
-        The data set that it was made of or, for patients, those that models were trained on.
-        """
-        settings = self.study.datasets[dataset]
-        labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
-        splits = {label: d.split for label, d in self.study.scan_sets().items()}
-        return [label for label in labels if (split := splits[label]) and split.test]
-
-    def gpus(self, model: str) -> int:
-        """GPUs that training and inference of a model ask for: none for methods without a network."""
-        neural = hasattr(self.study.models[model], "network") and self.study.compute.accelerator != "cpu"
-        return self.study.compute.devices if neural else 0
-
-    # Where it lies
-
-    def preprocessed(self, dataset: str) -> Path:
-        """The folder of a data set's preprocessed scans."""
-        return self.root / "preprocess" / self.study.recipe_name / dataset
-
-    def qualities(self) -> list[Path]:
-        """The folder of each data set with its verdicts and contact sheets."""
-        return [self.folder / "preprocess" / label for label in self.scans]
-
-    def natives(self) -> list[Path]:
-        """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""
-        runs = [(model, seed, label) for model, seed, label in self.runs() if label in self.scans]
-        chains = self.study.chains if self.study.native else ()
-        return [self.folder / f"native/{m}/seed-{seed}/{label}/{chain}" for m, seed, label in runs for chain in chains]
+    # What jobs read
 
     def scan_folders(self, dataset: str) -> list[Path]:
         """One folder per scan; raises InputError for a data set that is not downloaded yet."""
@@ -154,28 +107,6 @@ class Plan:
     def masks(self, dataset: str) -> list[Path]:
         """The lesion masks that are inserted to make a data set; none for one that holds scans of its own."""
         return self._masks.get(dataset, [])
-
-    def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
-        """Every model, seed and scored data set."""
-        sets = [dataset] if dataset else self.study.scored_sets()
-        return [(model, seed, label) for model in self.study.models for seed in self.study.seeds for label in sets]
-
-    def bundle(self, model: str, seed: int | str) -> Path:
-        """The folder of the training that a model uses."""
-        return self.folder / f"train/{self._trainings[model]}/seed-{seed}"
-
-    def bundles(self) -> list[Path]:
-        """The folder of each training."""
-        each = [self.bundle(model, seed) for model in self.study.models for seed in self.study.seeds]
-        return list(dict.fromkeys(each))
-
-    def evaluations(self) -> list[Path]:
-        """The folder of each evaluate job."""
-        return [self.folder / f"evaluate/{model}/seed-{seed}/{label}" for model, seed, label in self.runs()]
-
-    def tables(self) -> list[Path]:
-        """The tables of the study."""
-        return [self.folder / f"evaluate/{name}.tsv" for name in TABLES]
 
     # What a job depends on
 
@@ -283,10 +214,6 @@ class Plan:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""
         path = self.attempts()
         return int(path.read_text()) if path.exists() else 0
-
-    def attempts(self) -> Path:
-        """Where that number is kept: beside the job's outputs, for these are deleted when it starts."""
-        return self.folder / "track.attempts"
 
 
 def _row(scan: Scan) -> list[str]:

@@ -1,0 +1,99 @@
+"""What a study file alone says of a study: its parts, and where each lies under the results.
+
+Imported each time a job parses the Snakefile, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainuad.config.datasets import Made
+from brainuad.config.study import Study
+
+TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
+
+
+class Layout:
+    """The parts of a study and their folders, whatever is on disk."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.root = Path(study.results)
+        self.folder = self.root / study.study
+        self._trainings = study.trainings()
+
+    # What there is
+
+    def sources(self) -> list[str]:
+        """Labels of the data sets that hold scans of their own."""
+        return list(self.study.scan_sets())
+
+    def origin(self, dataset: str) -> str:
+        """The data set whose preprocessed scans a data set is made of: itself, or the one that `into` names."""
+        settings = self.study.datasets[dataset]
+        return settings.into if isinstance(settings, Made) else dataset
+
+    def training_sets(self) -> list[str]:
+        """Labels of the data sets with training subjects."""
+        return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
+
+    def healthy_sets(self, dataset: str) -> list[str]:
+        """Healthy data sets whose test scans stand against this one's in scan-level numbers.
+
+        The data set that it was made of or, for patients, those that models were trained on.
+        """
+        settings = self.study.datasets[dataset]
+        labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
+        splits = {label: d.split for label, d in self.study.scan_sets().items()}
+        return [label for label in labels if (split := splits[label]) and split.test]
+
+    def gpus(self, model: str) -> int:
+        """GPUs that training and inference of a model ask for: none for methods without a network."""
+        neural = hasattr(self.study.models[model], "network") and self.study.compute.accelerator != "cpu"
+        return self.study.compute.devices if neural else 0
+
+    def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
+        """Every model, seed and scored data set."""
+        sets = [dataset] if dataset else self.study.scored_sets()
+        return [(model, seed, label) for model in self.study.models for seed in self.study.seeds for label in sets]
+
+    # Where it lies
+
+    def preprocessed(self, dataset: str) -> Path:
+        """The folder of a data set's preprocessed scans."""
+        return self.root / "preprocess" / self.study.recipe_name / dataset
+
+    def qualities(self) -> list[Path]:
+        """The folder of each data set with its verdicts and contact sheets."""
+        return [self.folder / "preprocess" / label for label in self.sources()]
+
+    def natives(self) -> list[Path]:
+        """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""
+        own = self.sources()
+        runs = [(model, seed, label) for model, seed, label in self.runs() if label in own]
+        chains = self.study.chains if self.study.native else ()
+        return [self.folder / f"native/{m}/seed-{seed}/{label}/{chain}" for m, seed, label in runs for chain in chains]
+
+    def bundle(self, model: str, seed: int | str) -> Path:
+        """The folder of the training that a model uses."""
+        return self.folder / f"train/{self._trainings[model]}/seed-{seed}"
+
+    def bundles(self) -> list[Path]:
+        """The folder of each training."""
+        each = [self.bundle(model, seed) for model in self.study.models for seed in self.study.seeds]
+        return list(dict.fromkeys(each))
+
+    def evaluations(self) -> list[Path]:
+        """The folder of each evaluate job."""
+        return [self.folder / f"evaluate/{model}/seed-{seed}/{label}" for model, seed, label in self.runs()]
+
+    def tables(self) -> list[Path]:
+        """The tables of the study."""
+        return [self.folder / f"evaluate/{name}.tsv" for name in TABLES]
+
+    def attempts(self) -> Path:
+        """Where the number of imports into MLflow that found no server is kept.
+
+        It lies beside the job's outputs, for these are deleted when the job starts.
+        """
+        return self.folder / "track.attempts"
