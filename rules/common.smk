@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+from brainuad.cluster.placement import gpu_job
 from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
@@ -16,7 +17,21 @@ try:
 except BrainuadError as error:
     sys.exit(str(error))
 
+# Where the list of failed jobs goes.
+os.environ.update(BRAINUAD_FOLDER=str(PLAN.folder.resolve()))
+
 THREADS = PLAN.study.compute.threads
+
+
+# Reached by the main process of a real run alone: neither by jobs nor by dry runs.
+onstart:
+    from brainuad.cluster.start import begin
+    from snakemake.logging import logger
+
+    try:
+        begin(workflow, PLAN.folder, THREADS, logger.warning)
+    except BrainuadError as error:
+        sys.exit(str(error))
 
 
 pathvars:
@@ -40,6 +55,11 @@ def traced(stage):
         "config": lambda wildcards: PLAN.config(stage, **dict(wildcards.items())),
         "code": lambda wildcards: PLAN.code(stage, **dict(wildcards.items())),
     }
+
+
+def gpus(count):
+    """Resources of a rule whose jobs may ask for GPUs; where they go is the profile's to say."""
+    return gpu_job(count, workflow.resource_settings.default_resources)
 
 
 def healthy(folder):

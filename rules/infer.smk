@@ -13,9 +13,9 @@ rule infer:
         "../envs/train.yaml"
     threads: THREADS
     resources:
+        **gpus(lambda wildcards: min(1, PLAN.gpus(wildcards.model))),
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=lambda wildcards: min(1, PLAN.gpus(wildcards.model)),
     params:
         **traced("infer"),
     script:

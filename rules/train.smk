@@ -12,9 +12,9 @@ rule train:
         "../envs/train.yaml"
     threads: THREADS
     resources:
+        **gpus(lambda wildcards: PLAN.gpus(wildcards.model)),
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: PLAN.gpus(wildcards.model),
     params:
         **traced("train"),
     script:

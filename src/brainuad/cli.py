@@ -48,6 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
     compare.add_argument("--docs", type=Path, default=Path("docs/results"), help="folder of the pages")
     compare.set_defaults(run=lambda given: _compare_paper(given.study, given.docs))
 
+    site = commands.add_parser("site", help="ask Slurm what it has, and print or write the site block of the profile")
+    site.add_argument("--write", action="store_true", help="write it; lines that you have filled in are kept")
+    site.add_argument("--profile", type=Path, default=Path("profiles/slurm/config.yaml"), help="the profile's file")
+    site.set_defaults(run=lambda given: _site(given.profile, given.write))
+
     reference = commands.add_parser("reference", help="write the docs pages and the schema that are made from the code")
     reference.add_argument("--check", action="store_true", help="write nothing; fail if a page is behind the code")
     reference.set_defaults(run=lambda given: _reference(given.check))
@@ -120,6 +125,20 @@ def _compare_paper(files: list[Path], docs: Path) -> None:
     models = shipped_models()
     for path in page.write([finished.read(file, models) for file in files], docs):
         _say(f"wrote {path}")
+
+
+def _site(profile: Path, write: bool) -> None:
+    from brainuad.cluster import ask, block, site, start
+
+    start.refuse_silence(None)
+    found = site.proposal(block.read(profile))
+    _say("\n".join(f"# partition {row}" for row in site.partitions()))
+    _say(f"# Slurm {'keeps accounts' if ask.keeps_accounts() else 'keeps no accounts'}")
+    _say(block.text(found))
+    if write:
+        _say(f"wrote {profile}" if block.write(profile, found) else f"{profile} holds this already")
+    else:
+        _say(f"`brainuad site --write` puts this into {profile}")
 
 
 def _reference(check: bool) -> int:

@@ -1,0 +1,54 @@
+"""Slurm's commands, asked one question at a time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from brainuad.errors import BrainuadError
+
+NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
+SECONDS = 50
+"""Slurm's own commands give up after about ten seconds; a busy controller may take longer to answer."""
+
+
+class SilentError(BrainuadError):
+    """A Slurm command that did not answer; `why` is what it said."""
+
+
+def ask(*command: str) -> str:
+    """What a Slurm command prints. Raises SilentError if it is not there, fails, or does not end."""
+    name = command[0]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except FileNotFoundError:
+        raise SilentError(f"{name} is not there") from None
+    except subprocess.TimeoutExpired:
+        raise SilentError(f"{name} did not answer", why=f"nothing came within {SECONDS} s") from None
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise SilentError(f"{name} did not answer", why=said or f"it ended with {done.returncode}")
+    return done.stdout
+
+
+def missing() -> list[str]:
+    """Those of Slurm's commands that are not on PATH."""
+    return [name for name in NEEDED if shutil.which(name) is None]
+
+
+def controller_is_up() -> bool:
+    """Whether Slurm's controller, or its stand-by, takes jobs and answers questions."""
+    try:
+        ask("scontrol", "ping")
+    except SilentError:
+        return False
+    return True
+
+
+def keeps_accounts() -> bool:
+    """Whether `sacct` answers: not where Slurm keeps no accounts, nor while its database is away."""
+    try:
+        ask("sacct", "-X", "-n", "-P", "-o", "JobID", "--starttime", "now")
+    except SilentError:
+        return False
+    return True

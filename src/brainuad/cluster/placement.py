@@ -1,0 +1,38 @@
+"""Where a job goes: rules say whether it has a GPU, the profile's default resources say what that means here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FOR_GPUS = {
+    "slurm_partition": "gpu_partition",
+    "slurm_account": "gpu_account",
+    "qos": "gpu_qos",
+    "constraint": "gpu_constraint",
+}
+"""What Snakemake's plugin for Slurm reads, and the default resource that replaces it in jobs with a GPU."""
+
+
+def gpu_job(gpus: Callable[[Any], int], defaults: Mapping[str, Any] | None) -> dict[str, Callable[..., Any]]:
+    """Resources of a rule whose jobs may ask for GPUs: `gpu` and, for Slurm, where jobs with and without one go.
+
+    `gpus`: wildcards to the number of GPUs. `defaults`: `--default-resources`, as Snakemake has parsed them. A rule's
+    resource hides the default of that name, so those are handed on for jobs without a GPU. None means not to ask.
+    """
+    known = defaults or {}
+
+    def answer(name: str) -> Callable[..., Any]:
+        def value(wildcards: Any, input: Any, attempt: int, threads: int, rulename: str, async_run: Any) -> Any:  # noqa: A002
+            wanted = FOR_GPUS.get(name, "gpu_type")
+            given: Any = known.get(wanted) if gpus(wildcards) else None
+            if given is None and name in FOR_GPUS:
+                given = known.get(name)
+            if not hasattr(given, "evaluate"):
+                return given
+            aux = {"input": input, "attempt": attempt, "threads": threads, "rulename": rulename, "async_run": async_run}
+            return (given.evaluate(wildcards, **aux) if given.is_evaluable() else given).value
+
+        return value
+
+    return {"gpu": gpus, "gpu_model": answer("gpu_model"), **{name: answer(name) for name in FOR_GPUS}}

@@ -1,0 +1,56 @@
+"""The user's jobs in Slurm's queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainuad.cluster.ask import ask
+from brainuad.errors import InputError
+
+FORMAT = "--format=%i|%T|%j|%k|%Z"
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that waits or runs. `run`: the name that one start of Snakemake gives all its jobs."""
+
+    number: str
+    state: str
+    run: str
+    about: str
+
+
+def left_here(folder: Path) -> list[Job]:
+    """Jobs that a start of Snakemake in this folder has put into the queue and that have not ended.
+
+    A requeued job waits or runs again, a suspended or held one may still do so: all of them may write. Raises
+    SilentError if Slurm does not answer.
+    """
+    found = []
+    for line in ask("squeue", "--me", "--noheader", FORMAT).splitlines():
+        number, state, run, about, place = line.strip().split("|", 4)
+        if about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve():
+            found.append(Job(number, state, run, about.replace("_wildcards_", " ")))
+    return found
+
+
+def refuse(jobs: list[Job]) -> None:
+    """Raises InputError if there are any: a second job for a file would write into the first one's."""
+    if not jobs:
+        return
+    numbers = " ".join(job.number for job in jobs)
+    listed = "".join(f"\n        {job.number} {job.state.lower()} {job.about}" for job in jobs[:SHOWN])
+    more = f"\n        and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else ""
+    raise InputError(
+        f"{len(jobs)} job{'s' * (len(jobs) > 1)} of an earlier start in this folder still wait or run",
+        why=f"a second job for the same file would write into it{listed}{more}",
+        do=f"wait until they are gone from `squeue --me` (what they finish counts), or type: scancel {numbers}",
+    )
+
+
+def states(run: str) -> dict[str, str]:
+    """State of each job of a run that Slurm's controller still knows, ended ones too. Raises SilentError."""
+    lines = ask("squeue", "--states=all", "--noheader", f"--name={run}", "--format=%i|%T").splitlines()
+    return dict((part.strip() for part in line.split("|", 1)) for line in lines if "|" in line)  # type: ignore[misc]
