@@ -1,8 +1,8 @@
 """A hash of the code that a stage runs: its entry and everything of brainuad that this imports, directly or not.
 
 Snakemake does not see changes inside a package; this hash among a rule's params makes them count. Comments and
-docstrings do not. `config` and `errors` are left out: what settings say reaches a job through its params, and a new
-model's settings must not retrain the others.
+docstrings do not. `config`, `errors` and `cluster` are left out: what settings say reaches a job through its params,
+and a new model's settings must not retrain the others; where a job runs changes nothing that it computes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-LEFT_OUT = ("brainuad", "brainuad.config", "brainuad.errors")
+LEFT_OUT = ("brainuad", "brainuad.config", "brainuad.errors", "brainuad.cluster")
 
 
 @cache

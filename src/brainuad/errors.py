@@ -12,6 +12,9 @@ from pathlib import Path
 class BrainuadError(Exception):
     """A fault with a remedy. `what` is one sentence; `file`, `why` and `do` are optional."""
 
+    code = 1
+    """Exit status of a job that it ends."""
+
     def __init__(self, what: str, *, file: str | Path | None = None, why: str | None = None, do: str | None = None):
         super().__init__(what)
         self.what, self.file, self.why, self.do = what, file, why, do
@@ -49,12 +52,12 @@ def reported(log: str | Path) -> Iterator[None]:
     try:
         yield
     except BrainuadError as error:
-        message = str(error)
+        message, code = str(error), error.code
     except Exception:
-        message = traceback.format_exc()
+        message, code = traceback.format_exc(), 1
     else:
         return
     with open(log, "a", encoding="utf-8") as file:
         file.write(f"{message}\n")
     sys.stderr.write(f"{message}\n")
-    raise SystemExit(1)
+    raise SystemExit(code)

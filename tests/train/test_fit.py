@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
-from training import COMPUTE, KillAt, KilledError, scans
+from training import COMPUTE, KillAt, KilledError, method, scans, weights
 
-from brainuad.config.model import Autoencoder
 from brainuad.errors import InputError
 from brainuad.methods.autoencoder import AutoencoderMethod
 from brainuad.methods.base import Healthy
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
-
-NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2, "variational": True}
 
 
 def with_nan(healthy: Healthy) -> Healthy:
@@ -22,21 +19,10 @@ def with_nan(healthy: Healthy) -> Healthy:
     return healthy
 
 
-def method(**train: object) -> AutoencoderMethod:
-    length = train if "epochs" in train else {"steps": 14, "validate_every": 4} | train
-    return AutoencoderMethod(
-        Autoencoder(family="autoencoder", network=NETWORK, loss={"kl": 1.0}, train={"batch": 4, **length})
-    )
-
-
 def fit(made: AutoencoderMethod, folder: Path, key: str = "k", seed: int = 0, **options: object) -> Fitted:
     data = options.pop("training", None) or scans(4, 0)
     held_out = options.pop("validation", scans(2, 1))
     return fit_network(made, data, held_out, seed, COMPUTE, folder, key, **options)
-
-
-def weights(made: AutoencoderMethod) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in made.weights().values()])
 
 
 @pytest.mark.parametrize("kill", [4, 6, 8, 13, 14])

@@ -8,22 +8,12 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
-from torch import Tensor, nn
-from training import COMPUTE, KillAt, KilledError, scans
+from training import COMPUTE, KillAt, KilledError, Whole, curves, judged, scans, staged
 
-from brainuad.config.model import AdversarialAutoencoder, Autoencoder
-from brainuad.config.network import Train
 from brainuad.errors import InputError
-from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
-from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.networks import ConvAutoencoder, Output
-from brainuad.methods.neural import NeuralMethod, Stage
-from brainuad.methods.objective import Objective
+from brainuad.methods.neural import NeuralMethod
 from brainuad.methods.versus import JudgedReconstruction
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
-
-NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
-LENGTH = {"steps": 14, "validate_every": 4, "batch": 4, "lr": 0.01}
 
 
 def fit(made: NeuralMethod, folder: Path, **options: object) -> Fitted:
@@ -32,71 +22,6 @@ def fit(made: NeuralMethod, folder: Path, **options: object) -> Fitted:
 
 def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
     return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
-
-
-def curves(fitted: Fitted) -> list[tuple[int, str, float]]:
-    return [row for row in fitted.curves if not row[1].endswith("steps_per_second")]
-
-
-def judged(kind: str = "cross_entropy", critic_steps: int = 1, keep: str = "best") -> AdversarialAutoencoderMethod:
-    return AdversarialAutoencoderMethod(
-        AdversarialAutoencoder(
-            family="adversarial_autoencoder",
-            network=NETWORK | {"variational": True},
-            loss={"kl": 0.1},
-            adversarial={"kind": kind, "critic_steps": critic_steps, "lr": 0.01},
-            train=LENGTH | {"keep": keep},
-        )
-    )
-
-
-class Refined(nn.Module):
-    """An autoencoder and a network that corrects what it rebuilds."""
-
-    def __init__(self, first: nn.Module):
-        super().__init__()
-        self.first = first
-        self.second = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 1, 1))
-
-    def forward(self, batch: Tensor) -> Output:
-        return Output(self.second(self.first(batch).reconstruction))
-
-
-class Halfway(Objective):
-    def terms(self, batch: Tensor) -> dict[str, Tensor]:
-        noisy = batch + 0.1 * torch.randn_like(batch)
-        return {"loss": (self.network.first(noisy).reconstruction - batch).square().mean()}
-
-
-class Whole(Objective):
-    def terms(self, batch: Tensor) -> dict[str, Tensor]:
-        noisy = batch + 0.1 * torch.randn_like(batch)
-        return {"loss": (self.network(noisy).reconstruction - batch).square().mean()}
-
-
-class TwoStages(AutoencoderMethod):
-    """The autoencoder alone, then what corrects it."""
-
-    started_from: dict[str, np.ndarray] | None = None
-
-    def make_network(self) -> nn.Module:
-        return Refined(ConvAutoencoder(self.model.network))
-
-    def stages(self) -> list[Stage]:
-        later = Train(epochs=2, batch=5, lr=0.02, keep="last")
-        return [
-            Stage("", self.train, lambda: Halfway(self.network, self.train, ["first"])),
-            Stage("refine", later, lambda: self._refining(later)),
-        ]
-
-    def _refining(self, train: Train) -> Objective:
-        self.started_from = {name: array.copy() for name, array in self.weights().items()}
-        self.network.eval()  # as one that looks at reconstructions leaves it
-        return Whole(self.network, train, ["second"])
-
-
-def staged(**train: object) -> TwoStages:
-    return TwoStages(Autoencoder(family="autoencoder", network=NETWORK, train=LENGTH | train))
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "wasserstein"])

@@ -5,45 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from training import COMPUTE, SHAPE, neural, stored
 
-from brainuad.config.model import MODEL, AnyModel
-from brainuad.config.study import Compute
+from brainuad.config.model import MODEL
 from brainuad.errors import InputError
 from brainuad.formats import bundle, run, store
-from brainuad.formats.scans import Scan
 from brainuad.train.job import train
-
-SHAPE = (12, 16, 5)
-COMPUTE = Compute(threads=1, accelerator="cpu")
-ROLES = ["train"] * 3 + ["validation"] * 2 + ["test"]
-
-
-def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=False) -> Path:
-    rng = np.random.default_rng(seed)
-    brain = np.ones(shape, bool)
-    entries = []
-    for i, role in enumerate(roles):
-        image = rng.random(shape, dtype=np.float32)
-        if value is not None:
-            image[2, 2, 2] = value
-        row = Scan(f"sub-{i}", f"sub-{i}", path.name, role=role)
-        mask = np.zeros(shape, bool)
-        mask[1, 1, 1] = lesion and role == "train"
-        entries.append(store.Entry(row, image, brain, mask))
-    scaling = {"landmarks": np.arange(3.0)}
-    store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
-    return path
-
-
-def neural(**more: object) -> AnyModel:
-    network = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
-    train = {"steps": 6, "validate_every": 3, "batch": 4}
-    return MODEL.validate_python({"family": "autoencoder", "network": network, "train": train, **more})
-
 
 ATLAS = MODEL.validate_python({"family": "zscore_atlas"})
 TAGS = {"model": "toy", "seed": "1"}

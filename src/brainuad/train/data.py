@@ -23,22 +23,30 @@ class _Items(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitems__(self, indices: list[int]) -> Tensor:
-        return self.examples.fetch(indices)
+    def __getitems__(self, indices: list[int]) -> Tensor | None:
+        return self.examples.fetch(indices) if indices else None
 
 
 class Batches(LightningDataModule):  # type: ignore[misc]
-    """A loader per epoch, whose batches depend on seed and epoch alone. `first`: the epoch that training starts at."""
+    """A loader per epoch, whose batches depend on seed and epoch alone.
 
-    def __init__(self, training: Examples, validation: Examples | None, train: Optimisation, seed: int, first: int):
+    `start`: the epoch that training starts at, and how many of its batches are done. If these are all, the epoch has
+    one batch that is None: Lightning takes no step on it, and goes on to validation.
+    """
+
+    def __init__(
+        self, training: Examples, validation: Examples | None, train: Optimisation, seed: int, start: tuple[int, int]
+    ):
         super().__init__()
-        self.training, self.validation, self.settings, self.seed, self.first = training, validation, train, seed, first
+        self.training, self.validation, self.settings, self.seed, self.start = training, validation, train, seed, start
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """The batches of the trainer's present epoch."""
         trainer: Any = self.trainer
-        place = self.first + trainer.current_epoch, trainer.global_rank, trainer.world_size
-        return self._loader(self.training, batches(len(self.training), self.settings, self.seed, *place))
+        epoch, done = self.start
+        place = epoch + trainer.current_epoch, trainer.global_rank, trainer.world_size
+        order = batches(len(self.training), self.settings, self.seed, *place)
+        return self._loader(self.training, order if trainer.current_epoch else order[done:] or [[]])
 
     def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
         """All validation examples, in order; every device sees all of them."""

@@ -14,6 +14,7 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
+from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
@@ -21,7 +22,8 @@ from brainuad.formats.files import unwritable
 from brainuad.methods.base import Healthy
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
-from brainuad.train.keep import Keep
+from brainuad.train.keep import HaltError, Keep
+from brainuad.train.progress import Bar
 from brainuad.train.sampler import epochs, stage_seed, steps
 
 CHECKPOINT = "last.ckpt"
@@ -46,12 +48,14 @@ def fit_network(
     key: str,
     label: str = "train",
     callbacks: list[Callback] | None = None,
+    watch: Watch | None = None,
 ) -> Fitted:
-    """Optimisation the method's network, stage by stage, and leave the kept weights in it.
+    """Train the method's network, stage by stage, and leave the kept weights in it.
 
-    A stage goes on from its checkpoint in `folder`. `key` names settings, data and seed: a checkpoint of another key is
-    left aside with a warning. On a CPU the weights depend on seed, data, settings and the number of threads alone.
-    Raises InputError when a loss is not finite.
+    A stage goes on from its checkpoint in `folder`, at the step that this was written after. `key` names settings, data
+    and seed: a checkpoint of another key is left aside with a warning. On a CPU the weights depend on seed, data,
+    settings and the number of threads alone. Raises InputError when a loss is not finite, and Stopped, with the
+    checkpoint written, where `watch` wants it.
     """
     torch.set_num_threads(compute.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +64,7 @@ def fit_network(
     curves: list[tuple[int, str, float]] = []
     facts: dict[str, Any] = {"examples": len(data[0]), "steps": 0}
     for number, stage in enumerate(method.stages()):
-        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label)
+        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch or Watch())
         done = run.fit(method, callbacks or [])
         prefix = f"{stage.name}_" if stage.name else ""
         curves += [(facts["steps"] + step, prefix + name, value) for step, name, value in done.curves]
@@ -82,21 +86,26 @@ class _Run:
     folder: Path
     key: str
     label: str
+    watch: Watch
 
     def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
         """Optimisation from a fresh start or from the stage's checkpoint."""
         train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
         label = f"{self.label} {self.stage.name}".strip()
         saved = _checkpoint(path, self.key)
-        done = 0 if saved is None else int(saved["callbacks"]["keep"]["epoch"])
+        at = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
+        done = int(at["epoch"])
         if done < epochs(train):
-            keep = Keep(path, self.key, self.seed, steps(len(self.examples), train), label)
-            data = Batches(self.examples, self.held_out, train, self.seed, first=done)
+            keep = Keep(path, self.key, self.seed, self.watch)
+            data = Batches(self.examples, self.held_out, train, self.seed, start=(done, int(at["batch"])))
+            bar = Bar(keep, steps(len(self.examples), train), label)
             with _quiet():
-                trainer = _trainer(train, self.compute, self.folder, epochs(train) - done, [keep, *callbacks])
-                resumed = path if done else None
+                trainer = _trainer(train, self.compute, self.folder, epochs(train) - done, [keep, bar, *callbacks])
+                resumed = None if saved is None else path
                 try:
                     trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
+                except HaltError:
+                    raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
                 except OSError as error:
                     raise unwritable(path, error) from error
             saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -106,7 +115,7 @@ class _Run:
         last = {n.removeprefix("network."): t for n, t in saved["state_dict"].items() if n.startswith("network.")}
         method.network.load_state_dict(state["best"]["weights"] if best else last)
         kept = state["best"]["step"] if best else state["step"]
-        facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done}
+        facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done, "resumed_at_step": at["step"]}
         if state["best"]["weights"]:
             facts["best_validation_loss"] = state["best"]["loss"]
         return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
@@ -143,7 +152,7 @@ def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
         return None
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = saved["callbacks"]["keep"]["key"]
+        found, _ = (saved["callbacks"]["keep"][name] for name in ("key", "batch"))
     except Exception as error:  # torch raises many kinds for a broken file
         warnings.warn(f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=3)
         return None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainuad.cluster.stop import watching
 from brainuad.config.model import AnyModel
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
@@ -35,6 +36,7 @@ def train(
     """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
 
     The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole.
+    Signals and the end of a Slurm job stop the training between two steps; the next call goes on from there.
     Raises InputError without training scans, for scans with a lesion, and for stores on different grids.
     """
     torch.set_num_threads(compute.threads)
@@ -56,7 +58,9 @@ def train(
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
             key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
-            fitted = fit_network(method, training, validation, seed, compute, out / RESUME, key, label or "train")
+            with watching() as watch:
+                data = method, training, validation
+                fitted = fit_network(*data, seed, compute, out / RESUME, key, label or "train", watch=watch)
             record.curves, record.facts = fitted.curves, fitted.facts
             method.to(compute.accelerator)
         method.fit(training)

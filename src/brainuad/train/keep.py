@@ -4,61 +4,53 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Mapping
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
-from tqdm import tqdm  # type: ignore[import-untyped]
 
+from brainuad.cluster.stop import Watch
 from brainuad.errors import InputError
+from brainuad.train.place import Means, highest, noise, restore_noise
 from brainuad.train.sampler import torch_seed
 
-Outputs = Mapping[str, Tensor]
+EVERY = 600.0
+"""Seconds of training after which a checkpoint is written within an epoch."""
 
 
-class Means:
-    """Running means of loss terms, weighted by batch size; they stay on the device until they are asked for."""
+class HaltError(Exception):
+    """The training has stopped between two steps; the checkpoint is written."""
 
-    def __init__(self) -> None:
-        self.totals: dict[str, Tensor] = {}
-        self.weight = 0
 
-    def add(self, terms: Outputs, weight: int) -> None:
-        """One batch."""
-        self.weight += weight
-        for name, value in terms.items():
-            self.totals[name] = self.totals.get(name, 0) + value.detach().double() * weight
+class _Next(IntEnum):
+    """What follows a step, in order of rank: where devices differ, the highest holds."""
 
-    def take(self) -> dict[str, float]:
-        """The means so far, and start anew."""
-        means = {name: float(total) / self.weight for name, total in self.totals.items()}
-        self.totals, self.weight = {}, 0
-        return means
+    ANOTHER, CHECKPOINT, STOP, FAULT = range(4)
 
 
 class Keep(Callback):  # type: ignore[misc]
     """Everything it knows is plain and travels in the checkpoint: curves, best weights, and the key of the run.
 
-    Lightning counts epochs and steps from its own start; `epoch` and `step` are those of the whole training. A
-    checkpoint is written at the end of an epoch and holds no state of Lightning's loops, so that a resumed training is
-    a new one which starts at that epoch.
+    Lightning counts epochs and steps from its own start; `epoch` and `step` are those of the whole training, and
+    `batch` counts the steps of the present epoch. A checkpoint holds no state of Lightning's loops: a resumed training
+    is a new one, whose first epoch has the batches that are left. It is written at the end of an epoch, ten minutes
+    after the last one, and when the training is to stop.
     """
 
-    def __init__(self, path: Path, key: str, seed: int, steps: int, label: str):
-        self.path, self.key, self.seed = path, key, seed
-        self.epoch = self.step = 0
+    def __init__(self, path: Path, key: str, seed: int, watch: Watch):
+        self.path, self.key, self.seed, self.watch = path, key, seed, watch
+        self.epoch = self.batch = self.step = 0
         self.curves: list[list[Any]] = []
         self.best: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": {}}
         self._training, self._validation = Means(), Means()
+        self._pooled: dict[str, Any] = self._training.state()
+        self._noise: dict[str, Tensor] = {}
         self._unchecked: tuple[int, int, Tensor] | None = None
-        self._started = self._seconds = 0.0
-        self._bar: tqdm[Any] | None = None
-        self._steps, self._label = steps, label
+        self._started = self._ticked = self._written = self._seconds = 0.0
 
     @property
     def state_key(self) -> str:
@@ -67,45 +59,61 @@ class Keep(Callback):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs."""
-        return {"key": self.key, "epoch": self.epoch, "step": self.step, "curves": self.curves, "best": self.best}
+        within = {"batch": self.batch, "means": self._pooled, "noise": self._noise, "seconds": self._seconds}
+        whole = {"key": self.key, "epoch": self.epoch, "step": self.step, "curves": self.curves, "best": self.best}
+        return {**whole, **within}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.epoch, self.step = state_dict["epoch"], state_dict["step"]
+        self.epoch, self.batch, self.step = (state_dict[name] for name in ("epoch", "batch", "step"))
         self.curves, self.best = state_dict["curves"], state_dict["best"]
+        self._pooled, self._noise, self._seconds = (state_dict[name] for name in ("means", "noise", "seconds"))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Lightning's own account of loops resumes in the middle of things; ours starts an epoch."""
+        """Lightning's own account of loops resumes in the middle of things; ours starts a training."""
         checkpoint.pop("loops", None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the progress bar; in a log file it speaks twice a minute."""
-        pause = 0.5 if sys.stderr.isatty() else 30.0
-        self._bar = tqdm(
-            desc=self._label,
-            total=self._steps,
-            initial=self.step,
-            unit="step",
-            mininterval=pause,
-            disable=not trainer.is_global_zero,
-        )
+        """Take the signals back, which Lightning has just taken, and the means of what is done of the epoch."""
+        self.watch.listen()
+        self._written = time.monotonic()
+        if trainer.is_global_zero:
+            self._training.load(self._pooled)
+            self.watch.start(self.step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Noise depends on seed and epoch alone."""
-        torch.manual_seed(torch_seed(self.seed, self.epoch, trainer.global_rank))
-        self._started = time.perf_counter()
+        if self.batch:
+            restore_noise(trainer, self._noise)
+        else:
+            torch.manual_seed(torch_seed(self.seed, self.epoch, trainer.global_rank))
+            self._seconds = 0.0
+        self._noise = {}
+        self._ticked = time.monotonic()
+        self._started = self._ticked - self._seconds
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The loss of the step before is checked: waiting for this one's would leave a GPU idle."""
-        self._check()
-        self.step += 1
-        self._unchecked = self.step, batch_idx + 1, outputs["loss"].detach()
-        self._training.add(outputs, len(batch))
-        self._seconds = time.perf_counter() - self._started
-        if self._bar is not None:
-            self._bar.update()
+        if batch is None:  # all batches of the epoch were done when the training was resumed
+            return
+        fault = not self._finite()
+        if not fault:
+            self.step += 1
+            self.batch += 1
+            self._unchecked = self.step, self.batch, outputs["loss"].detach()
+            self._training.add(outputs, len(batch))
+            took = self._tick()
+            self._seconds = self._ticked - self._started
+            if trainer.is_global_zero:
+                self.watch.step(self.step, took)
+        self._go_on(trainer, fault)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A training that stops in its validation does all of it again, with the same noise."""
+        self._noise = noise(trainer)
+        self._ticked = time.monotonic()
 
     def on_validation_batch_end(
         self,
@@ -118,15 +126,18 @@ class Keep(Callback):  # type: ignore[misc]
     ) -> None:
         """Gather the healthy validation loss."""
         self._validation.add(outputs, len(batch))
+        self.watch.took(self._tick())
+        self._go_on(trainer, fault=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Curves, best weights, checkpoint. Validation has run before."""
-        self._check()
+        if highest(trainer, 0 if self._finite() else _Next.FAULT):
+            raise self._fault()
         self.epoch += 1
         step, validation = self.step, self._validation.take()
-        done = step - (int(self.curves[-1][0]) if self.curves else 0)
-        rate = done / max(self._seconds, 1e-9)
-        self.curves += [[step, f"train_{name}", value] for name, value in self._training.take().items()]
+        rate = self.batch / max(self._seconds, 1e-9)
+        means = self._training.pooled(trainer).take()
+        self.curves += [[step, f"train_{name}", value] for name, value in means.items()]
         self.curves += [[step, f"validation_{name}", value] for name, value in validation.items()]
         self.curves.append([step, "steps_per_second", rate])
         loss = validation.get("loss", math.nan)
@@ -135,30 +146,51 @@ class Keep(Callback):  # type: ignore[misc]
         if validation and loss < self.best["loss"]:
             weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
             self.best = {"loss": loss, "step": step, "weights": weights}
+        self.batch, self._seconds, self._training, self._noise = 0, 0.0, Means(), {}
+        self._unchecked = None
+        self._write(trainer)
+
+    def _go_on(self, trainer: Trainer, fault: bool) -> None:
+        """Between two steps: a checkpoint if one is due, and the end if it is asked for."""
+        due = time.monotonic() - self._written > EVERY
+        own = _Next.STOP if self.watch.wanted() else _Next.CHECKPOINT if due else _Next.ANOTHER
+        agreed = highest(trainer, _Next.FAULT if fault else own)
+        if agreed in (_Next.CHECKPOINT, _Next.STOP) and highest(trainer, 0 if self._finite() else _Next.FAULT):
+            agreed = _Next.FAULT
+        if agreed == _Next.FAULT:
+            raise self._fault()
+        if agreed != _Next.ANOTHER:
+            before, self._noise = self._noise, self._noise or noise(trainer)
+            self._write(trainer)
+            self._noise = before
+        if agreed == _Next.STOP:
+            raise HaltError
+
+    def _write(self, trainer: Trainer) -> None:
+        started = time.monotonic()
+        self._pooled = self._training.pooled(trainer).state()
         part = self.path.with_suffix(".part")
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
             part.replace(self.path)
+        self._written = self._ticked = time.monotonic()
+        self.watch.wrote(self._written - started)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
+    def _tick(self) -> float:
+        before, self._ticked = self._ticked, time.monotonic()
+        return self._ticked - before
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the progress bar."""
-        self.on_train_end(trainer, pl_module)
+    def _finite(self) -> bool:
+        return self._unchecked is None or bool(torch.isfinite(self._unchecked[2]))
 
-    def _check(self) -> None:
-        if self._unchecked is None:
-            return
+    def _fault(self) -> InputError:
+        assert self._unchecked is not None
         step, batch, loss = self._unchecked
-        self._unchecked = None
-        if not torch.isfinite(loss):
-            kept = self.path if self.path.exists() else None
-            why = "the file holds the last good weights" if kept else "no epoch was whole before"
-            what = f"the training loss is {loss.item()} at step {step} (batch {batch} of epoch {self.epoch + 1})"
-            raise InputError(what, file=kept, why=why, do=REMEDY)
+        kept = self.path if self.path.exists() else None
+        why = "the file holds the last good weights" if kept else "no epoch was whole before"
+        said = loss.item() if not torch.isfinite(loss) else "no number on another device"
+        what = f"the training loss is {said} at step {step} (batch {batch} of epoch {self.epoch + 1})"
+        return InputError(what, file=kept, why=why, do=REMEDY)
 
 
 REMEDY = "lower train.lr, use precision 32-true, and look for odd intensities in the overlays of preprocess"

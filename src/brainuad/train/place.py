@@ -1,0 +1,79 @@
+"""What a training has in hand between two steps of an epoch: the means of its losses and the state of its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+Outputs = Mapping[str, Tensor]
+
+
+class Means:
+    """Running means of loss terms, weighted by batch size; they stay on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, Tensor] = {}
+        self.weight = 0
+
+    def add(self, terms: Outputs, weight: int) -> None:
+        """One batch."""
+        self.weight += weight
+        for name, value in terms.items():
+            self.totals[name] = self.totals.get(name, 0) + value.detach().double() * weight
+
+    def pooled(self, trainer: Trainer) -> Means:
+        """Those of all devices' examples."""
+        found = Means()
+        found.weight = int(_sum(trainer, torch.tensor(self.weight)))
+        found.totals = {name: _sum(trainer, total) for name, total in self.totals.items()}
+        return found
+
+    def take(self) -> dict[str, float]:
+        """The means so far, and start anew."""
+        means = {name: float(total) / self.weight for name, total in self.totals.items()}
+        self.totals, self.weight = {}, 0
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"weight": self.weight, "totals": {name: total.cpu() for name, total in self.totals.items()}}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.weight, self.totals = state["weight"], dict(state["totals"])
+
+
+def noise(trainer: Trainer) -> dict[str, Tensor]:
+    """The state of each device's random numbers, one row each: of torch, and of its GPU."""
+    device = trainer.strategy.root_device
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if trainer.world_size == 1:
+        return {name: state[None] for name, state in states.items()}
+    return {name: trainer.strategy.all_gather(state.to(device)).cpu() for name, state in states.items()}
+
+
+def restore_noise(trainer: Trainer, states: Mapping[str, Tensor]) -> None:
+    """Go on drawing from there."""
+    torch.set_rng_state(states["cpu"][trainer.global_rank])
+    if "cuda" in states and trainer.strategy.root_device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"][trainer.global_rank], trainer.strategy.root_device)
+
+
+def highest(trainer: Trainer, level: int) -> int:
+    """The highest of all devices' numbers, on each of them."""
+    if trainer.world_size == 1:
+        return level
+    device = trainer.strategy.root_device
+    return int(trainer.strategy.reduce(torch.tensor(level, device=device), reduce_op="max"))
+
+
+def _sum(trainer: Trainer, value: Tensor) -> Tensor:
+    if trainer.world_size == 1:
+        return value
+    return trainer.strategy.reduce(value.to(trainer.strategy.root_device), reduce_op="sum")

@@ -1,0 +1,230 @@
+"""The end of a Slurm job, played by commands that answer in its place."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from training import COMPUTE, neural, stored
+
+from brainuad.cluster import allocation, stop
+from brainuad.cluster.allocation import Allocation
+from brainuad.cluster.stop import Watch
+from brainuad.formats import run
+from brainuad.train.job import train
+
+SQUEUE = 'cat "{folder}/left"'
+SCONTROL = """
+case $1 in
+  show) echo "JobId=17 JobName=x"; echo "   Requeue=1 Restarts=3 BatchFlag=1" ;;
+  requeue) echo "$2" >> "{folder}/requeued"; cat "{folder}/refusal" >&2 2>/dev/null && exit 1; exit 0 ;;
+esac
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A folder of answers, and a job that asks."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, answer in (("squeue", SQUEUE), ("scontrol", SCONTROL)):
+        script = folder / name
+        script.write_text("#!/bin/sh\n" + answer.format(folder=folder) + "\n")
+        script.chmod(0o755)
+    (folder / "left").write_text("1:00:00\n")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("59:30", 3570), ("2:00:01", 7201), ("1-02:03:04", 93784), ("0:00", 0), ("UNLIMITED", math.inf)],
+)
+def test_the_time_left_is_what_squeue_says(slurm, said, seconds):
+    (slurm / "left").write_text(f"{said}\n")
+    assert allocation.time_left("17") == seconds
+    found = allocation.here()
+    assert (found.job, found.restarts) == ("17", 3)
+    assert found.left() == pytest.approx(seconds, abs=1)
+
+
+@pytest.mark.parametrize("said", ["INVALID", "NOT_SET", "", "slurm_load_jobs error: Invalid job id"])
+def test_a_job_that_squeue_knows_nothing_of_has_no_deadline(slurm, said):
+    (slurm / "left").write_text(said)
+    assert allocation.here().left() == math.inf
+
+
+def test_without_slurm_there_is_no_allocation(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert allocation.here() is None
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert allocation.here() == Allocation("17", math.inf)
+    assert "squeue" not in allocation.here().requeue()
+    assert "scontrol" in allocation.here().requeue()
+
+
+def ending(seconds: float) -> Allocation:
+    return Allocation("17", time.monotonic() + seconds)
+
+
+def test_work_stops_a_minute_before_the_limit_or_earlier_where_steps_are_long(slurm):
+    (slurm / "left").write_text("0:59\n")
+    watch = Watch(ending(3600))
+    assert watch.margin == 60
+    assert not watch.wanted()
+    watch.wrote(10.0)
+    watch.step(1, 40.0)
+    assert watch.margin == 150
+    watch.allocation = ending(151)
+    assert not watch.wanted()
+    watch.allocation = ending(149)
+    assert watch.wanted()
+
+
+def test_a_short_job_is_used_for_most_of_its_time():
+    assert Watch(ending(120)).margin == pytest.approx(30, abs=0.1)
+    slow = Watch(ending(120))
+    slow.step(1, 100.0)
+    assert slow.margin == pytest.approx(60, abs=0.1)
+
+
+def test_a_limit_that_was_moved_is_seen_before_the_work_stops(slurm):
+    watch = Watch(ending(3600))
+    watch.allocation = ending(1)
+    (slurm / "left").write_text("2:00:00\n")
+    assert not watch.wanted()
+    assert watch.allocation.left() > 7000
+
+
+def test_work_before_the_limit_is_requeued(slurm):
+    watch = Watch(ending(3600))
+    watch.step(41, 0.1)
+    watch._note(signal.SIGUSR1, None)
+    assert watch.wanted()
+    ended = watch.ended("the training")
+    assert (slurm / "requeued").read_text() == "17\n"
+    assert (
+        ended.what == "the training stopped at step 41 before the limit of job 17, which starts again: " + stop.RESUME
+    )
+
+
+def test_a_refused_requeue_is_said_with_its_reason(slurm):
+    (slurm / "refusal").write_text("Requested operation is presently disabled for job 17\n")
+    watch = Watch(ending(3600))
+    watch.step(41, 0.1)
+    watch._note(signal.SIGUSR1, None)
+    ended = watch.ended("the training")
+    assert "Slurm does not requeue" in ended.what
+    assert ended.why == "Requested operation is presently disabled for job 17"
+    assert "retries" in ended.do
+    assert "runtime" in ended.do
+
+
+def test_a_job_without_progress_is_not_requeued_for_ever(slurm):
+    watch = Watch(allocation.here())
+    watch.start(40)
+    watch._note(signal.SIGUSR1, None)
+    ended = watch.ended("the training")
+    assert not (slurm / "requeued").exists()
+    assert "requeued 3 times, made no step" in ended.why
+    assert "runtime" in ended.do
+
+
+def test_scancel_is_not_answered_with_a_requeue(slurm):
+    watch = Watch(allocation.here())
+    watch.step(41, 0.1)
+    watch._note(signal.SIGTERM, None)
+    watch._note(signal.SIGUSR1, None)
+    ended = watch.ended("the training")
+    assert (ended.code, (slurm / "requeued").exists()) == (143, False)
+    assert "scancel" in ended.what
+
+
+def test_snakemake_outlives_the_warning_and_what_it_starts_does_not_inherit_that(tmp_path):
+    code = """
+import os, signal, subprocess, sys
+from brainuad.cluster.stop import unharmed
+unharmed()
+os.kill(os.getpid(), signal.SIGUSR1)
+child = subprocess.run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR1)"])
+print(child.returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == -signal.SIGUSR1
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from brainuad.config.model import MODEL
+from brainuad.config.study import Compute
+from brainuad.errors import reported
+from brainuad.train.job import train
+with reported(sys.argv[4]):
+    model = MODEL.validate_json(sys.argv[1])
+    train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path(sys.argv[3]), {})
+"""
+MODEL = neural(train={"steps": 400, "validate_every": 40, "batch": 4})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SLURM_JOB_ID", raising=False)
+        train([stored(folder / "a")], MODEL, 3, COMPUTE, folder / "out", {})
+    return folder
+
+
+def signalled(whole: Path, folder: Path, number: int) -> tuple[int, str]:
+    """Exit status and log of a training that a signal reached after its first checkpoint."""
+    log = folder / "log"
+    command = [sys.executable, "-c", CHILD, MODEL.model_dump_json(), whole / "a", folder / "out", log]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (folder / "out/resume/last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.send_signal(number)
+    return child.wait(60), log.read_text()
+
+
+def same(whole: Path, out: Path) -> bool:
+    names = ("arrays.safetensors", "bundle.json")
+    return all((out / name).read_bytes() == (whole / "out" / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_outside_slurm_leaves_a_checkpoint_and_says_how_to_go_on(whole, number, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    code, log = signalled(whole, tmp_path, number)
+    assert code == 128 + number
+    assert signal.Signals(number).name in log
+    assert "type the same command again" in log
+    assert len(log.splitlines()) == 2
+    train([whole / "a"], MODEL, 3, COMPUTE, tmp_path / "out", {})
+    assert run.read(tmp_path / "out/run.json")["facts"]["resumed_at_step"] > 0
+    assert same(whole, tmp_path / "out")
+
+
+def test_a_warning_inside_slurm_requeues_once(whole, slurm, tmp_path):
+    code, log = signalled(whole, tmp_path, signal.SIGUSR1)
+    assert code == 1
+    assert "which starts again" in log
+    assert (slurm / "requeued").read_text() == "17\n"
+    train([whole / "a"], MODEL, 3, COMPUTE, tmp_path / "out", {})
+    assert same(whole, tmp_path / "out")
+
+
+def test_signals_are_given_back(slurm):
+    before = signal.getsignal(signal.SIGTERM)
+    with stop.watching() as watch:
+        assert signal.getsignal(signal.SIGTERM) == watch._note
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,0 +1,108 @@
+"""A training that is stopped within an epoch."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+from training import COMPUTE, KillAt, KilledError, curves, judged, method, scans, staged, weights
+
+from brainuad.cluster.stop import Stopped, Watch
+from brainuad.errors import InputError
+from brainuad.methods.neural import NeuralMethod
+from brainuad.train import keep
+from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+
+
+class StopAt(Watch):
+    """Wants to stop after a number of batches, those of validation counted too."""
+
+    def __init__(self, batch: int, number: int = signal.SIGTERM):
+        super().__init__()
+        self.left, self.number = batch, number
+
+    def wanted(self) -> bool:
+        self.left -= 1
+        if self.left == 0:
+            self._note(self.number, None)
+        return super().wanted()
+
+
+def fit(made: NeuralMethod, folder: Path, watch: Watch | None = None, *callbacks: Callback) -> Fitted:
+    return fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=list(callbacks), watch=watch)
+
+
+LENGTHS = {
+    "steps, best": method,
+    "epochs, last": lambda: method(epochs=3, keep="last"),
+    "against a critic": lambda: judged("wasserstein", 2),
+    "in stages": staged,
+}
+
+
+@pytest.fixture(scope="module", params=LENGTHS)
+def case(request, tmp_path_factory):
+    make = LENGTHS[request.param]
+    whole = make()
+    return make, whole, fit(whole, tmp_path_factory.mktemp("whole"))
+
+
+# Epochs have four or five steps, then two or three batches of validation: all places of an epoch are among these.
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 6, 7, 8, 12, 20])
+def test_a_training_stopped_anywhere_ends_like_an_unbroken_one(case, stop, tmp_path):
+    make, whole, expected = case
+    with pytest.raises(Stopped, match=r"stopped at step .* because of SIGTERM"):
+        fit(make(), tmp_path, StopAt(stop))
+    again = make()
+    found = fit(again, tmp_path)
+    np.testing.assert_array_equal(weights(again), weights(whole))
+    assert curves(found) == curves(expected)
+
+
+def test_a_training_may_be_stopped_again_and_again(case, tmp_path):
+    make, whole, expected = case
+    for _ in range(60):
+        try:
+            again = make()
+            found = fit(again, tmp_path, StopAt(4))  # the three batches of a validation and one more
+            break
+        except Stopped:
+            continue
+    np.testing.assert_array_equal(weights(again), weights(whole))
+    assert curves(found) == curves(expected)
+
+
+def test_no_step_is_made_twice(tmp_path):
+    with pytest.raises(Stopped, match="stopped at step 6 because"):
+        fit(method(), tmp_path, StopAt(6 + 3))  # three batches of validation after the fourth step
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]
+    assert (saved["epoch"], saved["batch"], saved["step"]) == (1, 2, 6)
+    found = fit(method(), tmp_path)
+    assert (found.facts["resumed_at_epoch"], found.facts["resumed_at_step"]) == (1, 6)
+
+
+def test_a_long_epoch_leaves_checkpoints_on_its_way(tmp_path, monkeypatch):
+    whole, again = method(), method()
+    expected = fit(whole, tmp_path / "whole")
+    monkeypatch.setattr(keep, "EVERY", -1.0)
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path / "broken", None, KillAt(7))
+    found = fit(again, tmp_path / "broken")
+    assert found.facts["resumed_at_step"] == 7
+    np.testing.assert_array_equal(weights(again), weights(whole))
+    assert curves(found) == curves(expected)
+
+
+def test_no_checkpoint_is_made_of_a_loss_that_is_no_number(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index):
+            if trainer.global_step == 5:
+                batch[:] = torch.inf
+
+    with pytest.raises(InputError, match=r"at step 6 \(batch 2 of epoch 2\)"):
+        fit(method(), tmp_path, StopAt(6 + 3), Poison())
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["step"] == 4
