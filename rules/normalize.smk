@@ -1,7 +1,7 @@
 rule split:
     input:
         table="<results>/download/{dataset}/subjects.tsv",
-        folders=told(lambda wildcards: PLAN.scan_folders(wildcards.dataset)),
+        marks=told(lambda wildcards: PLAN.marks(wildcards.dataset)),
     output:
         table="<study>/normalize/{dataset}.tsv",
     log:
@@ -10,6 +10,7 @@ rule split:
         "../envs/preprocess.yaml"
     params:
         **traced("split"),
+        folder=lambda wildcards: PLAN.preprocessed(wildcards.dataset),
     script:
         "../workflow/scripts/split.py"
 
@@ -49,9 +50,7 @@ rule scaling:
 rule normalize:
     input:
         table=lambda wildcards: f"<study>/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
-        folders=told(
-            lambda wildcards: PLAN.scan_folders(PLAN.origin(wildcards.dataset))
-        ),
+        marks=told(lambda wildcards: PLAN.marks(PLAN.origin(wildcards.dataset))),
         masks=lambda wildcards: PLAN.masks(wildcards.dataset),
         scaling="<study>/normalize/scaling.safetensors",
     output:

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
 STAGE_OF = {
     "fetch": "download",
-    "quality": "preprocess",
+    **dict.fromkeys(("preprocess_batch", "quality"), "preprocess"),
     "native": "postprocess",
     **dict.fromkeys(("split", "subjects", "scaling"), "normalize"),
     "summarise": "evaluate",

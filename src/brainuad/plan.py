@@ -17,7 +17,7 @@ from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
 from brainuad.errors import InputError
-from brainuad.formats import decisions
+from brainuad.formats import batch, decisions
 from brainuad.formats.scans import Scan
 from brainuad.layout import Layout
 from brainuad.normalize.bank import Bank
@@ -27,6 +27,7 @@ ENTRY = {
     "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
     "preprocess": "brainuad.preprocess.job",
+    "preprocess_batch": "brainuad.preprocess.job",  # who does it changes no scan
     "quality": "brainuad.preprocess.job",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
@@ -68,23 +69,38 @@ class Plan(Layout):
             if isinstance(dataset, Inserted)
         }
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
+        size = study.compute.batch
+        self._batches = {label: batch.batches([row.scan for row in rows], size) for label, rows in self.scans.items()}
+        self._template = templates.files_of(study.recipe.preprocess.template)
+        self._chains = {label: self._chain(label) for label in self.scans}
 
     # What jobs read
 
-    def scan_folders(self, dataset: str) -> list[Path]:
-        """One folder per scan; raises InputError for a data set that is not downloaded yet."""
+    def marks(self, dataset: str) -> list[Path]:
+        """The marks of a data set's preprocessed scans, one per job; raises InputError if it is not downloaded yet."""
         if self.absent:
             names = " and ".join(self.absent)
             do = "type `snakemake download` with the same options, then the command that you typed"
             raise InputError(f"{names} must be downloaded before the study can be laid out", do=do)
-        return [self.preprocessed(dataset) / scan.scan for scan in self.scans[dataset]]
+        folder = self.preprocessed(dataset)
+        if self.study.compute.batch == 1:
+            return [folder / row.scan / batch.DONE for row in self.scans[dataset]]
+        return [folder / batch.FOLDER / f"{name}.json" for name in self._batches[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
         """What a preprocess job reads: files of the scan or, of a set made first, its `table`; and the template's."""
-        template = templates.files_of(self.study.recipe.preprocess.template)
+        made = self._is_made(dataset)
+        return {**(self._table(dataset) if made else self._rows[dataset, scan].files()), **self._template}
+
+    def batch_files(self, dataset: str, name: str) -> dict[str, str]:
+        """The same of a batch: `<scan>/image` and so on."""
         if self._is_made(dataset):
-            return {"table": str(self.root / "download" / dataset / "subjects.tsv"), **template}
-        return {**self._rows[dataset, scan].files(), **template}
+            return {**self._table(dataset), **self._template}
+        rows = (self._rows[dataset, scan] for scan in self._batches[dataset][name])
+        return {f"{row.scan}/{kind}": path for row in rows for kind, path in row.files().items()} | self._template
+
+    def _table(self, dataset: str) -> dict[str, str]:
+        return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""
@@ -144,9 +160,16 @@ class Plan(Layout):
         return {"label": dataset, **_content(settings)}
 
     def _preprocess(self, dataset: str, scan: str) -> Any:
+        return {**self._chains[dataset], "scans": [scan]}
+
+    def _preprocess_batch(self, dataset: str, batch: str) -> Any:
+        return {**self._chains[dataset], "scans": self._batches[dataset][batch]}
+
+    def _chain(self, dataset: str) -> Any:
+        """What is done to each scan of a data set."""
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
-        about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
+        about = {"modality": settings.modality, "healthy": settings.healthy, **made}
         if isinstance(settings, Bids) and settings.register_with:
             about["register_with"] = settings.register_with
         recipe = self.study.recipe.preprocess

@@ -48,6 +48,7 @@ def test_the_template_s_files_are_inputs_and_their_folder_is_no_setting(demo, tm
         configs.append(found.config("preprocess", dataset="healthy", scan="sub-001"))
     assert configs[0] == configs[1], "moving a template changes no setting"
     (tmp_path / "there" / "t1_mask.nii.gz").write_bytes(b"")
+    found = with_template(demo, path)
     assert found.files("healthy", "sub-001")["template_mask"] == str(tmp_path / "there" / "t1_mask.nii.gz")
 
 

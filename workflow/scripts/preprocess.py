@@ -2,12 +2,14 @@ import json
 from pathlib import Path
 
 from brainuad.errors import reported
-from brainuad.preprocess.job import preprocess_scan
+from brainuad.preprocess.batch import preprocess_scans
 
 with reported(snakemake.log[0]):
-    preprocess_scan(
-        settings=json.loads(snakemake.params.config),
-        inputs=dict(snakemake.input.items()),
-        scan=snakemake.wildcards.scan,
-        out=Path(snakemake.output.folder),
+    mark = Path(snakemake.output.mark)
+    preprocess_scans(
+        config=json.loads(snakemake.params.config),
+        code=snakemake.params.code,
+        inputs={snakemake.wildcards.scan: dict(snakemake.input.items())},
+        folder=mark.parents[1],
+        mark=mark,
     )

@@ -3,15 +3,15 @@ from pathlib import Path
 
 from brainuad.config.datasets import Split
 from brainuad.errors import reported
-from brainuad.formats import status
+from brainuad.formats import batch, status
 from brainuad.formats.decisions import Decision
 from brainuad.normalize.job import split
 
 with reported(snakemake.log[0]):
-    config = json.loads(snakemake.params.config)
+    config, folder = json.loads(snakemake.params.config), Path(snakemake.params.folder)
     split(
         table=Path(snakemake.input.table),
-        statuses={Path(folder).name: Path(folder) / status.NAME for folder in snakemake.input.folders},
+        statuses={scan: folder / scan / status.NAME for scan in batch.read(snakemake.input.marks)},
         shares=Split.model_validate(config["split"]) if config["split"] else None,
         healthy=config["healthy"],
         seed=config["seed"],

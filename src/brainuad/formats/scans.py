@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -86,12 +87,14 @@ def read(path: str | Path) -> list[Scan]:
     return scans
 
 
-def find(path: str | Path, scan: str) -> Scan:
-    """The row of one scan; raises InputError if it is not there."""
-    for row in read(path):
-        if row.scan == scan:
-            return row
-    raise InputError(f"{scan} is not in the table of subjects", file=path, do="delete the table and run again")
+def find(path: str | Path, names: Collection[str]) -> dict[str, Scan]:
+    """The rows of these scans, by scan; raises InputError if one is not there."""
+    found = {row.scan: row for row in read(path) if row.scan in names}
+    for scan in names:
+        if scan not in found:
+            do = "delete the table and run again"
+            raise InputError(f"{scan} is not in the table of subjects", file=path, do=do)
+    return found
 
 
 def with_role(scans: list[Scan], *roles: str) -> list[Scan]:

@@ -15,21 +15,20 @@ from brainuad.preprocess.contact import Tile, pages
 from brainuad.preprocess.subject import preprocess
 
 
-def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path) -> None:
-    """Preprocess one scan into the folder `out`.
+def preprocess_scan(
+    settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path, fault: str = ""
+) -> Status:
+    """Preprocess one scan into the folder `out` and return its verdict.
 
-    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a template
-    where there are such, or the `table` that names them, where another job made them.
+    `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a
+    template where there are such; `fault`: what an earlier stage found wrong with it.
     """
-    about, found, fault = settings["about"], dict(inputs), ""
-    recipe = {**settings["recipe"], "template": found.get("template", settings["recipe"]["template"])}
-    if "table" in found:
-        row = scans.find(found["table"], scan)
-        found, fault = row.files(), row.note if row.state == "failed" else ""
-    guide = {about["register_with"]: Path(found["guide"])} if "guide" in found else {}
-    preprocess(
-        scan_paths={about["modality"]: Path(found["image"]), **guide},
-        masks={"lesion": Path(found["mask"])} if "mask" in found else {},
+    about = settings["about"]
+    recipe = {**settings["recipe"], "template": inputs.get("template", settings["recipe"]["template"])}
+    guide = {about["register_with"]: Path(inputs["guide"])} if "guide" in inputs else {}
+    return preprocess(
+        scan_paths={about["modality"]: Path(inputs["image"]), **guide},
+        masks={"lesion": Path(inputs["mask"])} if "mask" in inputs else {},
         modality=about["modality"],
         subject=scan,
         settings=Preprocess.model_validate(recipe),
@@ -38,6 +37,22 @@ def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan
         register_with=next(iter(guide), None),
         fault=fault,
     )
+
+
+def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, str], str]]:
+    """The files of each scan, and what an earlier stage found wrong with it, if anything.
+
+    `inputs`: by scan of one data set the files that `preprocess_scan` takes; where another job made them, the `table`
+    that names them.
+    """
+    tables = {files_in["table"] for files_in in inputs.values() if "table" in files_in}
+    rows = {scan: row for table in tables for scan, row in scans.find(table, inputs).items()}
+    found: dict[str, tuple[dict[str, str], str]] = {}
+    for scan, files_in in inputs.items():
+        row = rows.get(scan)
+        own = {name: path for name, path in files_in.items() if name != "table"}
+        found[scan] = ({**own, **row.files()}, row.note if row.state == "failed" else "") if row else (own, "")
+    return found
 
 
 def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> None:
