@@ -27,7 +27,9 @@ THREADS = PLAN.study.compute.threads
 onstart:
     from brainuad.cluster.start import begin
     from snakemake.logging import logger
+    from snakemake_logger_plugin_brainuad import introduce
 
+    introduce(workflow)
     try:
         begin(workflow, PLAN.folder, THREADS, logger.warning)
     except BrainuadError as error:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_brainuad import Estimate, LogHandler, in_words
+from snakemake_logger_plugin_brainuad import FOLDER, Estimate, LogHandler, in_words
 
 
 def test_times_are_said_roughly():
@@ -24,6 +24,30 @@ def test_the_estimate_counts_each_rule_at_its_own_cost():
     assert estimate.seconds() == pytest.approx(2 * 4 + 60, rel=0.01)
     estimate.began += 32  # two at once
     assert estimate.seconds() == pytest.approx(34, rel=0.01)
+
+
+def test_failed_jobs_are_shown_at_the_end_and_kept(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    log = tmp_path / "train.log"
+    log.write_text("error: there is no training scan\n  do    add subjects\n", encoding="utf-8")
+    error = {"jobid": 3, "rule_name": "train", "log": [str(log)], "aux": {}, "rule_msg": None}
+    shown = {"msg": "", "input": [], "output": [], "conda_env": None, "shellcmd": None}
+    started = {"jobid": 3, "rule_name": "train", "wildcards": {"model": "dae"}, "resources": {"mem_mb": 100}}
+
+    def run(*records):
+        handler = LogHandler(SimpleNamespace(dryrun=False), None)
+        for event, level, fields in ((LogEvent.RUN_INFO, logging.INFO, {"stats": {"train": 1}}), *records):
+            record = logging.LogRecord("snakemake", level, "", 0, "", None, None)
+            record.__dict__.update(fields, event=event)
+            handler.emit(record)
+        handler.close()
+        return capsys.readouterr().err
+
+    text = run((LogEvent.JOB_INFO, logging.INFO, started), (LogEvent.JOB_ERROR, logging.ERROR, {**error, **shown}))
+    assert "do: there is no training scan: add subjects" in text
+    assert "model=dae" in (tmp_path / "failed_jobs.tsv").read_text(encoding="utf-8")
+    assert "failed" not in run((LogEvent.JOB_INFO, logging.INFO, started), (LogEvent.JOB_FINISHED, 20, {"job_id": 3}))
+    assert not (tmp_path / "failed_jobs.tsv").exists()
 
 
 def test_a_line_per_job_and_errors_in_full(capsys):
