@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     show.add_argument("folder", type=Path, help="results/<study>")
     show.set_defaults(run=lambda given: _show(given.folder))
 
+    used = commands.add_parser("efficiency", help="print what jobs used of what they asked for, and what to ask for")
+    used.add_argument("folder", type=Path, help="results/<study>")
+    used.set_defaults(run=lambda given: _efficiency(given.folder))
+
     native = commands.add_parser("native", help="write maps or masks on a scan's own grid, with its affine")
     native.add_argument("file", type=Path, nargs="+", help="anomaly maps or masks of one scan")
     native.add_argument("--scan", type=Path, required=True, help="results/preprocess/<recipe>/<data set>/<scan>")
@@ -87,6 +91,19 @@ def _show(folder: Path) -> None:
     _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/*_anomaly.nii.gz")
     _say(f"tables        {folder / 'evaluate'}/*.tsv")
     _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
+
+
+def _efficiency(folder: Path) -> None:
+    from brainuad.cluster import efficiency
+    from brainuad.errors import InputError
+    from brainuad.formats import usage
+
+    rows = efficiency.by_rule(usage.read_all(folder))
+    if not rows:
+        raise InputError("no job has noted what it used", file=folder, do="name the folder of a study that has run")
+    efficiency.write(folder / efficiency.NAME, rows)
+    _say(efficiency.text(rows))
+    _say(f"\ntable         {folder / efficiency.NAME}")
 
 
 def _native(paths: list[Path], scan: Path, like: Path, out: Path) -> None:

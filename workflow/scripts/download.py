@@ -3,9 +3,9 @@ from pathlib import Path
 
 from brainuad.config.load import build_study
 from brainuad.download.job import download
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
     label = snakemake.wildcards.dataset
     download(label, study.scan_sets()[label], Path(snakemake.output.table), workers=snakemake.threads)

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from brainuad.config.chain import THRESHOLDS
 from brainuad.config.study import Evaluate
-from brainuad.errors import reported
 from brainuad.evaluate.job import evaluate
+from brainuad.formats.usage import metered
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     config = json.loads(snakemake.params.config)
     healthy = zip(snakemake.input.healthy_maps, snakemake.input.healthy_stores, strict=True)
     evaluate(

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.infer.job import infer
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     config = json.loads(snakemake.params.config)
     model = MODEL.validate_python(config["model"])
     infer(

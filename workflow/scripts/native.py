@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.postprocess.native import native
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     native(
         maps=Path(snakemake.input.maps),
         masks=Path(snakemake.input.masks),

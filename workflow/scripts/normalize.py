@@ -5,10 +5,10 @@ from pathlib import Path
 from brainuad.config.datasets import Made
 from brainuad.config.load import build_study
 from brainuad.config.recipe import Normalize
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.normalize.job import Source, normalize, normalize_made
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
     label = snakemake.wildcards.dataset
     dataset = study.datasets[label]

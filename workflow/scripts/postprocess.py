@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 from brainuad.config.chain import CHAIN, THRESHOLDS
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.postprocess.job import postprocess
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     config = json.loads(snakemake.params.config)
     validation = zip(snakemake.input.validation_maps, snakemake.input.validation_stores, strict=True)
     postprocess(

@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.preprocess.batch import preprocess_scans
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     mark = Path(snakemake.output.mark)
     preprocess_scans(
         config=json.loads(snakemake.params.config),

@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.preprocess.batch import preprocess_scans
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     mark, config, inputs = Path(snakemake.output.mark), json.loads(snakemake.params.config), {}
     for scan in config["scans"]:
         own = {name: path for name, path in snakemake.input.items() if name.startswith(f"{scan}/") or "/" not in name}

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 from brainuad.config.recipe import Intensity
-from brainuad.errors import reported
+from brainuad.formats.usage import metered
 from brainuad.normalize.job import Source, fit_scaling
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     places = zip(snakemake.input.tables, snakemake.params.folders, strict=True)
     sources = [Source(Path(table), Path(folder)) for table, folder in places]
     settings = Intensity.model_validate_json(snakemake.params.config)

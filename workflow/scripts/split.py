@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 
 from brainuad.config.datasets import Split
-from brainuad.errors import reported
 from brainuad.formats import batch, status
 from brainuad.formats.decisions import Decision
+from brainuad.formats.usage import metered
 from brainuad.normalize.job import split
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     config, folder = json.loads(snakemake.params.config), Path(snakemake.params.folder)
     split(
         table=Path(snakemake.input.table),

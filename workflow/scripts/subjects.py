@@ -1,5 +1,5 @@
-from brainuad.errors import reported
 from brainuad.formats import scans
+from brainuad.formats.usage import metered
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     scans.write(snakemake.output.table, [row for table in snakemake.input for row in scans.read(table)])

@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 from brainuad.config.study import Evaluate
-from brainuad.errors import reported
 from brainuad.evaluate.job import summarise
+from brainuad.formats.usage import metered
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     config = json.loads(snakemake.params.config)
     folders = [Path(folder) for folder in snakemake.input.folders]
     settings = Evaluate.model_validate(config["evaluate"])

@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-from brainuad.errors import reported
 from brainuad.formats.files import write_json
+from brainuad.formats.usage import metered
 from brainuad.track.job import track
 
-with reported(snakemake.log[0]):
+with metered(snakemake):
     mark = Path(snakemake.output.mark)
     folder, attempts = mark.parent, mark.with_name("track.attempts")
     config = json.loads(snakemake.params.config)

@@ -1,0 +1,64 @@
+"""Asked and used: what jobs note of themselves, and what is made of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from brainuad.cluster import efficiency
+from brainuad.errors import InputError
+from brainuad.formats import usage
+
+
+def job(log, **changes):
+    about = {
+        "rule": "train",
+        "wildcards": {"model": "dae"},
+        "threads": 2,
+        "resources": {"mem_mb": 4000, "runtime": 240},
+    }
+    return SimpleNamespace(log=[str(log)], **{**about, **changes})
+
+
+def test_a_job_notes_what_it_used_whether_it_ends_well_or_not(tmp_path):
+    study = tmp_path / "results/demo"
+    with usage.metered(job(study / "logs/train/dae/seed-0.log")):
+        sum(range(100_000))
+    shared = tmp_path / "results/logs/preprocess/mri/a/sub-1.log"
+    with pytest.raises(SystemExit), usage.metered(job(shared, rule="preprocess", resources={})):
+        raise InputError("a.nii is empty", do="exclude it")
+    assert "a.nii is empty" in shared.read_text(encoding="utf-8")
+    found = usage.read_all(study)
+    assert [each["rule"] for each in found] == ["train", "preprocess"]
+    assert found[0]["asked"] == {"mem_mb": 4000, "runtime": 240}
+    assert found[0]["wildcards"] == {"model": "dae"}
+    assert found[0]["used"]["peak_memory_mb"] > 1
+    assert found[1]["asked"] == {"mem_mb": None, "runtime": None}
+
+
+def told(rule, memory, seconds, cpu, asked):
+    used = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory}
+    return {"rule": rule, "threads": 2, "asked": asked, "used": used}
+
+
+def test_the_largest_use_decides_what_to_ask_for(tmp_path):
+    asked = {"mem_mb": 4000, "runtime": 240}
+    jobs = [told("train", 900.5, 600, 900, asked), told("train", 1000, 60, 90, {**asked, "mem_mb": 8000})]
+    jobs += [told("report", 200, 5, 5, {"mem_mb": None, "runtime": None})]
+    report, train = efficiency.by_rule(jobs)
+    assert (train.jobs, train.asked_mem_mb, train.used_mem_mb) == (2, 8000, 1000)
+    assert train.suggested_mem_mb == 1700, "1.3 x 1000 and Snakemake's 400"
+    assert train.suggested_minutes == 15, "1.3 x 10 and 2 for the start"
+    assert train.cores_used == pytest.approx(1.5)
+    assert report.asked_mem_mb is None
+
+    efficiency.write(tmp_path / efficiency.NAME, [report, train])
+    rows = (tmp_path / efficiency.NAME).read_text(encoding="utf-8").splitlines()
+    assert rows[1].split("\t")[:4] == ["report", "1", "", "200"]
+
+    shown = efficiency.text([report, train])
+    assert "8000, 1000" in shown
+    pasted = yaml.safe_load(shown[shown.index("set-resources") :])
+    assert pasted == {"set-resources": {"train": {"mem_mb": "attempt * 1700", "runtime": "attempt * 15"}}}
