@@ -98,7 +98,7 @@ async def check(executor: Any, patience: Patience, active: list[SubmittedJobInfo
             log = (info.aux or {}).get("slurm_logfile")
             message = f"SLURM-job '{number}' failed, SLURM status is: '{state}'. "
             executor.report_job_error(info, msg=message, aux_logs=[str(log)] if log else [])
-    executor.next_seconds_between_status_checks = pause
+    executor.next_seconds_between_status_checks = min(pause, RETRY) if patience.doubtful else pause
 
 
 async def remember(
@@ -126,7 +126,8 @@ async def _trace(persistence: Any, job: Any) -> tuple[str, str]:
     """How a job ended that Slurm no longer knows: Snakemake in the job takes away the marks of unfinished outputs."""
     persistence.deactivate_cache()
     for each in _members(job):
-        if persistence.external_jobids(each) or await persistence.incomplete(each):
+        missing = [file for file in each.output if not await file.exists()]
+        if missing or persistence.external_jobids(each) or await persistence.incomplete(each):
             return "failed", "UNKNOWN TO SLURM"
     return "done", ""
 

@@ -24,10 +24,9 @@ def gpu_job(gpus: Callable[[Any], int], defaults: Mapping[str, Any] | None) -> d
 
     def answer(name: str) -> Callable[..., Any]:
         def value(wildcards: Any, input: Any, attempt: int, threads: int, rulename: str, async_run: Any) -> Any:  # noqa: A002
-            wanted = FOR_GPUS.get(name, "gpu_type")
-            given: Any = known.get(wanted) if gpus(wildcards) else None
-            if given is None and name in FOR_GPUS:
-                given = known.get(name)
+            own = FOR_GPUS.get(name, "gpu_type")
+            key = own if own in known and gpus(wildcards) else name
+            given: Any = known[key] if key in known else None  # noqa: SIM401 - Snakemake's `get` gives no None
             if not hasattr(given, "evaluate"):
                 return given
             aux = {"input": input, "attempt": attempt, "threads": threads, "rulename": rulename, "async_run": async_run}

@@ -1,0 +1,246 @@
+import asyncio
+import inspect
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+from brainuad.cluster import patience, start
+
+DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Persistence:
+    """Snakemake's marks of unfinished outputs."""
+
+    def __init__(self, started=(), unfinished=()):
+        self.started, self.unfinished = started, unfinished
+
+    def deactivate_cache(self):
+        pass
+
+    def external_jobids(self, job):
+        return ["1"] if job.name in self.started else []
+
+    async def incomplete(self, job):
+        return ["file"] if job.name in self.unfinished else []
+
+
+class Executor:
+    """As much of the plugin's executor as is relied on."""
+
+    def __init__(self, status_command="squeue", **marks):
+        settings = SimpleNamespace(init_seconds_before_status_checks=20, status_command=status_command)
+        self.workflow = SimpleNamespace(executor_settings=settings, persistence=Persistence(**marks))
+        self.run_uuid, self.next_seconds_between_status_checks = "0c52", 20
+        self.done, self.failed, self.submitted, self.cancelled = [], {}, [], []
+
+    async def check_active_jobs(self, active_jobs):  # as the plugin does when sacct does not answer: nothing
+        for info in active_jobs[:1]:
+            yield info
+
+    def run_job(self, job):
+        if job == "broken":
+            raise ValueError("the given account appears to be invalid")
+        self.submitted.append(job)
+
+    def cancel_jobs(self, active_jobs):
+        self.cancelled += active_jobs
+
+    def report_job_success(self, job_info):
+        self.done.append(job_info.external_jobid)
+
+    def report_job_error(self, job_info, msg=None, **kwargs):
+        self.failed[job_info.external_jobid] = msg
+
+
+class Output:
+    def __init__(self, there):
+        self.there = there
+
+    async def exists(self):
+        return self.there
+
+
+def submitted(*numbers, outputs=True):
+    jobs = [SimpleNamespace(name=f"job{n}", is_group=lambda: False, output=[Output(outputs)]) for n in numbers]
+    return [SubmittedJobInfo(job, n, {"slurm_logfile": f"{n}.log"}) for job, n in zip(jobs, numbers, strict=True)]
+
+
+def poll(executor, mind, active):
+    async def gather():
+        return [info.external_jobid async for info in patience.check(executor, mind, active)]
+
+    return asyncio.run(gather())
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def spoken():
+    return []
+
+
+@pytest.fixture
+def mind(spoken, clock):
+    return patience.Patience(spoken.append, clock)
+
+
+def test_what_squeue_says_is_reported(slurm, mind):
+    slurm(squeue="printf '1|COMPLETED\\n2|RUNNING\\n3|TIMEOUT\\n4|PENDING\\n5|COMPLETING\\n'")
+    executor = Executor()
+    assert poll(executor, mind, submitted("1", "2", "3", "4", "5")) == ["2", "4", "5"]
+    assert executor.done == ["1"]
+    assert "SLURM status is: 'TIMEOUT'" in executor.failed["3"]
+    assert executor.next_seconds_between_status_checks == 20
+
+
+def test_polls_become_rarer_while_nothing_ends(slurm, mind):
+    slurm(squeue="echo '1|RUNNING'")
+    executor = Executor()
+    pauses = []
+    for _ in range(20):
+        poll(executor, mind, submitted("1"))
+        pauses.append(executor.next_seconds_between_status_checks)
+    assert pauses[:3] == [30, 40, 50]
+    assert pauses[-1] == 180
+
+
+def test_a_controller_that_is_away_loses_no_job(slurm, mind, clock, spoken):
+    executor, active = Executor(), submitted("1", "2")
+    slurm(squeue=DOWN)
+    for _ in range(40):
+        assert poll(executor, mind, active) == ["1", "2"]
+        clock.now += patience.RETRY
+    assert len(spoken) == 2, "once at the start, and once after ten minutes"
+    assert "Unable to contact slurm controller" in spoken[0]
+    slurm(squeue="printf '1|COMPLETED\\n2|RUNNING\\n'")
+    assert poll(executor, mind, active) == ["2"]
+    assert executor.done == ["1"]
+    assert spoken[-1] == "Slurm answers again after 800 s"
+
+
+@pytest.mark.parametrize(
+    ("marks", "outputs", "done", "failed"),
+    [
+        ({}, True, ["1"], []),
+        ({}, False, [], ["1"]),
+        ({"started": ["job1"]}, True, [], ["1"]),
+        ({"unfinished": ["job1"]}, True, [], ["1"]),
+    ],
+)
+def test_a_job_that_slurm_has_forgotten_is_judged_by_its_outputs(slurm, mind, clock, marks, outputs, done, failed):
+    executor, active = Executor(**marks), submitted("1", outputs=outputs)
+    assert poll(executor, mind, active) == ["1"], "a first look proves nothing"
+    assert executor.next_seconds_between_status_checks == patience.RETRY
+    clock.now += patience.SETTLED_AFTER
+    assert poll(executor, mind, active) == []
+    assert (executor.done, list(executor.failed)) == (done, failed)
+
+
+def test_a_job_that_is_requeued_goes_on(slurm, mind, clock):
+    executor, active = Executor(), submitted("1")
+    for state in ("NODE_FAIL", "PREEMPTED", "PENDING", "RUNNING", "PREEMPTED", "PENDING"):
+        slurm(squeue=f"echo '1|{state}'")
+        assert poll(executor, mind, active) == ["1"], state
+        clock.now += patience.SETTLED_AFTER - 1
+    slurm(squeue="echo '1|NODE_FAIL'")
+    assert poll(executor, mind, active) == ["1"]
+    clock.now += patience.SETTLED_AFTER
+    assert poll(executor, mind, active) == []
+    assert "NODE_FAIL" in executor.failed["1"]
+
+
+def test_doubts_start_anew_after_an_outage(slurm, mind, clock):
+    executor, active = Executor(started=["job1"]), submitted("1")
+    poll(executor, mind, active)
+    slurm(squeue=DOWN)
+    poll(executor, mind, active)
+    clock.now += 10 * patience.SETTLED_AFTER
+    slurm()
+    assert poll(executor, mind, active) == ["1"]
+
+
+@pytest.fixture
+def plugin(monkeypatch, spoken):
+    """The plugin with a fresh executor class, made patient."""
+    module = ModuleType("snakemake_executor_plugin_slurm")
+    module.Executor = type("Executor", (Executor,), dict(Executor.__dict__))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    patience.install(spoken.append)
+    return module.Executor
+
+
+def test_jobs_that_the_plugin_forgets_are_kept(slurm, plugin):
+    executor = plugin(status_command="sacct")
+
+    async def gather():
+        return [info.external_jobid async for info in executor.check_active_jobs(submitted("1", "2", "3"))]
+
+    assert asyncio.run(gather()) == ["1", "2", "3"]
+    executor.report_job_success(submitted("2")[0])
+    assert asyncio.run(gather()) == ["1", "3"]
+
+
+def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin):
+    executor = plugin()
+    executor.run_job("fine")
+    executor.run_job("broken")
+    assert executor.submitted == ["fine"]
+    assert "SLURM job submission failed. the given account" in executor.failed[None]
+
+
+def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm, plugin, spoken, monkeypatch):
+    slurm(scontrol="exit 1")
+    executor = plugin()
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        slurm() if len(waits) == 3 else None
+
+    monkeypatch.setattr(executor.patience.stopped, "wait", wait)
+    executor.run_job("later")
+    assert waits == [patience.RETRY] * 3
+    assert executor.submitted == ["later"]
+    assert len(spoken) == 1
+    slurm(scontrol="exit 1")
+    executor.cancel_jobs(["a"])
+    executor.run_job("at the end")
+    assert len(waits) == 3
+    assert executor.cancelled == ["a"]
+
+
+def test_it_is_installed_once(plugin):
+    check = plugin.check_active_jobs
+    patience.install(print)
+    assert plugin.check_active_jobs is check
+
+
+def test_the_plugin_is_as_we_take_it_to_be():
+    import snakemake_executor_plugin_slurm as real
+
+    assert real.Executor.__module__ == start.PLUGIN
+    assert inspect.isasyncgenfunction(real.Executor.check_active_jobs)
+    for name in (
+        "run_job",
+        "cancel_jobs",
+        "report_job_success",
+        "report_job_error",
+        "next_seconds_between_status_checks",
+    ):
+        assert hasattr(real.Executor, name)
+    assert list(inspect.signature(real.Executor.run_job).parameters) == ["self", "job"]
+    assert "self.run_uuid = " in inspect.getsource(real.Executor.__post_init__)
+    assert {"status_command", "init_seconds_before_status_checks"} <= set(real.ExecutorSettings.__dataclass_fields__)
