@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from brainuad.cluster import patience, start
+from brainuad.cluster import patience, queue, start
 
 DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
 
@@ -173,8 +173,9 @@ def test_doubts_start_anew_after_an_outage(slurm, mind, clock):
 
 
 @pytest.fixture
-def plugin(monkeypatch, spoken):
+def plugin(monkeypatch, spoken, tmp_path):
     """The plugin with a fresh executor class, made patient."""
+    monkeypatch.chdir(tmp_path)
     module = ModuleType("snakemake_executor_plugin_slurm")
     module.Executor = type("Executor", (Executor,), dict(Executor.__dict__))
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -193,11 +194,12 @@ def test_jobs_that_the_plugin_forgets_are_kept(slurm, plugin):
     assert asyncio.run(gather()) == ["1", "3"]
 
 
-def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin):
+def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_path):
     executor = plugin()
     executor.run_job("fine")
     executor.run_job("broken")
     assert executor.submitted == ["fine"]
+    assert (tmp_path / queue.NOTES / "0c52").exists()
     assert "SLURM job submission failed. the given account" in executor.failed[None]
 
 

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,6 +153,23 @@ def test_jobs_of_an_earlier_start_are_listed_and_others_left_alone(slurm, tmp_pa
     assert "5 running rule_train dae_0" in text
     assert "scancel 5 6" in text
     queue.refuse([])
+
+
+def test_jobs_of_a_run_that_goes_on_are_its_own_business(slurm, tmp_path):
+    slurm(squeue=recorded(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", "input()", "snakemake"], stdin=subprocess.PIPE) as run:
+        queue.note("0c52", tmp_path)
+        note = tmp_path / queue.NOTES / "0c52"
+        host, _ = note.read_text().split()
+        note.write_text(f"{host} {run.pid}")
+        assert queue.left_here(tmp_path) == []
+        note.write_text(f"elsewhere {run.pid}")
+        assert len(queue.left_here(tmp_path)) == 2, "of another host it cannot be told"
+        note.write_text(f"{host} {run.pid}")
+        run.communicate(b"\n")
+    assert len(queue.left_here(tmp_path)) == 2
+    queue.note("77aa", tmp_path)
+    assert [path.name for path in (tmp_path / queue.NOTES).iterdir()] == ["77aa"], "notes of dead runs go"
 
 
 def test_a_link_to_the_folder_is_the_folder(slurm, tmp_path):

@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo  # type: ignore[import-untyped]
@@ -38,6 +39,7 @@ class Patience:
         self.spoken = -SPEAK
         self.doubtful: dict[str, float] = {}
         self.stopped = threading.Event()
+        self.noted = False
 
     def away(self, why: str) -> None:
         """Note, and say now and then, that Slurm does not answer."""
@@ -163,6 +165,9 @@ def install(warn: Callable[[str], object]) -> None:
     def run_job(self: Any, job: Any) -> None:
         wait_for_controller(patience)
         try:
+            if not patience.noted:
+                patience.noted = True
+                queue.note(self.run_uuid, Path.cwd())
             own["run_job"](self, job)
         except Exception as error:  # a thread of the plugin would swallow it, and the run would wait for ever
             self.report_job_error(SubmittedJobInfo(job), msg=f"SLURM job submission failed. {error}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from brainuad.errors import InputError
 
 FORMAT = "--format=%i|%T|%j|%k|%Z"
 SHOWN = 10
+NOTES = Path(".snakemake/slurm_runs")
+"""Under a working directory: a file for each run that has submitted jobs, with the host and number of its process."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +27,46 @@ class Job:
 
 
 def left_here(folder: Path) -> list[Job]:
-    """Jobs that a start of Snakemake in this folder has put into the queue and that have not ended.
+    """Jobs that a start of Snakemake in this folder has put into the queue, and that nobody waits for.
 
-    A requeued job waits or runs again, a suspended or held one may still do so: all of them may write. Raises
-    SilentError if Slurm does not answer.
+    A requeued job waits or runs again, a suspended or held one may still do so: all of them may write. Those of a
+    run that goes on beside this one are guarded by Snakemake's own locks. Raises SilentError if Slurm does not answer.
     """
     found = []
     for line in ask("squeue", "--me", "--noheader", FORMAT).splitlines():
         number, state, run, about, place = line.strip().split("|", 4)
-        if about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve():
+        ours = about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve()
+        if ours and not _goes_on(folder / NOTES / run):
             found.append(Job(number, state, run, about.replace("_wildcards_", " ")))
     return found
+
+
+def note(run: str, folder: Path) -> None:
+    """Write down that this process waits for the jobs of a run."""
+    notes = folder / NOTES
+    notes.mkdir(parents=True, exist_ok=True)
+    for old in notes.iterdir():
+        host, _ = _process(old)
+        if host == socket.gethostname() and not _goes_on(old):
+            old.unlink(missing_ok=True)
+    (notes / run).write_text(f"{socket.gethostname()} {os.getpid()}\n", encoding="utf-8")
+
+
+def _goes_on(path: Path) -> bool:
+    """Whether the Snakemake of a run is a living process of this host: of another host it cannot be told."""
+    host, number = _process(path)
+    try:
+        return host == socket.gethostname() and b"snakemake" in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _process(path: Path) -> tuple[str, str]:
+    try:
+        host, number = path.read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return "", ""
+    return host, number
 
 
 def refuse(jobs: list[Job]) -> None:
