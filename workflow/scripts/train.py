@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from brainuad.cluster.scratch import nearby
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
 from brainuad.formats.usage import metered
@@ -13,5 +14,5 @@ with metered(snakemake):
         {**snakemake.config.get("compute", {}), **{key: config[key] for key in ("threads", "devices")}}
     )
     tags = {"study": snakemake.config["study"], "family": model.family, **snakemake.wildcards}
-    stores = [Path(store) for store in snakemake.input.stores]
-    train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)
+    with nearby([Path(store) for store in snakemake.input.stores], compute.scratch) as stores:
+        train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)

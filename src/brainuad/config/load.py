@@ -21,6 +21,8 @@ from brainuad.config.study import Study
 from brainuad.errors import ConfigError
 
 SHIPPED = ("models", "recipes", "chains")
+ON_THE_NODE = ("scratch",)
+"""Keys whose `${NAME}` is replaced by the job that reads them."""
 
 
 def load_study(path: str | Path) -> Study:
@@ -183,7 +185,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _expanded(content: Any, file: str | Path) -> Any:
     """Replace `${NAME}` by the environment; raises ConfigError if it is not set."""
     if isinstance(content, dict):
-        return {key: _expanded(value, file) for key, value in content.items()}
+        return {key: value if key in ON_THE_NODE else _expanded(value, file) for key, value in content.items()}
     if isinstance(content, list):
         return [_expanded(value, file) for value in content]
     if not isinstance(content, str):

@@ -50,6 +50,10 @@ class Compute(Section):
     """Scans that one preprocess job takes, one after the other: 25 makes 200 jobs of 5,000 scans. No other number
     changes what comes out or preprocesses a scan again, but what follows preprocessing then runs again: choose it
     before the first run."""
+    scratch: str | None = None
+    """Folder on a node's own disk, such as `${TMPDIR}`: training and inference copy their data there, read it from
+    there, and take the copy away. `${NAME}` is replaced on the node. Where that cannot be, a sentence in the job's log
+    says so, and the data is read from where it lies."""
 
 
 class Track(Section):

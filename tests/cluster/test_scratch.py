@@ -1,0 +1,93 @@
+"""Stores on a node's own disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from brainuad.cluster.scratch import nearby
+from brainuad.config.load import build_study
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def stores(tmp_path):
+    made = [tmp_path / "shared" / name for name in ("a", "b")]
+    for store in made:
+        store.mkdir(parents=True)
+        (store / "images.npy").write_bytes(store.name.encode() * 1000)
+    return made
+
+
+def test_stores_are_read_from_copies_that_do_not_stay(stores, tmp_path, monkeypatch):
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
+    with nearby(stores, "${NODE_DISK}/mine") as found:
+        assert [path.name for path in found] == ["a", "b"]
+        assert all(path.is_relative_to(tmp_path / "node/mine") for path in found)
+        assert (found[1] / "images.npy").read_bytes() == b"b" * 1000
+    assert list((tmp_path / "node/mine").iterdir()) == []
+    assert (stores[0] / "images.npy").exists()
+
+
+def test_they_do_not_stay_after_a_failure_either(stores, tmp_path):
+    with pytest.raises(ValueError, match="broken"), nearby(stores, str(tmp_path)):
+        raise ValueError("broken")
+    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+
+
+def test_nor_after_a_signal(stores, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, nearby(stores, str(tmp_path)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+
+
+def test_without_scratch_they_are_read_where_they_lie(stores, capsys):
+    with nearby(stores, None) as found:
+        assert found == stores
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("scratch", "said"),
+    [("${NO_SUCH_PLACE}/x", "${NO_SUCH_PLACE}/x is not set"), ("/proc/none", "/proc/none cannot be written")],
+)
+def test_where_nothing_can_be_copied_a_sentence_says_so(stores, capsys, scratch, said):
+    with nearby(stores, scratch) as found:
+        assert found == stores
+    assert said in capsys.readouterr().err
+
+
+def test_too_little_room_and_a_copy_that_breaks(stores, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        with nearby(stores, str(tmp_path / "node")) as found:
+            assert found == stores
+    assert "GB free" in capsys.readouterr().err
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with nearby(stores, str(tmp_path / "node")) as found:
+        assert found == stores
+    assert "No space left on device" in capsys.readouterr().err
+    assert list((tmp_path / "node").iterdir()) == []
+
+
+def test_the_node_and_not_the_login_node_says_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("NODE_DISK", raising=False)
+    raw = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    study = build_study({**raw, "compute": {"scratch": "${NODE_DISK}/mine"}}, REPOSITORY / "config.yaml")
+    assert study.compute.scratch == "${NODE_DISK}/mine"
