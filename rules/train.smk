@@ -10,7 +10,7 @@ rule train:
         "<study>/logs/train/<run>.log",
     conda:
         "../envs/train.yaml"
-    threads: THREADS
+    threads: lambda wildcards: THREADS * PLAN.processes(wildcards.model)
     resources:
         **gpus(lambda wildcards: PLAN.gpus(wildcards.model)),
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

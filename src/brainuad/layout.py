@@ -52,6 +52,10 @@ class Layout:
         neural = hasattr(self.study.models[model], "network") and self.study.compute.accelerator != "cpu"
         return self.study.compute.devices if neural else 0
 
+    def processes(self, model: str) -> int:
+        """Processes of one training, each with threads of its own."""
+        return self.study.compute.devices if hasattr(self.study.models[model], "network") else 1
+
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
         """Every model, seed and scored data set."""
         sets = [dataset] if dataset else self.study.scored_sets()

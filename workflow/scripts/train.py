@@ -7,7 +7,8 @@ from brainuad.config.study import Compute
 from brainuad.formats.usage import metered
 from brainuad.train.job import train
 
-with metered(snakemake):
+
+def main() -> None:
     config = json.loads(snakemake.params.config)
     model = MODEL.validate_python(config["model"])
     compute = Compute.model_validate(
@@ -16,3 +17,8 @@ with metered(snakemake):
     tags = {"study": snakemake.config["study"], "family": model.family, **snakemake.wildcards}
     with nearby([Path(store) for store in snakemake.input.stores], compute.scratch) as stores:
         train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)
+
+
+if __name__ == "__main__":  # not again in the processes of a training on several GPUs
+    with metered(snakemake):
+        main()

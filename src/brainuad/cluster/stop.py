@@ -20,7 +20,7 @@ WARNING = (signal.SIGUSR1, signal.SIGUSR2)
 DEADLINE = -1
 MARGIN = 60.0
 """Seconds before the limit at which work stops, at least; less where a job has few minutes."""
-REASON, STEPS, PLACE = range(3)
+REASON, STEPS, PLACE, SETTLED = range(4)
 RESUME = "it goes on from its checkpoint"
 TIME = "give the rule more runtime in the profile (set-resources)"
 
@@ -41,7 +41,7 @@ class Watch:
 
     def __init__(self, allocation: Allocation | None = None):
         self.allocation = allocation
-        self._shared = RawArray("q", 3)
+        self._shared = RawArray("q", 4)
         self._room = math.inf if allocation is None else max(allocation.left(), 0.0)
         self._cost = self._longest = 0.0
 
@@ -83,12 +83,21 @@ class Watch:
                 self._shared[REASON] = DEADLINE
         return bool(self._shared[REASON])
 
+    @property
+    def settled(self) -> bool:
+        """Whether the work has stopped where it was to."""
+        return bool(self._shared[SETTLED])
+
+    def settle(self) -> None:
+        """The checkpoint is written. The processes of the work now end each other by signals, which mean nothing."""
+        self._shared[SETTLED] = 1
+
     def ended(self, label: str) -> Stopped:
         """The fault that ends a job whose work has stopped and left a checkpoint; asks for a requeue where that helps.
 
         Slurm kills the job after such a request: it must not go on.
         """
-        reason, steps, place = self._shared
+        reason, steps, place, _ = self._shared
         what = f"{label} stopped at step {place}"
         if reason not in (DEADLINE, *WARNING) or self.allocation is None:
             name = signal.Signals(reason).name
@@ -106,7 +115,7 @@ class Watch:
         return Stopped(f"{what} before the limit of {job}, which starts again: {RESUME}")
 
     def _note(self, number: int, _: Any) -> None:
-        if self._shared[REASON] not in ASKED:
+        if not self._shared[SETTLED] and self._shared[REASON] not in ASKED:
             self._shared[REASON] = number
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
@@ -104,7 +105,9 @@ class _Run:
                 resumed = None if saved is None else path
                 try:
                     trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
-                except HaltError:
+                except (HaltError, ProcessRaisedException):
+                    if not self.watch.settled:
+                        raise
                     raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
                 except OSError as error:
                     raise unwritable(path, error) from error
@@ -125,11 +128,13 @@ def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, c
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
-    strategy = "auto" if compute.devices == 1 else "ddp_fork" if on_cpu else "ddp_spawn"
+    # a step of a critic or of a later stage leaves parts of the network without a gradient
+    shared = f"ddp_{'fork' if on_cpu else 'spawn'}_find_unused_parameters_true"
     return Trainer(
         accelerator="cpu" if on_cpu else "gpu",
         devices=compute.devices,
-        strategy=strategy,
+        strategy="auto" if compute.devices == 1 else shared,
+        sync_batchnorm=compute.devices > 1 and not on_cpu,  # torch has it for GPUs alone
         precision=train.precision,
         max_epochs=length,
         deterministic=True,

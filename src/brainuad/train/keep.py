@@ -164,6 +164,7 @@ class Keep(Callback):  # type: ignore[misc]
             self._write(trainer)
             self._noise = before
         if agreed == _Next.STOP:
+            self.watch.settle()
             raise HaltError
 
     def _write(self, trainer: Trainer) -> None:

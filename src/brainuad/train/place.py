@@ -60,9 +60,10 @@ def noise(trainer: Trainer) -> dict[str, Tensor]:
 
 def restore_noise(trainer: Trainer, states: Mapping[str, Tensor]) -> None:
     """Go on drawing from there."""
-    torch.set_rng_state(states["cpu"][trainer.global_rank])
-    if "cuda" in states and trainer.strategy.root_device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"][trainer.global_rank], trainer.strategy.root_device)
+    own = {name: rows[trainer.global_rank].clone() for name, rows in states.items()}  # torch reads a view wrongly
+    torch.set_rng_state(own["cpu"])
+    if "cuda" in own and trainer.strategy.root_device.type == "cuda":
+        torch.cuda.set_rng_state(own["cuda"], trainer.strategy.root_device)
 
 
 def highest(trainer: Trainer, level: int) -> int:
