@@ -79,9 +79,14 @@ def _check(path: Path) -> None:
         _say(f"{label}: {len(rows)} scans of {len({row.subject for row in rows})} subjects")
     study = plan.study
     _say(f"{len(study.models)} models, {len(study.seeds)} seeds, {len(study.chains)} chains, results in {plan.folder}")
+    from brainuad import disk  # late: it imports torch, and what is wrong with a study is said before
+
+    for line in disk.said(plan):
+        _say(line)
 
 
 def _show(folder: Path) -> None:
+    from brainuad.disk import in_words, taken
     from brainuad.formats import tables
     from brainuad.report.table import comparison_text
 
@@ -91,6 +96,8 @@ def _show(folder: Path) -> None:
     _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/*_anomaly.nii.gz")
     _say(f"tables        {folder / 'evaluate'}/*.tsv")
     _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
+    scans = [folder.parent / name for name in ("preprocess", "download")]
+    _say(f"disk          {in_words(taken(folder))} there; {in_words(sum(map(taken, scans)))} of scans of all studies")
 
 
 def _efficiency(folder: Path) -> None:
