@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := PATH="$(abspath $(BIN)):$$PATH"
 PORT ?= 5000
 
-.PHONY: demo ui test check fast pipeline real docs reruns lock clean
+.PHONY: demo ui test test-cluster check fast pipeline real docs reruns lock clean
 
 demo: $(VENV)/run.ready
 	$(RUN) snakemake --profile profiles/local
@@ -37,6 +37,10 @@ ifdef BRAINUAD_REAL_DATA
 else
 	@echo "tests on real scans left out: set BRAINUAD_REAL_DATA to a folder laid out as docs/data.md says"
 endif
+
+# On a real Slurm of one node; installs Debian's packages where Slurm is missing. ARGS go to pytest.
+test-cluster: $(VENV)/dev.ready
+	$(RUN) tests/cluster/run.sh $(ARGS)
 
 # Pages and the schema that are made from the code; a test fails when they are behind.
 docs: $(VENV)/dev.ready

@@ -1,0 +1,54 @@
+"""The cluster itself is in trouble, or full: the run waits and ends as if nothing had been."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from onenode import say, wait_for
+from study import TRAIN, assert_same
+from test_training import start
+
+
+def test_the_controller_is_killed_and_comes_back(prepared, reference, slurm):
+    job = start(prepared, slurm)
+    slurm.kill("slurmctld")
+    try:
+        time.sleep(40)
+        assert prepared.started[-1].poll() is None, prepared.log()[-4000:]
+    finally:
+        slurm.revive()
+    prepared.finish()
+    (after,) = slurm.jobs(prepared.folder)
+    assert (after.number, after.restarts, after.state) == (job.number, 0, "COMPLETED")
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_a_node_is_away_for_a_minute(prepared, reference, slurm):
+    start(prepared, slurm)
+    slurm.kill("slurmd")
+    try:
+        time.sleep(60)
+        assert prepared.started[-1].poll() is None, prepared.log()[-4000:]
+    finally:
+        slurm.revive()
+    prepared.finish()
+    assert slurm.jobs(prepared.folder)[-1].state == "COMPLETED"
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_a_full_partition(prepared, reference, slurm):
+    blocker = slurm.submit("sleep 1000", "--cpus-per-task=2", "--mem=100", folder=prepared.folder.parent)
+    try:
+        run = prepared.start(TRAIN)
+        wait_for("a job that waits", lambda: [job for job in slurm.jobs(prepared.folder) if job.state == "PENDING"])
+        say("the job waits")
+        time.sleep(10)
+        assert run.poll() is None, prepared.log()[-4000:]
+    finally:
+        subprocess.run(["scancel", blocker], check=True)
+    prepared.finish()
+    prepared.complete()
+    assert_same(prepared, reference)

@@ -1,0 +1,63 @@
+"""Snakemake is killed while its jobs go on, and is typed again; and two studies run at once."""
+
+from __future__ import annotations
+
+from onenode import say, wait_for
+from study import TRAIN, Workspace, assert_same, resumed_at
+from test_training import start
+
+
+def refused(study: Workspace, *arguments: str) -> str:
+    """What a start says that must fail at once."""
+    run = study.start(*arguments)
+    assert run.wait(timeout=120) != 0
+    return study.said(run)
+
+
+def killed_and_typed_again(study, slurm):
+    """The training job that outlives its Snakemake; a new start is refused by the lock, then for the job's sake."""
+    job = start(study, slurm)
+    study.kill()
+    say("Snakemake is killed")
+    assert "locked" in refused(study, TRAIN)
+    study.run("--unlock")
+    said = refused(study, TRAIN)
+    assert "1 job of an earlier start in this folder still wait" in said, said[-3000:]
+    assert f"scancel {job.number}" in said
+    assert "Traceback" not in said
+    assert len(slurm.jobs(study.folder)) == 1, "a second job for the same files"
+    return job
+
+
+def test_what_outlives_snakemake_counts(prepared, reference, slurm):
+    killed_and_typed_again(prepared, slurm)
+    wait_for("the end of the job", lambda: not slurm.active(prepared.folder), 300)
+    weights = (prepared.training / "arrays.safetensors").stat().st_mtime_ns
+    prepared.complete()
+    assert (prepared.training / "arrays.safetensors").stat().st_mtime_ns == weights, "trained once more"
+    assert_same(prepared, reference)
+
+
+def test_what_is_cancelled_after_that_goes_on(prepared, reference, slurm):
+    slurm.cancel(killed_and_typed_again(prepared, slurm))
+    wait_for("the end of the job", lambda: not slurm.active(prepared.folder))
+    prepared.run(TRAIN)
+    assert [job.state for job in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
+    assert resumed_at(prepared) > 0
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_two_studies_at_once_in_one_results_folder(prepared, reference, fresh):
+    """Started in folders of their own; the preprocessed scans and MLflow's store are shared."""
+    other = fresh("other")
+    other.content = {**prepared.content, "study": "second", "results": str(prepared.folder / "results")}
+    runs = [(study, study.start(TRAIN)) for study in (prepared, other)]
+    for study, run in runs:
+        study.finish(run)
+    say("both are trained; what follows runs here, both at once")
+    runs = [(study, study.start(slurm=False)) for study in (prepared, other)]
+    for study, run in runs:
+        study.finish(run)
+    for study in (prepared, other):
+        assert_same(study, reference, tracked=("cluster", "second"))

@@ -1,0 +1,94 @@
+"""A training that is cancelled, requeued, or killed for its memory or time goes on and ends with the same weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from onenode import Job, Slurm, say, wait_for
+from study import TRAIN, Workspace, assert_same, resumed_at
+
+
+def start(study: Workspace, slurm: Slurm, *arguments: str) -> Job:
+    """The job of a training that has just written its first checkpoint."""
+    run = study.start(TRAIN, *arguments)
+    wait_for("a checkpoint", lambda: study.checkpoint() or run.poll() is not None, 240)
+    job = slurm.running(study.folder, "train")
+    assert job is not None, f"the training was over before it could be disturbed\n{study.log()[-4000:]}"
+    say(f"job {job.number} has written a checkpoint")
+    return job
+
+
+def same_job_again(study: Workspace, slurm: Slurm, job: Job) -> None:
+    """The job was requeued, not submitted anew, and went on from its checkpoint."""
+    (after,) = slurm.jobs(study.folder)
+    assert (after.number, after.restarts, after.state) == (job.number, 1, "COMPLETED")
+    assert resumed_at(study) > 0
+
+
+def test_requeue(prepared, reference, slurm):
+    job = start(prepared, slurm)
+    subprocess.run(["scontrol", "requeue", job.number], check=True)
+    prepared.finish()
+    same_job_again(prepared, slurm, job)
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_scancel(prepared, reference, slurm):
+    job = start(prepared, slurm)
+    slurm.cancel(job)
+    prepared.finish()
+    assert [found.state for found in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
+    assert resumed_at(prepared) > 0
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_the_warning_before_the_limit(prepared, reference, slurm):
+    """What `--signal` makes Slurm send: to every process of the step."""
+    job = start(prepared, slurm)
+    subprocess.run(["scancel", "--signal=USR1", job.number], check=True)
+    prepared.finish()
+    same_job_again(prepared, slurm, job)
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_the_end_of_its_time(prepared, reference, slurm):
+    """A minute is Slurm's smallest limit: the training is held up until little of it is left."""
+    job = start(prepared, slurm, "--set-resources", "train:runtime=1")
+    trainer = trainer_of(prepared.folder)
+    os.kill(trainer, signal.SIGSTOP)
+    time.sleep(max(0, 48 - job.seconds))
+    os.kill(trainer, signal.SIGCONT)
+    say("the training goes on with seconds left")
+    prepared.finish()
+    same_job_again(prepared, slurm, job)
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def test_more_memory_at_the_next_try(prepared, reference, slurm):
+    prepared.run(TRAIN, "--set-resources", "train:mem_mb=400*attempt")
+    jobs = slurm.jobs(prepared.folder)
+    assert len(jobs) > 1, "the first try was not killed"
+    assert [job.memory for job in jobs] == [f"{400 * attempt}M" for attempt in range(1, len(jobs) + 1)]
+    assert [job.state for job in jobs] == ["FAILED"] * (len(jobs) - 1) + ["COMPLETED"]
+    prepared.complete()
+    assert_same(prepared, reference)
+
+
+def trainer_of(folder: Path) -> int:
+    """The process that trains in a folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if len(words) > 1 and words[1].startswith(f"{folder}/") and words[1].endswith(".train.py"):
+            return int(process.name)
+    raise AssertionError("no training runs")
