@@ -12,7 +12,7 @@ from workspace import REPOSITORY, Workspace
 from brainuad.config.load import build_study
 
 PAGE = REPOSITORY / "docs/reruns.md"
-ORDER = "list_scans preprocess quality split subjects scaling normalize train infer postprocess native "
+ORDER = "list_scans preprocess preprocess_batch quality split subjects scaling normalize train infer postprocess native "
 ORDER += "evaluate summarise track report"
 SET = "models__sae_test__set__"
 RECIPE = "recipe__set__"
@@ -166,6 +166,7 @@ EDITS: list[tuple[str, Any]] = [
     ("compute__threads", 1),
     ("compute__accelerator", "cpu"),
     ("compute__devices", 2),
+    ("compute__batch", 4),
     ("track__uri", "http://127.0.0.1:1"),
     ("report__examples", 2),
     ("report__interactive", 0),
@@ -209,6 +210,7 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
     assert found["`compute.accelerator` = `cpu`"] == []
+    assert found["`compute.batch` = `4`"][:2] == ["preprocess_batch", "quality"], "its jobs find the scans there"
     assert found["`native` = `True`"] == ["native"]
     assert found["`decisions` = `exclude.tsv`"][0] == "split", "a decision preprocesses nothing"
     assert found["`models.sae_test.cite` = `nobody`"] == ["report"]

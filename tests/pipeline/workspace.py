@@ -53,15 +53,20 @@ class Workspace:
         """The rules that a dry run lists, with their numbers of jobs; empty if there is nothing to be done."""
         done = self.snakemake(study, "--dry-run", "--nolock", "--quiet", "rules", name=name)
         assert done.returncode == 0, done.stdout + done.stderr
-        text = done.stdout + done.stderr
-        if "Nothing to be done" in text:
-            return {}
-        table = text.split("Job stats:")[1].split("total")[0]
-        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "all"}
+        return jobs(done)
 
     @property
     def results(self) -> Path:
         return self.folder / "results"
+
+
+def jobs(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """The rules that a run lists at its start, with their numbers of jobs."""
+    text = done.stdout + done.stderr
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:")[1].split("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "all"}
 
 
 def new_workspace(folder: Path) -> Workspace:

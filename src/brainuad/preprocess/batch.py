@@ -74,12 +74,13 @@ def _stamp(config: Mapping[str, Any], code: str, files: Mapping[str, str], fault
     }
 
 
-def _seen(path: str) -> list[str | int]:
+def _seen(path: str) -> str:
+    """Path, size and time of a file, hashed: paths name machines and people."""
     try:
         found = Path(path).stat()
     except OSError:  # the scan's verdict will say so
-        return [path]
-    return [path, found.st_size, found.st_mtime_ns]
+        return _digest(path)
+    return _digest(f"{path} {found.st_size} {found.st_mtime_ns}")
 
 
 def _fits(out: Path, stamp: Mapping[str, Any]) -> bool:
