@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from brainuad.cluster.placement import gpu_job
+from brainuad.cluster.stop import outlive_warnings
 from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
@@ -11,6 +12,8 @@ from brainuad.plan import Plan
 # Jobs look for models, recipes and chains where the study file lies; it is no param, for moving it changes nothing.
 STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
 os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
+
+outlive_warnings()
 
 try:
     PLAN = Plan(build_study(config, STUDY_FILE))

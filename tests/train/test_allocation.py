@@ -148,17 +148,26 @@ def test_scancel_is_not_answered_with_a_requeue(slurm):
     assert "scancel" in ended.what
 
 
-def test_snakemake_outlives_the_warning_and_what_it_starts_does_not_inherit_that(tmp_path):
-    code = """
-import os, signal, subprocess, sys
-from brainuad.cluster.stop import unharmed
-unharmed()
+def test_a_warning_kills_neither_snakemake_nor_what_it_starts_and_reaches_the_watch():
+    work = """
+import os, signal
 os.kill(os.getpid(), signal.SIGUSR1)
-child = subprocess.run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR1)"])
-print(child.returncode)
+from brainuad.cluster.stop import watching
+with watching() as watch:
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print(watch.wanted())
+os.kill(os.getpid(), signal.SIGUSR1)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == -signal.SIGUSR1
+    code = f"""
+import os, signal, subprocess, sys
+from brainuad.cluster.stop import outlive_warnings
+outlive_warnings()
+os.kill(os.getpid(), signal.SIGUSR1)
+subprocess.run([sys.executable, "-c", {work!r}], check=True)
+"""
+    asked = {**os.environ, "SLURM_JOB_ID": "17"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=asked)
+    assert done.stdout == "True\n"
 
 
 CHILD = """

@@ -133,11 +133,11 @@ def watching() -> Iterator[Watch]:
                 signal.signal(number, handler)
 
 
-def unharmed() -> None:
-    """Let a Snakemake process outlive the warning that is meant for the work it started.
+def outlive_warnings() -> None:
+    """Let this process, and those that it starts, live on when Slurm warns of the limit.
 
-    A handler, not `SIG_IGN`: that would be inherited by the work.
+    Slurm tells every process of a job. A `watching` process takes the signal back.
     """
     if threading.current_thread() is threading.main_thread():
         for number in WARNING:
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, signal.SIG_IGN)
