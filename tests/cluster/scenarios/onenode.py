@@ -75,9 +75,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Slurm:
-    """The cluster in a state folder of `up.sh`."""
+    """The cluster that this shell speaks to; its daemons are those of a state folder of `up.sh`."""
 
-    state: Path
+    state: Path = Path()
 
     def jobs(self, folder: Path | None = None) -> list[Job]:
         """Every job that was submitted from a folder, or from anywhere, by number; none while nobody answers."""

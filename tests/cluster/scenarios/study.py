@@ -53,6 +53,7 @@ STUDY: dict[str, Any] = {
     "report": {"examples": 1, "interactive": 0, "overlays": 1},
     "compute": {"threads": 1},
 }
+
 # What the profile sets for hundreds of jobs is shortened for a few: seconds between polls, and patience with files.
 QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10")
 SITE = ("--default-resources", "slurm_partition=cpu", "gpu_partition=gpu", "mem_mb=1000", "runtime=10")
@@ -65,6 +66,7 @@ class Workspace:
     folder: Path
     content: dict[str, Any] = field(default_factory=lambda: STUDY)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    quick: tuple[str, ...] = QUICK
 
     @property
     def results(self) -> Path:
@@ -85,17 +87,16 @@ class Workspace:
         return max((file.stat().st_mtime for file in files), default=0.0)
 
     def log(self) -> str:
-        """What all Snakemakes of this folder have said."""
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("said-*.log")))
+        """What all its Snakemakes have said."""
+        return "\n".join(map(self.said, self.started))
 
     def start(self, *arguments: str, slurm: bool = True) -> subprocess.Popen[str]:
         """Snakemake, under Slurm or here, as a user would type it; what it says goes to a file."""
-        file = self.folder / "study.yaml"
+        file = self.folder / f"{self.study.name}.yaml"
         file.write_text(yaml.safe_dump(self.content, sort_keys=False))
-        where = ["--profile", "slurm", *SITE, *QUICK] if slurm else ["--cores", "2"]
+        where = ["--profile", "slurm", *SITE, *self.quick] if slurm else ["--cores", "2"]
         command = [sys.executable, "-m", "snakemake", "--directory", str(self.folder), *where]
-        log = self.folder / f"said-{len(self.started):02d}.log"
-        with log.open("w") as out:
+        with self._log(len(self.started)).open("w") as out:
             run = subprocess.Popen(
                 [*command, *arguments, "--configfile", str(file)],
                 stdout=out,
@@ -114,7 +115,7 @@ class Workspace:
 
     def said(self, run: subprocess.Popen[str]) -> str:
         """What one Snakemake has said."""
-        return (self.folder / f"said-{self.started.index(run):02d}.log").read_text()
+        return self._log(self.started.index(run)).read_text()
 
     def finish(self, run: subprocess.Popen[str] | None = None, seconds: float = 600) -> str:
         """Wait until a Snakemake, the one started last, is done; what it said."""
@@ -144,6 +145,9 @@ class Workspace:
         for log in folder.glob("said-*.log"):
             log.unlink()
         return Workspace(folder, self.content)
+
+    def _log(self, number: int) -> Path:
+        return self.folder / f"said-{self.study.name}-{number:02d}.log"
 
     def forget_the_network(self) -> None:
         """Take back the network's training and all that follows from it; what others need for a run stays."""

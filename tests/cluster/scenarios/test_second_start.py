@@ -48,16 +48,22 @@ def test_what_is_cancelled_after_that_goes_on(prepared, reference, slurm):
     assert_same(prepared, reference)
 
 
-def test_two_studies_at_once_in_one_results_folder(prepared, reference, fresh):
-    """Started in folders of their own; the preprocessed scans and MLflow's store are shared."""
-    other = fresh("other")
-    other.content = {**prepared.content, "study": "second", "results": str(prepared.folder / "results")}
-    runs = [(study, study.start(TRAIN)) for study in (prepared, other)]
-    for study, run in runs:
-        study.finish(run)
-    say("both are trained; what follows runs here, both at once")
-    runs = [(study, study.start(slurm=False)) for study in (prepared, other)]
-    for study, run in runs:
-        study.finish(run)
-    for study in (prepared, other):
+def test_two_studies_at_once_in_one_folder(prepared, reference):
+    """They share the preprocessed scans and MLflow's store."""
+    other = Workspace(prepared.folder, {**prepared.content, "study": "second"})
+    studies = (prepared, other)
+    try:
+        for study in studies:
+            study.start(TRAIN)
+            wait_for("its lock", lambda: list((prepared.folder / ".snakemake/locks").glob("*")))
+        for study in studies:
+            study.finish()
+        say("both are trained; what follows runs here, both at once")
+        for study in studies:
+            study.start(slurm=False)
+        for study in studies:
+            study.finish()
+    finally:
+        other.kill()
+    for study in studies:
         assert_same(study, reference, tracked=("cluster", "second"))
