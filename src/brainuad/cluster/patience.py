@@ -1,6 +1,6 @@
 """Snakemake's Slurm executor with patience: a controller that is away for a while loses no job and hangs no run.
 
-Why, and what it relies on: docs/decisions/0015-a-patient-executor.md.
+Why, and what it relies on: docs/decisions/0016-a-patient-executor.md.
 """
 
 from __future__ import annotations
