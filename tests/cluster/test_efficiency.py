@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -36,6 +39,19 @@ def test_a_job_notes_what_it_used_whether_it_ends_well_or_not(tmp_path):
     assert found[0]["wildcards"] == {"model": "dae"}
     assert found[0]["used"]["peak_memory_mb"] > 1
     assert found[1]["asked"] == {"mem_mb": None, "runtime": None}
+
+
+def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(usage, "EVERY", 0.05)
+    code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1)"
+    log = tmp_path / "results/demo/logs/list_scans.log"
+    with usage.metered(job(log, rule="list_scans")):
+        both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+        for each in both:
+            each.communicate()
+    (found,) = usage.read_all(tmp_path / "results/demo")
+    one = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert found["used"]["peak_memory_mb"] > max(one, 120)
 
 
 def told(rule, memory, seconds, cpu, asked):

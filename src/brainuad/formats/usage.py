@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,12 +18,16 @@ from brainuad.errors import StorageError, reported
 from brainuad.formats.files import read_json, write_json
 
 SUFFIX = ".usage.json"
+EVERY = 1.0
+"""Seconds between two looks at the memory of a job's processes."""
 
 
 @contextmanager
 def metered(job: Any) -> Iterator[None]:
     """Run a job as `reported` does, and note what it used, also where it fails. `job`: the `snakemake` of a script."""
     log, wall, cpu = Path(job.log[0]), time.monotonic(), _cpu_seconds()
+    together = _Together()
+    together.start()
     try:
         with reported(log):
             yield
@@ -30,7 +35,7 @@ def metered(job: Any) -> Iterator[None]:
         used = {
             "seconds": time.monotonic() - wall,
             "cpu_seconds": _cpu_seconds() - cpu,
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": max(_peak_memory_mb(), together.stop()),
         }
         asked = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
         about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads}
@@ -50,6 +55,35 @@ def read_all(folder: Path) -> list[dict[str, Any]]:
     """
     places = (folder / "logs", folder.parent / "logs")
     return [read_json(path) for place in places for path in sorted(place.rglob(f"*{SUFFIX}"))]
+
+
+class _Together(threading.Thread):
+    """Looks now and then at how much the processes of a job take together; the kernel keeps the largest one's alone."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak, self._end = 0.0, threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._end.wait(EVERY):
+            self.peak = max(self.peak, _resident_mb(os.getpid()))
+
+    def stop(self) -> float:
+        """The largest sum that was seen, in MB."""
+        self._end.set()
+        return self.peak
+
+
+def _resident_mb(process: int) -> float:
+    """Of a process and those that it started, at this moment; 0 where the system has no `/proc`."""
+    place = Path(f"/proc/{process}")
+    try:
+        size = int((place / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+        started = [number for task in place.glob("task/*/children") for number in task.read_text().split()]
+    except (OSError, IndexError):  # it has just ended
+        return 0.0
+    return size + sum(_resident_mb(int(number)) for number in started)
 
 
 def _cpu_seconds() -> float:
