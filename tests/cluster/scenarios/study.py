@@ -94,7 +94,7 @@ class Workspace:
         """Snakemake, under Slurm or here, as a user would type it; what it says goes to a file."""
         file = self.folder / f"{self.study.name}.yaml"
         file.write_text(yaml.safe_dump(self.content, sort_keys=False))
-        where = ["--profile", "slurm", *SITE, *self.quick] if slurm else ["--cores", "2"]
+        where = [*SITE, "--profile", "slurm", *self.quick] if slurm else ["--cores", "2"]
         command = [sys.executable, "-m", "snakemake", "--directory", str(self.folder), *where]
         with self._log(len(self.started)).open("w") as out:
             run = subprocess.Popen(
