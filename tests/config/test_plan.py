@@ -89,3 +89,16 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     assert made.files("own", "sub-P1") == {"image": str(tmp_path / "a.nii"), "mask": str(tmp_path / "a.nii")}
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
+
+
+def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_there_is_a_network(demo):
+    demo["compute"] = {"devices": 2}
+    made = plan(demo)
+    networks = {label for label, model in made.study.models.items() if hasattr(model, "network")}
+    assert networks
+    assert networks < set(made.study.models)
+    for label in made.study.models:
+        assert made.gpus(label) == (2 if label in networks else 0)
+        assert made.processes(label) == (2 if label in networks else 1)
+    demo["compute"]["accelerator"] = "cpu"
+    assert all(plan(demo).gpus(label) == 0 and plan(demo).processes(label) == 2 for label in networks)
