@@ -44,7 +44,7 @@ def main() -> None:
     login.set_defaults(run=lambda folder, given: measure_login(folder, given.jobs, given.minutes))
     losses = commands.add_parser("losses")
     losses.add_argument("subjects", type=int)
-    losses.add_argument("--batch", type=int, default=1, help="scans of one preprocess job")
+    losses.add_argument("--batch", type=int, default=5, help="scans of one preprocess job")
     losses.add_argument("--share", type=float, default=0.01, help="of the jobs that are killed")
     losses.add_argument("--compare", action="store_true", help="run the study without Slurm too, and compare tables")
     losses.set_defaults(run=lambda folder, given: measure_losses(folder, given))
@@ -72,6 +72,7 @@ def measure_login(folder: Path, jobs: int, minutes: float) -> None:
     """CPU, memory and questions to the controller of a Snakemake whose jobs all wait."""
     content = deepcopy(STUDY)
     content["datasets"]["healthy"]["subjects"] = jobs - 1
+    content["compute"]["batch"] = 1
     study, slurm = workspace(folder / "login", content), Slurm()
     study.run("download", slurm=False, seconds=7200)
     study.quick = ()  # as the profile says
@@ -100,8 +101,7 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     patients = max(1, given.subjects // 10)
     content["datasets"]["healthy"]["subjects"] = given.subjects - patients
     content["datasets"]["patients"]["subjects"] = patients
-    if given.batch > 1:
-        content["compute"]["batch"] = given.batch
+    content["compute"]["batch"] = given.batch
     study, slurm = workspace(folder / "losses", content), Slurm()
     study.quick = (*QUICK, "--max-jobs-per-timespan", "1000/1m")
     run, started = study.start(), time.perf_counter()

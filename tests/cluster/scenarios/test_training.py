@@ -59,11 +59,11 @@ def test_the_warning_before_the_limit(prepared, reference, slurm):
 
 
 def test_the_end_of_its_time(prepared, reference, slurm):
-    """A minute is Slurm's smallest limit: the training is held up until little of it is left."""
-    job = start(prepared, slurm, "--set-resources", "train:runtime=1")
+    """The training is held up until little of its two minutes is left."""
+    job = start(prepared, slurm, "--set-resources", "train:runtime=2")
     trainer = trainer_of(prepared.folder)
     os.kill(trainer, signal.SIGSTOP)
-    time.sleep(max(0, 48 - job.seconds))
+    time.sleep(max(0, 95 - job.seconds))
     os.kill(trainer, signal.SIGCONT)
     say("the training goes on with seconds left")
     prepared.finish()
