@@ -109,7 +109,7 @@ class Workspace:
         self.started.append(run)
         return run
 
-    def run(self, *arguments: str, slurm: bool = True, seconds: float = 600) -> str:
+    def run(self, *arguments: str, slurm: bool = True, seconds: float = 1500) -> str:
         """Start Snakemake and wait until it is done; what it said."""
         return self.finish(self.start(*arguments, slurm=slurm), seconds)
 
@@ -117,7 +117,7 @@ class Workspace:
         """What one Snakemake has said."""
         return self._log(self.started.index(run)).read_text()
 
-    def finish(self, run: subprocess.Popen[str] | None = None, seconds: float = 600) -> str:
+    def finish(self, run: subprocess.Popen[str] | None = None, seconds: float = 1500) -> str:
         """Wait until a Snakemake, the one started last, is done; what it said."""
         run = run or self.started[-1]
         try:
