@@ -6,7 +6,6 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +226,7 @@ class Plan:
     def _split(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         shares = settings.split.model_dump(mode="json") if settings.split else None
-        decided = {scan: asdict(decision) for scan, decision in self.decisions.get(dataset, {}).items()}
+        decided = {scan: decision.word for scan, decision in self.decisions.get(dataset, {}).items()}
         about = {"healthy": settings.healthy, "exclude": settings.exclude, "decisions": decided}
         return {"split": shares, "seed": self.study.seed, **about}
 
@@ -277,7 +276,8 @@ class Plan:
             *(part.cite for part in (*self.study.models.values(), *self.study.chains.values())),
         ]
         shown = {"title": self.study.title, "cites": cited, "chains": list(self.study.chains)}
-        return {"report": self.study.report.model_dump(mode="json"), **shown}
+        told = {label: {scan: told.text for scan, told in each.items()} for label, each in self.decisions.items()}
+        return {"report": self.study.report.model_dump(mode="json"), "decisions": told, **shown}
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

@@ -4,7 +4,6 @@ from pathlib import Path
 from brainuad.config.datasets import Split
 from brainuad.errors import reported
 from brainuad.formats import status
-from brainuad.formats.decisions import Decision
 from brainuad.normalize.job import split
 
 with reported(snakemake.log[0]):
@@ -16,5 +15,5 @@ with reported(snakemake.log[0]):
         healthy=config["healthy"],
         seed=config["seed"],
         out=Path(snakemake.output.table),
-        decisions={scan: Decision(**told) for scan, told in config["decisions"].items()},
+        decisions=config["decisions"],
     )

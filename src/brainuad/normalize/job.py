@@ -15,7 +15,6 @@ from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.coding import Coding
-from brainuad.formats.decisions import Decision
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
@@ -35,13 +34,13 @@ def split(
     healthy: bool,
     seed: int,
     out: Path,
-    decisions: Mapping[str, Decision] | None = None,
+    decisions: Mapping[str, str] | None = None,
 ) -> None:
     """Write `out`: the data set's scans with role and state.
 
     The split is drawn before a look at the states, so that one failed subject moves no other. Subjects that had no scan
-    to preprocess keep their failed row. `decisions`: a person's, by scan; they win over the states. Raises InputError
-    where a scan is to be included of which there are no files.
+    to preprocess keep their failed row. `decisions`: a person's, by scan, `exclude` or `include`; they win over the
+    states. Raises InputError where a scan is to be included of which there are no files.
     """
     listed = scans.read(table)
     rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
@@ -163,20 +162,20 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
     return Entry(scan, image, brain, lesion)
 
 
-def _with_state(row: Scan, path: Path, healthy: bool, decision: Decision | None) -> Scan:
+def _with_state(row: Scan, path: Path, healthy: bool, decision: str | None) -> Scan:
     """`path`: the scan's `status.json`, beside its other files."""
     verdict = status.read(path)
     notes = [row.note] * bool(row.note) + verdict.reasons
-    if decision is not None and decision.decision == "exclude":
-        return scans.changed(row, state="excluded", note="; ".join([decision.text, *notes]))
+    if decision == "exclude":
+        return scans.changed(row, state="excluded", note="; ".join(notes))
     unlabelled = not healthy and row.role and not row.mask
     bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
-    if decision is not None:
+    if decision == "include":
         if unlabelled or not path.with_name(status.IMAGE).exists():
             why = bare if unlabelled else "; ".join(verdict.reasons) or "preprocess left no image"
             do = "take its line out of the decisions, or mend the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
-        return scans.changed(row, state="included", note="; ".join([decision.text, *notes]))
+        return scans.changed(row, state="included", note="; ".join(notes))
     if unlabelled and verdict.state != "failed":
         return scans.changed(row, state="failed", note=bare)
     return scans.changed(row, state=verdict.state, note="; ".join(notes))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from brainuad.config.study import Study
 from brainuad.formats import run, scans, status, tables, thresholds
+from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
@@ -64,11 +65,11 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
     )
 
 
-def failures(findings: Findings) -> pd.DataFrame:
+def failures(findings: Findings, decisions: ByScan) -> pd.DataFrame:
     """A row per subject that failed, is in doubt or was decided on by a person, and why; first those left out."""
     remedy = "add what is missing or list the subject under `exclude`"
     rows: list[tuple[str, ...]] = [
-        (row.dataset, row.scan, "decisions", row.state, row.note, "change its line in the decisions")
+        (row.dataset, row.scan, "decisions", row.state, _decided(row, decisions), "change its line in the decisions")
         for row in findings.subjects
         if row.state in ("excluded", "included")
     ]
@@ -91,6 +92,12 @@ def failures(findings: Findings) -> pd.DataFrame:
     ]
     rows.sort(key=lambda row: (row[3] not in ("failed", "excluded"), *row[:2]))
     return pd.DataFrame(rows, columns=FAILURES)
+
+
+def _decided(row: Scan, decisions: ByScan) -> str:
+    """Who decided on a scan and why, then what else is said of it."""
+    decision = decisions.get(row.dataset, {}).get(row.scan)
+    return "; ".join(filter(None, [decision.text if decision else row.state, row.note]))
 
 
 def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
