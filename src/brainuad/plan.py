@@ -217,17 +217,18 @@ class Plan:
         about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
         if isinstance(settings, Bids) and settings.register_with:
             about["register_with"] = settings.register_with
-        recipe = self.study.recipe.preprocess
-        return {"about": about, "recipe": {**recipe.model_dump(mode="json"), "template": Path(recipe.template).name}}
+        recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
+        return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}
 
     def _quality(self, dataset: str) -> Any:
-        return {"exclude": self._scans(dataset).exclude}
+        limits = self.study.recipe.preprocess.quality.model_dump(mode="json")
+        return {"exclude": self._scans(dataset).exclude, "limits": limits}
 
     def _split(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         shares = settings.split.model_dump(mode="json") if settings.split else None
         decided = {scan: decision.word for scan, decision in self.decisions.get(dataset, {}).items()}
-        about = {"healthy": settings.healthy, "exclude": settings.exclude, "decisions": decided}
+        about = {"healthy": settings.healthy, "decisions": decided, **self._quality(dataset)}
         return {"split": shares, "seed": self.study.seed, **about}
 
     def _scaling(self) -> Any:
@@ -241,10 +242,8 @@ class Plan:
         return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "made": made}
 
     def _train(self, model: str, seed: str) -> Any:
-        settings, compute = (
-            self.study.models[model].model_dump(mode="json", exclude={"map", "cite"}),
-            self.study.compute,
-        )
+        settings = self.study.models[model].model_dump(mode="json", exclude={"map", "cite"})
+        compute = self.study.compute
         return {"model": settings, "seed": int(seed), "threads": compute.threads, "devices": compute.devices}
 
     def _infer(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002 - the bundle and the store are inputs

@@ -89,3 +89,19 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     assert made.files("own", "sub-P1") == {"image": str(tmp_path / "a.nii"), "mask": str(tmp_path / "a.nii")}
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
+
+
+def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
+    before = plan(demo)
+    demo["recipe"] = {
+        "use": demo["recipe"],
+        "label": demo["recipe"],
+        "set": {"preprocess": {"quality": {"max_noise": 0.4}}},
+    }
+    after = plan(demo)
+    scan = before.scans["healthy"][0].scan
+    assert before.config("preprocess", dataset="healthy", scan=scan) == after.config(
+        "preprocess", dataset="healthy", scan=scan
+    )
+    for stage in ("quality", "split"):
+        assert before.config(stage, dataset="healthy") != after.config(stage, dataset="healthy")

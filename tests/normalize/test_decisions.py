@@ -11,6 +11,7 @@ import yaml
 
 from brainuad.config.datasets import Split
 from brainuad.config.load import build_study
+from brainuad.config.recipe import Quality
 from brainuad.errors import InputError
 from brainuad.formats import scans, status, volume
 from brainuad.formats.scans import Scan
@@ -32,7 +33,7 @@ def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
         status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons))
         if name in files:
             volume.write(folder / name / "image.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4))
-    split(table, statuses, SHARES, healthy, 0, out, decisions)
+    split(table, statuses, SHARES, healthy, 0, Quality(), out, decisions)
     return {row.scan: row for row in scans.read(out)}
 
 
@@ -58,7 +59,7 @@ def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
         status.write(
             path, status.Status(subject=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
         )
-    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, tmp_path / "x.tsv")
+    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, Quality(), tmp_path / "x.tsv")
     found = scans.read(tmp_path / "x.tsv")
     assert [row.scan for row in found] == NAMES
     assert [row.scan for row in found if row.state == "failed"] == ["sub-03"]

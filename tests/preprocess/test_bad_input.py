@@ -8,9 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainuad.config.recipe import Preprocess, SkullStrip
+from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import ConfigError
 from brainuad.formats import status
+from brainuad.formats.verdict import judged
 from brainuad.preprocess.subject import preprocess
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -77,10 +78,11 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     path = make(tmp_path / "scan.nii.gz")
     out = tmp_path / "results" / "sub-01"
     state = preprocess({"T1w": path}, {}, "T1w", "sub-01", Preprocess(), out)
-    assert state.state == "failed"
-    assert what in state.reasons[0].replace("scan.nii ", "scan.nii.gz ")
-    assert remedy in (state.remedy or "")
     assert status.read(out / "status.json") == state
+    told = judged(state, Quality())
+    assert told.state == "failed"
+    assert what in told.reasons[0].replace("scan.nii ", "scan.nii.gz ")
+    assert remedy in (told.remedy or "")
     written = {p.name for p in out.iterdir()}
     assert written >= {"status.json", "run.json"}
     # what came as far as a verdict keeps its files, for a person may include it

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainuad.config.recipe import N4, CurvatureFlow, Preprocess
+from brainuad.config.recipe import N4, CurvatureFlow, Preprocess, Quality
 from brainuad.formats import status, transform, volume
 from brainuad.formats.files import sha256
+from brainuad.formats.verdict import judged, verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample_mask
@@ -50,8 +51,10 @@ def test_brain_and_lesion_lie_where_they_are(ready):
 def test_status_tells_where_it_came_from(ready):
     state = status.read(ready.out / "status.json")
     assert (state.state, state.reasons, state.remedy) == ("ok", [], None)
+    assert judged(state, Quality()) == state
     assert state.provenance["inputs"]["T1w"] == {"file": "sub-07_T1w.nii.gz", "sha256": sha256(ready.path)}
     assert state.provenance["settings"]["spacing"] == 2.0
+    assert "quality" not in state.provenance["settings"], "limits are no part of what was done"
     assert state.quality["volume_ml"] == pytest.approx(ready.phantom.brain.sum() * 0.008, rel=0.06)
 
 
@@ -85,7 +88,7 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
 def test_stripped_scan_keeps_its_own_mask(ready):
     phantom = ready.phantom
     result = run(Volume(phantom.image * phantom.brain, phantom.affine), {}, "T1w", Preprocess())
-    assert result.failed == []
+    assert verdict(result.quality, Quality(), "T1w")[0] == []
     template = mni152(2.0)
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
     assert dice(result.brain, truth) > 0.99
@@ -94,7 +97,7 @@ def test_stripped_scan_keeps_its_own_mask(ready):
 def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):
     upside_down = np.flip(ready.phantom.image, (1, 2)).copy()
     result = run(Volume(upside_down, ready.phantom.affine), {}, "T1w", Preprocess())
-    assert any("similarity" in reason for reason in result.failed)
+    assert any("similarity" in reason for reason in verdict(result.quality, Quality(), "T1w")[0])
 
 
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w", "CT"])
@@ -103,7 +106,7 @@ def test_other_contrasts(contrast):
     window = (0.0, 80.0) if contrast == "CT" else None
     result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess(window=window))
     assert window is None or (result.image.min(), result.image.max()) == window
-    assert (result.failed, result.doubtful) == ([], [])
+    assert verdict(result.quality, Quality(), contrast) == ([], [])
     template = mni152(2.0)
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
     assert dice(result.brain, truth) > 0.97

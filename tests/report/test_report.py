@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from good_numbers import GOOD
 from PIL import Image
 from scipy import ndimage
 
@@ -63,7 +64,8 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
             entries.append(store.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
-            status.write(good / status.NAME, status.Status(subject=row.subject, state="ok", quality={"overlap": 0.95}))
+            told = status.Status(subject=row.subject, modality="T1w", state="ok", quality=GOOD)
+            status.write(good / status.NAME, told)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
         store.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
         for strength, model in enumerate(study.models, 1):

@@ -11,13 +11,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from brainuad.config.datasets import AnyMade, Split
-from brainuad.config.recipe import Intensity, Normalize
+from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.coding import Coding
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
+from brainuad.formats.verdict import judged
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.made import Maker
@@ -33,20 +34,22 @@ def split(
     shares: Split | None,
     healthy: bool,
     seed: int,
+    limits: Quality,
     out: Path,
     decisions: Mapping[str, str] | None = None,
 ) -> None:
     """Write `out`: the data set's scans with role and state.
 
     The split is drawn before a look at the states, so that one failed subject moves no other. Subjects that had no scan
-    to preprocess keep their failed row. `decisions`: a person's, by scan, `exclude` or `include`; they win over the
-    states. Raises InputError where a scan is to be included of which there are no files.
+    to preprocess keep their failed row. `limits`: of the recipe, beyond which scans fail; `decisions`: a person's, by
+    scan, `exclude` or `include`; they win over the states. Raises InputError where a scan is to be included of which
+    there are no files.
     """
     listed = scans.read(table)
     rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
     rows = rows if shares is None else draw_split(rows, shares, seed)
-    judged = [_with_state(row, statuses[row.scan], healthy, (decisions or {}).get(row.scan)) for row in rows]
-    scans.write(out, judged + [row for row in listed if row.state == "failed" and row.scan not in statuses])
+    rows = [_with_state(row, statuses[row.scan], limits, healthy, (decisions or {}).get(row.scan)) for row in rows]
+    scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in statuses])
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
@@ -162,9 +165,9 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
     return Entry(scan, image, brain, lesion)
 
 
-def _with_state(row: Scan, path: Path, healthy: bool, decision: str | None) -> Scan:
+def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision: str | None) -> Scan:
     """`path`: the scan's `status.json`, beside its other files."""
-    verdict = status.read(path)
+    verdict = judged(status.read(path), limits)
     notes = [row.note] * bool(row.note) + verdict.reasons
     if decision == "exclude":
         return scans.changed(row, state="excluded", note="; ".join(notes))

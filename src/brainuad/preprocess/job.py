@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brainuad.config.recipe import Preprocess
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import files, quality, scans, status
 from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
+from brainuad.formats.verdict import judged
 from brainuad.preprocess.contact import Tile, pages
 from brainuad.preprocess.subject import preprocess
 
@@ -40,14 +41,14 @@ def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan
     )
 
 
-def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> None:
+def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality, out: Path) -> None:
     """Write the folder `out`: `quality.tsv`, and `contact.png`, followed by `contact-2.png` and so on.
 
-    `table`: the scans of the data set; `folders`: by scan, what preprocess left. Subjects that had no scan to
-    preprocess have a row as well.
+    `table`: the scans of the data set; `folders`: by scan, what preprocess left; `limits`: of the recipe. Subjects
+    that had no scan to preprocess have a row as well.
     """
     listed = [row for row in scans.read(table) if row.scan in folders or row.state == "failed"]
-    rows = quality.sorted_rows([Row(row, _status(row, folders)) for row in listed])
+    rows = quality.sorted_rows([Row(row, _status(row, folders, limits)) for row in listed])
     tiles = [
         Tile(
             row.scan.scan,
@@ -63,7 +64,7 @@ def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> No
             page.save(part / ("contact.png" if number == 1 else f"contact-{number}.png"))
 
 
-def _status(row: Scan, folders: Mapping[str, Path]) -> Status:
+def _status(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
     if row.scan in folders:
-        return status.read(folders[row.scan] / status.NAME)
+        return judged(status.read(folders[row.scan] / status.NAME), limits)
     return Status(subject=row.subject, state="failed", reasons=[row.note], remedy="add the scan")

@@ -1,4 +1,4 @@
-"""The chain for one subject: from a scan as it came to files on the template's grid, and a verdict."""
+"""The chain for one subject: from a scan as it came to files on the template's grid, and numbers on its quality."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,7 +28,6 @@ from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_sc
 
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
-LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,6 @@ class Result:
     transform: Affine
     placed: Placed
     quality: dict[str, float]
-    failed: list[str]
-    doubtful: list[str]
 
 
 def preprocess(
@@ -57,14 +53,14 @@ def preprocess(
     register_with: str | None = None,
     fault: str = "",
 ) -> Status:
-    """Preprocess one subject and write the folder `out`; returns the verdict, also written there.
+    """Preprocess one subject and write the folder `out`; returns what is said of it, also written there.
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
     whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid; `fault`: what an earlier
-    stage found wrong with the scan, if anything. Bad data makes a
-    `failed` status with reasons and remedy, no exception: `out` then holds the status, and all files if it came so far,
-    for a person may take the scan all the same. Raises ConfigError for what this stage cannot do and lets our own
-    faults through.
+    stage found wrong with the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error;
+    `out` then holds the status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
+    them keeps its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
+    lets our own faults through.
     """
     if set(scan_paths) != {modality, register_with or modality}:
         asked = ", ".join(scan_paths) or "none"
@@ -73,14 +69,14 @@ def preprocess(
         )
     own = {name: Path(path) for name, path in templates.files_of(settings.template).items()}
     inputs = {name: Path(path) for name, path in {**scan_paths, **masks}.items()} | own
-    told = {**settings.model_dump(mode="json"), "template": Path(settings.template).name}
+    told = {**settings.model_dump(mode="json", exclude={"quality"}), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
     clock = records.Clock()
     try:
         load(settings.template, settings.spacing)
     except InputError as error:  # no fault of the subject
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
-    result, state = None, Status(subject=subject, state="failed", provenance=provenance)
+    result, state = None, Status(subject=subject, modality=modality, state="failed", provenance=provenance)
     try:
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
@@ -88,7 +84,7 @@ def preprocess(
         lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
         guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)
         result = run(scan, lesions, modality, settings, guide)
-        state = state.model_copy(update=_verdict(result))
+        state = state.model_copy(update={"state": "ok", "quality": result.quality})
     except InputError as error:
         reason = f"{error.what} ({error.why})" if error.why else error.what
         state = state.model_copy(update={"reasons": [reason], "remedy": error.do})
@@ -126,10 +122,9 @@ def run(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
     numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
-    failed, doubtful = quality.verdict(numbers, settings.quality, modality)
     masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    result = Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
+    result = Result(image, brain, masks, affine, placed, numbers)
     return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
 
 
@@ -186,12 +181,6 @@ def _lesion(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bo
             do="correct the group in participants.tsv or the role in the study, or remove the mask",
         )
     return mask.data
-
-
-def _verdict(result: Result) -> dict[str, Any]:
-    state = "failed" if result.failed else "warned" if result.doubtful else "ok"
-    reasons = result.failed + result.doubtful
-    return {"state": state, "reasons": reasons, "remedy": LOOK if reasons else None, "quality": result.quality}
 
 
 def _write(folder: Path, result: Result) -> None:

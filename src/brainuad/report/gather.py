@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
 from brainuad.formats import run, scans, status, tables, thresholds
 from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
+from brainuad.formats.verdict import judged
 
 FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
 COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
@@ -60,7 +62,7 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
         records=[run.read(path) for path in _records(study, folder)],
         before=_before(study, folder, preprocess),
         subjects=_subjects(folder),
-        statuses=_statuses(_subjects(folder), preprocess),
+        statuses=_statuses(_subjects(folder), preprocess, study.recipe.preprocess.quality),
         cuts=_cuts(study, folder),
     )
 
@@ -159,9 +161,9 @@ def _subjects(folder: Path) -> list[Scan]:
     return list(rows.values())
 
 
-def _statuses(subjects: list[Scan], preprocess: Path) -> dict[tuple[str, str], Status]:
+def _statuses(subjects: list[Scan], preprocess: Path, limits: Quality) -> dict[tuple[str, str], Status]:
     paths = {(row.dataset, row.scan): preprocess / row.dataset / row.scan / status.NAME for row in subjects}
-    return {key: status.read(path) for key, path in paths.items() if path.exists()}
+    return {key: judged(status.read(path), limits) for key, path in paths.items() if path.exists()}
 
 
 def _cuts(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:
