@@ -402,17 +402,21 @@ def test_raw_scans_of_mslub_are_read_where_masks_fit(tmp_path):
     assert "only FLAIR lies on the grid" in look("mslub", tmp_path, modality="T2w").problems[0]
 
 
-def test_other_pathology_of_wmh_is_no_lesion_and_kept_aside(tmp_path):
+def test_other_pathology_of_wmh_is_no_lesion_and_left_out_of_the_scores(tmp_path):
     wmh(tmp_path)
     labels = np.array([0, 1, 1, 2, 2, 2, 0, 0], np.float32).reshape(2, 2, 2)
     nifti(tmp_path / "training/Utrecht/0/wmh.nii.gz", labels)
     scan = next(scan for scan in look("wmh", tmp_path).scans if scan.scan == "sub-Utrecht0")
     made = known_set("wmh").convert(scan, tmp_path / "out")
     assert volume.read_mask(made.mask).data.sum() == 2
-    ignore = Path(made.mask).with_name("sub-Utrecht0_desc-ignore_mask.nii.gz")
-    assert volume.read_mask(ignore).data.sum() == 3
+    assert volume.read_mask(made.ignore).data.sum() == 3
+    assert made.files()["ignore"] == made.ignore
     assert made.image == scan.image
-    assert made.note.startswith("3 voxels of other pathology lie in sub-Utrecht0_desc-ignore_mask.nii.gz")
+    assert made.note == "3 voxels of other pathology are left out of the scores"
+    nifti(tmp_path / "training/Utrecht/0/wmh.nii.gz", np.minimum(labels, 1))
+    made = known_set("wmh").convert(scan, tmp_path / "again")
+    assert (made.ignore, made.note) == ("", "")
+    assert [path.name for path in (tmp_path / "again").iterdir()] == [Path(made.mask).name]
 
 
 def test_analyze_files_of_oasis_run_left_front_and_up(tmp_path):

@@ -128,6 +128,20 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     assert "no lesion mask" in found["sub-2"].note
 
 
+def test_what_is_not_scored_comes_into_the_store(tmp_path):
+    names = ["sub-1", "sub-2"]
+    preprocessed(tmp_path / "pre", names, lesion=names)
+    mask = np.zeros(SHAPE, bool)
+    mask[5:7, 8:11, 8:11] = True
+    volume.write(tmp_path / "pre/sub-2/ignore.nii.gz", mask, AFFINE)
+    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", role="train") for name in names])
+    source = Source(tmp_path / "p.tsv", tmp_path / "pre")
+    fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
+    normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
+    ignored = store.read_ignored(tmp_path / "store")
+    assert [int(part.sum()) for part in ignored] == [0, mask.sum()]
+
+
 def bank(folder, n=30, radius=3):
     x, y, z = np.meshgrid(*(np.arange(s) for s in SHAPE), indexing="ij")
     for i in range(n):

@@ -12,6 +12,7 @@ from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import ConfigError
 from brainuad.formats import status
 from brainuad.formats.verdict import judged
+from brainuad.preprocess.job import preprocess_scan
 from brainuad.preprocess.subject import preprocess
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -107,6 +108,16 @@ def test_mask_of_another_grid(kind, tmp_path):
     assert state.state == "failed"
     assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
     assert "resample the mask" in (state.remedy or "")
+
+
+def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    about = {"about": {"modality": "T1w", "healthy": True}, "recipe": {"template": "mni152"}}
+    for shape, reason in (((20, 20, 21), ["odd.nii.gz does not lie on the grid of scan.nii.gz"]), ((20, 20, 20), [])):
+        odd = save(tmp_path / "odd.nii.gz", np.ones(shape, np.uint8))
+        preprocess_scan(about, {"image": str(scan), "ignore": str(odd)}, "sub-01", tmp_path / "out")
+        told = status.read(tmp_path / "out/status.json")
+        assert [text.partition(" (")[0] for text in told.reasons] == reason
 
 
 def test_lesions_of_a_healthy_subject(tmp_path):

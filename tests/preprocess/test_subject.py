@@ -23,7 +23,7 @@ def dice(a, b):
 
 def test_files_on_the_template_grid(ready):
     names = {p.name for p in ready.out.iterdir()}
-    images = {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "overlay.png"}
+    images = {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz", "overlay.png"}
     assert names == images | {"transform.json", "status.json", "run.json"}
     image, brain = volume.read(ready.out / "image.nii.gz"), volume.read_mask(ready.out / "brain.nii.gz")
     template = mni152(2.0)
@@ -44,6 +44,7 @@ def test_brain_and_lesion_lie_where_they_are(ready):
         phantom.lesion, phantom.affine, template.brain.shape, template.affine, phantom.template_to_scan
     )
     assert dice(lesion, truth) > 0.75
+    np.testing.assert_array_equal(volume.read_mask(ready.out / "ignore.nii.gz").data, lesion)
     ml = np.linalg.det(affine[:3, :3]) * np.linalg.det(template.affine[:3, :3]) / 1000
     assert lesion.sum() * ml == pytest.approx(phantom.lesion.sum() * 0.008, rel=0.05)
 
@@ -67,7 +68,8 @@ def test_overlay_shows_no_more_than_the_brain(ready):
 
 
 def test_same_input_same_bytes(ready, tmp_path):
-    preprocess({"T1w": ready.path}, {"lesion": ready.mask}, "T1w", "sub-07", Preprocess(), tmp_path / "again")
+    masks = {"lesion": ready.mask, "ignore": ready.mask}
+    preprocess({"T1w": ready.path}, masks, "T1w", "sub-07", Preprocess(), tmp_path / "again")
     for path in set(ready.out.iterdir()) - {ready.out / "run.json"}:  # it holds times, and nothing is made of them
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 

@@ -9,8 +9,9 @@ from brainuad.config.section import Section
 from brainuad.formats.files import read_json, write_json
 
 NAME = "status.json"
-IMAGE, BRAIN, LESION, OVERLAY = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "overlay.png"
-"""What lies beside it: the scan, its brain and its lesions on the template's grid, and a picture of them."""
+IMAGE, BRAIN, LESION, IGNORED = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz"
+OVERLAY = "overlay.png"
+"""What lies beside it: the scan, its brain, its lesions and what is not scored, on the template's grid; a picture."""
 
 
 class Status(Section):

@@ -105,12 +105,13 @@ class Source:
         """Usable scans in these roles."""
         return scans.with_role(scans.read(self.table), *roles)
 
-    def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Scan, brain mask and lesion mask (None without one) on the template grid."""
+    def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Scan, brain mask, and masks of lesions and of what is not scored (None without one) on the template grid."""
         folder = self.folder / row.scan
-        lesion = folder / status.LESION
         image, brain = volume.read(folder / status.IMAGE), volume.read_mask(folder / status.BRAIN)
-        return image.data, brain.data, volume.read_mask(lesion).data if lesion.exists() else None
+        paths = (folder / status.LESION, folder / status.IGNORED)
+        lesion, ignored = (volume.read_mask(path).data if path.exists() else None for path in paths)
+        return image.data, brain.data, lesion, ignored
 
     def affine(self, row: Scan) -> np.ndarray:
         """Voxel index of the template grid to MNI mm."""
@@ -125,7 +126,7 @@ class _Training:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for source, row in self.rows:
-            image, brain, _ = source.read(row)
+            image, brain, *_ = source.read(row)
             yield image, brain
 
 
@@ -159,10 +160,10 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
     if part.resize is not None:
         image = np.where(brain, image, 0)  # smoothing carries the brain's border outwards
     # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
-    lesion = None if entry.lesion is None else part.mask(entry.lesion)
+    lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
     marked = entry.lesion is not None and entry.lesion.any()
     scan = entry.scan if marked else scans.changed(entry.scan, mask="")
-    return Entry(scan, image, brain, lesion)
+    return Entry(scan, image, brain, lesion, ignored)
 
 
 def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision: str | None) -> Scan:

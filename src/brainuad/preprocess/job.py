@@ -15,12 +15,15 @@ from brainuad.formats.verdict import judged
 from brainuad.preprocess.contact import Tile, pages
 from brainuad.preprocess.subject import preprocess
 
+MASKS = {"mask": "lesion", "ignore": "ignore"}
+"""Masks of a scan, and what they are called once they lie on the template's grid."""
+
 
 def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path) -> None:
     """Preprocess one scan into the folder `out`.
 
-    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a template
-    where there are such, or the `table` that names them, where another job made them.
+    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those of
+    a template where there are such, or the `table` that names them, where another job made them.
     """
     about, found, fault = settings["about"], dict(inputs), ""
     recipe = {**settings["recipe"], "template": found.get("template", settings["recipe"]["template"])}
@@ -30,7 +33,7 @@ def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan
     guide = {about["register_with"]: Path(found["guide"])} if "guide" in found else {}
     preprocess(
         scan_paths={about["modality"]: Path(found["image"]), **guide},
-        masks={"lesion": Path(found["mask"])} if "mask" in found else {},
+        masks={name: Path(found[key]) for key, name in MASKS.items() if key in found},
         modality=about["modality"],
         subject=scan,
         settings=Preprocess.model_validate(recipe),

@@ -32,7 +32,7 @@ REGISTERED_AT = 2.0
 
 @dataclass(frozen=True)
 class Result:
-    """One subject on the template's grid. `image`: float32, 0 outside `brain`; `masks`: lesion masks by name."""
+    """One subject on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name."""
 
     image: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
@@ -56,7 +56,7 @@ def preprocess(
     """Preprocess one subject and write the folder `out`; returns what is said of it, also written there.
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
-    whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid; `fault`: what an earlier
+    whose modality is `register_with`; `masks`: `lesion` and `ignore`, on the scan's own grid; `fault`: what an earlier
     stage found wrong with the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error;
     `out` then holds the status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
     them keeps its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
@@ -81,7 +81,7 @@ def preprocess(
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
-        lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
+        lesions = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
         guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)
         result = run(scan, lesions, modality, settings, guide)
         state = state.model_copy(update={"state": "ok", "quality": result.quality})
@@ -164,7 +164,7 @@ def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Prepr
     return resample(data, scan.affine, shape_of(template), template.affine, placed.transform.matrix)
 
 
-def _lesion(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
+def _mask(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
     mask = volume.read_mask(path)
     if not volume.same_grid(mask, scan):
         raise InputError(
