@@ -11,7 +11,7 @@ from typing import Any
 
 from brainuad.closure import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Bids, Inserted, Known, Made, Phantoms, Scans
+from brainuad.config.datasets import AnyScans, Guided, Inserted, Known, Made, Phantoms, Scans
 from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
@@ -215,7 +215,7 @@ class Plan:
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
         about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
-        if isinstance(settings, Bids) and settings.register_with:
+        if isinstance(settings, Guided) and settings.register_with:
             about["register_with"] = settings.register_with
         recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
         return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}

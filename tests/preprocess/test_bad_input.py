@@ -120,6 +120,22 @@ def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
         assert [text.partition(" (")[0] for text in told.reasons] == reason
 
 
+@pytest.mark.parametrize("kind", ["missing", "broken"])
+def test_a_scan_whose_guide_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
+    inputs = {"image": str(save(tmp_path / "scan.nii.gz", noise(20, 20, 20)))}
+    if kind == "broken":
+        inputs["guide"] = str(truncated(tmp_path / "t1.nii.gz"))
+    about = {"modality": "FLAIR", "healthy": True, "register_with": "T1w"}
+    preprocess_scan({"about": about, "recipe": {"template": "mni152"}}, inputs, "sub-01", tmp_path / "out")
+    told = status.read(tmp_path / "out/status.json")
+    assert (told.state, len(told.reasons)) == ("warned", 1)
+    reason = {"missing": "there is no T1w of its session", "broken": "t1.nii.gz is broken"}[kind]
+    assert told.reasons[0].startswith(f"it is registered by itself: {reason}")
+    assert "register_with" in (told.remedy or "")
+    assert (tmp_path / "out/image.nii.gz").exists()
+    assert told.reasons[0] in judged(told, Quality()).reasons
+
+
 def test_lesions_of_a_healthy_subject(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
     mask = np.zeros((20, 20, 20), np.uint8)

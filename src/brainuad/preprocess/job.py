@@ -30,7 +30,8 @@ def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan
     if "table" in found:
         row = scans.find(found["table"], scan)
         found, fault = row.files(), row.note if row.state == "failed" else ""
-    guide = {about["register_with"]: Path(found["guide"])} if "guide" in found else {}
+    asked = about.get("register_with")
+    guide = {asked: Path(found["guide"])} if "guide" in found else {}
     preprocess(
         scan_paths={about["modality"]: Path(found["image"]), **guide},
         masks={name: Path(found[key]) for key, name in MASKS.items() if key in found},
@@ -39,7 +40,7 @@ def preprocess_scan(settings: Mapping[str, Any], inputs: Mapping[str, str], scan
         settings=Preprocess.model_validate(recipe),
         out=out,
         healthy=about["healthy"],
-        register_with=next(iter(guide), None),
+        register_with=asked,
         fault=fault,
     )
 

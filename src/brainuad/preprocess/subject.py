@@ -26,6 +26,7 @@ from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
+GUIDE = "add or mend the other scan of its session, or take register_with out of the study"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
 
@@ -56,13 +57,14 @@ def preprocess(
     """Preprocess one subject and write the folder `out`; returns what is said of it, also written there.
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
-    whose modality is `register_with`; `masks`: `lesion` and `ignore`, on the scan's own grid; `fault`: what an earlier
-    stage found wrong with the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error;
-    `out` then holds the status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
+    whose modality is `register_with`; without it, or where it cannot be read, the scan is registered by itself and
+    `warned`. `masks`: `lesion` and `ignore`, on the scan's own grid; `fault`: what an earlier stage found wrong with
+    the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error; `out` then holds the
+    status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
     them keeps its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
     lets our own faults through.
     """
-    if set(scan_paths) != {modality, register_with or modality}:
+    if not {modality} <= set(scan_paths) <= {modality, register_with or modality}:
         asked = ", ".join(scan_paths) or "none"
         raise ConfigError(
             f"{subject}: one modality per recipe is preprocessed, not {asked}", do=f"list {modality} alone in the study"
@@ -82,12 +84,12 @@ def preprocess(
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
         lesions = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
-        guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)
+        guide, alone = _guide(scan_paths, register_with)
         result = run(scan, lesions, modality, settings, guide)
-        state = state.model_copy(update={"state": "ok", "quality": result.quality})
+        marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
+        state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
-        reason = f"{error.what} ({error.why})" if error.why else error.what
-        state = state.model_copy(update={"reasons": [reason], "remedy": error.do})
+        state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
     with files.atomic_folder(out) as part:
         if result is not None:
             _write(part, result)
@@ -126,6 +128,22 @@ def run(
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
     result = Result(image, brain, masks, affine, placed, numbers)
     return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
+
+
+def _guide(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
+    """The scan to register with and its modality; or, where one is asked for in vain, why there is none."""
+    if modality is None:
+        return None, ""
+    if modality not in paths:
+        return None, f"it is registered by itself: there is no {modality} of its session"
+    try:
+        return (volume.read(paths[modality]), modality), ""
+    except InputError as error:
+        return None, f"it is registered by itself: {_reason(error)}"
+
+
+def _reason(error: InputError) -> str:
+    return f"{error.what} ({error.why})" if error.why else error.what
 
 
 def _seen(scan: Volume, modality: str, template: Template, stripped: bool) -> head.Moving:
