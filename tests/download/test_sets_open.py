@@ -16,7 +16,7 @@ import SimpleITK
 from pydantic import ValidationError
 
 from brainuad.config.datasets import Known, OpenNeuro
-from brainuad.download import job, known
+from brainuad.download import catalogue, job, known
 from brainuad.download.dicom import slice_step
 from brainuad.download.known import known_set, list_known
 from brainuad.download.listing import bucket, dataverse, read_page
@@ -665,3 +665,15 @@ def test_openneuro_is_named_by_accession_and_labels(changes):
     with pytest.raises(ValidationError):
         OpenNeuro(**{"source": "openneuro", "accession": "ds000011", "healthy": True, **changes})
     assert OpenNeuro(source="openneuro", accession="ds000011", healthy=True).folder == Path("data/ds000011")
+
+
+def test_every_set_that_a_study_can_name_is_in_the_catalogue():
+    sets = Path(catalogue.__file__).parent / "sets"
+    modules = {path.stem for path in sets.glob("*.py")} - {"__init__"}
+    assert set(catalogue.NAMES) == modules
+    lines = catalogue.datasets_text().splitlines()
+    assert [line.split()[0] for line in lines[: len(modules)]] == sorted(modules)
+    (line,) = (line for line in lines if line.startswith("openneuro "))
+    assert line.split()[1] == "downloaded"
+    assert "below data/<accession>" in catalogue.datasets_text("openneuro")
+    assert "\n## openneuro\n" in catalogue.datasets_page("")
