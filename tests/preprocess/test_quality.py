@@ -69,6 +69,16 @@ def test_clipped_brains_are_counted(head):
     )
 
 
+def test_what_cannot_be_measured_is_no_number(head, monkeypatch):
+    scan, nothing = Volume(head.image, head.affine), np.zeros(head.image.shape, bool)
+    assert appearance.clipped(scan, nothing) is None
+    assert appearance.missing_slices(scan, nothing) is None
+    assert appearance.noise(scan, nothing, "T1w") is None
+    monkeypatch.setattr(quality, "to_scan", lambda *_: nothing)
+    numbers = quality.measure(*placed(head), 1.08, 0.4)
+    assert set(table.NUMBERS) - set(numbers) == {"clipped", "missing_slices", "noise", "ghosts"}
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_empty_and_dark_slices_are_counted_along_any_axis(head, axis):
     levels = np.flatnonzero(head.brain.any(axis=tuple({0, 1, 2} - {axis})))

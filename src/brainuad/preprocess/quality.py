@@ -45,16 +45,17 @@ def _place(placed: Placed, mask: Mask) -> Numbers:
 def _look(placed: Placed, mask: Mask) -> Numbers:
     scan, modality = placed.scan, placed.modality
     brain = to_scan(mask, scan, placed.transform, placed.template)
-    noise = appearance.noise(scan, brain, modality)
-    air = None if modality.lower() == "ct" else appearance.ghosts(scan, brain)  # around CT lies the headrest
+    seen = {
+        "clipped": appearance.clipped(scan, brain),
+        "noise": appearance.noise(scan, brain, modality),
+        "missing_slices": appearance.missing_slices(scan, brain),
+        "ghosts": None if modality.lower() == "ct" else appearance.ghosts(scan, brain),  # around CT lies the headrest
+    }
     return {
         **appearance.contrast(_tissue(placed), mask, placed.template),
         "level": float(np.median(placed.image[mask])),
         "lowest": float(scan.data.min()),
-        "clipped": appearance.clipped(scan, brain),
-        **({} if noise is None else {"noise": noise}),
-        "missing_slices": appearance.missing_slices(scan, brain),
-        **({} if air is None else {"ghosts": air}),
+        **{name: number for name, number in seen.items() if number is not None},
     }
 
 
