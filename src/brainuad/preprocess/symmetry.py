@@ -14,8 +14,10 @@ Pose = Float[np.ndarray, "3"]
 """Degrees about y, degrees about z, mm."""
 SPACING = 4.0
 """mm between the points that are compared; the image is smoothed as much."""
-BOUND = 0.1
+BOUND = 0.3
 """Differences count up to this share of the range of values: a lesion of one side then weighs no more than its size."""
+STEEPEST = 45.0
+"""Degrees; a plane that leans more is not the one between the halves."""
 SIMPLEX = np.array([[0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 3]], float)
 
 
@@ -47,7 +49,8 @@ def residual_pose(image: Float[np.ndarray, "x y z"], template: Template) -> tupl
         return float(1 - np.corrcoef(own, mirrored(pose))[0, 1])
 
     def apart(pose: Pose) -> float:
-        return float(np.minimum(np.abs(own - mirrored(pose)) / bound, 1).mean())
+        steep = np.abs(pose[:2]).max() > STEEPEST
+        return float("inf") if steep else float(np.minimum(np.abs(own - mirrored(pose)) / bound, 1).mean())
 
     def least(of: Callable[[Pose], float], start: Pose) -> tuple[float, Pose]:
         options = {"initial_simplex": start + SIMPLEX, "xatol": 0.1, "fatol": 1e-5, "maxfev": 120}
