@@ -33,7 +33,9 @@ import hard
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import InputError
 from brainuad.formats import volume
+from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
+from brainuad.formats.verdict import judged
 from brainuad.images.template import mni152
 from brainuad.preprocess import overlay, subject
 from brainuad.preprocess.skullstrip import to_scan
@@ -130,8 +132,9 @@ def verdict(
     except InputError as error:
         return {"subject": name, "state": "failed", "reasons": f"{error.what} ({error.why})"}
     row["seconds"] = time.process_time() - begin
-    row["state"] = "failed" if result.failed else "warned" if result.doubtful else "ok"
-    row["reasons"] = "; ".join(result.failed + result.doubtful)
+    status = Status(subject=name, modality=modality, state="ok", quality=result.quality)
+    told = judged(status, Preprocess().quality)
+    row["state"], row["reasons"] = told.state, "; ".join(told.reasons)
     row |= {number: result.quality[number] for number in NUMBERS}
     off = 0.0
     if truth is not None:
@@ -140,7 +143,7 @@ def verdict(
         found = to_scan(result.brain, result.placed.scan, result.transform, result.placed.template)
         off = apart.mean()
         row |= {"mean_mm": off, "max_mm": apart.max(), "dice": 2 * (found & brain).sum() / (found.sum() + brain.sum())}
-    if pictures is not None and (every or off > MISPLACED or result.failed):
+    if pictures is not None and (every or off > MISPLACED or told.state == "failed"):
         file = pictures / f"{name.replace('/', '_')}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         overlay.write(file, overlay.overlay(result.placed.image, result.brain, result.placed.template))

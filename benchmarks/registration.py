@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainuad.config.recipe import Preprocess, Registration
+from brainuad.config.recipe import Preprocess, Quality, Registration
 from brainuad.formats import volume
+from brainuad.formats.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import Template, mni152
@@ -73,6 +74,7 @@ def real(out: Path) -> None:
     for path, modality in scans():
         dataset = path.relative_to(data()).parts[0]
         state = preprocess({modality: path}, {}, modality, path.parts[-3], Preprocess(), out / f"{dataset}_{path.stem}")
+        state = judged(state, Quality())
         rows.setdefault(f"{dataset} {modality}", []).append((state.state, state.quality))
     print("\nreal scans: verdicts, and the range of their quality numbers\n")
     table(["data", "n", "failed", "warned", "similarity", "turned", "overlap", "volume ml"])

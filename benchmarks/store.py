@@ -22,7 +22,7 @@ from brainuad.config.model import MODEL
 from brainuad.config.recipe import Normalize
 from brainuad.config.study import Compute
 from brainuad.formats import bundle, store
-from brainuad.formats.coding import Coding
+from brainuad.formats.coding import Coding, Picked
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry, Store
 from brainuad.images.phantom import make_phantom
@@ -72,7 +72,8 @@ def readers(folder: Path, opened: dict[str, Store]) -> dict[str, Callable[[int, 
     """How one slice is read from each."""
 
     def of_store(kind: str) -> Callable[[int, int], np.ndarray]:
-        return lambda scan, level: np.array(opened[kind].images[scan, :, :, level], dtype=np.float32)
+        picked = Picked([(opened[kind].images, scan) for scan in range(len(opened[kind].images))])
+        return lambda scan, level: np.array(picked.level(scan, level), dtype=np.float32)
 
     def of_nifti(ending: str) -> Callable[[int, int], np.ndarray]:
         return lambda scan, level: np.asarray(nib.load(folder / f"sub-{scan}.{ending}").dataobj[..., level], np.float32)

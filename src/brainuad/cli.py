@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
-from brainuad.config.datasets import KnownName
+from brainuad.download.catalogue import NAMES, datasets_text
 from brainuad.errors import BrainuadError
 
 
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     models.set_defaults(run=lambda _: _models())
 
     datasets = commands.add_parser("datasets", help="print the data sets known by name, or how one is got and lies")
-    datasets.add_argument("name", nargs="?", choices=sorted(get_args(KnownName)), metavar="name")
+    datasets.add_argument("name", nargs="?", choices=NAMES, metavar="name")
     datasets.set_defaults(run=lambda given: _datasets(given.name))
 
     compare = commands.add_parser("compare-paper", help="write a page: a paper's numbers and claims beside a study's")
@@ -137,8 +136,6 @@ def _models() -> None:
 
 
 def _datasets(name: str | None) -> None:
-    from brainuad.download.catalogue import datasets_text
-
     _say(datasets_text(name))
 
 

@@ -6,13 +6,12 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from brainuad.closure import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Bids, Inserted, Known, Made, Phantoms, Scans
+from brainuad.config.datasets import AnyScans, Guided, Inserted, Known, Made, Phantoms, Scans
 from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
@@ -169,20 +168,26 @@ class Plan(Layout):
         """What is done to each scan of a data set."""
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
+<<<<<<< HEAD
         about = {"modality": settings.modality, "healthy": settings.healthy, **made}
         if isinstance(settings, Bids) and settings.register_with:
+=======
+        about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
+        if isinstance(settings, Guided) and settings.register_with:
+>>>>>>> main
             about["register_with"] = settings.register_with
-        recipe = self.study.recipe.preprocess
-        return {"about": about, "recipe": {**recipe.model_dump(mode="json"), "template": Path(recipe.template).name}}
+        recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
+        return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}
 
     def _quality(self, dataset: str) -> Any:
-        return {"exclude": self._scans(dataset).exclude}
+        limits = self.study.recipe.preprocess.quality.model_dump(mode="json")
+        return {"exclude": self._scans(dataset).exclude, "limits": limits}
 
     def _split(self, dataset: str) -> Any:
         settings = self._scans(dataset)
         shares = settings.split.model_dump(mode="json") if settings.split else None
-        decided = {scan: asdict(decision) for scan, decision in self.decisions.get(dataset, {}).items()}
-        about = {"healthy": settings.healthy, "exclude": settings.exclude, "decisions": decided}
+        decided = {scan: decision.word for scan, decision in self.decisions.get(dataset, {}).items()}
+        about = {"healthy": settings.healthy, "decisions": decided, **self._quality(dataset)}
         return {"split": shares, "seed": self.study.seed, **about}
 
     def _scaling(self) -> Any:
@@ -196,10 +201,8 @@ class Plan(Layout):
         return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "made": made}
 
     def _train(self, model: str, seed: str) -> Any:
-        settings, compute = (
-            self.study.models[model].model_dump(mode="json", exclude={"map", "cite"}),
-            self.study.compute,
-        )
+        settings = self.study.models[model].model_dump(mode="json", exclude={"map", "cite"})
+        compute = self.study.compute
         return {"model": settings, "seed": int(seed), "threads": compute.threads, "devices": compute.devices}
 
     def _infer(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002 - the bundle and the store are inputs
@@ -231,7 +234,8 @@ class Plan(Layout):
             *(part.cite for part in (*self.study.models.values(), *self.study.chains.values())),
         ]
         shown = {"title": self.study.title, "cites": cited, "chains": list(self.study.chains)}
-        return {"report": self.study.report.model_dump(mode="json"), **shown}
+        told = {label: {scan: told.text for scan, told in each.items()} for label, each in self.decisions.items()}
+        return {"report": self.study.report.model_dump(mode="json"), "decisions": told, **shown}
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

@@ -142,6 +142,22 @@ def test_a_missing_variable_is_named(demo, monkeypatch):
     assert "export BRAINUAD_NOWHERE=" in text
 
 
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ({"source": "flder"}, "flder"),
+        ({"rooot": "x"}, "unknown key datasets.more.rooot.*did you mean root"),
+        ({"source": "openneuro", "accession": "ds11"}, "datasets.more.accession"),
+        ({"modality": "T9"}, "datasets.more.modality"),
+    ],
+)
+def test_a_mistake_in_an_optional_set_is_told_though_it_is_absent(demo, mistake, words):
+    more = {"source": "folder", "root": "/nowhere", "healthy": True, "optional": True}
+    demo["datasets"]["more"] = more | mistake
+    with pytest.raises(ConfigError, match=f"(?s){words}"):
+        build_study(demo, DEMO)
+
+
 def test_an_optional_set_that_is_absent_is_left_out_with_a_note(demo, capsys):
     demo["datasets"]["more"] = {"source": "folder", "root": "/nowhere", "healthy": True, "optional": True}
     assert "more" not in build_study(demo, DEMO).datasets

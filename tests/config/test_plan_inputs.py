@@ -73,10 +73,20 @@ def test_a_scan_to_register_with_is_found_beside_and_is_an_input(demo, tmp_path)
     }
     assert about(found, "more", "sub-1_ses-1")["about"]["register_with"] == "T1w"
     assert "guide" not in found.files("more", "sub-2")
-    notes = {scan.scan: scan.note for scan in found.scans["more"]}
-    assert notes == {"sub-1_ses-1": "", "sub-2": "no T1w to register with"}
+    assert about(found, "more", "sub-2")["about"]["register_with"] == "T1w", "preprocess says that there is none"
     del more["register_with"]
     assert "guide" not in plan(demo).files("more", "sub-1_ses-1")
+
+
+def test_a_table_names_scans_to_register_with(demo, tmp_path):
+    for name in ("flair.nii", "t1.nii"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "t.tsv").write_text("subject\timage\tregister_with\nA\tflair.nii\tt1.nii\n")
+    more = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": True, "modality": "FLAIR"}
+    demo["datasets"]["more"] = more | {"register_with": "T1w"}
+    found = plan(demo)
+    assert found.files("more", "sub-A") == {"image": str(tmp_path / "flair.nii"), "guide": str(tmp_path / "t1.nii")}
+    assert about(found, "more", "sub-A")["about"]["register_with"] == "T1w"
 
 
 def test_a_scan_is_not_registered_with_itself(demo, tmp_path):

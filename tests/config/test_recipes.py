@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from brainuad.config.recipe import Intensity, Normalize, Recipe
+from brainuad.config.recipe import Intensity, Normalize, Quality, Recipe
 
 CONFIG = Path(__file__).parents[2] / "config"
 RECIPES = sorted((CONFIG / "recipes").glob("*.yaml"))
@@ -66,3 +66,25 @@ def test_whole_steps_need_a_range():
     with pytest.raises(ValidationError, match="uint8 needs"):
         Normalize(store="uint8", intensity=Intensity(clip=None))
     assert Normalize(store="float16", intensity=Intensity(clip=None)).store == "float16"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"usual_noise": 0.6}, "usual_noise is 0.6 and max_noise 0.5"),
+        ({"max_lean": 3}, "usual_lean is 4 and max_lean 3"),
+        ({"usual_offset": 15}, "usual_offset is 15 and max_offset 12"),
+        ({"usual_clipped": 0.3}, "usual_clipped is 0.3 and max_clipped 0.25"),
+        ({"usual_overlap": 0.7}, "min_overlap is 0.8 and usual_overlap 0.7"),
+        ({"min_coverage": 0.95}, "min_coverage is 0.95 and usual_coverage 0.9"),
+        ({"volume_ml": [2300, 700]}, "volume_ml goes from 2300 to 700"),
+        ({"usual_scale": [1.3, 0.6]}, "usual_scale goes from 1.3 to 0.6"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(limits, words):
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        Quality.model_validate(limits)
+
+
+def test_a_limit_may_mark_nothing():
+    assert Quality(usual_noise=0.5, usual_overlap=0.8)

@@ -16,7 +16,7 @@ import SimpleITK
 from pydantic import ValidationError
 
 from brainuad.config.datasets import Known, OpenNeuro
-from brainuad.download import job, known
+from brainuad.download import catalogue, job, known
 from brainuad.download.dicom import slice_step
 from brainuad.download.known import known_set, list_known
 from brainuad.download.listing import bucket, dataverse, read_page
@@ -402,17 +402,21 @@ def test_raw_scans_of_mslub_are_read_where_masks_fit(tmp_path):
     assert "only FLAIR lies on the grid" in look("mslub", tmp_path, modality="T2w").problems[0]
 
 
-def test_other_pathology_of_wmh_is_no_lesion_and_kept_aside(tmp_path):
+def test_other_pathology_of_wmh_is_no_lesion_and_left_out_of_the_scores(tmp_path):
     wmh(tmp_path)
     labels = np.array([0, 1, 1, 2, 2, 2, 0, 0], np.float32).reshape(2, 2, 2)
     nifti(tmp_path / "training/Utrecht/0/wmh.nii.gz", labels)
     scan = next(scan for scan in look("wmh", tmp_path).scans if scan.scan == "sub-Utrecht0")
     made = known_set("wmh").convert(scan, tmp_path / "out")
     assert volume.read_mask(made.mask).data.sum() == 2
-    ignore = Path(made.mask).with_name("sub-Utrecht0_desc-ignore_mask.nii.gz")
-    assert volume.read_mask(ignore).data.sum() == 3
+    assert volume.read_mask(made.ignore).data.sum() == 3
+    assert made.files()["ignore"] == made.ignore
     assert made.image == scan.image
-    assert made.note.startswith("3 voxels of other pathology lie in sub-Utrecht0_desc-ignore_mask.nii.gz")
+    assert made.note == "3 voxels of other pathology are left out of the scores"
+    nifti(tmp_path / "training/Utrecht/0/wmh.nii.gz", np.minimum(labels, 1))
+    made = known_set("wmh").convert(scan, tmp_path / "again")
+    assert (made.ignore, made.note) == ("", "")
+    assert [path.name for path in (tmp_path / "again").iterdir()] == [Path(made.mask).name]
 
 
 def test_analyze_files_of_oasis_run_left_front_and_up(tmp_path):
@@ -661,3 +665,15 @@ def test_openneuro_is_named_by_accession_and_labels(changes):
     with pytest.raises(ValidationError):
         OpenNeuro(**{"source": "openneuro", "accession": "ds000011", "healthy": True, **changes})
     assert OpenNeuro(source="openneuro", accession="ds000011", healthy=True).folder == Path("data/ds000011")
+
+
+def test_every_set_that_a_study_can_name_is_in_the_catalogue():
+    sets = Path(catalogue.__file__).parent / "sets"
+    modules = {path.stem for path in sets.glob("*.py")} - {"__init__"}
+    assert set(catalogue.NAMES) == modules
+    lines = catalogue.datasets_text().splitlines()
+    assert [line.split()[0] for line in lines[: len(modules)]] == sorted(modules)
+    (line,) = (line for line in lines if line.startswith("openneuro "))
+    assert line.split()[1] == "downloaded"
+    assert "below data/<accession>" in catalogue.datasets_text("openneuro")
+    assert "\n## openneuro\n" in catalogue.datasets_page("")

@@ -77,6 +77,19 @@ def test_every_column_reaches_the_scan(write, tmp_path):
     assert found.notes == ["subjects.tsv has columns that are not read: handedness"]
 
 
+def test_scans_are_registered_with_those_of_another_column(write, tmp_path):
+    path = write("subject|image|register_with", "A|a.nii|c.nii.gz", "B|b.nii|")
+    guides = {scan.scan: scan.guide for scan in listed(path, modality="FLAIR", register_with="T1w").scans}
+    assert guides == {"sub-A": str(tmp_path / "c.nii.gz"), "sub-B": ""}
+    unasked = listed(path, modality="FLAIR")
+    assert [scan.guide for scan in unasked.scans] == ["", ""]
+    assert unasked.notes == ["subjects.tsv has columns that are not read: register_with"]
+    path = write("subject|image|register_with", "A|a.nii|lost.nii")
+    assert f"there is no file {tmp_path}/lost.nii" in fault(path, modality="FLAIR", register_with="T1w")
+    path = write("subject|image", "A|a.nii")
+    assert "has no column register_with" in fault(path, modality="FLAIR", register_with="T1w")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";"])
 def test_tables_of_spreadsheets_are_read(write, delimiter):
     path = write("subject|image|age", '"P 1"|a.nii|30', name="s.csv", delimiter=delimiter)

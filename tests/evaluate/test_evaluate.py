@@ -121,6 +121,34 @@ def test_masks_of_the_whole_brain_reach_two_p_over_one_plus_p(world, tmp_path):
     assert found["fixed_2", "marked_share"] == 1
 
 
+def test_what_is_not_scored_is_in_no_number(world, tmp_path):
+    odd = np.zeros(SHAPE, bool)
+    odd[9:12, 9:12, 3:6] = True  # its voxels along the rim are eroded
+
+    def fooled(lesion):
+        return np.where(odd, 2.0, lesion)
+
+    world.infer("sharp", "ms", fooled)
+    world.infer("sharp", "ixi", lambda lesion: lesion * 0.0)
+    posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion | odd)}
+    counted = metrics(world.run("sharp", "ms", posts, tmp_path / "counted")).loc["none"]["value"]
+    assert counted["none", "auprc_pooled"] < 1
+    path = world.root / "store/ms"
+    opened, lesions = store.read(path), np.array(world.lesions("ms"))
+    entries = [
+        store.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
+    ]
+    store.write(tmp_path / "again", entries, len(entries), AFFINE, {})
+    (tmp_path / "again").replace(path.rename(path.with_name("old")).with_name("ms"))
+    found = metrics(world.run("sharp", "ms", posts, tmp_path / "out")).loc["none"]["value"]
+    assert found["none", "auprc_pooled"] == found["fixed_2", "dice_pooled"] == found["none", "peak_hit_rate"] == 1
+    assert found["fixed_2", "fp_per_scan"] == 0
+    assert found["none", "prevalence"] > counted["none", "prevalence"]
+    left = tables.read(tmp_path / "out/scans.tsv", tables.SCANS)["brain_ml"]
+    whole = tables.read(tmp_path / "counted/scans.tsv", tables.SCANS)["brain_ml"]
+    assert (whole - left).tolist() == pytest.approx([np.count_nonzero(odd[3:-3, 3:-3, 3:-3]) * 0.008] * 5)
+
+
 def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
     for model, make in (("sharp", lambda lesion: lesion * 1.0), ("flat", lambda lesion: lesion * 0.0)):
         for name in world.scans:

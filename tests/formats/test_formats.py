@@ -88,6 +88,19 @@ def test_stores_give_views_of_what_went_in(tmp_path):
     np.testing.assert_array_equal(back.select("train", "test").images, images[[0, 1, 3]])
 
 
+def test_a_store_holds_what_is_not_scored_where_any_scan_has_it(tmp_path):
+    images = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
+    rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role="test") for i in range(2)]
+    for name, masks in (("none", (None, None)), ("some", (None, images[1] > 20))):
+        entries = [
+            Entry(row, image, image >= 0, None, mask) for row, image, mask in zip(rows, images, masks, strict=True)
+        ]
+        store.write(tmp_path / name, entries, 3, AFFINE, {})
+    assert store.read_ignored(tmp_path / "none") is None
+    ignored = store.read_ignored(tmp_path / "some")
+    np.testing.assert_array_equal(ignored, images > 20)
+
+
 def test_a_store_may_be_empty(tmp_path):
     store.write(tmp_path / "none", [], 0, AFFINE, {}, shape=(3, 4, 5))
     back = store.read(tmp_path / "none")

@@ -11,9 +11,9 @@ import yaml
 
 from brainuad.config.datasets import Split
 from brainuad.config.load import build_study
+from brainuad.config.recipe import Quality
 from brainuad.errors import InputError
 from brainuad.formats import scans, status, volume
-from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
 from brainuad.normalize.job import split
 from brainuad.plan import Plan
@@ -33,16 +33,16 @@ def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
         status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons))
         if name in files:
             volume.write(folder / name / "image.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4))
-    split(table, statuses, SHARES, healthy, 0, out, decisions)
+    split(table, statuses, SHARES, healthy, 0, Quality(), out, decisions)
     return {row.scan: row for row in scans.read(out)}
 
 
 def test_decisions_win_and_move_nobody(tmp_path):
     before = drawn(tmp_path, {})
-    after = drawn(tmp_path, {"sub-03": Decision("include", "fine by eye", "AB"), "sub-05": Decision("exclude")})
+    after = drawn(tmp_path, {"sub-03": "include", "sub-05": "exclude"})
     assert {name: row.role for name, row in before.items()} == {name: row.role for name, row in after.items()}
-    assert (after["sub-03"].state, after["sub-03"].note) == ("included", "included by AB: fine by eye; noise is 60%")
-    assert (after["sub-05"].state, after["sub-05"].note) == ("excluded", "excluded")
+    assert (after["sub-03"].state, after["sub-03"].note) == ("included", "noise is 60%")
+    assert (after["sub-05"].state, after["sub-05"].note) == ("excluded", "")
     used = {row.scan for row in scans.with_role(list(after.values()), "train", "validation", "test")}
     assert used == set(NAMES) - {"sub-05"}
     changed = {name for name in NAMES if before[name] != after[name]}
@@ -59,14 +59,14 @@ def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
         status.write(
             path, status.Status(subject=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
         )
-    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, tmp_path / "x.tsv")
+    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, Quality(), tmp_path / "x.tsv")
     found = scans.read(tmp_path / "x.tsv")
     assert [row.scan for row in found] == NAMES
     assert [row.scan for row in found if row.state == "failed"] == ["sub-03"]
 
 
 def test_what_has_no_files_or_no_mask_cannot_be_included(tmp_path):
-    include = {"sub-03": Decision("include")}
+    include = {"sub-03": "include"}
     with pytest.raises(InputError, match="sub-03 of x cannot be included") as caught:
         drawn(tmp_path / "a", include, files=())
     assert caught.value.why == "noise is 60%"
@@ -78,9 +78,8 @@ def test_what_has_no_files_or_no_mask_cannot_be_included(tmp_path):
 def test_a_decision_reruns_the_split_of_its_set_and_nothing_before(tmp_path, monkeypatch):
     study = yaml.safe_load(DEMO.read_text())
     before = Plan(build_study(deepcopy(study), DEMO))
-    (tmp_path / "exclude.tsv").write_text("dataset\tscan\tdecision\nhealthy\tsub-002\texclude\n")
     monkeypatch.chdir(tmp_path)
-    after = Plan(build_study(study | {"decisions": "exclude.tsv"}, DEMO))
+    after = decided(study, "exclude\t")
 
     def changed(stage, **wildcards):
         return before.config(stage, **wildcards) != after.config(stage, **wildcards)
@@ -91,7 +90,22 @@ def test_a_decision_reruns_the_split_of_its_set_and_nothing_before(tmp_path, mon
         assert not changed("quality", dataset=dataset)
         assert not changed("preprocess", dataset=dataset, scan="sub-002")
         assert not changed("download", dataset=dataset)
-    assert not changed("report")
+    assert changed("report")
+
+
+def test_another_reason_changes_the_report_alone(tmp_path, monkeypatch):
+    study = yaml.safe_load(DEMO.read_text())
+    monkeypatch.chdir(tmp_path)
+    before, after, turned = (decided(study, cells) for cells in ("exclude\t", "exclude\tmoved", "include\tmoved"))
+    assert before.config("split", dataset="healthy") == after.config("split", dataset="healthy")
+    assert before.config("report") != after.config("report")
+    assert after.config("split", dataset="healthy") != turned.config("split", dataset="healthy")
+
+
+def decided(study, cells):
+    """The study with a decision on one scan; `cells`: the word and the reason."""
+    Path("exclude.tsv").write_text(f"dataset\tscan\tdecision\treason\nhealthy\tsub-002\t{cells}\n")
+    return Plan(build_study(deepcopy(study) | {"decisions": "exclude.tsv"}, DEMO))
 
 
 def test_native_maps_are_made_where_asked_and_of_real_scans_alone():

@@ -5,7 +5,7 @@ import pytest
 
 from brainuad.config.anomalies import Anomaly
 from brainuad.config.datasets import Artificial, Inserted, Split, Spoiled
-from brainuad.config.recipe import Intensity, Normalize, Resize
+from brainuad.config.recipe import Intensity, Normalize, Quality, Resize
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, scans, status, store, volume
 from brainuad.formats.scans import Scan
@@ -46,7 +46,15 @@ def healthy(tmp_path):
     rows = [Scan(scan=name, subject=name, dataset="ixi") for name in names]
     scans.write(tmp_path / "table.tsv", rows)
     statuses = {name: tmp_path / "pre" / name / status.NAME for name in names}
-    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, tmp_path / "ixi.tsv")
+    split(
+        tmp_path / "table.tsv",
+        statuses,
+        Split(train=0.6, validation=0.2, test=0.2),
+        True,
+        0,
+        Quality(),
+        tmp_path / "ixi.tsv",
+    )
     source = Source(tmp_path / "ixi.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(kind="nyul"), tmp_path / "scaling.safetensors")
     return source
@@ -62,7 +70,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
     for name in rows:
         status.write(tmp_path / "pre" / name / status.NAME, status.Status(subject=name, state="ok"))
     statuses = {name: tmp_path / "pre" / name / status.NAME for name in rows}
-    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, again)
+    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, Quality(), again)
     assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}
 
 
@@ -113,11 +121,25 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p")]
     scans.write(tmp_path / "table.tsv", rows)
     statuses = {row.scan: tmp_path / "pre" / row.scan / status.NAME for row in rows}
-    split(tmp_path / "table.tsv", statuses, Split(test=1), False, 0, tmp_path / "p.tsv")
+    split(tmp_path / "table.tsv", statuses, Split(test=1), False, 0, Quality(), tmp_path / "p.tsv")
     found = {row.scan: row for row in scans.read(tmp_path / "p.tsv")}
     assert found["sub-1"].state == "ok"
     assert found["sub-2"].state == "failed"
     assert "no lesion mask" in found["sub-2"].note
+
+
+def test_what_is_not_scored_comes_into_the_store(tmp_path):
+    names = ["sub-1", "sub-2"]
+    preprocessed(tmp_path / "pre", names, lesion=names)
+    mask = np.zeros(SHAPE, bool)
+    mask[5:7, 8:11, 8:11] = True
+    volume.write(tmp_path / "pre/sub-2/ignore.nii.gz", mask, AFFINE)
+    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", role="train") for name in names])
+    source = Source(tmp_path / "p.tsv", tmp_path / "pre")
+    fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
+    normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
+    ignored = store.read_ignored(tmp_path / "store")
+    assert [int(part.sum()) for part in ignored] == [0, mask.sum()]
 
 
 def bank(folder, n=30, radius=3):

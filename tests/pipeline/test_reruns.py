@@ -213,6 +213,9 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`compute.batch` = `4`"][:2] == ["preprocess_batch", "quality"], "its jobs find the scans there"
     assert found["`native` = `True`"] == ["native"]
     assert found["`decisions` = `exclude.tsv`"][0] == "split", "a decision preprocesses nothing"
+    limits = [rules for edit, rules in found.items() if edit.startswith("`recipe.preprocess.quality`")]
+    assert limits
+    assert {rules[0] for rules in limits} == {"quality"}, "a limit preprocesses nothing"
     assert found["`models.sae_test.cite` = `nobody`"] == ["report"]
     assert "train" not in found["`datasets.planted.draws` = `1`"]
     assert "train" not in found["`datasets.patients.subjects` = `4`"]

@@ -133,6 +133,24 @@ def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
 
 
+def test_what_is_not_scored_moves_no_cut(study, tmp_path):
+    maps, path = study[1]
+    before = run(study, tmp_path / "before")
+    opened, lesions = store.read(path), store.read_lesions(path)
+    odd = np.zeros(SHAPE, bool)
+    odd[9:12, 9:12, 3:6] = True
+    entries = [
+        store.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
+    ]
+    store.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    for scan in opened.scans:
+        anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
+        volume.write(files.anomaly_path(maps, scan.scan), np.where(odd, 50, anomaly).astype(np.float32), opened.affine)
+    assert run(study, tmp_path / "counted")["val_dice"] != before["val_dice"]
+    left_out = run((study[0], (maps, tmp_path / "again")), tmp_path / "left_out")
+    assert left_out["val_dice"].value == pytest.approx(before["val_dice"].value, abs=0.05)
+
+
 def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
     healthy, ms = study
     postprocess(ms[0], ms[1], [healthy], [True], PLAIN, RULES, tmp_path / "out", TAGS)

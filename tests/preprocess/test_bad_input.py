@@ -8,9 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainuad.config.recipe import Preprocess, SkullStrip
+from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import ConfigError
 from brainuad.formats import status
+from brainuad.formats.verdict import judged
+from brainuad.preprocess.job import preprocess_scan
 from brainuad.preprocess.subject import preprocess
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -77,10 +79,11 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     path = make(tmp_path / "scan.nii.gz")
     out = tmp_path / "results" / "sub-01"
     state = preprocess({"T1w": path}, {}, "T1w", "sub-01", Preprocess(), out)
-    assert state.state == "failed"
-    assert what in state.reasons[0].replace("scan.nii ", "scan.nii.gz ")
-    assert remedy in (state.remedy or "")
     assert status.read(out / "status.json") == state
+    told = judged(state, Quality())
+    assert told.state == "failed"
+    assert what in told.reasons[0].replace("scan.nii ", "scan.nii.gz ")
+    assert remedy in (told.remedy or "")
     written = {p.name for p in out.iterdir()}
     assert written >= {"status.json", "run.json"}
     # what came as far as a verdict keeps its files, for a person may include it
@@ -105,6 +108,32 @@ def test_mask_of_another_grid(kind, tmp_path):
     assert state.state == "failed"
     assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
     assert "resample the mask" in (state.remedy or "")
+
+
+def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    about = {"about": {"modality": "T1w", "healthy": True}, "recipe": {"template": "mni152"}}
+    for shape, reason in (((20, 20, 21), ["odd.nii.gz does not lie on the grid of scan.nii.gz"]), ((20, 20, 20), [])):
+        odd = save(tmp_path / "odd.nii.gz", np.ones(shape, np.uint8))
+        preprocess_scan(about, {"image": str(scan), "ignore": str(odd)}, "sub-01", tmp_path / "out")
+        told = status.read(tmp_path / "out/status.json")
+        assert [text.partition(" (")[0] for text in told.reasons] == reason
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken"])
+def test_a_scan_whose_guide_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
+    inputs = {"image": str(save(tmp_path / "scan.nii.gz", noise(20, 20, 20)))}
+    if kind == "broken":
+        inputs["guide"] = str(truncated(tmp_path / "t1.nii.gz"))
+    about = {"modality": "FLAIR", "healthy": True, "register_with": "T1w"}
+    preprocess_scan({"about": about, "recipe": {"template": "mni152"}}, inputs, "sub-01", tmp_path / "out")
+    told = status.read(tmp_path / "out/status.json")
+    assert (told.state, len(told.reasons)) == ("warned", 1)
+    reason = {"missing": "there is no T1w of its session", "broken": "t1.nii.gz is broken"}[kind]
+    assert told.reasons[0].startswith(f"it is registered by itself: {reason}")
+    assert "register_with" in (told.remedy or "")
+    assert (tmp_path / "out/image.nii.gz").exists()
+    assert told.reasons[0] in judged(told, Quality()).reasons
 
 
 def test_lesions_of_a_healthy_subject(tmp_path):

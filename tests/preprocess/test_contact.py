@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from good_numbers import GOOD
 from PIL import Image
 
+from brainuad.config.recipe import Quality
 from brainuad.formats import quality, scans, status
 from brainuad.formats.scans import Scan
 from brainuad.preprocess import contact
@@ -13,13 +15,22 @@ from brainuad.preprocess.job import summarise_quality
 BLUE = (10, 20, 250)
 
 
+def numbers(i, state):
+    """Of scan `i`, which is of this state by the usual limits; `noise` tells its number."""
+    if state == "failed":
+        return {}
+    measured = {name: value for name, value in GOOD.items() if name != "ghosts"}
+    return measured | {"noise": 0.001 * i, "turn_degrees": 60.0 if state == "warned" else 0.0}
+
+
 def preprocessed(root, count, bad):
     """Folders as preprocess leaves them; `bad`: state and reason by number, and no picture where there is no reason."""
     folders, rows = {}, []
     for i in range(count):
         name = f"sub-{i:03d}"
         state, reason = bad.get(i, ("ok", ""))
-        found = status.Status(subject=name, state=state, reasons=[reason] * bool(reason), quality={"noise": 0.01 * i})
+        about = {"state": state, "reasons": [reason] * bool(reason), "quality": numbers(i, state)}
+        found = status.Status(subject=name, modality="T1w", **about)
         status.write(root / "pre" / name / status.NAME, found)
         if not (state == "failed" and reason == "no head"):
             Image.new("RGB", (300, 110), BLUE).save(root / "pre" / name / "overlay.png")
@@ -33,18 +44,18 @@ def preprocessed(root, count, bad):
 
 def test_a_row_per_scan_worst_first(tmp_path):
     folders = preprocessed(tmp_path, 6, {4: ("failed", "no head"), 2: ("warned", "the head leans; a bit")})
-    summarise_quality(tmp_path / "table.tsv", folders, tmp_path / "ixi")
+    summarise_quality(tmp_path / "table.tsv", folders, Quality(), tmp_path / "ixi")
     rows = quality.read(tmp_path / "ixi" / "quality.tsv")
     assert [row["scan"] for row in rows[:3]] == ["sub-004", "sub-gone", "sub-002"]
     assert [row["state"] for row in rows] == ["failed"] * 2 + ["warned"] + ["ok"] * 4
     assert rows[1]["reasons"] == "no *_T1w.nii.gz in anat/"
-    assert rows[2]["noise"] == "0.02"
-    assert rows[2]["similarity"] == "", "what was not measured is empty"
+    assert rows[2]["noise"] == "0.002"
+    assert rows[2]["ghosts"] == "", "what was not measured is empty"
 
 
 def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
     folders = preprocessed(tmp_path, 65, {30: ("failed", "no head"), 40: ("warned", "leans")})
-    summarise_quality(tmp_path / "table.tsv", folders, tmp_path / "ixi")
+    summarise_quality(tmp_path / "table.tsv", folders, Quality(), tmp_path / "ixi")
     assert sorted(p.name for p in (tmp_path / "ixi").glob("*.png")) == ["contact-2.png", "contact.png"]
     first, second = (np.asarray(Image.open(tmp_path / "ixi" / name)) for name in ("contact.png", "contact-2.png"))
     assert first.shape[0] > 5 * second.shape[0]
@@ -63,7 +74,7 @@ def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
 
 def test_a_set_of_which_nothing_came_has_an_empty_sheet(tmp_path):
     scans.write(tmp_path / "table.tsv", [])
-    summarise_quality(tmp_path / "table.tsv", {}, tmp_path / "ixi")
+    summarise_quality(tmp_path / "table.tsv", {}, Quality(), tmp_path / "ixi")
     assert quality.read(tmp_path / "ixi" / "quality.tsv") == []
     assert (tmp_path / "ixi" / "contact.png").exists()
 

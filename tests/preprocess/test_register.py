@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from brainuad.config.recipe import Quality, Registration
 from brainuad.formats.transform import Affine
+from brainuad.formats.verdict import verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import draw_pose
@@ -84,29 +85,5 @@ def test_misplaced_by_15_mm_is_refused(ready, shift):
     placed = place(scan, Affine(off), template, "T1w")
     seen = head.moving(scan, "T1w", stripped=False)
     numbers = quality.measure(placed, template.brain, *similarity(seen, template, off))
-    failed, _ = quality.verdict(numbers, Quality(), "T1w")
+    failed, _ = verdict(numbers, Quality(), "T1w")
     assert any("registration" in reason for reason in failed)
-
-
-def test_verdict_names_what_is_doubtful():
-    good = {
-        "similarity": 1.08,
-        "turned": 0.4,
-        "overlap": 0.96,
-        "coverage": 1.0,
-        "volume_ml": 1300.0,
-        "lowest": 0.0,
-        "scale_min": 0.85,
-        "scale_max": 0.95,
-        "turn_degrees": 9.0,
-    }
-    assert quality.verdict(good, Quality(), "T1w") == ([], [])
-    failed, doubtful = quality.verdict(
-        {**good, "overlap": 0.85, "coverage": 0.8, "turn_degrees": 60.0}, Quality(), "T1w"
-    )
-    assert failed == []
-    assert len(doubtful) == 3
-    failed, _ = quality.verdict(
-        {**good, "turned": 0.7, "overlap": 0.5, "coverage": 0.3, "volume_ml": 90.0}, Quality(), "T1w"
-    )
-    assert len(failed) == 4

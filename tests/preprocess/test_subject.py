@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainuad.config.recipe import N4, CurvatureFlow, Preprocess
+from brainuad.config.recipe import N4, CurvatureFlow, Preprocess, Quality
 from brainuad.formats import status, transform, volume
 from brainuad.formats.files import sha256
+from brainuad.formats.verdict import judged, verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample_mask
@@ -22,7 +23,7 @@ def dice(a, b):
 
 def test_files_on_the_template_grid(ready):
     names = {p.name for p in ready.out.iterdir()}
-    images = {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "overlay.png"}
+    images = {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz", "overlay.png"}
     assert names == images | {"transform.json", "status.json", "run.json"}
     image, brain = volume.read(ready.out / "image.nii.gz"), volume.read_mask(ready.out / "brain.nii.gz")
     template = mni152(2.0)
@@ -43,6 +44,7 @@ def test_brain_and_lesion_lie_where_they_are(ready):
         phantom.lesion, phantom.affine, template.brain.shape, template.affine, phantom.template_to_scan
     )
     assert dice(lesion, truth) > 0.75
+    np.testing.assert_array_equal(volume.read_mask(ready.out / "ignore.nii.gz").data, lesion)
     ml = np.linalg.det(affine[:3, :3]) * np.linalg.det(template.affine[:3, :3]) / 1000
     assert lesion.sum() * ml == pytest.approx(phantom.lesion.sum() * 0.008, rel=0.05)
 
@@ -50,8 +52,10 @@ def test_brain_and_lesion_lie_where_they_are(ready):
 def test_status_tells_where_it_came_from(ready):
     state = status.read(ready.out / "status.json")
     assert (state.state, state.reasons, state.remedy) == ("ok", [], None)
+    assert judged(state, Quality()) == state
     assert state.provenance["inputs"]["T1w"] == {"file": "sub-07_T1w.nii.gz", "sha256": sha256(ready.path)}
     assert state.provenance["settings"]["spacing"] == 2.0
+    assert "quality" not in state.provenance["settings"], "limits are no part of what was done"
     assert state.quality["volume_ml"] == pytest.approx(ready.phantom.brain.sum() * 0.008, rel=0.06)
 
 
@@ -64,7 +68,8 @@ def test_overlay_shows_no_more_than_the_brain(ready):
 
 
 def test_same_input_same_bytes(ready, tmp_path):
-    preprocess({"T1w": ready.path}, {"lesion": ready.mask}, "T1w", "sub-07", Preprocess(), tmp_path / "again")
+    masks = {"lesion": ready.mask, "ignore": ready.mask}
+    preprocess({"T1w": ready.path}, masks, "T1w", "sub-07", Preprocess(), tmp_path / "again")
     for path in set(ready.out.iterdir()) - {ready.out / "run.json"}:  # it holds times, and nothing is made of them
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
@@ -85,7 +90,7 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
 def test_stripped_scan_keeps_its_own_mask(ready):
     phantom = ready.phantom
     result = run(Volume(phantom.image * phantom.brain, phantom.affine), {}, "T1w", Preprocess())
-    assert result.failed == []
+    assert verdict(result.quality, Quality(), "T1w")[0] == []
     template = mni152(2.0)
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
     assert dice(result.brain, truth) > 0.99
@@ -94,7 +99,7 @@ def test_stripped_scan_keeps_its_own_mask(ready):
 def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):
     upside_down = np.flip(ready.phantom.image, (1, 2)).copy()
     result = run(Volume(upside_down, ready.phantom.affine), {}, "T1w", Preprocess())
-    assert any("similarity" in reason for reason in result.failed)
+    assert any("similarity" in reason for reason in verdict(result.quality, Quality(), "T1w")[0])
 
 
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w", "CT"])
@@ -103,7 +108,7 @@ def test_other_contrasts(contrast):
     window = (0.0, 80.0) if contrast == "CT" else None
     result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess(window=window))
     assert window is None or (result.image.min(), result.image.max()) == window
-    assert (result.failed, result.doubtful) == ([], [])
+    assert verdict(result.quality, Quality(), contrast) == ([], [])
     template = mni152(2.0)
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
     assert dice(result.brain, truth) > 0.97

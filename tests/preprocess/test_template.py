@@ -6,10 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainuad.config.recipe import Preprocess
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import status, volume
 from brainuad.formats.files import sha256
+from brainuad.formats.verdict import judged
 from brainuad.images.template import load, mni152
 from brainuad.preprocess.subject import preprocess
 
@@ -60,7 +61,7 @@ def test_scans_end_on_its_grid(foreign, ready, tmp_path):
     assert 2 * both.sum() / ((ours.data != 0).sum() + (theirs.data != 0).sum()) > 0.97
     assert np.corrcoef(ours.data[both], theirs.data[both])[0, 1] > 0.97
     state = status.read(tmp_path / "out" / "status.json")
-    assert state.state != "failed"
+    assert judged(state, Quality()).state != "failed"
     assert state.provenance["inputs"]["template"] == {"file": "sri24.nii.gz", "sha256": sha256(foreign)}
     assert state.provenance["settings"]["template"] == "sri24.nii.gz", "no path, which would name a machine"
 

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from brainuad.config.recipe import Preprocess
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, transform, volume
+from brainuad.formats.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.preprocess import head
@@ -66,7 +67,7 @@ def test_a_scan_goes_along_with_its_guide(tmp_path):
     files = {"T1w": tmp_path / "t1.nii.gz", "FLAIR": tmp_path / "flair.nii.gz"}
     preprocess({"T1w": files["T1w"]}, {}, "T1w", "sub-1", Preprocess(), tmp_path / "alone")
     state = preprocess(files, {}, "FLAIR", "sub-1", Preprocess(), tmp_path / "led", register_with="T1w")
-    assert state.state != "failed"
+    assert judged(state, Quality()).state != "failed"
     assert set(state.provenance["inputs"]) == {"T1w", "FLAIR"}
     alone, led = (transform.read(tmp_path / name / "transform.json").matrix for name in ("alone", "led"))
     grid = volume.read_mask(tmp_path / "led" / "brain.nii.gz")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainuad.config.recipe import Preprocess
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import volume
+from brainuad.formats.verdict import judged
 from brainuad.preprocess.subject import preprocess
 
 SCANS = {
@@ -35,6 +36,7 @@ def test_real_head_is_placed(data, name, tmp_path):
     modality = path.name.removesuffix(".nii.gz").split("_")[-1]
     masks = {"lesion": path.with_name("sub-01_desc-lesion_mask.nii.gz")} if name == "stroke" else {}
     state = preprocess({modality: path}, masks, modality, "sub-01", Preprocess(), tmp_path / "out")
+    state = judged(state, Quality())
     assert (state.state, state.reasons) == ("ok", [])
     assert state.quality["similarity"] > 1.055
     assert state.quality["turned"] < 0.55
@@ -52,5 +54,6 @@ def test_real_head_upside_down_is_refused(data, tmp_path):
     volume.write(tmp_path / "turned_T1w.nii.gz", np.flip(scan.data, (0, 1)), scan.affine)
     out = tmp_path / "out"
     state = preprocess({"T1w": tmp_path / "turned_T1w.nii.gz"}, {}, "T1w", "sub-01", Preprocess(), out)
+    state = judged(state, Quality())
     assert state.state == "failed"
     assert "does not lie as its header says" in " ".join(state.reasons)

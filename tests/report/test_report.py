@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from good_numbers import GOOD
 from PIL import Image
 from scipy import ndimage
 
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.formats import maps, quality, run, scans, status, store, tables, thresholds, volume
+from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import Cut
 from brainuad.report import table
@@ -62,7 +64,8 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
             entries.append(store.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
-            status.write(good / status.NAME, status.Status(subject=row.subject, state="ok", quality={"overlap": 0.95}))
+            told = status.Status(subject=row.subject, modality="T1w", state="ok", quality=GOOD)
+            status.write(good / status.NAME, told)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
         store.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
         for strength, model in enumerate(study.models, 1):
@@ -77,7 +80,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     kept = status.Status(subject="sub-97", state="failed", reasons=["noise is 60%"])
     status.write(preprocess / "ms" / "sub-97" / status.NAME, kept)
     named = {"sub-99": "failed", "sub-97": "included", "sub-96": "excluded"}
-    notes = {"sub-97": "included by AB; noise is 60%", "sub-96": "excluded by AB: moved"}
+    notes = {"sub-97": "noise is 60%"}
     more = [Scan(n, n, "ms", role="test", state=state, note=notes.get(n, "")) for n, state in named.items()]
     scans.write(folder / "subjects.tsv", [*subjects, *more])
     quality.write(folder / "preprocess/ms/quality.tsv", [quality.Row(row, refused) for row in more[:1]])
@@ -153,7 +156,8 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study = settings()
     folder, preprocess = results(tmp_path_factory.mktemp("results"), study)
-    report(study, folder, preprocess, folder / "report")
+    decisions = {"ms": {"sub-97": Decision("include", by="AB"), "sub-96": Decision("exclude", "moved", "AB")}}
+    report(study, folder, preprocess, folder / "report", decisions)
     return folder, (folder / "report" / "index.html").read_text(encoding="utf-8")
 
 

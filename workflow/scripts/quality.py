@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
+from brainuad.config.recipe import Quality
 from brainuad.formats import batch
 from brainuad.formats.usage import metered
 from brainuad.preprocess.job import summarise_quality
 
 with metered(snakemake):
     folders = {scan: Path(snakemake.params.folder) / scan for scan in batch.read(snakemake.input.marks)}
-    summarise_quality(Path(snakemake.input.table), folders, Path(snakemake.output.folder))
+    limits = Quality.model_validate(json.loads(snakemake.params.config)["limits"])
+    summarise_quality(Path(snakemake.input.table), folders, limits, Path(snakemake.output.folder))

@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 from brainuad.config.datasets import Split
+from brainuad.config.recipe import Quality
 from brainuad.formats import batch, status
-from brainuad.formats.decisions import Decision
 from brainuad.formats.usage import metered
 from brainuad.normalize.job import split
 
@@ -15,6 +15,7 @@ with metered(snakemake):
         shares=Split.model_validate(config["split"]) if config["split"] else None,
         healthy=config["healthy"],
         seed=config["seed"],
+        limits=Quality.model_validate(config["limits"]),
         out=Path(snakemake.output.table),
-        decisions={scan: Decision(**told) for scan, told in config["decisions"].items()},
+        decisions=config["decisions"],
     )

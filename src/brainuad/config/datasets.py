@@ -75,6 +75,21 @@ class OnDisk(Scans):
     """Leave the data set out, with a note, where its folder does not exist; else that is an error."""
 
 
+class Guided(OnDisk):
+    """What every data set says whose scans may be registered with another one of the same session."""
+
+    register_with: Modality | None = None
+    """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan (in a table: the one in
+    the column `register_with`) is registered to the template and the wanted one goes along, after a rigid step where
+    their grids differ. A scan whose other one is missing or cannot be read is registered by itself, and marked."""
+
+    @model_validator(mode="after")
+    def _registers_with_another(self) -> Guided:
+        if self.register_with == self.modality:
+            raise ValueError(f"register_with: {self.modality} is the scan itself")
+        return self
+
+
 # fmt: off
 Entity = Literal[
     "sub", "ses", "sample", "acq", "ce", "trc", "stain", "rec", "dir", "run", "mod", "echo", "flip", "inv",
@@ -129,7 +144,7 @@ class Masks(Section):
     """What their names must have, such as `{label: lesion}`."""
 
 
-class Bids(OnDisk):
+class Bids(Guided):
     """A BIDS data set, or a derivative of one: `sub-*/[ses-*/]<anat or ct>/*_<modality>.nii[.gz]`, each session a scan.
 
     `source: folder` is the same. Of several files in a session the plainest is taken, with a note.
@@ -151,16 +166,6 @@ class Bids(OnDisk):
     taken."""
     columns: Columns = Columns()
     """Where age, sex and site stand, which stratify the split."""
-    register_with: Modality | None = None
-    """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan is registered to the
-    template and the wanted one goes along, after a rigid step where their grids differ. Lacking one, a scan is
-    registered by itself, with a note."""
-
-    @model_validator(mode="after")
-    def _registers_with_another(self) -> Bids:
-        if self.register_with == self.modality:
-            raise ValueError(f"register_with: {self.modality} is the scan itself")
-        return self
 
     @field_validator("mask")
     @classmethod
@@ -171,11 +176,11 @@ class Bids(OnDisk):
         return mask
 
 
-class Table(OnDisk):
+class Table(Guided):
     """Scans that a table names: one a line, for those whose files do not lie in BIDS order.
 
-    Columns `subject` and `image`, and where they are known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`
-    and `kind`; paths start at the table's own folder.
+    Columns `subject` and `image`, and where they are known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`,
+    `kind` and `register_with`; paths start at the table's own folder.
     """
 
     source: Literal["table"]

@@ -15,6 +15,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from brainuad.config.chain import CHAIN
+from brainuad.config.datasets import AnyDataset, Bids, Known, Table
 from brainuad.config.model import MODEL
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
@@ -51,7 +52,7 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     _check_parts(content, file)
     content = _expanded(content, file)
     if isinstance(content.get("datasets"), dict):
-        content["datasets"] = dict(_present(content["datasets"]))
+        content["datasets"] = dict(_present(content["datasets"], file))
     return _validated(TypeAdapter(Study), content, file)
 
 
@@ -157,17 +158,21 @@ def _chain(folder: Path, use: Any) -> dict[str, Any]:
     return {"operators": use} if isinstance(use, list) else _named(folder, "chains", use)
 
 
-def _present(datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The data sets without those that are optional and not there."""
+def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:
+    """The data sets without those that are optional and not there; what is wrong with their settings is told first."""
     for label, settings in datasets.items():
-        optional = isinstance(settings, dict) and settings.get("optional") is True
-        name = settings.get("accession") or settings.get("source") if optional else ""
-        places = (settings.get("root"), settings.get("file"), f"data/{name}") if optional else ()
-        root = next((place for place in places if place), "")
-        if optional and not Path(str(root)).exists():
-            print(f"note: {label} is left out, there is no {root}", file=sys.stderr)  # noqa: T201
-        else:
-            yield label, settings
+        if isinstance(settings, dict) and settings.get("optional"):
+            checked = _validated(TypeAdapter(AnyDataset), settings, file, f"datasets.{label}")
+            if checked.optional and not (place := _place(checked)).exists():
+                print(f"note: {label} is left out, there is no {place}", file=sys.stderr)  # noqa: T201
+                continue
+        yield label, settings
+
+
+def _place(dataset: Bids | Table | Known) -> Path:
+    if isinstance(dataset, Known):
+        return dataset.folder
+    return Path(dataset.file if isinstance(dataset, Table) else dataset.root)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -51,20 +51,14 @@ def look(label: str, settings: Bids) -> Looked:
 
 
 def _guided(label: str, settings: Bids, scans: list[Scan]) -> list[Scan]:
-    """Each scan with the one of its session that it is registered with; a note where there is none."""
+    """Each scan with the one of its session that it is registered with, where there is one."""
     entities = {key: value for key, value in settings.entities.items() if key in ("sub", "ses")}
     other = {"modality": settings.register_with, "entities": entities, "groups": None, "split": None}
     reader = _Reader(label, settings.model_copy(update=other))
     for subject in sorted({scan.subject for scan in scans}):
         reader.read(subject)
     guides = {scan.scan: scan.image for scan in reader.found.scans}
-    missing = f"no {settings.register_with} to register with"
-    return [
-        changed(scan, guide=guides[scan.scan])
-        if scan.scan in guides
-        else changed(scan, note="; ".join([scan.note] * bool(scan.note) + [missing]))
-        for scan in scans
-    ]
+    return [changed(scan, guide=guides.get(scan.scan, "")) for scan in scans]
 
 
 class _Reader:

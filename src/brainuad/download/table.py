@@ -17,6 +17,8 @@ from brainuad.formats.scans import Scan
 
 NEEDED = ("subject", "image")
 OPTIONAL = ("session", "mask", "age", "sex", "site", "group", "healthy", "kind")
+GUIDE = "register_with"
+"""The column of what a scan is registered with; read where the data set's settings name its modality."""
 PLAIN = Groups(healthy=["healthy", "control"], patients=["patient", "patients"])
 """What a column `group` may say where settings do not say otherwise."""
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -54,11 +56,11 @@ def read_table(label: str, settings: Table) -> Listed:
     """
     path = Path(settings.file)
     columns, numbered, faults = _read(label, path)
-    used = [*NEEDED, *([settings.groups.column.lower()] if settings.groups else [])]
+    used = [*NEEDED, *([settings.groups.column.lower()] if settings.groups else []), *[GUIDE] * _guided(settings)]
     if missing := [name for name in used if name not in columns]:
         why, do = "it has " + ", ".join(columns), f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
-    lines = [_Line(number, row, _scan(label, path.parent, row)) for number, row in numbered]
+    lines = [_Line(number, row, _scan(label, path.parent, row, _guided(settings))) for number, row in numbered]
     takes = [_takes(line.row, columns, settings) for line in lines]
     faults += [(line.number, fault) for line, fault in zip(lines, takes, strict=True) if isinstance(fault, str)]
     faults += [*_bad_labels(lines), *_double(lines), *_bad_files(lines)]
@@ -105,15 +107,20 @@ def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], lis
     return columns, rows, faults
 
 
-def _scan(label: str, folder: Path, row: Row) -> Scan:
+def _guided(settings: Table) -> bool:
+    return settings.register_with is not None
+
+
+def _scan(label: str, folder: Path, row: Row, guided: bool) -> Scan:
     subject, session = f"sub-{_clean(row['subject'], 'sub-')}", _clean(cell(row, "session"), "ses-")
-    image, mask = (cell(row, name) for name in ("image", "mask"))
+    image, mask, guide = (cell(row, name) for name in ("image", "mask", GUIDE))
     return Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
         dataset=label,
         image=str(folder / image) if image else "",
         mask=str(folder / mask) if mask else "",
+        guide=str(folder / guide) if guide and guided else "",
         age=cell(row, "age"),
         sex=cell(row, "sex"),
         site=cell(row, "site"),
@@ -180,11 +187,11 @@ def _double(lines: list[_Line]) -> Iterator[Fault]:
 
 
 def _bad_files(lines: list[_Line]) -> Iterator[Fault]:
-    """Images and masks that are not there, and kinds that no column of the results could be named after."""
+    """Files that are not there, and kinds that no column of the results could be named after."""
     for line in lines:
         if not line.scan.image:
             yield line.number, "no image"
-        for path in filter(None, (line.scan.image, line.scan.mask)):
+        for path in filter(None, line.scan.files().values()):
             if names.stem(path) is None:
                 yield line.number, f"{path} does not end in .nii or .nii.gz"
             elif not Path(path).is_file():

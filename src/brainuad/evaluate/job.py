@@ -120,7 +120,7 @@ def _score(
     folder: Path,
 ) -> tuple[Cases, dict[str, Chain]]:
     """Count every test scan under every chain, scan by scan. `folder`: for values that would fill the memory."""
-    opened, lesions = stores.read(store), stores.read_lesions(store)
+    opened, lesions, ignored = stores.read(store), stores.read_lesions(store), stores.read_ignored(store)
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
     others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
     healthy = [score for pair in others for score in _scores(*pair, "test")]
@@ -140,7 +140,8 @@ def _score(
     voxel_ml = float(np.prod(opened.spacing)) / 1000
     for i in rows:
         scan, brain = opened.scans[i].scan, np.asarray(opened.brains[i])
-        seen = truth(opened.scans[i], brain, np.asarray(lesions[i]), voxel_ml, settings)
+        left_out = None if ignored is None else np.asarray(ignored[i])
+        seen = truth(opened.scans[i], brain, np.asarray(lesions[i]), voxel_ml, settings, left_out)
         scans.append(seen.facts)
         cases.residuals.append(_residual(files.reconstruction_path(maps, scan), np.asarray(opened.images[i]), seen))
         anomalies: dict[Path, np.ndarray] = {}

@@ -54,10 +54,17 @@ class Truth:
     facts: Facts
 
 
-def truth(scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Evaluate) -> Truth:
-    """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel."""
+def truth(
+    scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Evaluate, ignored: Mask | None = None
+) -> Truth:
+    """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel.
+
+    `ignored`: what is neither lesion nor healthy, and so no part of the scored brain.
+    """
     box = components.box(brain, margin=1)
     scored = voxelwise.scored_brain(brain[box], settings.erode_voxels)
+    if ignored is not None:
+        scored = scored & ~ignored[box]
     inside, whole = lesion[box] & scored, int(lesion.sum())
     found = lesionwise.lesions(lesion[box], scored, voxel_ml)
     facts = Facts(

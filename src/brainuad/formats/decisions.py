@@ -25,7 +25,7 @@ DECISIONS = ("exclude", "include")
 class Decision:
     """What a person said of a scan: `exclude` leaves it out though it passed, `include` keeps it though it failed."""
 
-    decision: str
+    word: str
     reason: str = ""
     by: str = ""
 
@@ -33,7 +33,7 @@ class Decision:
     def text(self) -> str:
         """`excluded by AB: moved`."""
         by, reason = f" by {self.by}" if self.by else "", f": {self.reason}" if self.reason else ""
-        return f"{self.decision}d{by}{reason}"
+        return f"{self.word}d{by}{reason}"
 
 
 def read(path: str | Path, scans: Mapping[str, Sequence[Scan]], left_out: Sequence[str] = ()) -> ByScan:

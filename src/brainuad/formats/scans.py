@@ -30,6 +30,8 @@ class Scan:
     """Path of the lesion mask, if there is one."""
     guide: str = ""
     """Path of another scan of the session, with which this one is registered, if there is one."""
+    ignore: str = ""
+    """Path of a mask, if there is one, of what is neither lesion nor healthy: it is left out of the scores."""
     age: str = ""
     """Years, if known."""
     sex: str = ""
@@ -48,8 +50,8 @@ class Scan:
     """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 
     def files(self) -> dict[str, str]:
-        """`image`, and `mask` and `guide` where there is one."""
-        more = {"mask": self.mask, "guide": self.guide}
+        """`image`, and `mask`, `guide` and `ignore` where there is one."""
+        more = {"mask": self.mask, "guide": self.guide, "ignore": self.ignore}
         return {"image": self.image, **{name: path for name, path in more.items() if path}}
 
     @property

@@ -1,4 +1,4 @@
-"""What preprocess says of one subject: usable or not, why, and its quality numbers."""
+"""What preprocess says of one subject: its quality numbers, and why it came to no end. Verdicts: `formats.verdict`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from brainuad.config.section import Section
 from brainuad.formats.files import read_json, write_json
 
 NAME = "status.json"
-IMAGE, BRAIN, LESION, OVERLAY = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "overlay.png"
-"""What lies beside it: the scan, its brain and its lesions on the template's grid, and a picture of them."""
+IMAGE, BRAIN, LESION, IGNORED = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz"
+OVERLAY = "overlay.png"
+"""What lies beside it: the scan, its brain, its lesions and what is not scored, on the template's grid; a picture."""
 
 
 class Status(Section):
-    """The verdict on one subject."""
+    """What is said of one subject."""
 
     subject: str
     """BIDS label."""
+    modality: str = ""
+    """BIDS suffix of the scan."""
     state: Literal["ok", "warned", "failed"]
-    """`failed` subjects leave the study; the others stay."""
+    """`failed` subjects leave the study; the others stay. As written by preprocess it knows of no limits."""
     reasons: list[str] = []
     """One sentence each, for `warned` and `failed`."""
     remedy: str | None = None
@@ -31,10 +34,10 @@ class Status(Section):
 
 
 def write(path: str | Path, status: Status) -> None:
-    """Write the verdict."""
+    """Write it."""
     write_json(path, status.model_dump(mode="json"))
 
 
 def read(path: str | Path) -> Status:
-    """Read a verdict."""
+    """Read what was written."""
     return Status.model_validate(read_json(path))

@@ -3,7 +3,8 @@
 A folder of `images.npy` (n, x, y, z; float32, or smaller, see `coding`), `brains.npy` (bool), `scans.tsv` (their rows,
 in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling
 learnt from the training subjects), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
-postprocess for the validation scans.
+postprocess for the validation scans; beside it, where any scan has such voxels, `ignored.npy` (bool): neither lesion
+nor healthy, so left out of the scores.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Entry:
     image: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
     lesion: Bool[np.ndarray, "x y z"] | None = None
+    ignored: Bool[np.ndarray, "x y z"] | None = None
 
 
 def write(
@@ -95,8 +97,10 @@ def write(
         for i, entry in enumerate(entries):
             values = {"images": coding.encode(entry.image, entry.brain), "brains": entry.brain}
             values["lesions"] = np.zeros_like(entry.brain) if entry.lesion is None else entry.lesion
+            if entry.ignored is not None:
+                values["ignored"] = entry.ignored
             for name, value in values.items():
-                if i == 0:
+                if name not in arrays:  # what no earlier scan had is all False there
                     kind = coding.stored if name == "images" else np.bool_
                     arrays[name] = np.lib.format.open_memmap(
                         folder / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *entry.image.shape)
@@ -132,6 +136,12 @@ def read(path: str | Path) -> Store:
 def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:
     """Open the lesion masks, in the order of the store's scans; empty ones for healthy scans."""
     return _open(Path(path) / "lesions.npy")
+
+
+def read_ignored(path: str | Path) -> Bool[np.ndarray, "n x y z"] | None:
+    """Open the masks of what is left out of the scores, in the order of the store's scans; None if no scan has any."""
+    file = Path(path) / "ignored.npy"
+    return _open(file) if file.exists() else None
 
 
 def _open(path: Path) -> np.ndarray:

@@ -11,14 +11,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from brainuad.config.datasets import AnyMade, Split
-from brainuad.config.recipe import Intensity, Normalize
+from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
 from brainuad.formats import files, run, scans, status, store, volume
 from brainuad.formats.coding import Coding
-from brainuad.formats.decisions import Decision
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
+from brainuad.formats.verdict import judged
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.made import Maker
@@ -34,20 +34,22 @@ def split(
     shares: Split | None,
     healthy: bool,
     seed: int,
+    limits: Quality,
     out: Path,
-    decisions: Mapping[str, Decision] | None = None,
+    decisions: Mapping[str, str] | None = None,
 ) -> None:
     """Write `out`: the data set's scans with role and state.
 
     The split is drawn before a look at the states, so that one failed subject moves no other. Subjects that had no scan
-    to preprocess keep their failed row. `decisions`: a person's, by scan; they win over the states. Raises InputError
-    where a scan is to be included of which there are no files.
+    to preprocess keep their failed row. `limits`: of the recipe, beyond which scans fail; `decisions`: a person's, by
+    scan, `exclude` or `include`; they win over the states. Raises InputError where a scan is to be included of which
+    there are no files.
     """
     listed = scans.read(table)
     rows = [row for row in listed if row.scan in statuses]  # not those without a scan, nor excluded ones
     rows = rows if shares is None else draw_split(rows, shares, seed)
-    judged = [_with_state(row, statuses[row.scan], healthy, (decisions or {}).get(row.scan)) for row in rows]
-    scans.write(out, judged + [row for row in listed if row.state == "failed" and row.scan not in statuses])
+    rows = [_with_state(row, statuses[row.scan], limits, healthy, (decisions or {}).get(row.scan)) for row in rows]
+    scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in statuses])
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
@@ -103,12 +105,13 @@ class Source:
         """Usable scans in these roles."""
         return scans.with_role(scans.read(self.table), *roles)
 
-    def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Scan, brain mask and lesion mask (None without one) on the template grid."""
+    def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Scan, brain mask, and masks of lesions and of what is not scored (None without one) on the template grid."""
         folder = self.folder / row.scan
-        lesion = folder / status.LESION
         image, brain = volume.read(folder / status.IMAGE), volume.read_mask(folder / status.BRAIN)
-        return image.data, brain.data, volume.read_mask(lesion).data if lesion.exists() else None
+        paths = (folder / status.LESION, folder / status.IGNORED)
+        lesion, ignored = (volume.read_mask(path).data if path.exists() else None for path in paths)
+        return image.data, brain.data, lesion, ignored
 
     def affine(self, row: Scan) -> np.ndarray:
         """Voxel index of the template grid to MNI mm."""
@@ -123,7 +126,7 @@ class _Training:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for source, row in self.rows:
-            image, brain, _ = source.read(row)
+            image, brain, *_ = source.read(row)
             yield image, brain
 
 
@@ -157,26 +160,26 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
     if part.resize is not None:
         image = np.where(brain, image, 0)  # smoothing carries the brain's border outwards
     # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
-    lesion = None if entry.lesion is None else part.mask(entry.lesion)
+    lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
     marked = entry.lesion is not None and entry.lesion.any()
     scan = entry.scan if marked else scans.changed(entry.scan, mask="")
-    return Entry(scan, image, brain, lesion)
+    return Entry(scan, image, brain, lesion, ignored)
 
 
-def _with_state(row: Scan, path: Path, healthy: bool, decision: Decision | None) -> Scan:
+def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision: str | None) -> Scan:
     """`path`: the scan's `status.json`, beside its other files."""
-    verdict = status.read(path)
+    verdict = judged(status.read(path), limits)
     notes = [row.note] * bool(row.note) + verdict.reasons
-    if decision is not None and decision.decision == "exclude":
-        return scans.changed(row, state="excluded", note="; ".join([decision.text, *notes]))
+    if decision == "exclude":
+        return scans.changed(row, state="excluded", note="; ".join(notes))
     unlabelled = not healthy and row.role and not row.mask
     bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
-    if decision is not None:
+    if decision == "include":
         if unlabelled or not path.with_name(status.IMAGE).exists():
             why = bare if unlabelled else "; ".join(verdict.reasons) or "preprocess left no image"
             do = "take its line out of the decisions, or mend the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
-        return scans.changed(row, state="included", note="; ".join([decision.text, *notes]))
+        return scans.changed(row, state="included", note="; ".join(notes))
     if unlabelled and verdict.state != "failed":
         return scans.changed(row, state="failed", note=bare)
     return scans.changed(row, state=verdict.state, note="; ".join(notes))

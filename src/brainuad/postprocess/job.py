@@ -111,10 +111,11 @@ def _pooled(pairs: Sequence[tuple[Path, Path]], chain: Chain, lesions: bool) -> 
     normal, lesion, names = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], []
     for maps, path in pairs:
         opened = stores.read(path)
-        truths = stores.read_lesions(path) if lesions else None
+        truths, ignored = (stores.read_lesions(path), stores.read_ignored(path)) if lesions else (None, None)
         for i, anomaly, brain in processed(maps, opened, "validation", chain):
             truth = np.zeros_like(brain) if truths is None else np.asarray(truths[i])
-            normal.append(anomaly[brain & ~truth])
-            lesion.append(anomaly[brain & truth])
+            scored = brain if ignored is None else brain & ~np.asarray(ignored[i])
+            normal.append(anomaly[scored & ~truth])
+            lesion.append(anomaly[scored & truth])
             names.append(f"{opened.scans[i].dataset}/{opened.scans[i].scan}")
     return _Pooled(np.concatenate(normal), np.concatenate(lesion), tuple(names))

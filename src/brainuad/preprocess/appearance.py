@@ -20,9 +20,9 @@ SLICE_SHARE = 0.2
 """Slices with less than this share of the widest one's brain are too small to judge."""
 
 
-def clipped(scan: Volume, brain: Mask) -> float:
-    """Share of the brain's voxels that have the scan's highest value. `brain`: on the scan's grid."""
-    return float((scan.data[brain] >= scan.data.max()).mean()) if brain.any() else 0.0
+def clipped(scan: Volume, brain: Mask) -> float | None:
+    """Share of the brain's voxels that have the scan's highest value. `brain`: on the scan's grid; None if empty."""
+    return float((scan.data[brain] >= scan.data.max()).mean()) if brain.any() else None
 
 
 def noise(scan: Volume, brain: Mask, modality: str) -> float | None:
@@ -68,26 +68,29 @@ def ghosts(scan: Volume, brain: Mask) -> float | None:
     return float(high - low) / level
 
 
-def missing_slices(scan: Volume, brain: Mask) -> float:
+def missing_slices(scan: Volume, brain: Mask) -> float | None:
     """Share of the brain's slices that hold one value alone, or fall to under half of the brighter ones around them.
 
-    Along the axis where it is largest. `brain`: on the scan's grid, so that a slab that was lost lies in it.
+    Along the axis where it is largest. `brain`: on the scan's grid, so that a slab that was lost lies in it; None if it
+    is empty.
     """
+    if not brain.any():
+        return None
     low = float(np.percentile(scan.data[::4, ::4, ::2], 1))
     return max(_missing_along(axis, scan.data, brain, low) for axis in range(3))
 
 
 def _missing_along(axis: int, data: Image, brain: Mask, low: float) -> float:
     area = brain.sum(axis=tuple({0, 1, 2} - {axis}))
-    judged = np.flatnonzero(area > SLICE_SHARE * area.max()) if area.any() else np.zeros(0, int)
+    judged = np.flatnonzero(area > SLICE_SHARE * area.max())
     means, flat = [], []
     for index in judged:
         values = np.take(data, index, axis)[np.take(brain, index, axis)]
         means.append(float(values.mean()) - low)
         flat.append(bool((values == np.median(values)).mean() > 0.95))
-    around = ndimage.percentile_filter(np.array(means), 75, 9, mode="nearest") if means else np.zeros(0)
+    around = ndimage.percentile_filter(np.array(means), 75, 9, mode="nearest")
     dark = np.array(means) < 0.5 * around
-    return float((dark | np.array(flat, bool)).mean()) if means else 0.0
+    return float((dark | np.array(flat, bool)).mean())
 
 
 def contrast(image: Image, brain: Mask, template: Template) -> dict[str, float]:

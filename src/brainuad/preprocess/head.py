@@ -38,11 +38,6 @@ class Moving:
     depth: float = 0.0
 
 
-def fluid_bright(modality: str) -> bool:
-    """Whether fluid is the brightest tissue under this BIDS suffix: T2w, and T2 under its other names."""
-    return "t2" in modality.lower()
-
-
 def is_stripped(scan: Volume) -> bool:
     """Whether a scan holds a brain alone: one exact value fills the background and the rest is no larger than a brain.
 

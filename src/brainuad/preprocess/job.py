@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brainuad.config.recipe import Preprocess
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import files, quality, scans, status
 from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
+from brainuad.formats.verdict import judged
 from brainuad.preprocess.contact import Tile, pages
 from brainuad.preprocess.subject import preprocess
+
+MASKS = {"mask": "lesion", "ignore": "ignore"}
+"""Masks of a scan, and what they are called once they lie on the template's grid."""
 
 
 def preprocess_scan(
@@ -20,6 +24,7 @@ def preprocess_scan(
 ) -> Status:
     """Preprocess one scan into the folder `out` and return its verdict.
 
+<<<<<<< HEAD
     `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a
     template where there are such; `fault`: what an earlier stage found wrong with it.
     """
@@ -29,16 +34,32 @@ def preprocess_scan(
     return preprocess(
         scan_paths={about["modality"]: Path(inputs["image"]), **guide},
         masks={"lesion": Path(inputs["mask"])} if "mask" in inputs else {},
+=======
+    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those of
+    a template where there are such, or the `table` that names them, where another job made them.
+    """
+    about, found, fault = settings["about"], dict(inputs), ""
+    recipe = {**settings["recipe"], "template": found.get("template", settings["recipe"]["template"])}
+    if "table" in found:
+        row = scans.find(found["table"], scan)
+        found, fault = row.files(), row.note if row.state == "failed" else ""
+    asked = about.get("register_with")
+    guide = {asked: Path(found["guide"])} if "guide" in found else {}
+    preprocess(
+        scan_paths={about["modality"]: Path(found["image"]), **guide},
+        masks={name: Path(found[key]) for key, name in MASKS.items() if key in found},
+>>>>>>> main
         modality=about["modality"],
         subject=scan,
         settings=Preprocess.model_validate(recipe),
         out=out,
         healthy=about["healthy"],
-        register_with=next(iter(guide), None),
+        register_with=asked,
         fault=fault,
     )
 
 
+<<<<<<< HEAD
 def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, str], str]]:
     """The files of each scan, and what an earlier stage found wrong with it, if anything.
 
@@ -56,13 +77,16 @@ def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, 
 
 
 def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> None:
+=======
+def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality, out: Path) -> None:
+>>>>>>> main
     """Write the folder `out`: `quality.tsv`, and `contact.png`, followed by `contact-2.png` and so on.
 
-    `table`: the scans of the data set; `folders`: by scan, what preprocess left. Subjects that had no scan to
-    preprocess have a row as well.
+    `table`: the scans of the data set; `folders`: by scan, what preprocess left; `limits`: of the recipe. Subjects
+    that had no scan to preprocess have a row as well.
     """
     listed = [row for row in scans.read(table) if row.scan in folders or row.state == "failed"]
-    rows = quality.sorted_rows([Row(row, _status(row, folders)) for row in listed])
+    rows = quality.sorted_rows([Row(row, _status(row, folders, limits)) for row in listed])
     tiles = [
         Tile(
             row.scan.scan,
@@ -78,7 +102,7 @@ def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> No
             page.save(part / ("contact.png" if number == 1 else f"contact-{number}.png"))
 
 
-def _status(row: Scan, folders: Mapping[str, Path]) -> Status:
+def _status(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
     if row.scan in folders:
-        return status.read(folders[row.scan] / status.NAME)
+        return judged(status.read(folders[row.scan] / status.NAME), limits)
     return Status(subject=row.subject, state="failed", reasons=[row.note], remedy="add the scan")

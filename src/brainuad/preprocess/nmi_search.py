@@ -28,6 +28,7 @@ PITCH = (-20.0, -8.0, 4.0, 16.0, 28.0)  # degrees; heads nod more than they tilt
 RISE = (-14.0, 0.0, 14.0)  # mm
 FORWARD = (-12.0, 0.0, 12.0)  # mm
 LOG_SCALE = (-0.28, -0.16, -0.05, 0.05)  # the first for children
+OTHER_LOG_SCALE = (-0.16, 0.0, 0.1)  # tried once more where the images are sharp
 USUAL_LOG_SCALE = -0.1  # heads are on average a tenth smaller than the template
 KEPT = 8
 MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
@@ -61,8 +62,18 @@ def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarra
         for level in FINE:
             measure = _Measure(moving, template, level, order)
             # judged sharp: blurred, a brain blown up to the scalp may score above the right one
-            best = _ascend(measure, best[measure.objective(best).argmax()][None], level)
+            best = best[measure.objective(best).argmax()][None]
+            if level is FINE[0]:  # and all that were climbed blurred may have been blown up
+                best = best + _of_other_sizes()
+            best = _ascend(measure, best, level)
         return measure.matrix(best[0])
+
+
+def _of_other_sizes() -> Float[Tensor, "sizes 12"]:
+    """What makes a pose smaller and larger, and leaves it as it is."""
+    change = torch.zeros(len(OTHER_LOG_SCALE), 12)
+    change[:, 6:9] = torch.tensor(OTHER_LOG_SCALE)[:, None] / UNITS[6]
+    return change
 
 
 def _best_of_each_size(scores: Float[Tensor, "starts"]) -> Int[Tensor, "kept"]:

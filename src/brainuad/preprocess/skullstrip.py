@@ -14,10 +14,11 @@ from scipy import ndimage
 
 from brainuad.config.recipe import SkullStrip
 from brainuad.formats.transform import Affine
+from brainuad.formats.verdict import fluid_bright
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import Template
-from brainuad.preprocess.head import fluid_bright, foreground_of, largest
+from brainuad.preprocess.head import foreground_of, largest
 from brainuad.preprocess.programs import PROGRAMS, Program
 
 Mask = Bool[np.ndarray, "x y z"]

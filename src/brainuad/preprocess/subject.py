@@ -1,4 +1,4 @@
-"""The chain for one subject: from a scan as it came to files on the template's grid, and a verdict."""
+"""The chain for one subject: from a scan as it came to files on the template's grid, and numbers on its quality."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,14 +26,14 @@ from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
 
+GUIDE = "add or mend the other scan of its session, or take register_with out of the study"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
-LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One subject on the template's grid. `image`: float32, 0 outside `brain`; `masks`: lesion masks by name."""
+    """One subject on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name."""
 
     image: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
@@ -42,8 +41,6 @@ class Result:
     transform: Affine
     placed: Placed
     quality: dict[str, float]
-    failed: list[str]
-    doubtful: list[str]
 
 
 def preprocess(
@@ -57,41 +54,42 @@ def preprocess(
     register_with: str | None = None,
     fault: str = "",
 ) -> Status:
-    """Preprocess one subject and write the folder `out`; returns the verdict, also written there.
+    """Preprocess one subject and write the folder `out`; returns what is said of it, also written there.
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
-    whose modality is `register_with`; `masks`: lesion masks by name, on the scan's own grid; `fault`: what an earlier
-    stage found wrong with the scan, if anything. Bad data makes a
-    `failed` status with reasons and remedy, no exception: `out` then holds the status, and all files if it came so far,
-    for a person may take the scan all the same. Raises ConfigError for what this stage cannot do and lets our own
-    faults through.
+    whose modality is `register_with`; without it, or where it cannot be read, the scan is registered by itself and
+    `warned`. `masks`: `lesion` and `ignore`, on the scan's own grid; `fault`: what an earlier stage found wrong with
+    the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error; `out` then holds the
+    status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
+    them keeps its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
+    lets our own faults through.
     """
-    if set(scan_paths) != {modality, register_with or modality}:
+    if not {modality} <= set(scan_paths) <= {modality, register_with or modality}:
         asked = ", ".join(scan_paths) or "none"
         raise ConfigError(
             f"{subject}: one modality per recipe is preprocessed, not {asked}", do=f"list {modality} alone in the study"
         )
     own = {name: Path(path) for name, path in templates.files_of(settings.template).items()}
     inputs = {name: Path(path) for name, path in {**scan_paths, **masks}.items()} | own
-    told = {**settings.model_dump(mode="json"), "template": Path(settings.template).name}
+    told = {**settings.model_dump(mode="json", exclude={"quality"}), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
     clock = records.Clock()
     try:
         load(settings.template, settings.spacing)
     except InputError as error:  # no fault of the subject
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
-    result, state = None, Status(subject=subject, state="failed", provenance=provenance)
+    result, state = None, Status(subject=subject, modality=modality, state="failed", provenance=provenance)
     try:
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
-        lesions = {name: _lesion(path, scan, inputs[modality], subject, healthy) for name, path in masks.items()}
-        guide = None if register_with is None else (volume.read(inputs[register_with]), register_with)
+        lesions = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
+        guide, alone = _guide(scan_paths, register_with)
         result = run(scan, lesions, modality, settings, guide)
-        state = state.model_copy(update=_verdict(result))
+        marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
+        state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
-        reason = f"{error.what} ({error.why})" if error.why else error.what
-        state = state.model_copy(update={"reasons": [reason], "remedy": error.do})
+        state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
     with files.atomic_folder(out) as part:
         if result is not None:
             _write(part, result)
@@ -126,11 +124,26 @@ def run(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
     numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
-    failed, doubtful = quality.verdict(numbers, settings.quality, modality)
     masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    result = Result(image, brain, masks, affine, placed, numbers, failed, doubtful)
+    result = Result(image, brain, masks, affine, placed, numbers)
     return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
+
+
+def _guide(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
+    """The scan to register with and its modality; or, where one is asked for in vain, why there is none."""
+    if modality is None:
+        return None, ""
+    if modality not in paths:
+        return None, f"it is registered by itself: there is no {modality} of its session"
+    try:
+        return (volume.read(paths[modality]), modality), ""
+    except InputError as error:
+        return None, f"it is registered by itself: {_reason(error)}"
+
+
+def _reason(error: InputError) -> str:
+    return f"{error.what} ({error.why})" if error.why else error.what
 
 
 def _seen(scan: Volume, modality: str, template: Template, stripped: bool) -> head.Moving:
@@ -169,7 +182,7 @@ def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Prepr
     return resample(data, scan.affine, shape_of(template), template.affine, placed.transform.matrix)
 
 
-def _lesion(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
+def _mask(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
     mask = volume.read_mask(path)
     if not volume.same_grid(mask, scan):
         raise InputError(
@@ -186,12 +199,6 @@ def _lesion(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bo
             do="correct the group in participants.tsv or the role in the study, or remove the mask",
         )
     return mask.data
-
-
-def _verdict(result: Result) -> dict[str, Any]:
-    state = "failed" if result.failed else "warned" if result.doubtful else "ok"
-    reasons = result.failed + result.doubtful
-    return {"state": state, "reasons": reasons, "remedy": LOOK if reasons else None, "quality": result.quality}
 
 
 def _write(folder: Path, result: Result) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
 from brainuad.formats import run, scans, status, tables, thresholds
+from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
+from brainuad.formats.verdict import judged
 
 FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
 COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
@@ -59,16 +62,16 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
         records=[run.read(path) for path in _records(study, folder)],
         before=_before(study, folder, preprocess),
         subjects=_subjects(folder),
-        statuses=_statuses(_subjects(folder), preprocess),
+        statuses=_statuses(_subjects(folder), preprocess, study.recipe.preprocess.quality),
         cuts=_cuts(study, folder),
     )
 
 
-def failures(findings: Findings) -> pd.DataFrame:
+def failures(findings: Findings, decisions: ByScan) -> pd.DataFrame:
     """A row per subject that failed, is in doubt or was decided on by a person, and why; first those left out."""
     remedy = "add what is missing or list the subject under `exclude`"
     rows: list[tuple[str, ...]] = [
-        (row.dataset, row.scan, "decisions", row.state, row.note, "change its line in the decisions")
+        (row.dataset, row.scan, "decisions", row.state, _decided(row, decisions), "change its line in the decisions")
         for row in findings.subjects
         if row.state in ("excluded", "included")
     ]
@@ -91,6 +94,12 @@ def failures(findings: Findings) -> pd.DataFrame:
     ]
     rows.sort(key=lambda row: (row[3] not in ("failed", "excluded"), *row[:2]))
     return pd.DataFrame(rows, columns=FAILURES)
+
+
+def _decided(row: Scan, decisions: ByScan) -> str:
+    """Who decided on a scan and why, then what else is said of it."""
+    decision = decisions.get(row.dataset, {}).get(row.scan)
+    return "; ".join(filter(None, [decision.text if decision else row.state, row.note]))
 
 
 def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
@@ -152,9 +161,9 @@ def _subjects(folder: Path) -> list[Scan]:
     return list(rows.values())
 
 
-def _statuses(subjects: list[Scan], preprocess: Path) -> dict[tuple[str, str], Status]:
+def _statuses(subjects: list[Scan], preprocess: Path, limits: Quality) -> dict[tuple[str, str], Status]:
     paths = {(row.dataset, row.scan): preprocess / row.dataset / row.scan / status.NAME for row in subjects}
-    return {key: status.read(path) for key, path in paths.items() if path.exists()}
+    return {key: judged(status.read(path), limits) for key, path in paths.items() if path.exists()}
 
 
 def _cuts(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -12,6 +12,7 @@ import yaml
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats import quality, tables
+from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
 from brainuad.report import examples, figures, gather, page, slices, table, viewer
@@ -30,14 +31,15 @@ MOST_BAD, OVERLAY_WIDTH = 40, 900
 SHOWN = {"similarity": "similarity {:.3f}", "overlap": "Dice with the template {:.3f}", "volume_ml": "{:.0f} ml"}
 
 
-def report(study: Study, folder: Path, preprocess: Path, out: Path) -> None:
+def report(study: Study, folder: Path, preprocess: Path, out: Path, decisions: ByScan | None = None) -> None:
     """Write `index.html` into the folder `out`, and `failures.tsv` and `costs.tsv` into `folder`.
 
-    `folder`: `results/<study>`; `preprocess`: `results/preprocess/<recipe>`. Stages that left nothing (a study that
-    failed half-way) leave their section out. Raises InputError for broken files, and for a page beyond `LIMIT`.
+    `folder`: `results/<study>`; `preprocess`: `results/preprocess/<recipe>`; `decisions`: a person's. Stages
+    that left nothing (a study that failed half-way) leave their section out. Raises InputError for broken files, and
+    for a page beyond `LIMIT`.
     """
     findings = gather.gather(study, folder, preprocess)
-    failures, costs = gather.failures(findings), gather.costs([*findings.before, *findings.records])
+    failures, costs = gather.failures(findings, decisions or {}), gather.costs([*findings.before, *findings.records])
     gather.write_table(folder / "failures.tsv", failures)
     gather.write_table(folder / "costs.tsv", costs)
     shown = examples.examples(study, folder, findings.scans)

@@ -26,7 +26,7 @@ class OpenNeuroSet(KnownSet):
         licence="CC0 for most sets; see dataset_description.json",
         access="open",
         home="https://openneuro.org",
-        apply="Download the set from its page, or set accession.",
+        apply="Set accession, such as ds000011, and type `snakemake download`; or download the set from its page.",
         layout="""\
 participants.tsv   (may be missing)
 sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside the scan)""",

@@ -23,7 +23,7 @@ WANTED = re.compile(r"(training|test)/.+/(pre/(FLAIR|T1)\.nii\.gz|wmh\.nii\.gz)"
 
 
 class Wmh(KnownSet):
-    """Label 1 is the lesion; label 2, other pathology, is to be ignored. Source: wmh.isi.uu.nl, reference standard."""
+    """Label 1 is the lesion; label 2, other pathology, is not scored. Source: wmh.isi.uu.nl, reference standard."""
 
     about = About(
         title="WMH segmentation challenge (MICCAI 2017)",
@@ -85,10 +85,12 @@ class Wmh(KnownSet):
         require_labels(labels.data, {0, 1, 2}, scan.mask)
         mask, ignore = (folder / f"{scan.scan}_desc-{name}_mask.nii.gz" for name in ("lesion", "ignore"))
         volume.write(mask, labels.data == 1, labels.affine)
-        volume.write(ignore, labels.data == 2, labels.affine)
         count = int((labels.data == 2).sum())
-        note = f"{count} voxels of other pathology lie in {ignore.name}, which nothing reads yet" if count else ""
-        return changed(scan, mask=str(mask), note=note)
+        if count == 0:
+            return changed(scan, mask=str(mask))
+        volume.write(ignore, labels.data == 2, labels.affine)
+        note = f"{count} voxels of other pathology are left out of the scores"
+        return changed(scan, mask=str(mask), ignore=str(ignore), note=note)
 
 
 def _site(place: Path) -> str:
