@@ -168,13 +168,8 @@ class Plan(Layout):
         """What is done to each scan of a data set."""
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
-<<<<<<< HEAD
         about = {"modality": settings.modality, "healthy": settings.healthy, **made}
-        if isinstance(settings, Bids) and settings.register_with:
-=======
-        about = {"modality": settings.modality, "healthy": settings.healthy, "scan": scan, **made}
         if isinstance(settings, Guided) and settings.register_with:
->>>>>>> main
             about["register_with"] = settings.register_with
         recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
         return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}

@@ -91,7 +91,6 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
 
 
-<<<<<<< HEAD
 def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_there_is_a_network(demo):
     demo["compute"] = {"devices": 2}
     made = plan(demo)
@@ -103,7 +102,8 @@ def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_the
         assert made.processes(label) == (2 if label in networks else 1)
     demo["compute"]["accelerator"] = "cpu"
     assert all(plan(demo).gpus(label) == 0 and plan(demo).processes(label) == 2 for label in networks)
-=======
+
+
 def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     before = plan(demo)
     demo["recipe"] = {
@@ -118,4 +118,3 @@ def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     )
     for stage in ("quality", "split"):
         assert before.config(stage, dataset="healthy") != after.config(stage, dataset="healthy")
->>>>>>> main

@@ -24,31 +24,16 @@ def preprocess_scan(
 ) -> Status:
     """Preprocess one scan into the folder `out` and return its verdict.
 
-<<<<<<< HEAD
-    `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide` and those of a
-    template where there are such; `fault`: what an earlier stage found wrong with it.
+    `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those
+    of a template where there are such; `fault`: what an earlier stage found wrong with it.
     """
     about = settings["about"]
     recipe = {**settings["recipe"], "template": inputs.get("template", settings["recipe"]["template"])}
-    guide = {about["register_with"]: Path(inputs["guide"])} if "guide" in inputs else {}
+    asked = about.get("register_with")
+    guide = {asked: Path(inputs["guide"])} if "guide" in inputs else {}
     return preprocess(
         scan_paths={about["modality"]: Path(inputs["image"]), **guide},
-        masks={"lesion": Path(inputs["mask"])} if "mask" in inputs else {},
-=======
-    `settings`: `about` the scan, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those of
-    a template where there are such, or the `table` that names them, where another job made them.
-    """
-    about, found, fault = settings["about"], dict(inputs), ""
-    recipe = {**settings["recipe"], "template": found.get("template", settings["recipe"]["template"])}
-    if "table" in found:
-        row = scans.find(found["table"], scan)
-        found, fault = row.files(), row.note if row.state == "failed" else ""
-    asked = about.get("register_with")
-    guide = {asked: Path(found["guide"])} if "guide" in found else {}
-    preprocess(
-        scan_paths={about["modality"]: Path(found["image"]), **guide},
-        masks={name: Path(found[key]) for key, name in MASKS.items() if key in found},
->>>>>>> main
+        masks={name: Path(inputs[key]) for key, name in MASKS.items() if key in inputs},
         modality=about["modality"],
         subject=scan,
         settings=Preprocess.model_validate(recipe),
@@ -59,7 +44,6 @@ def preprocess_scan(
     )
 
 
-<<<<<<< HEAD
 def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, str], str]]:
     """The files of each scan, and what an earlier stage found wrong with it, if anything.
 
@@ -76,10 +60,7 @@ def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, 
     return found
 
 
-def summarise_quality(table: Path, folders: Mapping[str, Path], out: Path) -> None:
-=======
 def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality, out: Path) -> None:
->>>>>>> main
     """Write the folder `out`: `quality.tsv`, and `contact.png`, followed by `contact-2.png` and so on.
 
     `table`: the scans of the data set; `folders`: by scan, what preprocess left; `limits`: of the recipe. Subjects
