@@ -96,6 +96,7 @@ def chain(
     pictures: Path | None,
     declared: str | None = None,
     forced: np.ndarray | None = None,
+    every: bool = False,
 ) -> Row:
     """A case through the chain as files, under the modality `declared` and the affine `forced` if these are given."""
     modality = declared or hard.MODALITY[case.contrast]
@@ -103,7 +104,7 @@ def chain(
         scan_file, brain_file = Path(folder) / "scan.nii.gz", Path(folder) / "brain.nii.gz"
         volume.write(scan_file, case.image, case.affine)
         volume.write(brain_file, case.brain, case.affine)
-        row = verdict(scan_file, modality, name, pictures, forced, (case.truth, brain_file))
+        row = verdict(scan_file, modality, name, pictures, forced, (case.truth, brain_file), every)
     return row | {"condition": condition, "kind": kind}
 
 
