@@ -167,6 +167,7 @@ EDITS: list[tuple[str, Any]] = [
     ("compute__accelerator", "cpu"),
     ("compute__devices", 2),
     ("compute__batch", 4),
+    ("compute__scratch", "${TMPDIR}"),
     ("track__uri", "http://127.0.0.1:1"),
     ("report__examples", 2),
     ("report__interactive", 0),
