@@ -13,7 +13,9 @@ rule train:
     threads: lambda wildcards: THREADS * PLAN.processes(wildcards.model)
     resources:
         **gpus(lambda wildcards: PLAN.gpus(wildcards.model)),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt * PLAN.processes(wildcards.model),
+        mem_mb=lambda wildcards, attempt: 4000
+        * attempt
+        * PLAN.processes(wildcards.model),
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **traced("train"),
