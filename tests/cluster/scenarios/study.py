@@ -174,6 +174,12 @@ def assert_same(got: Workspace, reference: Workspace, tracked: Sequence[str] = (
     say("the tables and weights are those of the unbroken run")
 
 
+def whole(study: Workspace, reference: Workspace) -> None:
+    """What follows the training is done here and comes out as in the unbroken run."""
+    study.complete()
+    assert_same(study, reference)
+
+
 def runs_in_mlflow(workspace: Workspace) -> list[tuple[str, ...]]:
     """Study, model and seed of every run that is not deleted."""
     database = sqlite3.connect(f"file:{workspace.results}/mlflow/mlflow.db?mode=ro", uri=True)

@@ -5,38 +5,35 @@ from __future__ import annotations
 import subprocess
 import time
 
-from onenode import say, wait_for
-from study import TRAIN, assert_same
+from onenode import Slurm, say, wait_for
+from study import TRAIN, Workspace, whole
 from test_training import start
+
+
+def stay_away(slurm: Slurm, daemon: str, seconds: float, study: Workspace) -> None:
+    """Kill a daemon, start it again after a while in which the run goes on, and let the run end."""
+    slurm.kill(daemon)
+    try:
+        time.sleep(seconds)
+        assert study.started[-1].poll() is None, study.log()[-4000:]
+    finally:
+        slurm.revive()
+    study.finish()
 
 
 def test_the_controller_is_killed_and_comes_back(prepared, reference, slurm):
     job = start(prepared, slurm)
-    slurm.kill("slurmctld")
-    try:
-        time.sleep(40)
-        assert prepared.started[-1].poll() is None, prepared.log()[-4000:]
-    finally:
-        slurm.revive()
-    prepared.finish()
+    stay_away(slurm, "slurmctld", 40, prepared)
     (after,) = slurm.jobs(prepared.folder)
     assert (after.number, after.restarts, after.state) == (job.number, 0, "COMPLETED")
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_a_node_is_away_for_a_minute(prepared, reference, slurm):
     start(prepared, slurm)
-    slurm.kill("slurmd")
-    try:
-        time.sleep(60)
-        assert prepared.started[-1].poll() is None, prepared.log()[-4000:]
-    finally:
-        slurm.revive()
-    prepared.finish()
+    stay_away(slurm, "slurmd", 60, prepared)
     assert slurm.jobs(prepared.folder)[-1].state == "COMPLETED"
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_a_full_partition(prepared, reference, slurm):
@@ -50,5 +47,4 @@ def test_a_full_partition(prepared, reference, slurm):
     finally:
         subprocess.run(["scancel", blocker], check=True)
     prepared.finish()
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onenode import say, wait_for
-from study import TRAIN, Workspace, assert_same, resumed_at
+from study import TRAIN, Workspace, assert_same, resumed_at, whole
 from test_training import start
 
 
@@ -44,8 +44,7 @@ def test_what_is_cancelled_after_that_goes_on(prepared, reference, slurm):
     prepared.run(TRAIN)
     assert [job.state for job in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
     assert resumed_at(prepared) > 0
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_two_studies_at_once_in_one_folder(prepared, reference):

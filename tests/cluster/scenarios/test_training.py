@@ -8,8 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from onenode import Job, Slurm, say, wait_for
-from study import TRAIN, Workspace, assert_same, resumed_at
+from study import TRAIN, Workspace, resumed_at, whole
 
 
 def start(study: Workspace, slurm: Slurm, *arguments: str) -> Job:
@@ -29,13 +30,16 @@ def same_job_again(study: Workspace, slurm: Slurm, job: Job) -> None:
     assert resumed_at(study) > 0
 
 
-def test_requeue(prepared, reference, slurm):
+@pytest.mark.parametrize(
+    "disturbance", [("scontrol", "requeue"), ("scancel", "--signal=USR1")], ids=["requeue", "warning"]
+)
+def test_the_same_job_goes_on(disturbance, prepared, reference, slurm):
+    """Requeued, or warned of its limit: `--signal` makes Slurm tell every process of the step."""
     job = start(prepared, slurm)
-    subprocess.run(["scontrol", "requeue", job.number], check=True)
+    subprocess.run([*disturbance, job.number], check=True)
     prepared.finish()
     same_job_again(prepared, slurm, job)
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_scancel(prepared, reference, slurm):
@@ -44,18 +48,7 @@ def test_scancel(prepared, reference, slurm):
     prepared.finish()
     assert [found.state for found in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
     assert resumed_at(prepared) > 0
-    prepared.complete()
-    assert_same(prepared, reference)
-
-
-def test_the_warning_before_the_limit(prepared, reference, slurm):
-    """What `--signal` makes Slurm send: to every process of the step."""
-    job = start(prepared, slurm)
-    subprocess.run(["scancel", "--signal=USR1", job.number], check=True)
-    prepared.finish()
-    same_job_again(prepared, slurm, job)
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_the_end_of_its_time(prepared, reference, slurm):
@@ -68,8 +61,7 @@ def test_the_end_of_its_time(prepared, reference, slurm):
     say("the training goes on with seconds left")
     prepared.finish()
     same_job_again(prepared, slurm, job)
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def test_more_memory_at_the_next_try(prepared, reference, slurm):
@@ -78,8 +70,7 @@ def test_more_memory_at_the_next_try(prepared, reference, slurm):
     assert len(jobs) > 1, "the first try was not killed"
     assert [job.memory for job in jobs] == [f"{400 * attempt}M" for attempt in range(1, len(jobs) + 1)]
     assert [job.state for job in jobs] == ["FAILED"] * (len(jobs) - 1) + ["COMPLETED"]
-    prepared.complete()
-    assert_same(prepared, reference)
+    whole(prepared, reference)
 
 
 def trainer_of(folder: Path) -> int:
