@@ -1,6 +1,6 @@
 """What Slurm costs, on a cluster that is up; run from the root of a clone. Prints Markdown tables.
 
-eval "$(tests/cluster/up.sh /tmp/slurm)"
+eval "$(SLURM_MINJOBAGE=36000 tests/cluster/up.sh /tmp/slurm)"; export OMP_NUM_THREADS=1
 python benchmarks/cluster.py overhead            # the shrunken study under Slurm and without it
 python benchmarks/cluster.py login               # the Snakemake process while 100 jobs wait
 python benchmarks/cluster.py losses 1000         # a large study of which 1 % of the jobs are killed

@@ -1,6 +1,8 @@
 import asyncio
 import inspect
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -42,6 +44,11 @@ class Executor:
         self.workflow = SimpleNamespace(executor_settings=settings, persistence=Persistence(**marks))
         self.run_uuid, self.next_seconds_between_status_checks = "0c52", 20
         self.done, self.failed, self.submitted, self.cancelled = [], {}, [], []
+        self._job_submission_executor = ThreadPoolExecutor(2)
+
+    def run_jobs(self, jobs):
+        for job in jobs:
+            self._job_submission_executor.submit(self.run_job, job)
 
     async def check_active_jobs(self, active_jobs):  # as the plugin does when sacct does not answer: nothing
         for info in active_jobs[:1]:
@@ -203,6 +210,17 @@ def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_pa
     assert "SLURM job submission failed. the given account" in executor.failed[None]
 
 
+def test_more_than_two_jobs_are_submitted_at_once(slurm, plugin, monkeypatch):
+    together = threading.Barrier(patience.SUBMITTERS, timeout=10)
+    monkeypatch.setattr(patience, "wait_for_controller", lambda mind: together.wait())
+    executor = plugin()
+    jobs = [f"job{number}" for number in range(2 * patience.SUBMITTERS)]
+    executor.run_jobs(jobs[: patience.SUBMITTERS])
+    executor.run_jobs(jobs[patience.SUBMITTERS :])
+    executor._job_submission_executor.shutdown()
+    assert sorted(executor.submitted) == sorted(jobs)
+
+
 def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm, plugin, spoken, monkeypatch):
     slurm(scontrol="exit 1")
     executor = plugin()
@@ -236,6 +254,7 @@ def test_the_plugin_is_as_we_take_it_to_be():
     assert real.Executor.__module__ == start.PLUGIN
     assert inspect.isasyncgenfunction(real.Executor.check_active_jobs)
     for name in (
+        "run_jobs",
         "run_job",
         "cancel_jobs",
         "report_job_success",
@@ -244,5 +263,6 @@ def test_the_plugin_is_as_we_take_it_to_be():
     ):
         assert hasattr(real.Executor, name)
     assert list(inspect.signature(real.Executor.run_job).parameters) == ["self", "job"]
+    assert "self._job_submission_executor.submit(self.run_job, job)" in inspect.getsource(real.Executor.run_jobs)
     assert "self.run_uuid = " in inspect.getsource(real.Executor.__post_init__)
     assert {"status_command", "init_seconds_before_status_checks"} <= set(real.ExecutorSettings.__dataclass_fields__)

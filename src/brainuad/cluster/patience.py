@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ SPEAK = 600.0
 """Seconds between two messages about it."""
 SUBMIT = 6 * 3600.0
 """Seconds that a submission waits for the controller before the job counts as failed."""
+SUBMITTERS = 8
+"""Submissions under way at once. The plugin rests 5 s before each: with its own two, a minute would see 24."""
 
 
 class Patience:
@@ -145,8 +148,8 @@ def install(warn: Callable[[str], object]) -> None:
     if hasattr(Executor, "patience"):
         return
     own = {name: getattr(Executor, name) for name in ("check_active_jobs", "run_job", "cancel_jobs")}
-    own |= {name: getattr(Executor, name) for name in ("report_job_success", "report_job_error")}
-    patience, reported = Patience(warn), set[str]()
+    own |= {name: getattr(Executor, name) for name in ("run_jobs", "report_job_success", "report_job_error")}
+    patience, reported, widened = Patience(warn), set[str](), list[Any]()
 
     async def check_active_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
         asks_sacct = self.workflow.executor_settings.status_command == "sacct"
@@ -162,6 +165,12 @@ def install(warn: Callable[[str], object]) -> None:
         reported.add(str(job_info.external_jobid))
         own["report_job_error"](self, job_info, *args, **kwargs)
 
+    def run_jobs(self: Any, jobs: list[Any]) -> None:
+        if self not in widened:
+            widened.append(self)
+            self._job_submission_executor = ThreadPoolExecutor(SUBMITTERS, thread_name_prefix="slurm_job_submit")
+        own["run_jobs"](self, jobs)
+
     def run_job(self: Any, job: Any) -> None:
         wait_for_controller(patience)
         try:
@@ -176,7 +185,7 @@ def install(warn: Callable[[str], object]) -> None:
         patience.stopped.set()
         own["cancel_jobs"](self, active_jobs)
 
-    new = [check_active_jobs, report_job_success, report_job_error, run_job, cancel_jobs]
+    new = [check_active_jobs, report_job_success, report_job_error, run_jobs, run_job, cancel_jobs]
     for function in new:
         setattr(Executor, function.__name__, function)
     Executor.patience = patience
