@@ -34,8 +34,13 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-# Two processors, one stand-in GPU, steps over their memory killed; ended jobs stay to be asked about.
-SLURM_CPUS=2 SLURM_MEM_MB=16000 SLURM_MEMKILL=1 SLURM_MINJOBAGE=7200 tests/cluster/up.sh "$state" >"$state/exports.sh"
+# Two processors, one stand-in GPU, steps over their memory killed; ended jobs stay to be asked about. Jobs of the
+# partition `urgent` have running jobs of the others requeued.
+urgent="PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=urgent Nodes=$(hostname -s) Default=NO PriorityTier=10 MaxTime=60 State=UP"
+SLURM_CPUS=2 SLURM_MEM_MB=16000 SLURM_MEMKILL=1 SLURM_MINJOBAGE=7200 \
+  SLURM_EXTRA_CONF=$urgent tests/cluster/up.sh "$state" >"$state/exports.sh"
 . "$state/exports.sh"
 export BRAINUAD_CLUSTER="$state" OMP_NUM_THREADS=1
 unset SLURM_JOB_ID

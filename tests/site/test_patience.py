@@ -186,7 +186,7 @@ def plugin(monkeypatch, spoken, tmp_path):
     module = ModuleType("snakemake_executor_plugin_slurm")
     module.Executor = type("Executor", (Executor,), dict(Executor.__dict__))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    patience.install(spoken.append)
+    patience.install(spoken.append, print)
     return module.Executor
 
 
@@ -244,7 +244,7 @@ def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm,
 
 def test_it_is_installed_once(plugin):
     check = plugin.check_active_jobs
-    patience.install(print)
+    patience.install(print, print)
     assert plugin.check_active_jobs is check
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import ResourceList
 
 from brainuad.cluster import queue, site, start
 from brainuad.cluster.start import Wish
@@ -110,6 +111,16 @@ def test_wishes_are_read_from_resources():
     assert start.wish(job(**resources)) == Wish("train", "gpu", "", 2, "a100", 60)
     assert start.wish(job(gres="gpu:v100:3", slurm_account="lab")) == Wish("train", "", "lab", 3, "v100")
     assert start.wish(job(gpu=0)) == Wish("train")
+
+
+@pytest.mark.parametrize(
+    ("partition", "asked", "given"),
+    [("short", 480, 240), ("short", 120, 120), ("gpu,short", 2400, 2400), ("plain", 10**6, 10**6), ("", 480, 240)],
+)
+def test_a_second_try_asks_for_no_more_time_than_the_partition_gives(partition, asked, given):
+    resources = ResourceList(fromdict={"slurm_partition": partition, "runtime": asked})
+    start.shorten(SimpleNamespace(rule=SimpleNamespace(name="train"), resources=resources, is_group=bool), ROWS)
+    assert resources.get("runtime") == given
 
 
 def test_mixed_profiles_are_refused():

@@ -141,8 +141,8 @@ def _members(job: Any) -> Iterable[Any]:
     return job.jobs if job.is_group() else [job]
 
 
-def install(warn: Callable[[str], object]) -> None:
-    """Give the Slurm plugin's executor patience, for this process."""
+def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> None:
+    """Give the Slurm plugin's executor patience, for this process. `ready` gets each job before it is submitted."""
     from snakemake_executor_plugin_slurm import Executor  # type: ignore[import-untyped]
 
     if hasattr(Executor, "patience"):
@@ -177,6 +177,7 @@ def install(warn: Callable[[str], object]) -> None:
             if not patience.noted:
                 patience.noted = True
                 queue.note(self.run_uuid, Path.cwd())
+            ready(job)
             own["run_job"](self, job)
         except Exception as error:  # a thread of the plugin would swallow it, and the run would wait for ever
             self.report_job_error(SubmittedJobInfo(job), msg=f"SLURM job submission failed. {error}")

@@ -44,11 +44,12 @@ def begin(workflow: Any, folder: Path, threads: int, warn: Callable[[str], objec
     refuse_profile(workflow.resource_settings, threads)
     refuse_silence(workflow.executor_settings.status_command)
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    refuse_wishes({wish(job) for job in jobs}, site.partitions(), site.accounts())
+    rows = site.partitions()
+    refuse_wishes({wish(job) for job in jobs}, rows, site.accounts())
     refuse_folder(folder)
     queue.refuse(queue.left_here(Path.cwd()))
     if not any(job.resources.get(key) for job in jobs for key in ("cluster", "clusters", "slurm_cluster")):
-        patience.install(warn)
+        patience.install(warn, lambda job: shorten(job, rows))
 
 
 def wish(job: Any) -> Wish:
@@ -98,10 +99,9 @@ def refuse_silence(status_command: str | None) -> None:
 def refuse_wishes(wishes: Iterable[Wish], rows: list[site.Partition], accounts: list[str]) -> None:
     """Raises ConfigError for a partition, account, GPU or time limit that jobs name and the cluster does not have."""
     by_name = {row.name: row for row in rows}
-    usual = next((row.name for row in rows if row.default), "")
     listed = "; ".join(str(row) for row in rows if row.up)
     for each in sorted(wishes, key=lambda each: (each.partition, each.rule)):
-        names = [name for name in (each.partition or usual).split(",") if name]
+        names = _named(each, rows)
         for name in names:
             if name not in by_name:
                 raise ConfigError(f"there is no partition {name}", why=f"there are: {listed}", do=PROPOSE)
@@ -137,13 +137,32 @@ def _refuse_gpus(each: Wish, where: list[site.Partition], rows: list[site.Partit
 
 
 def _refuse_minutes(each: Wish, where: list[site.Partition]) -> None:
-    limits = [row.minutes for row in where]
-    longest = None if None in limits else max(limit for limit in limits if limit is not None)
+    longest = _longest(where)
     if each.minutes and longest is not None and each.minutes > longest:
         name = ",".join(row.name for row in where)
         do = f"write `{each.rule}: runtime: {longest}` under `set-resources` in the profile, or name a longer partition"
         what = f"{each.rule} asks for {each.minutes} minutes, and the partition {name} gives at most {longest}"
         raise ConfigError(what, why="its jobs would wait for ever", do=do)
+
+
+def shorten(job: Any, rows: list[site.Partition]) -> None:
+    """Let a job ask for no more minutes than its partition gives: a second try, which asks for more, would wait."""
+    if job.is_group():
+        return
+    asked = wish(job)
+    longest = _longest([row for row in rows if row.name in _named(asked, rows)])
+    if asked.minutes and longest is not None and asked.minutes > longest:
+        job.resources.runtime = longest
+
+
+def _named(each: Wish, rows: list[site.Partition]) -> list[str]:
+    usual = next((row.name for row in rows if row.default), "")
+    return [name for name in (each.partition or usual).split(",") if name]
+
+
+def _longest(where: list[site.Partition]) -> int | None:
+    limits = [row.minutes for row in where]
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=None)
 
 
 def refuse_folder(folder: Path) -> None:

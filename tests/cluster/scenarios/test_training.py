@@ -25,18 +25,30 @@ def start(study: Workspace, slurm: Slurm, *arguments: str) -> Job:
 
 def same_job_again(study: Workspace, slurm: Slurm, job: Job) -> None:
     """The job was requeued, not submitted anew, and went on from its checkpoint."""
-    (after,) = slurm.jobs(study.folder)
+    (after,) = [found for found in slurm.jobs(study.folder) if found.rule == "train"]
     assert (after.number, after.restarts, after.state) == (job.number, 1, "COMPLETED")
     assert resumed_at(study) > 0
 
 
-@pytest.mark.parametrize(
-    "disturbance", [("scontrol", "requeue"), ("scancel", "--signal=USR1")], ids=["requeue", "warning"]
-)
-def test_the_same_job_goes_on(disturbance, prepared, reference, slurm):
-    """Requeued, or warned of its limit: `--signal` makes Slurm tell every process of the step."""
+def requeue(slurm: Slurm, job: Job) -> None:
+    """As an administrator does."""
+    subprocess.run(["scontrol", "requeue", job.number], check=True)
+
+
+def warn(slurm: Slurm, job: Job) -> None:
+    """As Slurm does before the limit, where `--signal` is asked for: every process of the step is told."""
+    subprocess.run(["scancel", "--signal=USR1", job.number], check=True)
+
+
+def preempt(slurm: Slurm, job: Job) -> None:
+    """A job of a partition with priority takes the node."""
+    slurm.submit("sleep 5", "--partition=urgent", "--exclusive", folder=Path(job.fields["WorkDir"]))
+
+
+@pytest.mark.parametrize("disturb", [requeue, warn, preempt])
+def test_the_same_job_goes_on(disturb, prepared, reference, slurm):
     job = start(prepared, slurm)
-    subprocess.run([*disturbance, job.number], check=True)
+    disturb(slurm, job)
     prepared.finish()
     same_job_again(prepared, slurm, job)
     whole(prepared, reference)
@@ -65,9 +77,11 @@ def test_the_end_of_its_time(prepared, reference, slurm):
 
 
 def test_more_memory_at_the_next_try(prepared, reference, slurm):
-    prepared.run(TRAIN, "--set-resources", "train:mem_mb=400*attempt")
+    """And more time, yet not more than the partition gives: such a job would wait for ever."""
+    prepared.run(TRAIN, "--set-resources", "train:mem_mb=400*attempt", "train:runtime=6000*attempt")
     jobs = slurm.jobs(prepared.folder)
     assert len(jobs) > 1, "the first try was not killed"
+    assert [job.fields["TimeLimit"] for job in jobs] == ["4-04:00:00"] + ["7-00:00:00"] * (len(jobs) - 1)
     assert [job.memory for job in jobs] == [f"{400 * attempt}M" for attempt in range(1, len(jobs) + 1)]
     assert [job.state for job in jobs] == ["FAILED"] * (len(jobs) - 1) + ["COMPLETED"]
     whole(prepared, reference)
