@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PATH:/usr/sbin:/sbin"
-PACKAGES="slurmctld slurmd slurm-client munge"
-COMMANDS="munged mungekey slurmctld slurmd sbatch squeue scontrol srun"
+PACKAGES="slurmctld slurmd slurm-client munge slurmdbd mariadb-server"
+COMMANDS="munged mungekey slurmctld slurmd sbatch squeue scontrol srun slurmdbd mariadbd sacct"
 
 missing() { for c in $COMMANDS; do command -v "$c" >/dev/null || printf '%s ' "$c"; done; }
 fail() { printf 'error: %s\n' "$@" >&2; exit 1; }
@@ -34,12 +34,12 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-# Two processors, one stand-in GPU, steps over their memory killed; ended jobs stay to be asked about. Jobs of the
-# partition `urgent` have running jobs of the others requeued.
+# Two processors, one stand-in GPU, accounts, steps over their memory killed; ended jobs stay to be asked about. Jobs
+# of the partition `urgent` have running jobs of the others requeued.
 urgent="PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=urgent Nodes=$(hostname -s) Default=NO PriorityTier=10 MaxTime=60 State=UP"
-SLURM_CPUS=2 SLURM_MEM_MB=16000 SLURM_MEMKILL=1 SLURM_MINJOBAGE=7200 \
+SLURM_CPUS=2 SLURM_MEM_MB=16000 SLURM_MEMKILL=1 SLURM_MINJOBAGE=7200 SLURM_ACCT=1 \
   SLURM_EXTRA_CONF=$urgent tests/cluster/up.sh "$state" >"$state/exports.sh"
 . "$state/exports.sh"
 export BRAINUAD_CLUSTER="$state" OMP_NUM_THREADS=1

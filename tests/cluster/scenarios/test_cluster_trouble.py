@@ -36,6 +36,13 @@ def test_a_node_is_away_for_a_minute(prepared, reference, slurm):
     whole(prepared, reference)
 
 
+def test_accounts_are_asked_and_their_database_is_away(prepared, reference, slurm):
+    """With `sacct` in place of `squeue`; the training ends while nobody answers."""
+    start(prepared, slurm, "--slurm-status-command", "sacct")
+    stay_away(slurm, "slurmdbd", 60, prepared)
+    whole(prepared, reference)
+
+
 def test_a_full_partition(prepared, reference, slurm):
     blocker = slurm.submit("sleep 1000", "--cpus-per-task=2", "--mem=100", folder=prepared.folder.parent)
     try:
