@@ -50,8 +50,8 @@ class Executor:
         for job in jobs:
             self._job_submission_executor.submit(self.run_job, job)
 
-    async def check_active_jobs(self, active_jobs):  # as the plugin does when sacct does not answer: nothing
-        for info in active_jobs[:1]:
+    async def check_active_jobs(self, active_jobs):  # as the plugin does when Slurm does not answer: nothing
+        for info in active_jobs[:0]:
             yield info
 
     def run_job(self, job):
@@ -113,6 +113,36 @@ def test_what_squeue_says_is_reported(slurm, mind):
     assert executor.next_seconds_between_status_checks == 20
 
 
+def test_what_sacct_says_is_reported(slurm, mind):
+    slurm(squeue=DOWN, sacct="printf '1|COMPLETED\\n2|RUNNING\\n3|CANCELLED by 1000\\n4|PENDING\\n'")
+    executor = Executor("sacct")
+    assert poll(executor, mind, submitted("1", "2", "3", "4")) == ["2", "4"]
+    assert executor.done == ["1"]
+    assert "SLURM status is: 'CANCELLED'" in executor.failed["3"]
+
+
+@pytest.mark.parametrize(("state", "verdict"), [("RUNNING", "runs"), ("COMPLETED", "done"), ("NODE_FAIL", "failed")])
+@pytest.mark.parametrize("asked", ["squeue", "sacct"])
+def test_a_job_that_a_list_lacks_is_asked_about_alone(slurm, mind, clock, asked, state, verdict):
+    """Accounts are late, and a user's view of the queue may be narrow."""
+    slurm(sacct="true", squeue="true", scontrol=f"echo 'JobId=1 JobState={state} Reason=None'")
+    executor = Executor(asked, started=["job1"])
+    poll(executor, mind, submitted("1"))
+    clock.now += patience.SETTLED_AFTER
+    runs = poll(executor, mind, submitted("1"))
+    assert (runs, executor.done, list(executor.failed)) == tuple(
+        ["1"] * (verdict == v) for v in ("runs", "done", "failed")
+    )
+
+
+def test_a_job_is_not_given_up_while_the_controller_is_silent(slurm, mind, clock):
+    slurm(squeue="true", scontrol=DOWN)
+    executor = Executor(started=["job1"])
+    for _ in range(3):
+        assert poll(executor, mind, submitted("1")) == ["1"]
+        clock.now += patience.SETTLED_AFTER
+
+
 def test_polls_become_rarer_while_nothing_ends(slurm, mind):
     slurm(squeue="echo '1|RUNNING'")
     executor = Executor()
@@ -126,7 +156,7 @@ def test_polls_become_rarer_while_nothing_ends(slurm, mind):
 
 def test_a_controller_that_is_away_loses_no_job(slurm, mind, clock, spoken):
     executor, active = Executor(), submitted("1", "2")
-    slurm(squeue=DOWN)
+    slurm(squeue=DOWN, sacct=DOWN)
     for _ in range(40):
         assert poll(executor, mind, active) == ["1", "2"]
         clock.now += patience.RETRY
@@ -148,6 +178,7 @@ def test_a_controller_that_is_away_loses_no_job(slurm, mind, clock, spoken):
     ],
 )
 def test_a_job_that_slurm_has_forgotten_is_judged_by_its_outputs(slurm, mind, clock, marks, outputs, done, failed):
+    slurm(scontrol="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     executor, active = Executor(**marks), submitted("1", outputs=outputs)
     assert poll(executor, mind, active) == ["1"], "a first look proves nothing"
     assert executor.next_seconds_between_status_checks == patience.RETRY
@@ -190,17 +221,6 @@ def plugin(monkeypatch, spoken, tmp_path):
     return module.Executor
 
 
-def test_jobs_that_the_plugin_forgets_are_kept(slurm, plugin):
-    executor = plugin(status_command="sacct")
-
-    async def gather():
-        return [info.external_jobid async for info in executor.check_active_jobs(submitted("1", "2", "3"))]
-
-    assert asyncio.run(gather()) == ["1", "2", "3"]
-    executor.report_job_success(submitted("2")[0])
-    assert asyncio.run(gather()) == ["1", "3"]
-
-
 def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_path):
     executor = plugin()
     executor.run_job("fine")
@@ -235,11 +255,18 @@ def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm,
     assert waits == [patience.RETRY] * 3
     assert executor.submitted == ["later"]
     assert len(spoken) == 1
-    slurm(scontrol="exit 1")
+
+
+def test_a_run_that_is_cancelled_submits_no_more_and_leaves_nothing_in_the_queue(slurm, plugin, tmp_path, monkeypatch):
+    slurm(scancel=f'echo "$@" > {tmp_path}/cancelled')
+    executor, held = plugin(), threading.Event()
+    monkeypatch.setattr(patience, "wait_for_controller", lambda mind: held.wait(10))
+    executor.run_jobs([f"job{number}" for number in range(3 * patience.SUBMITTERS)])
+    threading.Timer(0.2, held.set).start()
     executor.cancel_jobs(["a"])
-    executor.run_job("at the end")
-    assert len(waits) == 3
+    assert executor.submitted == []
     assert executor.cancelled == ["a"]
+    assert f"--name={executor.run_uuid}" in (tmp_path / "cancelled").read_text()
 
 
 def test_it_is_installed_once(plugin):

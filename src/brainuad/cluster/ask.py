@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 
@@ -12,23 +13,39 @@ SECONDS = 50
 """Slurm's own commands give up after about ten seconds; a busy controller may take longer to answer."""
 
 
+PREFERENCES = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
+"""Of environment variables by which users change what these commands show: they would hide jobs that run."""
+
+
 class SilentError(BrainuadError):
     """A Slurm command that did not answer; `why` is what it said."""
 
 
-def ask(*command: str) -> str:
-    """What a Slurm command prints. Raises SilentError if it is not there, fails, or does not end."""
+def ask(*command: str, seconds: float = SECONDS) -> str:
+    """What a Slurm command prints. Raises SilentError if it is not there, cannot start, fails, or does not end."""
     name = command[0]
+    env = {key: value for key, value in os.environ.items() if not key.startswith(PREFERENCES)}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=env)
     except FileNotFoundError:
         raise SilentError(f"{name} is not there") from None
+    except OSError as error:  # a login node at its limit of processes
+        raise SilentError(f"{name} could not start", why=error.strerror) from None
     except subprocess.TimeoutExpired:
-        raise SilentError(f"{name} did not answer", why=f"nothing came within {SECONDS} s") from None
+        raise SilentError(f"{name} did not answer", why=f"nothing came within {seconds:g} s") from None
+    said, fault = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise SilentError(f"{name} did not answer", why=said or f"it ended with {done.returncode}")
-    return done.stdout
+        why = " ".join((fault or said).split())
+        raise SilentError(f"{name} did not answer", why=why or f"it ended with {done.returncode}")
+    return said
+
+
+def told(*command: str, seconds: float = SECONDS) -> str:
+    """What a Slurm command prints, nothing if it does not answer."""
+    try:
+        return ask(*command, seconds=seconds)
+    except SilentError:
+        return ""
 
 
 def missing() -> list[str]:

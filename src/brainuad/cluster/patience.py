@@ -73,50 +73,45 @@ class Patience:
 
 
 async def check(executor: Any, patience: Patience, active: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
-    """Ask `squeue` about active jobs: reports those that ended, yields the others, and all if there is no answer."""
+    """Ask Slurm about active jobs: reports those that ended, yields the others, and all if there is no answer."""
     if not active:
         return
+    settings = executor.workflow.executor_settings
     try:
-        states = await asyncio.to_thread(queue.states, executor.run_uuid)
+        states = await asyncio.to_thread(queue.states, executor.run_uuid, settings.status_command == "sacct")
+        patience.back()
+        ends = [await _end(executor, patience, info, states.get(str(info.external_jobid), "")) for info in active]
     except SilentError as error:
         patience.away(error.why or str(error))
         executor.next_seconds_between_status_checks = RETRY
         for info in active:
             yield info
         return
-    patience.back()
-    usual = executor.workflow.executor_settings.init_seconds_before_status_checks
     pause = min(executor.next_seconds_between_status_checks + 10, 180)
-    for info in active:
-        number = str(info.external_jobid)
-        state = states.get(number, "")
-        verdict = patience.verdict(number, state)
-        if verdict == "gone":
-            verdict, state = await _trace(executor.workflow.persistence, info.job)
+    for info, (verdict, state) in zip(active, ends, strict=True):
         if verdict == "runs":
             yield info
             continue
-        pause = usual
+        pause = settings.init_seconds_before_status_checks
         if verdict == "done":
             executor.report_job_success(info)
         else:
             log = (info.aux or {}).get("slurm_logfile")
-            message = f"SLURM-job '{number}' failed, SLURM status is: '{state}'. "
+            message = f"SLURM-job '{info.external_jobid}' failed, SLURM status is: '{state}'. "
             executor.report_job_error(info, msg=message, aux_logs=[str(log)] if log else [])
     executor.next_seconds_between_status_checks = min(pause, RETRY) if patience.doubtful else pause
 
 
-async def remember(
-    checked: AsyncIterator[SubmittedJobInfo], active: list[SubmittedJobInfo], reported: set[str]
-) -> AsyncIterator[SubmittedJobInfo]:
-    """Yield what a check yields, and the jobs that it forgot: the plugin's does so when `sacct` does not answer."""
-    yielded = set()
-    async for info in checked:
-        yielded.add(info.external_jobid)
-        yield info
-    for info in active:
-        if info.external_jobid not in yielded and info.external_jobid not in reported:
-            yield info
+async def _end(executor: Any, patience: Patience, info: SubmittedJobInfo, state: str) -> tuple[str, str]:
+    """`runs`, `done` or `failed`, and the state; a job that a list lacks is asked about alone, then by its outputs."""
+    number = str(info.external_jobid)
+    verdict = patience.verdict(number, state)
+    if verdict != "gone":
+        return verdict, state
+    state = await asyncio.to_thread(queue.state, number)
+    if not state:
+        return await _trace(executor.workflow.persistence, info.job)
+    return "failed" if state in UNSETTLED else patience.verdict(number, state), state
 
 
 def wait_for_controller(patience: Patience, limit: float = SUBMIT) -> None:
@@ -147,23 +142,12 @@ def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> No
 
     if hasattr(Executor, "patience"):
         return
-    own = {name: getattr(Executor, name) for name in ("check_active_jobs", "run_job", "cancel_jobs")}
-    own |= {name: getattr(Executor, name) for name in ("run_jobs", "report_job_success", "report_job_error")}
-    patience, reported, widened = Patience(warn), set[str](), list[Any]()
+    own = {name: getattr(Executor, name) for name in ("run_jobs", "run_job", "cancel_jobs")}
+    patience, widened = Patience(warn), list[Any]()
 
     async def check_active_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
-        asks_sacct = self.workflow.executor_settings.status_command == "sacct"
-        checked = own["check_active_jobs"](self, active_jobs) if asks_sacct else check(self, patience, active_jobs)
-        async for info in remember(checked, active_jobs, reported):
+        async for info in check(self, patience, active_jobs):
             yield info
-
-    def report_job_success(self: Any, job_info: SubmittedJobInfo) -> None:
-        reported.add(str(job_info.external_jobid))
-        own["report_job_success"](self, job_info)
-
-    def report_job_error(self: Any, job_info: SubmittedJobInfo, *args: Any, **kwargs: Any) -> None:
-        reported.add(str(job_info.external_jobid))
-        own["report_job_error"](self, job_info, *args, **kwargs)
 
     def run_jobs(self: Any, jobs: list[Any]) -> None:
         if self not in widened:
@@ -172,8 +156,10 @@ def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> No
         own["run_jobs"](self, jobs)
 
     def run_job(self: Any, job: Any) -> None:
-        wait_for_controller(patience)
         try:
+            wait_for_controller(patience)
+            if patience.stopped.is_set():
+                return
             if not patience.noted:
                 patience.noted = True
                 queue.note(self.run_uuid, Path.cwd())
@@ -184,9 +170,11 @@ def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> No
 
     def cancel_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> None:
         patience.stopped.set()
+        # What is being submitted would be in the queue after the last look at it, and nobody would wait for it.
+        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
         own["cancel_jobs"](self, active_jobs)
+        queue.cancel(self.run_uuid)
 
-    new = [check_active_jobs, report_job_success, report_job_error, run_jobs, run_job, cancel_jobs]
-    for function in new:
+    for function in (check_active_jobs, run_jobs, run_job, cancel_jobs):
         setattr(Executor, function.__name__, function)
     Executor.patience = patience

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainuad.cluster.ask import ask
+from brainuad.cluster.ask import SilentError, ask, told
 from brainuad.errors import InputError
 
 FORMAT = "--format=%i|%T|%j|%k|%Z"
@@ -33,8 +35,11 @@ def left_here(folder: Path) -> list[Job]:
     run that goes on beside this one are guarded by Snakemake's own locks. Raises SilentError if Slurm does not answer.
     """
     found = []
-    for line in ask("squeue", "--me", "--noheader", FORMAT).splitlines():
-        number, state, run, about, place = line.strip().split("|", 4)
+    for line in ask("squeue", "--me", "--all", "--noheader", FORMAT).splitlines():
+        fields = line.strip().split("|", 4)
+        if len(fields) < 5:  # a comment of several lines, not one of ours
+            continue
+        number, state, run, about, place = fields
         ours = about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve()
         if ours and not _goes_on(folder / NOTES / run):
             found.append(Job(number, state, run, about.replace("_wildcards_", " ")))
@@ -83,7 +88,28 @@ def refuse(jobs: list[Job]) -> None:
     )
 
 
-def states(run: str) -> dict[str, str]:
-    """State of each job of a run that Slurm's controller still knows, ended ones too. Raises SilentError."""
-    lines = ask("squeue", "--states=all", "--noheader", f"--name={run}", "--format=%i|%T").splitlines()
-    return dict((part.strip() for part in line.split("|", 1)) for line in lines if "|" in line)  # type: ignore[misc]
+def states(run: str, accounts: bool) -> dict[str, str]:
+    """State of each job of a run that Slurm knows, ended ones too: by `sacct` or `squeue`. Raises SilentError."""
+    if accounts:
+        said = ask("sacct", "-X", "-n", "-P", "-o", "JobIDRaw,State", "--starttime", "now-7days", f"--name={run}")
+    else:
+        said = ask("squeue", "--all", "--states=all", "--noheader", f"--name={run}", "--format=%i|%T")
+    parts = [line.strip().partition("|") for line in said.splitlines()]
+    return {number: state.split()[0] for number, _, state in parts if state}  # CANCELLED by 1000
+
+
+def state(number: str) -> str:
+    """State of one job, nothing if the controller says that it does not know it. Raises SilentError."""
+    try:
+        said = ask("scontrol", "-o", "show", "job", number)
+    except SilentError as error:
+        if "Invalid job id" in (error.why or ""):
+            return ""
+        raise
+    found = re.search(r"\bJobState=(\w+)", said)
+    return found[1] if found else ""
+
+
+def cancel(run: str) -> None:
+    """`scancel` what a run has in the queue; a controller that is away does not hear it."""
+    told("scancel", f"--user={getpass.getuser()}", f"--name={run}")

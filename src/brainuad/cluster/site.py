@@ -30,10 +30,10 @@ class Partition:
         return f"{self.name} ({'GPUs: ' + kinds if self.gpus else 'no GPU'}, {_limit(self.minutes)})"
 
 
-def partitions() -> list[Partition]:
-    """Every partition that this user sees. Raises SilentError if the controller does not answer."""
+def partitions(hidden: bool = False) -> list[Partition]:
+    """Every partition that this user sees, or also hidden ones. Raises SilentError if Slurm does not answer."""
     found: dict[str, Partition] = {}
-    for line in ask("sinfo", "--noheader", FORMAT).splitlines():
+    for line in ask("sinfo", *["--all"] * hidden, "--noheader", FORMAT).splitlines():
         name, up, limit, nodes, gres = line.strip().split("|", 4)
         row = Partition(name.rstrip("*"), name.endswith("*"), up == "up", minutes(limit))
         row = found.setdefault(row.name, row)

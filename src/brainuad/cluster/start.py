@@ -44,7 +44,7 @@ def begin(workflow: Any, folder: Path, threads: int, warn: Callable[[str], objec
     refuse_profile(workflow.resource_settings, threads)
     refuse_silence(workflow.executor_settings.status_command)
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    rows = site.partitions()
+    rows = site.partitions(hidden=True)
     refuse_wishes({wish(job) for job in jobs}, rows, site.accounts())
     refuse_folder(folder)
     queue.refuse(queue.left_here(Path.cwd()))

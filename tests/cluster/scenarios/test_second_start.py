@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from onenode import say, wait_for
 from study import TRAIN, Workspace, assert_same, resumed_at, whole
 from test_training import start
@@ -43,6 +45,16 @@ def test_what_is_cancelled_after_that_goes_on(prepared, reference, slurm):
     wait_for("the end of the job", lambda: not slurm.active(prepared.folder))
     prepared.run(TRAIN)
     assert [job.state for job in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
+    assert resumed_at(prepared) > 0
+    whole(prepared, reference)
+
+
+def test_after_ctrl_c_the_queue_is_empty(prepared, reference, slurm):
+    start(prepared, slurm)
+    prepared.started[-1].send_signal(signal.SIGINT)
+    assert prepared.started[-1].wait(timeout=120) != 0
+    wait_for("an empty queue", lambda: not slurm.active(prepared.folder))
+    prepared.run(TRAIN)
     assert resumed_at(prepared) > 0
     whole(prepared, reference)
 

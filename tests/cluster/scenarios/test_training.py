@@ -54,8 +54,9 @@ def test_the_same_job_goes_on(disturb, prepared, reference, slurm):
     whole(prepared, reference)
 
 
-def test_scancel(prepared, reference, slurm):
-    job = start(prepared, slurm)
+@pytest.mark.parametrize("asked", ["squeue", "sacct"])
+def test_scancel(asked, prepared, reference, slurm):
+    job = start(prepared, slurm, "--slurm-status-command", asked)
     slurm.cancel(job)
     prepared.finish()
     assert [found.state for found in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
