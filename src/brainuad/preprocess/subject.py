@@ -15,6 +15,7 @@ from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import files, status, transform, volume
 from brainuad.formats import run as records
+from brainuad.formats.clock import Clock
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
@@ -73,7 +74,7 @@ def preprocess(
     inputs = {name: Path(path) for name, path in {**scan_paths, **masks}.items()} | own
     told = {**settings.model_dump(mode="json", exclude={"quality"}), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
-    clock = records.Clock()
+    clock = Clock()
     try:
         load(settings.template, settings.spacing)
     except InputError as error:  # no fault of the subject
