@@ -209,7 +209,7 @@ def _write(folder: Path, result: Result) -> None:
     volume.write(folder / status.IMAGE, result.image, template.affine)
     volume.write(folder / status.BRAIN, result.brain, template.affine)
     for name, mask in result.masks.items():
-        volume.write(folder / f"{name}.nii.gz", mask, template.affine)
+        volume.write(folder / status.MASKS[name], mask, template.affine)
 
 
 def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
