@@ -25,8 +25,9 @@ from brainuad.normalize.split import draw_split, refuse_two_roles
 ENTRY = {
     "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
+    # of both what makes a scan: `preprocess.batch`, which they call, decides only which ones are made
     "preprocess": "brainuad.preprocess.job",
-    "preprocess_batch": "brainuad.preprocess.job",  # who does it changes no scan
+    "preprocess_batch": "brainuad.preprocess.job",
     "quality": "brainuad.preprocess.job",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
