@@ -84,9 +84,9 @@ def preprocess(
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
-        lesions = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
+        opened = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
         guide, alone = _guide(scan_paths, register_with)
-        result = run(scan, lesions, modality, settings, guide)
+        result = run(scan, opened, modality, settings, guide)
         marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
         state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
@@ -101,14 +101,15 @@ def preprocess(
 
 def run(
     scan: Volume,
-    lesions: Mapping[str, Bool[np.ndarray, "x y z"]],
+    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
     modality: str,
     settings: Preprocess,
     guide: tuple[Volume, str] | None = None,
 ) -> Result:
     """The chain on arrays: register, strip, window, bias field, noise, template grid, centring.
 
-    `guide`: another scan of the same session and its modality; it is registered, and `scan` goes along.
+    `masks`: by name, on the scan's own grid; `guide`: another scan of the same session and its modality; it is
+    registered, and `scan` goes along.
     Raises InputError if no head or no brain is found.
     """
     from brainuad.preprocess.nmi_search import similarity
@@ -125,10 +126,10 @@ def run(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
     numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
-    masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
+    carried = {name: to_template(mask, scan, affine, template) for name, mask in masks.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    result = Result(image, brain, masks, affine, placed, numbers)
-    return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
+    result = Result(image, brain, carried, affine, placed, numbers)
+    return replace(result, **centred(image, brain, carried, placed)) if settings.centre else result
 
 
 def _guide(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
