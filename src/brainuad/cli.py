@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from brainuad.errors import BrainuadError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 1 after a message about what was wrong."""
+    """Run a command; returns the exit status: 0, 1 after a message about what was wrong, or that of SIGPIPE."""
     parser = argparse.ArgumentParser(prog="brainuad", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -63,9 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         status: int = given.run(given) or 0
+        sys.stdout.flush()  # here, so that a reader who is gone is noticed
     except BrainuadError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    except BrokenPipeError:  # as in `brainuad show results/x | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 128 + signal.SIGPIPE
     return status
 
 

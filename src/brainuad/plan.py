@@ -25,8 +25,9 @@ from brainuad.normalize.split import draw_split, refuse_two_roles
 ENTRY = {
     "fetch": "brainuad.download.job",
     "download": "brainuad.download.job",
+    # of both what makes a scan: `preprocess.batch`, which they call, decides only which ones are made
     "preprocess": "brainuad.preprocess.job",
-    "preprocess_batch": "brainuad.preprocess.job",  # who does it changes no scan
+    "preprocess_batch": "brainuad.preprocess.job",
     "quality": "brainuad.preprocess.job",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
@@ -229,8 +230,10 @@ class Plan(Layout):
             *(part.cite for part in (*self.study.models.values(), *self.study.chains.values())),
         ]
         shown = {"title": self.study.title, "cites": cited, "chains": list(self.study.chains)}
-        told = {label: {scan: told.text for scan, told in each.items()} for label, each in self.decisions.items()}
-        return {"report": self.study.report.model_dump(mode="json"), "decisions": told, **shown}
+        decided = {
+            label: {scan: decision.text for scan, decision in each.items()} for label, each in self.decisions.items()
+        }
+        return {"report": self.study.report.model_dump(mode="json"), "decisions": decided, **shown}
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

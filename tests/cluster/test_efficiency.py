@@ -12,7 +12,7 @@ import yaml
 
 from brainuad.cluster import efficiency
 from brainuad.errors import InputError
-from brainuad.formats import usage
+from brainuad.formats import clock, run, usage
 
 
 def job(log, **changes):
@@ -42,16 +42,26 @@ def test_a_job_notes_what_it_used_whether_it_ends_well_or_not(tmp_path):
 
 
 def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(usage, "EVERY", 0.05)
-    code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1)"
-    log = tmp_path / "results/demo/logs/list_scans.log"
-    with usage.metered(job(log, rule="list_scans")):
+    monkeypatch.setattr(clock, "EVERY", 0.05)
+    code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1.5)"
+    study = tmp_path / "results/demo"
+    with usage.metered(job(study / "logs/download.log")), run.recorded(study, run.Record("download", {}, {})):
         both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
         for each in both:
             each.communicate()
-    (found,) = usage.read_all(tmp_path / "results/demo")
+    (noted,) = usage.read_all(study)
     one = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert found["used"]["peak_memory_mb"] > max(one, 120)
+    for used in (noted["used"], run.read(study / run.NAME)):
+        assert used["peak_memory_mb"] > max(one, 120)
+
+
+def test_programs_that_a_job_runs_count_as_its_own(tmp_path):
+    busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    with usage.metered(job(tmp_path / "logs/a.log")), run.recorded(tmp_path, run.Record("preprocess", {}, {})):
+        subprocess.run([sys.executable, "-c", busy], check=True)
+    (noted,) = usage.read_all(tmp_path)
+    for used in (noted["used"], run.read(tmp_path / run.NAME)):
+        assert 0.3 <= used["cpu_seconds"] < 5
 
 
 def told(rule, memory, seconds, cpu, asked):

@@ -142,6 +142,12 @@ def test_a_missing_variable_is_named(demo, monkeypatch):
     assert "export BRAINUAD_NOWHERE=" in text
 
 
+def test_a_data_set_may_bear_the_name_of_a_setting(demo, monkeypatch):
+    monkeypatch.setenv("MY_DATA", "/data")
+    demo["datasets"]["scratch"] = {**BIDS, "root": "${MY_DATA}/x"}
+    assert build_study(demo, DEMO).datasets["scratch"].root == "/data/x"
+
+
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [

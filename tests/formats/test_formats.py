@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -174,3 +176,11 @@ def test_the_command_line_fails_with_the_message(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot read none.yaml")
+
+
+def test_the_command_line_ends_quietly_where_its_reader_is_gone():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "brainuad.cli", "datasets"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")

@@ -81,7 +81,8 @@ class Guided(OnDisk):
     register_with: Modality | None = None
     """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan (in a table: the one in
     the column `register_with`) is registered to the template and the wanted one goes along, after a rigid step where
-    their grids differ. A scan whose other one is missing or cannot be read is registered by itself, and marked."""
+    their grids differ. A scan that has no other one, or one that cannot be read, is registered by itself, and marked; a
+    table that names a file which is not there is refused."""
 
     @model_validator(mode="after")
     def _registers_with_another(self) -> Guided:

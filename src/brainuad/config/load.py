@@ -22,8 +22,8 @@ from brainuad.config.study import Study
 from brainuad.errors import ConfigError
 
 SHIPPED = ("models", "recipes", "chains")
-ON_THE_NODE = ("scratch",)
-"""Keys whose `${NAME}` is replaced by the job that reads them."""
+ON_THE_NODE = ("compute", "scratch")
+"""The setting whose `${NAME}` is replaced by the job that reads it."""
 
 
 def load_study(path: str | Path) -> Study:
@@ -187,13 +187,16 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _expanded(content: Any, file: str | Path) -> Any:
-    """Replace `${NAME}` by the environment; raises ConfigError if it is not set."""
+def _expanded(content: Any, file: str | Path, place: tuple[str, ...] = ()) -> Any:
+    """Replace `${NAME}` by the environment, but `ON_THE_NODE`; raises ConfigError if it is not set.
+
+    `place`: the keys that lead to `content`.
+    """
     if isinstance(content, dict):
-        return {key: value if key in ON_THE_NODE else _expanded(value, file) for key, value in content.items()}
+        return {key: _expanded(value, file, (*place, key)) for key, value in content.items()}
     if isinstance(content, list):
-        return [_expanded(value, file) for value in content]
-    if not isinstance(content, str):
+        return [_expanded(value, file, (*place, "")) for value in content]
+    if not isinstance(content, str) or place == ON_THE_NODE:
         return content
 
     def value(match: re.Match[str]) -> str:

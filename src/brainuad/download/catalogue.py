@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from brainuad.config.datasets import Known, KnownName, OpenNeuro
+from brainuad.config.datasets import AnyScans, Known
 from brainuad.download.known import KnownSet, known_set
 from brainuad.download.vocabulary import table
 
-NAMES: tuple[str, ...] = tuple(sorted((*get_args(KnownName), "openneuro")))
+_SOURCES = [kind.model_fields["source"].annotation for kind in get_args(AnyScans) if issubclass(kind, Known)]
+NAMES: tuple[str, ...] = tuple(sorted(name for source in _SOURCES for name in get_args(source)))
 
 
 def datasets_text(name: str | None = None) -> str:
@@ -59,7 +60,7 @@ def _told(name: str, found: KnownSet) -> Iterator[str]:
     yield f"enters      {_enters(found)} (access {about.access})"
     yield f"licence     {about.licence}" + (", to be accepted: accept_licence: true" if about.terms else "")
     yield f"to get it   {about.apply}"
-    yield f"layout      below data/{'<accession>' if name == 'openneuro' else name}, or `root`:"
+    yield f"layout      below data/{found.place or name}, or `root`:"
     yield from (f"            {line}" for line in about.layout.strip().splitlines())
     if about.deviations:
         yield f"note        {about.deviations}"
@@ -67,10 +68,7 @@ def _told(name: str, found: KnownSet) -> Iterator[str]:
 
 def _enters(found: KnownSet) -> str:
     """Whether any of its modalities can be downloaded."""
-    asked = (_settings(type(found).__module__.rpartition(".")[2], modality) for modality in found.about.modalities)
-    return "downloaded" if any(found.remotes(settings) for settings in asked) else "brought"
-
-
-def _settings(name: str, modality: str) -> Known:
-    about = {"source": name, "modality": modality, "healthy": True}
-    return OpenNeuro(**about, accession="ds000001") if name == "openneuro" else Known.model_validate(about)
+    name = type(found).__module__.rpartition(".")[2]
+    asked = [{"source": name, "modality": each, "healthy": True, **found.example} for each in found.about.modalities]
+    can = any(found.remotes(found.settings_class.model_validate(each)) for each in asked)
+    return "downloaded" if can else "brought"

@@ -81,6 +81,12 @@ class KnownSet(ABC):
     about: ClassVar[About]
     converts: ClassVar[bool] = False
     """Whether `convert` makes files; the study then reads those in place of the set's own."""
+    settings_class: ClassVar[type[Known]] = Known
+    """What a study says of it."""
+    example: ClassVar[dict[str, str]] = {}
+    """What a study must say of it besides source, modality and health: any valid values."""
+    place: ClassVar[str] = ""
+    """Its folder below `data/`; the name of the set where it is empty."""
 
     def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
         """What to download; nothing where the user brings the files."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import platform
-import resource
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brainuad.formats.clock import Clock
 from brainuad.formats.files import atomic, read_json, write_json
 
 if TYPE_CHECKING:
@@ -43,22 +42,6 @@ class Record:
     """Numbers found on the way: parameters, steps, best loss ..."""
     curves: list[tuple[int, str, float]] = field(default_factory=list)
     """(step, name, value)."""
-
-
-class Clock:
-    """Measures a job from here on."""
-
-    def __init__(self) -> None:
-        self.started, self.wall, self.cpu = time.time(), time.perf_counter(), time.process_time()
-
-    def costs(self) -> dict[str, float]:
-        """Time (s) since the start, wall and CPU, and peak memory (MB)."""
-        return {
-            "started": self.started,
-            "seconds": time.perf_counter() - self.wall,
-            "cpu_seconds": time.process_time() - self.cpu,
-            "peak_memory_mb": peak_memory_mb(),
-        }
 
 
 @contextmanager
@@ -86,6 +69,7 @@ def write(folder: str | Path, record: Record, clock: Clock) -> None:
             "seed": record.seed,
             "data": record.data,
             "facts": record.facts,
+            "started": clock.started,
             **clock.costs(),
             "versions": versions(),
             "commit": commit(),
@@ -106,11 +90,6 @@ def read_curves(path: str | Path) -> pd.DataFrame:
 
     path = Path(path)
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["step", "name", "value"])
-
-
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def versions() -> dict[str, str]:

@@ -9,9 +9,10 @@ from brainuad.config.section import Section
 from brainuad.formats.files import read_json, write_json
 
 NAME = "status.json"
-IMAGE, BRAIN, LESION, IGNORED = "image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz"
-OVERLAY = "overlay.png"
-"""What lies beside it: the scan, its brain, its lesions and what is not scored, on the template's grid; a picture."""
+IMAGE, BRAIN, OVERLAY = "image.nii.gz", "brain.nii.gz", "overlay.png"
+"""What lies beside it: the scan and its brain, on the template's grid; a picture."""
+MASKS = {"lesion": "lesion.nii.gz", "ignore": "ignore.nii.gz"}
+"""And, where the scan has them, its lesions and what is not scored, by the name of the mask."""
 
 
 class Status(Section):

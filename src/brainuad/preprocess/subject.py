@@ -15,6 +15,7 @@ from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import files, status, transform, volume
 from brainuad.formats import run as records
+from brainuad.formats.clock import Clock
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
@@ -73,7 +74,7 @@ def preprocess(
     inputs = {name: Path(path) for name, path in {**scan_paths, **masks}.items()} | own
     told = {**settings.model_dump(mode="json", exclude={"quality"}), "template": Path(settings.template).name}
     provenance = {"inputs": _inputs(inputs), "versions": _versions(), "settings": told}
-    clock = records.Clock()
+    clock = Clock()
     try:
         load(settings.template, settings.spacing)
     except InputError as error:  # no fault of the subject
@@ -83,9 +84,9 @@ def preprocess(
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
-        lesions = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
+        opened = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
         guide, alone = _guide(scan_paths, register_with)
-        result = run(scan, lesions, modality, settings, guide)
+        result = run(scan, opened, modality, settings, guide)
         marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
         state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
@@ -100,14 +101,15 @@ def preprocess(
 
 def run(
     scan: Volume,
-    lesions: Mapping[str, Bool[np.ndarray, "x y z"]],
+    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
     modality: str,
     settings: Preprocess,
     guide: tuple[Volume, str] | None = None,
 ) -> Result:
     """The chain on arrays: register, strip, window, bias field, noise, template grid, centring.
 
-    `guide`: another scan of the same session and its modality; it is registered, and `scan` goes along.
+    `masks`: by name, on the scan's own grid; `guide`: another scan of the same session and its modality; it is
+    registered, and `scan` goes along.
     Raises InputError if no head or no brain is found.
     """
     from brainuad.preprocess.nmi_search import similarity
@@ -124,10 +126,10 @@ def run(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
     numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
-    masks = {name: to_template(mask, scan, affine, template) for name, mask in lesions.items()}
+    carried = {name: to_template(mask, scan, affine, template) for name, mask in masks.items()}
     image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    result = Result(image, brain, masks, affine, placed, numbers)
-    return replace(result, **centred(image, brain, masks, placed)) if settings.centre else result
+    result = Result(image, brain, carried, affine, placed, numbers)
+    return replace(result, **centred(image, brain, carried, placed)) if settings.centre else result
 
 
 def _guide(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
@@ -208,7 +210,7 @@ def _write(folder: Path, result: Result) -> None:
     volume.write(folder / status.IMAGE, result.image, template.affine)
     volume.write(folder / status.BRAIN, result.brain, template.affine)
     for name, mask in result.masks.items():
-        volume.write(folder / f"{name}.nii.gz", mask, template.affine)
+        volume.write(folder / status.MASKS[name], mask, template.affine)
 
 
 def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:

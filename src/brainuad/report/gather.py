@@ -46,7 +46,7 @@ class Findings:
 
 def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
     """Read `folder` (`results/<study>`) and `preprocess` (`results/preprocess/<recipe>`); what is missing is empty."""
-    evaluated = folder / "evaluate"
+    evaluated, subjects = folder / "evaluate", _subjects(folder)
     found = {
         name: _of_study(_table(evaluated / f"{name}.tsv", columns), study)
         for name, columns in (
@@ -61,8 +61,8 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
         training=_training(study, folder),
         records=[run.read(path) for path in _records(study, folder)],
         before=_before(study, folder, preprocess),
-        subjects=_subjects(folder),
-        statuses=_statuses(_subjects(folder), preprocess, study.recipe.preprocess.quality),
+        subjects=subjects,
+        statuses=_statuses(subjects, preprocess, study.recipe.preprocess.quality),
         cuts=_cuts(study, folder),
     )
 

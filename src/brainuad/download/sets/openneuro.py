@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 from brainuad.config.datasets import Bids, Known, OpenNeuro
 from brainuad.download import bids
@@ -21,6 +22,9 @@ SESSIONS = re.compile(r"sub-[^/]+/[^/]+_sessions\.tsv")
 class OpenNeuroSet(KnownSet):
     """Scans in BIDS order; which of its people are healthy is for the study to say."""
 
+    settings_class = OpenNeuro
+    example: ClassVar[dict[str, str]] = {"accession": "ds000001"}
+    place = "<accession>"
     about = About(
         title="OpenNeuro, by accession number",
         licence="CC0 for most sets; see dataset_description.json",

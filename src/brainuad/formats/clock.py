@@ -1,0 +1,85 @@
+"""What a piece of work costs: time, processor time and memory of its process and of the programs that this runs.
+
+The one measure behind run records (`costs.tsv`) and the notes of jobs (`efficiency.tsv`).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+EVERY = 1.0
+"""Seconds between two looks at the memory of all processes."""
+OWN_AND_PROGRAMS = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+class Clock:
+    """Measures from here on. `started`: seconds since 1970."""
+
+    def __init__(self) -> None:
+        self.started, self._wall, self._cpu = time.time(), time.perf_counter(), _cpu_seconds()
+        self._watch = _watch(os.getpid())
+
+    def costs(self) -> dict[str, float]:
+        """`seconds` since the start; `cpu_seconds` since then, of programs once they have ended; `peak_memory_mb`.
+
+        The peak is of this process and all that it started together, and since it began: memory that earlier work
+        took counts as well.
+        """
+        self._watch.look()
+        return {
+            "seconds": time.perf_counter() - self._wall,
+            "cpu_seconds": _cpu_seconds() - self._cpu,
+            "peak_memory_mb": max(_largest_mb(), self._watch.peak),
+        }
+
+
+class _Watch(threading.Thread):
+    """Looks now and then at how much a process and those it started take together; the kernel keeps each one's peak."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self.process, self.peak = process, 0.0
+
+    def run(self) -> None:
+        """As long as the process lives."""
+        while True:
+            self.look()
+            time.sleep(EVERY)
+
+    def look(self) -> None:
+        """Note what is taken at this moment, if it is more than before."""
+        self.peak = max(self.peak, _resident_mb(self.process))
+
+
+@cache
+def _watch(process: int) -> _Watch:
+    """The one watch of a process; what is forked from it has none of its threads, and starts its own."""
+    watch = _Watch(process)
+    watch.start()
+    return watch
+
+
+def _resident_mb(process: int) -> float:
+    """Of a process and those that it started, at this moment; 0 where the system has no `/proc`."""
+    place = Path(f"/proc/{process}")
+    try:
+        size = int((place / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+        started = [number for task in place.glob("task/*/children") for number in task.read_text().split()]
+    except (OSError, IndexError):  # it has just ended
+        return 0.0
+    return size + sum(_resident_mb(int(number)) for number in started)
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in OWN_AND_PROGRAMS]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _largest_mb() -> float:
+    """Peak of this process or of one of the programs that it ran, whichever took more."""
+    return max(resource.getrusage(who).ru_maxrss for who in OWN_AND_PROGRAMS) / 1024
