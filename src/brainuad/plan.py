@@ -27,7 +27,7 @@ ENTRY = {
     "download": "brainuad.download.job",
     "preprocess": "brainuad.preprocess.job",
     "preprocess_batch": "brainuad.preprocess.job",  # who does it changes no scan
-    "quality": "brainuad.preprocess.job",
+    "quality": "brainuad.preprocess.summary",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
     "normalize": "brainuad.normalize.job",

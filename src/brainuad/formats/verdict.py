@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 from brainuad.config.recipe import Quality
-from brainuad.formats.status import Status
+from brainuad.formats.status import Numbers, Status, fluid_bright
 
-Numbers = dict[str, float]
 HOUNSFIELD = (5.0, 70.0)
 """Where the median of a brain lies in CT."""
 NOTHING = 0.08
@@ -38,11 +37,6 @@ def judged(status: Status, limits: Quality) -> Status:
     state = "failed" if failed else "warned" if reasons else "ok"
     remedy = LOOK if failed or doubtful else status.remedy
     return status.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
-
-
-def fluid_bright(modality: str) -> bool:
-    """Whether fluid is the brightest tissue under this BIDS suffix: T2w, and T2 under its other names."""
-    return "t2" in modality.lower()
 
 
 def verdict(numbers: Numbers, limits: Quality, modality: str) -> tuple[list[str], list[str]]:
