@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brainuad.config.recipe import Quality
-from brainuad.formats import files, quality, scans, status
+from brainuad.formats import files, quality, scans, status, verdict
 from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
-from brainuad.formats.verdict import judged
 from brainuad.preprocess.contact import Tile, pages
 
 
@@ -42,5 +41,5 @@ def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality,
 
 def _status(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
     if row.scan in folders:
-        return judged(status.read(folders[row.scan] / status.NAME), limits)
+        return verdict.read(folders[row.scan] / status.NAME, limits)
     return Status(subject=row.subject, state="failed", reasons=[row.note], remedy="add the scan")
