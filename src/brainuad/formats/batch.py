@@ -30,8 +30,8 @@ def batches(scans: Iterable[str], size: int) -> dict[str, list[str]]:
     return {f"{part[0]}_{len(part)}_{_digest(part)}": part for part in parts}
 
 
-def write(path: str | Path, scans: Mapping[str, Mapping[str, str]]) -> None:
-    """Write a mark: by scan what tells one result from another."""
+def write(path: str | Path, scans: Mapping[str, str]) -> None:
+    """Write a mark: by scan a digest of what its folder was made from."""
     write_json(path, {"scans": scans})
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import BrainuadError, InputError
-from brainuad.formats import batch, status
+from brainuad.formats import batch
 from brainuad.formats.files import read_json, write_json
 from brainuad.preprocess.job import given, preprocess_scan
 
@@ -45,13 +45,14 @@ def preprocess_scans(
         out, (files, fault) = folder / scan, found[scan]
         (out / STAMP).unlink(missing_ok=True)  # first, for a folder is not taken away at one stroke
         try:
-            told: str = preprocess_scan(config, files, scan, out, fault).state
+            state = preprocess_scan(config, files, scan, out, fault).state
         except BrainuadError:
             raise
         except Exception as error:
             faults[scan] = told = f"{type(error).__name__}: {error}"
             _say(traceback.format_exc())
         else:
+            told = "no result" if state == "failed" else "measured"  # limits judge later
             write_json(out / STAMP, {**stamps[scan], "files": _files(out)})
         left = (time.monotonic() - start) / number * (len(todo) - number)
         _say(f"{scan}: {told} ({number} of {len(todo)}, {int(left // 60)}:{int(left % 60):02d} min left)")
@@ -59,7 +60,7 @@ def preprocess_scans(
         what = f"{len(faults)} of {len(stamps)} scans ended in a fault of the program, the others are done"
         why = "; ".join(f"{scan}: {fault}" for scan, fault in faults.items())
         raise BrainuadError(what, why=why, do="see the tracebacks; put these scans under `exclude` to go on without")
-    batch.write(mark, {scan: _told(folder / scan, stamp) for scan, stamp in stamps.items()})
+    batch.write(mark, {scan: _digest(json.dumps(stamp, sort_keys=True)) for scan, stamp in stamps.items()})
 
 
 def _stamp(config: Mapping[str, Any], code: str, files: Mapping[str, str], fault: str) -> dict[str, Any]:
@@ -94,10 +95,6 @@ def _fits(out: Path, stamp: Mapping[str, Any]) -> bool:
 def _files(out: Path) -> dict[str, int]:
     """Size by name of what preprocess left: storage that is cleaned by age takes single files."""
     return {path.name: path.stat().st_size for path in out.iterdir() if path.name not in (STAMP, batch.DONE)}
-
-
-def _told(out: Path, stamp: Mapping[str, Any]) -> dict[str, str]:
-    return {"state": status.read(out / status.NAME).state, "stamp": _digest(json.dumps(stamp, sort_keys=True))}
 
 
 def _digest(text: str) -> str:

@@ -18,7 +18,7 @@ MASKS = {"mask": "lesion", "ignore": "ignore"}
 def preprocess_scan(
     settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path, fault: str = ""
 ) -> Status:
-    """Preprocess one scan into the folder `out` and return its verdict.
+    """Preprocess one scan into the folder `out` and return what is said of it, before any limits judge.
 
     `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those
     of a template where there are such; `fault`: what an earlier stage found wrong with it.
