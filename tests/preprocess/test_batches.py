@@ -164,6 +164,17 @@ def test_no_mark_outlives_the_folder_that_it_speaks_for(data):
     assert not (data.folder / "batches/last.json").exists()
 
 
+def test_a_broken_mark_goes_once_a_scan_is_made_anew_for_it_may_speak_for_it(data):
+    data.run("sub-1", "sub-2", mark="batches/first.json")
+    (data.folder / "batches/first.json").write_text("{")
+    data.alone("sub-3")
+    assert [path.name for path in (data.folder / "batches").iterdir()] == []
+    data.run("sub-3", mark="batches/last.json")
+    (data.folder / "batches/last.json").write_text("{")
+    data.alone("sub-3")
+    assert (data.folder / "batches/last.json").exists(), "nothing was made anew"
+
+
 def test_a_fault_of_the_program_leaves_the_others_done(data, monkeypatch, capsys):
     with monkeypatch.context() as patch, pytest.raises(BrainuadError, match="1 of 3 scans") as caught:
         broken_at(patch, "sub-2", ZeroDivisionError("by zero"))

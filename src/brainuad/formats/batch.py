@@ -41,14 +41,14 @@ def read(paths: Iterable[str | Path]) -> list[str]:
 
 
 def withdraw(folder: Path, scans: Sequence[str]) -> None:
-    """Take away the marks below `folder`, which holds the scans' folders, that name one of `scans`."""
+    """Take away the marks below `folder`, which holds the scans' folders, that name one of `scans` or are broken."""
     for scan in scans:
         (folder / scan / DONE).unlink(missing_ok=True)
     for path in (folder / FOLDER).glob("*.json") if scans else ():
         try:
             named = read([path])
-        except InputError:  # another job has just taken it away
-            continue
+        except InputError:  # who it names cannot be told, so it may speak for one of them; or another job took it away
+            named = list(scans)
         if not set(scans).isdisjoint(named):
             path.unlink(missing_ok=True)
 
