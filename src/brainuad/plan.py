@@ -87,19 +87,16 @@ class Plan(Layout):
         return [folder / batch.FOLDER / f"{name}.json" for name in self._batches[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
-        """What a preprocess job reads: files of the scan or, of a set made first, its `table`; and the template's."""
-        made = self._is_made(dataset)
-        return {**(self._table(dataset) if made else self._rows[dataset, scan].files()), **self._template}
+        """What the preprocess job of a scan reads, by the names of `formats.batch`."""
+        return self._inputs(dataset, [scan])
 
     def batch_files(self, dataset: str, name: str) -> dict[str, str]:
-        """The same of a batch: `<scan>/image` and so on."""
-        if self._is_made(dataset):
-            return {**self._table(dataset), **self._template}
-        rows = (self._rows[dataset, scan] for scan in self._batches[dataset][name])
-        return {f"{row.scan}/{kind}": path for row in rows for kind, path in row.files().items()} | self._template
+        """The same of a batch."""
+        return self._inputs(dataset, self._batches[dataset][name])
 
-    def _table(self, dataset: str) -> dict[str, str]:
-        return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
+    def _inputs(self, dataset: str, scans: list[str]) -> dict[str, str]:
+        table = {"table": str(self.root / "download" / dataset / "subjects.tsv")} if self._is_made(dataset) else {}
+        return batch.wanted((self._rows[dataset, scan] for scan in scans), {**table, **self._template})
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""

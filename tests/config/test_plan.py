@@ -71,7 +71,7 @@ def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_pa
         (tmp_path / "sub-1/anat" / name).write_bytes(b"")
     demo["datasets"]["own"] = {"source": "bids", "root": str(tmp_path), "healthy": False}
     before = plan(demo)
-    image, mask = (before.files("own", "sub-1")[key] for key in ("image", "mask"))
+    image, mask = (before.files("own", "sub-1")[f"sub-1/{key}"] for key in ("image", "mask"))
     assert (Path(image).name, Path(mask).name) == ("sub-1_acq-a_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz")
     demo["datasets"]["own"]["entities"] = {"acq": "b"}
     after = plan(demo)
@@ -86,7 +86,7 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\tstroke\n")
     demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": False}
     made = plan(demo)
-    assert made.files("own", "sub-P1") == {"image": str(tmp_path / "a.nii"), "mask": str(tmp_path / "a.nii")}
+    assert made.files("own", "sub-P1") == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
 

@@ -28,6 +28,7 @@ class Job:
     spacing: float = 4.0
     code: str = "abc"
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    table: str = ""
 
     def __post_init__(self) -> None:
         for name in NAMES:
@@ -42,10 +43,16 @@ class Job:
         """Run a job on these scans, all if none is named; the scans that it made anew."""
         before = self.made()
         recipe = Preprocess(spacing=self.spacing).model_dump(mode="json")
-        config: dict[str, Any] = {"about": {"modality": "T1w", "healthy": True}, "recipe": recipe}
-        chosen = {name: self.inputs[name] for name in names or NAMES}
+        chosen = names or tuple(NAMES)
+        config: dict[str, Any] = {
+            "about": {"modality": "T1w", "healthy": True},
+            "recipe": recipe,
+            "scans": list(chosen),
+        }
+        files = {f"{name}/{kind}": path for name in chosen for kind, path in self.inputs[name].items()}
         (self.folder / mark).unlink(missing_ok=True)  # as Snakemake does
-        preprocess_scans(config, self.code, chosen, self.folder, self.folder / mark)
+        inputs = {"table": self.table} if self.table else files
+        preprocess_scans(config, self.code, inputs, self.folder, self.folder / mark)
         assert (self.folder / mark).is_file()
         return [name for name, when in self.made().items() if before.get(name) != when]
 
@@ -196,12 +203,11 @@ def test_scans_that_another_job_made_are_found_by_its_table(data):
     table = data.root / "subjects.tsv"
 
     def listed(note: str) -> None:
-        image = {name: given["image"] for name, given in original.items()}
+        image = {name: given["image"] for name, given in data.inputs.items()}
         rows = [Scan(name, name, "set", image[name], state="failed" * (name == "sub-3"), note=note) for name in NAMES]
         scans.write(table, rows)
 
-    original = data.inputs
-    data.inputs = {name: {"table": str(table)} for name in NAMES}
+    data.table = str(table)
     listed("no head")
     assert data.run() == NAMES
     assert status.read(data.folder / "sub-3/status.json").reasons == ["no head"]

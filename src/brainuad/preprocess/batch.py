@@ -18,22 +18,20 @@ from typing import Any
 from brainuad.errors import BrainuadError, InputError
 from brainuad.formats import batch
 from brainuad.formats.files import read_json, write_json
-from brainuad.preprocess.job import given, preprocess_scan
+from brainuad.preprocess.job import preprocess_scan
 
 STAMP = "stamp.json"
 """Written last into a scan's folder."""
 
 
-def preprocess_scans(
-    config: Mapping[str, Any], code: str, inputs: Mapping[str, Mapping[str, str]], folder: Path, mark: Path
-) -> None:
+def preprocess_scans(config: Mapping[str, Any], code: str, inputs: Mapping[str, str], folder: Path, mark: Path) -> None:
     """Preprocess scans into `folder`, a folder each, then write `mark`.
 
-    `config`: `about` the data set, and the `recipe`; `code`: the hash of what makes a scan; `inputs`: by scan its
-    files, or the `table` that names them. Raises BrainuadError where scans end in a fault of ours, once all others are
-    done, and at once where settings or the file system are to blame.
+    `config`: `about` the data set, the `recipe`, and which `scans`; `code`: the hash of what makes a scan; `inputs`:
+    files by name, as `formats.batch` tells them apart. Raises BrainuadError where scans end in a fault of ours, once
+    all others are done, and at once where settings or the file system are to blame.
     """
-    found = given(inputs)
+    found = batch.given(inputs, config["scans"])
     stamps = {scan: _stamp(config, code, files, fault) for scan, (files, fault) in found.items()}
     todo = [scan for scan, stamp in stamps.items() if not _fits(folder / scan, stamp)]
     if done := len(stamps) - len(todo):

@@ -1,4 +1,4 @@
-"""The job around one subject's chain: which files it reads."""
+"""The job around one subject's chain: which of its files is what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.config.recipe import Preprocess
-from brainuad.formats import scans
 from brainuad.formats.status import Status
 from brainuad.preprocess.subject import preprocess
 
@@ -38,19 +37,3 @@ def preprocess_scan(
         register_with=asked,
         fault=fault,
     )
-
-
-def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, str], str]]:
-    """The files of each scan, and what an earlier stage found wrong with it, if anything.
-
-    `inputs`: by scan of one data set the files that `preprocess_scan` takes; where another job made them, the `table`
-    that names them.
-    """
-    tables = {files_in["table"] for files_in in inputs.values() if "table" in files_in}
-    rows = {scan: row for table in tables for scan, row in scans.find(table, inputs).items()}
-    found: dict[str, tuple[dict[str, str], str]] = {}
-    for scan, files_in in inputs.items():
-        row = rows.get(scan)
-        own = {name: path for name, path in files_in.items() if name != "table"}
-        found[scan] = ({**own, **row.files()}, row.note if row.state == "failed" else "") if row else (own, "")
-    return found
