@@ -235,9 +235,9 @@ class Plan(Layout):
         return int(path.read_text()) if path.exists() else 0
 
 
-def _row(scan: Scan) -> list[str]:
-    files = (Path(path).name for path in (scan.image, scan.mask, *[scan.guide] * bool(scan.guide)))
-    return [scan.scan, *files, scan.age, scan.sex, scan.site, scan.kind]
+def _row(scan: Scan) -> list[Any]:
+    files = {kind: Path(path).name for kind, path in scan.files().items()}
+    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.kind]
 
 
 def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:
