@@ -3,8 +3,8 @@
 A folder of `images.npy` (n, x, y, z; float32, or smaller, see `coding`), `brains.npy` (bool), `scans.tsv` (their rows,
 in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling
 learnt from the training subjects), and, apart from them, `lesions.npy` (bool), which only evaluate opens, and
-postprocess for the validation scans; beside it, where any scan has such voxels, `ignored.npy` (bool): neither lesion
-nor healthy, so left out of the scores.
+postprocess for the validation scans, and train to refuse what is not healthy; beside it, where any scan has such
+voxels, `ignored.npy` (bool): neither lesion nor healthy, so left out of the scores of voxels.
 """
 
 from __future__ import annotations

@@ -160,9 +160,9 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
         image = np.where(brain, image, 0)  # smoothing carries the brain's border outwards
     # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
     lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
-    marked = entry.lesion is not None and entry.lesion.any()
-    scan = entry.scan if marked else scans.changed(entry.scan, mask="")
-    return Entry(scan, image, brain, lesion, ignored)
+    masks = {"mask": entry.lesion, "ignore": entry.ignored}
+    empty = {name: "" for name, mask in masks.items() if mask is None or not mask.any()}
+    return Entry(scans.changed(entry.scan, **empty), image, brain, lesion, ignored)
 
 
 def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision: str | None) -> Scan:
