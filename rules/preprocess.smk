@@ -41,7 +41,7 @@ rule preprocess_batch:
     params:
         **traced("preprocess_batch"),
     script:
-        "../workflow/scripts/preprocess_batch.py"
+        "../workflow/scripts/preprocess.py"
 
 
 # What a person looks at: quality.tsv and contact sheets. It lies in the study's folder, for another study may have other

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
 STAGE_OF = {
     "fetch": "download",
-    **dict.fromkeys(("preprocess_batch", "quality"), "preprocess"),
+    "quality": "preprocess",
     "native": "postprocess",
     **dict.fromkeys(("split", "subjects", "scaling"), "normalize"),
     "summarise": "evaluate",
@@ -59,9 +59,16 @@ def test_code_hashes_follow_imports_but_not_other_families():
     assert code_hash(ENTRY["train"]) != code_hash(ENTRY["infer"])
 
 
+def test_a_change_of_the_verdict_preprocesses_no_scan_anew():
+    preprocess, seen = (imported(ENTRY[stage]) for stage in ("preprocess", "quality"))
+    for module in ("brainuad.formats.verdict", "brainuad.formats.quality", "brainuad.preprocess.contact"):
+        assert module not in preprocess
+        assert module in seen
+
+
 def test_stages_are_reached_from_their_own_entry_alone():
     for stage, entry in ENTRY.items():
-        own = STAGE_OF.get(stage, stage)
+        own = "preprocess" if stage == "preprocess_batch" else STAGE_OF.get(stage, stage)
         others = {module.split(".")[1] for module in imported(entry)} & set(STAGES) - {own}
         assert not others, f"{stage} reaches {others}"
 

@@ -28,7 +28,7 @@ ENTRY = {
     # of both what makes a scan: `preprocess.batch`, which they call, decides only which ones are made
     "preprocess": "brainuad.preprocess.job",
     "preprocess_batch": "brainuad.preprocess.job",
-    "quality": "brainuad.preprocess.job",
+    "quality": "brainuad.preprocess.summary",
     "split": "brainuad.normalize.job",
     "scaling": "brainuad.normalize.job",
     "normalize": "brainuad.normalize.job",
@@ -88,19 +88,16 @@ class Plan(Layout):
         return [folder / batch.FOLDER / f"{name}.json" for name in self._batches[dataset]]
 
     def files(self, dataset: str, scan: str) -> dict[str, str]:
-        """What a preprocess job reads: files of the scan or, of a set made first, its `table`; and the template's."""
-        made = self._is_made(dataset)
-        return {**(self._table(dataset) if made else self._rows[dataset, scan].files()), **self._template}
+        """What the preprocess job of a scan reads, by the names of `formats.batch`."""
+        return self._inputs(dataset, [scan])
 
     def batch_files(self, dataset: str, name: str) -> dict[str, str]:
-        """The same of a batch: `<scan>/image` and so on."""
-        if self._is_made(dataset):
-            return {**self._table(dataset), **self._template}
-        rows = (self._rows[dataset, scan] for scan in self._batches[dataset][name])
-        return {f"{row.scan}/{kind}": path for row in rows for kind, path in row.files().items()} | self._template
+        """The same of a batch."""
+        return self._inputs(dataset, self._batches[dataset][name])
 
-    def _table(self, dataset: str) -> dict[str, str]:
-        return {"table": str(self.root / "download" / dataset / "subjects.tsv")}
+    def _inputs(self, dataset: str, scans: list[str]) -> dict[str, str]:
+        table = {"table": str(self.root / "download" / dataset / "subjects.tsv")} if self._is_made(dataset) else {}
+        return batch.wanted((self._rows[dataset, scan] for scan in scans), {**table, **self._template})
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""
@@ -241,9 +238,9 @@ class Plan(Layout):
         return int(path.read_text()) if path.exists() else 0
 
 
-def _row(scan: Scan) -> list[str]:
-    files = (Path(path).name for path in (scan.image, scan.mask, *[scan.guide] * bool(scan.guide)))
-    return [scan.scan, *files, scan.age, scan.sex, scan.site, scan.kind]
+def _row(scan: Scan) -> list[Any]:
+    files = {kind: Path(path).name for kind, path in scan.files().items()}
+    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.kind]
 
 
 def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from brainuad.config.load import build_study
+from brainuad.formats.scans import changed
 from brainuad.plan import Plan
 
 DEMO = Path(__file__).parents[2] / "config.yaml"
@@ -71,7 +72,7 @@ def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_pa
         (tmp_path / "sub-1/anat" / name).write_bytes(b"")
     demo["datasets"]["own"] = {"source": "bids", "root": str(tmp_path), "healthy": False}
     before = plan(demo)
-    image, mask = (before.files("own", "sub-1")[key] for key in ("image", "mask"))
+    image, mask = (before.files("own", "sub-1")[f"sub-1/{key}"] for key in ("image", "mask"))
     assert (Path(image).name, Path(mask).name) == ("sub-1_acq-a_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz")
     demo["datasets"]["own"]["entities"] = {"acq": "b"}
     after = plan(demo)
@@ -86,9 +87,22 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\tstroke\n")
     demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": False}
     made = plan(demo)
-    assert made.files("own", "sub-P1") == {"image": str(tmp_path / "a.nii"), "mask": str(tmp_path / "a.nii")}
+    assert made.files("own", "sub-P1") == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
+
+
+@pytest.mark.parametrize("kind", ["image", "mask", "guide", "ignore"])
+def test_a_set_is_listed_again_when_a_file_of_a_scan_has_another_name(demo, tmp_path, kind):
+    (tmp_path / "a.nii").write_bytes(b"")
+    (tmp_path / "t.tsv").write_text("subject\timage\nA\ta.nii\n")
+    demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": True}
+    made, told = plan(demo), set()
+    (row,) = made.scans["own"]
+    for path in ("one/b.nii", "one/c.nii", "two/c.nii"):
+        made.scans["own"] = [changed(row, **{kind: path})]
+        told.add(made.config("download", dataset="own"))
+    assert len(told) == 2, "names count, and folders do not"
 
 
 def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_there_is_a_network(demo):

@@ -12,6 +12,7 @@ import yaml
 
 from brainuad.config.load import build_study
 from brainuad.errors import ConfigError
+from brainuad.formats import batch
 from brainuad.plan import Plan
 
 DEMO = Path(__file__).parents[2] / "config.yaml"
@@ -68,14 +69,14 @@ def test_a_scan_to_register_with_is_found_beside_and_is_an_input(demo, tmp_path)
     found = plan(demo)
     files = found.files("more", "sub-1_ses-1")
     assert {name: Path(path).name for name, path in files.items()} == {
-        "image": "sub-1_ses-1_FLAIR.nii.gz",
-        "guide": "sub-1_ses-1_T1w.nii.gz",
+        "sub-1_ses-1/image": "sub-1_ses-1_FLAIR.nii.gz",
+        "sub-1_ses-1/guide": "sub-1_ses-1_T1w.nii.gz",
     }
     assert about(found, "more", "sub-1_ses-1")["about"]["register_with"] == "T1w"
-    assert "guide" not in found.files("more", "sub-2")
+    assert "sub-2/guide" not in found.files("more", "sub-2")
     assert about(found, "more", "sub-2")["about"]["register_with"] == "T1w", "preprocess says that there is none"
     del more["register_with"]
-    assert "guide" not in plan(demo).files("more", "sub-1_ses-1")
+    assert "sub-1_ses-1/guide" not in plan(demo).files("more", "sub-1_ses-1")
 
 
 def test_a_table_names_scans_to_register_with(demo, tmp_path):
@@ -85,8 +86,28 @@ def test_a_table_names_scans_to_register_with(demo, tmp_path):
     more = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": True, "modality": "FLAIR"}
     demo["datasets"]["more"] = more | {"register_with": "T1w"}
     found = plan(demo)
-    assert found.files("more", "sub-A") == {"image": str(tmp_path / "flair.nii"), "guide": str(tmp_path / "t1.nii")}
+    files = {"image": str(tmp_path / "flair.nii"), "guide": str(tmp_path / "t1.nii")}
+    assert batch.given(found.files("more", "sub-A"), ["sub-A"]) == {"sub-A": (files, "")}
     assert about(found, "more", "sub-A")["about"]["register_with"] == "T1w"
+
+
+def test_a_scan_is_given_the_same_files_by_its_own_job_and_by_a_batch(demo, tmp_path):
+    names = [f"sub-{number}" for number in (1, 10, 2)]
+    for name in names:
+        for kind in ("FLAIR", "T1w", "desc-lesion_mask"):
+            path = tmp_path / f"{name}/anat/{name}_{kind}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    (tmp_path / "template.nii.gz").write_bytes(b"")
+    more = {"source": "folder", "root": str(tmp_path), "healthy": False, "modality": "FLAIR", "register_with": "T1w"}
+    demo["datasets"]["more"], demo["compute"] = more, {"batch": 3}
+    found = with_template(demo, tmp_path / "template.nii.gz")
+    together = batch.given(found.batch_files("more", found.marks("more")[0].stem), names)
+    assert together == {name: batch.given(found.files("more", name), [name])[name] for name in names}
+    assert {Path(path).name for path in together["sub-1"][0].values()} == {
+        *(f"sub-1_{kind}.nii.gz" for kind in ("FLAIR", "T1w", "desc-lesion_mask")),
+        "template.nii.gz",
+    }
 
 
 def test_a_scan_is_not_registered_with_itself(demo, tmp_path):

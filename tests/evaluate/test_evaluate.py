@@ -149,6 +149,28 @@ def test_what_is_not_scored_is_in_no_number(world, tmp_path):
     assert (whole - left).tolist() == pytest.approx([np.count_nonzero(odd[3:-3, 3:-3, 3:-3]) * 0.008] * 5)
 
 
+def test_a_scan_of_other_pathology_alone_is_not_healthy(world, tmp_path):
+    """Five scans: two with lesions, one without any, one with other pathology, and one that lost its on the way."""
+    odd, empty = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    odd[9:12, 9:12, 3:6] = True
+    masks = {2: (empty, empty), 3: (empty, odd), 4: (empty, empty)}
+    world.scans["ms"][4] = replace(world.scans["ms"][4], ignore="lost.nii.gz")
+    entries = []
+    for i, scan in enumerate(world.scans["ms"]):
+        lesion, other = masks.get(i, (world.entry(scan, "ms").lesion, empty))
+        entries.append(store.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
+    store.write(world.root / "store/ms", entries, len(entries), AFFINE, {})
+    world.scans["ixi"][2] = replace(world.scans["ixi"][2], ignore="other.nii.gz")
+    store.write(world.root / "store/ixi", [world.entry(scan, "ixi") for scan in world.scans["ixi"]], 3, AFFINE, {})
+    for name in world.scans:
+        world.infer("sharp", name, lambda lesion: lesion * 1.0)
+    posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion)}
+    out = world.run("sharp", "ms", posts, tmp_path / "out")
+    assert tables.read(out / "scans.tsv", tables.SCANS)["healthy"].tolist() == [0, 0, 1, 0, 0]
+    found = metrics(out).loc["none"].loc["none"]
+    assert found.loc["prevalence_scan", ["value", "n"]].tolist() == [pytest.approx(4 / 7), 7], "one of ixi is out, too"
+
+
 def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
     for model, make in (("sharp", lambda lesion: lesion * 1.0), ("flat", lambda lesion: lesion * 0.0)):
         for name in world.scans:

@@ -133,7 +133,7 @@ def staged(**train: object) -> TwoStages:
     return TwoStages(Autoencoder(family="autoencoder", network=NETWORK, train=LENGTH | train))
 
 
-def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=False) -> Path:
+def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=False, ignored=False) -> Path:
     rng = np.random.default_rng(seed)
     brain = np.ones(shape, bool)
     entries = []
@@ -144,7 +144,9 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=Fals
         row = Scan(f"sub-{i}", f"sub-{i}", path.name, role=role)
         mask = np.zeros(shape, bool)
         mask[1, 1, 1] = lesion and role == "train"
-        entries.append(store.Entry(row, image, brain, mask))
+        other = np.zeros(shape, bool)
+        other[2, 1, 1:3] = ignored and role == "train"
+        entries.append(store.Entry(row, image, brain, mask, other))
     scaling = {"landmarks": np.arange(3.0)}
     store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
     return path

@@ -134,12 +134,14 @@ def test_what_is_not_scored_comes_into_the_store(tmp_path):
     mask = np.zeros(SHAPE, bool)
     mask[5:7, 8:11, 8:11] = True
     volume.write(tmp_path / "pre/sub-2/ignore.nii.gz", mask, AFFINE)
-    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", role="train") for name in names])
+    volume.write(tmp_path / "pre/sub-1/ignore.nii.gz", mask & ~mask, AFFINE)
+    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", ignore="i", role="train") for name in names])
     source = Source(tmp_path / "p.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
     normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
     ignored = store.read_ignored(tmp_path / "store")
     assert [int(part.sum()) for part in ignored] == [0, mask.sum()]
+    assert [scan.ignore for scan in store.read(tmp_path / "store").scans] == ["", "i"], "an empty mask is none"
 
 
 def bank(folder, n=30, radius=3):

@@ -151,6 +151,17 @@ def test_what_is_not_scored_moves_no_cut(study, tmp_path):
     assert left_out["val_dice"].value == pytest.approx(before["val_dice"].value, abs=0.05)
 
 
+def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
+    maps, path = study[0]
+    opened, odd = store.read(path), np.zeros(SHAPE, bool)
+    odd[9:12, 9:12, 3:6] = True
+    entries = [store.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)]
+    store.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    cut = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
+    left = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[brain() & ~odd] for i in range(2)]
+    assert cut.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))
+
+
 def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
     healthy, ms = study
     postprocess(ms[0], ms[1], [healthy], [True], PLAIN, RULES, tmp_path / "out", TAGS)

@@ -10,7 +10,7 @@ from brainuad.config.recipe import Quality
 from brainuad.formats import quality, scans, status
 from brainuad.formats.scans import Scan
 from brainuad.preprocess import contact
-from brainuad.preprocess.job import summarise_quality
+from brainuad.preprocess.summary import summarise_quality
 
 BLUE = (10, 20, 250)
 

@@ -82,7 +82,13 @@ def test_no_training_scan(tmp_path):
 def test_a_scan_with_a_lesion_trains_nothing(tmp_path):
     with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
         train([stored(tmp_path / "a", lesion=True)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
-    assert "marks 1 voxels" in caught.value.why
+    assert caught.value.why == "its mask of lesions marks 1 voxels"
+
+
+def test_a_scan_with_other_pathology_trains_nothing(tmp_path):
+    with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
+        train([stored(tmp_path / "a", ignored=True)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    assert caught.value.why == "its mask of other pathology marks 2 voxels"
 
 
 def test_stores_on_different_grids(tmp_path):

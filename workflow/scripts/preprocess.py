@@ -5,11 +5,5 @@ from brainuad.formats.usage import metered
 from brainuad.preprocess.batch import preprocess_scans
 
 with metered(snakemake):
-    mark = Path(snakemake.output.mark)
-    preprocess_scans(
-        config=json.loads(snakemake.params.config),
-        code=snakemake.params.code,
-        inputs={snakemake.wildcards.scan: dict(snakemake.input.items())},
-        folder=mark.parents[1],
-        mark=mark,
-    )
+    mark, config = Path(snakemake.output.mark), json.loads(snakemake.params.config)
+    preprocess_scans(config, snakemake.params.code, dict(snakemake.input.items()), folder=mark.parents[1], mark=mark)

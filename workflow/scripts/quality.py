@@ -4,7 +4,7 @@ from pathlib import Path
 from brainuad.config.recipe import Quality
 from brainuad.formats import batch
 from brainuad.formats.usage import metered
-from brainuad.preprocess.job import summarise_quality
+from brainuad.preprocess.summary import summarise_quality
 
 with metered(snakemake):
     folders = {scan: Path(snakemake.params.folder) / scan for scan in batch.read(snakemake.input.marks)}

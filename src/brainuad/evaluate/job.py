@@ -123,8 +123,8 @@ def _score(
     opened, lesions, ignored = stores.read(store), stores.read_lesions(store), stores.read_ignored(store)
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
     others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
-    healthy = [score for pair in others for score in _scores(*pair, "test")]
-    validation = [score for pair in others for _, score in _scores(*pair, "validation")]
+    healthy = [score for pair in others for score in _scores(*pair, "test", healthy=True)]
+    validation = [score for pair in others for _, score in _scores(*pair, "validation", healthy=True)]
     scans: list[Facts] = []
     cases = Cases(scans, [score for _, score in _scores(maps, store, "test")], healthy, validation, settings)
     sources: dict[Path, Maps] = {}
@@ -169,10 +169,10 @@ def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
     return {rule: Masks(value) for rule, value in values if value is not None}
 
 
-def _scores(maps: Path, store: Path, role: str) -> list[tuple[str, float]]:
-    """(person, score) of the scans in a role, in the store's order."""
+def _scores(maps: Path, store: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
+    """(person, score) of the scans in a role, in the store's order; of `healthy` ones without other pathology alone."""
     scores = files.read_scores(maps)
-    rows = [scan for scan in stores.read(store).scans if scan.role == role]
+    rows = [scan for scan in stores.read(store).scans if scan.role == role and not (healthy and scan.ignore)]
     for scan in rows:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")

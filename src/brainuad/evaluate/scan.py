@@ -25,7 +25,7 @@ class Facts:
     person: str
     """The subject, told apart from those of other data sets."""
     healthy: bool
-    """Whether it holds no lesion at all, and is not spoiled."""
+    """Whether it holds neither lesion nor other pathology, scored or not, and is not spoiled."""
     kind: str
     """Of its artificial anomaly, how it is spoiled, or of its lesions, joined by `;`; else empty."""
     spoiled: bool
@@ -59,19 +59,21 @@ def truth(
 ) -> Truth:
     """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel.
 
-    `ignored`: what is neither lesion nor healthy, and so no part of the scored brain.
+    `ignored`: what is neither lesion nor healthy, and so no part of the scored brain; a scan with any is not healthy.
     """
     box = components.box(brain, margin=1)
     scored = voxelwise.scored_brain(brain[box], settings.erode_voxels)
     if ignored is not None:
         scored = scored & ~ignored[box]
     inside, whole = lesion[box] & scored, int(lesion.sum())
+    # a mask that lost its voxels on the way keeps its path, and the scan is not healthy all the same
+    marked = whole > 0 or scan.mask or scan.ignore or (ignored is not None and ignored.any())
     found = lesionwise.lesions(lesion[box], scored, voxel_ml)
     facts = Facts(
         scan=scan.scan,
         subject=scan.subject,
         person=scan.person,
-        healthy=whole == 0 and not scan.mask and not scan.spoiled,  # a lesion lost on the way makes no healthy scan
+        healthy=not marked and not scan.spoiled,
         kind=scan.kind,
         spoiled=bool(scan.spoiled),
         brain_ml=int(scored.sum()) * voxel_ml,

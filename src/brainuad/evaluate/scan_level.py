@@ -10,7 +10,7 @@ from brainuad.formats.scans import kinds_in
 
 
 def scan_level_rows(cases: Cases) -> list[Row]:
-    """Scans with lesions, or spoiled ones, against healthy ones; nothing unless there are both.
+    """Scans that are not healthy against healthy ones; nothing unless there are both.
 
     Areas, by kind of anomaly or lesion too, a scan of several kinds counting for each; sensitivity and specificity
     where the score exceeds a quantile of the healthy validation scans, if there are any; and the Youden point of the

@@ -31,7 +31,8 @@ class Scan:
     guide: str = ""
     """Path of another scan of the session, with which this one is registered, if there is one."""
     ignore: str = ""
-    """Path of a mask, if there is one, of what is neither lesion nor healthy: it is left out of the scores."""
+    """Path of a mask, if there is one, of what is neither lesion nor healthy: its voxels are left out of all scores but
+    those of whole scans, which see them. A scan with any such voxel is not healthy."""
     age: str = ""
     """Years, if known."""
     sex: str = ""

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from brainuad.config.section import Section
 from brainuad.formats.files import read_json, write_json
 
+Numbers = dict[str, float]
+"""Quality numbers by name; `formats.quality` says what each means."""
+
 NAME = "status.json"
 IMAGE, BRAIN, OVERLAY = "image.nii.gz", "brain.nii.gz", "overlay.png"
 """What lies beside it: the scan and its brain, on the template's grid; a picture."""
@@ -28,10 +31,15 @@ class Status(Section):
     """One sentence each, for `warned` and `failed`."""
     remedy: str | None = None
     """What the user may do."""
-    quality: dict[str, float] = {}
+    quality: Numbers = {}
     """Numbers by name, e.g. `similarity` (NMI), `overlap` (Dice), `volume_ml`."""
     provenance: dict[str, Any] = {}
     """Input file and its SHA-256, software versions."""
+
+
+def fluid_bright(modality: str) -> bool:
+    """Whether fluid is the brightest tissue under this BIDS suffix: T2w, and T2 under its other names."""
+    return "t2" in modality.lower()
 
 
 def write(path: str | Path, status: Status) -> None:

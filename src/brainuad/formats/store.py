@@ -4,7 +4,7 @@ A folder of `images.npy` (n, x, y, z; float32, or smaller, see `coding`), `brain
 in order), `store.json` (affine, and how intensities were scaled and coded), `scaling.safetensors` (what that scaling
 learnt from the training subjects), and, apart from them, `lesions.npy` (bool), from which no model learns: evaluate
 and report open it, postprocess for the validation scans, train to refuse healthy scans that have lesions; beside it,
-where any scan has such voxels, `ignored.npy` (bool): neither lesion nor healthy, so left out of the scores.
+where any scan has such voxels, `ignored.npy` (bool): neither lesion nor healthy, so left out of the scores of voxels.
 """
 
 from __future__ import annotations

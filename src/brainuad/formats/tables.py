@@ -27,8 +27,8 @@ METRIC_NAMES = {
     "auprc_scan": "the same for each scan alone, mean over patients",
     "auroc_pooled": "area under the ROC curve over the voxels of all scans",
     "auprc_scan_<kind>": "the same for the scans with one kind of artificial anomaly or lesion, among others maybe",
-    "auroc_scan": "scan level: area under the ROC curve of the anomaly score, which no chain changes, scans with "
-    "lesions, or spoiled ones, against the study's healthy test scans",
+    "auroc_scan": "scan level: area under the ROC curve of the anomaly score, which no chain changes, scans that "
+    "are not healthy against the study's healthy test scans",
     "auroc_scan_<kind>": "the same for the scans with one kind of artificial anomaly or lesion, or of spoiled scans, "
     "against all healthy ones",
     "ap_scan": "scan level: average precision (area under the precision-recall curve) of that score",
@@ -48,10 +48,10 @@ METRIC_NAMES = {
     "patients; under a rule's name where the chain leaves one component, in which it is then sought",
     "marked_share": "share of lesion-free scored voxels that is marked: the voxel-wise false-positive rate",
     "cut_scan": "scan level: the quantile of the scores of healthy validation scans above which a scan is abnormal",
-    "sensitivity_scan": "share of scans with lesions, or spoiled ones, above that cut: the recall",
+    "sensitivity_scan": "share of scans that are not healthy above that cut: the recall",
     "specificity_scan": "share of healthy scans that are not above it",
-    "oracle_youden_sensitivity": "scan level, at the cut on the score with the best Youden index: share of scans with "
-    "lesions, or spoiled ones, that reach it",
+    "oracle_youden_sensitivity": "scan level, at the cut on the score with the best Youden index: share of scans "
+    "that are not healthy and reach it",
     "oracle_youden_specificity": "at the same cut: share of healthy scans under it",
     "oracle_youden_accuracy": "at the same cut: share of scans on the right side",
 }
@@ -62,7 +62,7 @@ SCANS = {
     "chain": "label of the post-processing chain",
     "scan": "label of the scan",
     "subject": "label of the person",
-    "healthy": "1 if the scan holds no lesion and is not spoiled",
+    "healthy": "1 if the scan holds neither lesion nor other pathology, and is not spoiled",
     "kind": "kind of its artificial anomaly, how it is spoiled, or kinds of its lesions, joined by `;`; else empty",
     "brain_ml": "volume of the scored brain, in ml",
     "lesion_ml": "volume of the lesion mask inside the scored brain, in ml",

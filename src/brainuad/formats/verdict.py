@@ -6,11 +6,12 @@ Preprocess measures and does not judge, so that another limit preprocesses nothi
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from brainuad.config.recipe import Quality
-from brainuad.formats.status import Status
+from brainuad.formats import status
+from brainuad.formats.status import Numbers, Status, fluid_bright
 
-Numbers = dict[str, float]
 HOUNSFIELD = (5.0, 70.0)
 """Where the median of a brain lies in CT."""
 NOTHING = 0.08
@@ -26,23 +27,23 @@ LOWEST_MR = -500.0
 LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
 
 
-def judged(status: Status, limits: Quality) -> Status:
-    """What preprocess left of a scan, with the verdict by these limits in place of its state.
+def read(path: str | Path, limits: Quality) -> Status:
+    """The `status.json` that preprocess left of a scan, judged by these limits."""
+    return judged(status.read(path), limits)
+
+
+def judged(left: Status, limits: Quality) -> Status:
+    """What preprocess `left` of a scan, with the verdict by these limits in place of its state.
 
     A scan that preprocess could not bring to an end has failed already; what it noted of others marks them.
     """
-    if status.state == "failed" or not status.quality:
-        return status
-    failed, doubtful = verdict(status.quality, limits, status.modality)
-    reasons = [*failed, *doubtful, *status.reasons]
+    if left.state == "failed" or not left.quality:
+        return left
+    failed, doubtful = verdict(left.quality, limits, left.modality)
+    reasons = [*failed, *doubtful, *left.reasons]
     state = "failed" if failed else "warned" if reasons else "ok"
-    remedy = LOOK if failed or doubtful else status.remedy
-    return status.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
-
-
-def fluid_bright(modality: str) -> bool:
-    """Whether fluid is the brightest tissue under this BIDS suffix: T2w, and T2 under its other names."""
-    return "t2" in modality.lower()
+    remedy = LOOK if failed or doubtful else left.remedy
+    return left.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
 
 
 def verdict(numbers: Numbers, limits: Quality, modality: str) -> tuple[list[str], list[str]]:

@@ -13,12 +13,11 @@ from safetensors.numpy import load_file, save_file
 from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
-from brainuad.formats import files, run, scans, status, store, volume
+from brainuad.formats import files, run, scans, status, store, verdict, volume
 from brainuad.formats.coding import Coding
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.formats.store import Entry
-from brainuad.formats.verdict import judged
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.made import Maker
@@ -161,25 +160,25 @@ def _scaled(entry: Entry, settings: Intensity, learnt: dict[str, np.ndarray], pa
         image = np.where(brain, image, 0)  # smoothing carries the brain's border outwards
     # the mask is not cut to the brain, so that evaluate can tell how much of a lesion the strip took away
     lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
-    marked = entry.lesion is not None and entry.lesion.any()
-    scan = entry.scan if marked else scans.changed(entry.scan, mask="")
-    return Entry(scan, image, brain, lesion, ignored)
+    masks = {"mask": entry.lesion, "ignore": entry.ignored}
+    empty = {name: "" for name, mask in masks.items() if mask is None or not mask.any()}
+    return Entry(scans.changed(entry.scan, **empty), image, brain, lesion, ignored)
 
 
 def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision: str | None) -> Scan:
     """`path`: the scan's `status.json`, beside its other files."""
-    verdict = judged(status.read(path), limits)
-    notes = [row.note] * bool(row.note) + verdict.reasons
+    found = verdict.read(path, limits)
+    notes = [row.note] * bool(row.note) + found.reasons
     if decision == "exclude":
         return scans.changed(row, state="excluded", note="; ".join(notes))
     unlabelled = not healthy and row.role and not row.mask
     bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
     if decision == "include":
         if unlabelled or not path.with_name(status.IMAGE).exists():
-            why = bare if unlabelled else "; ".join(verdict.reasons) or "preprocess left no image"
+            why = bare if unlabelled else "; ".join(found.reasons) or "preprocess left no image"
             do = "take its line out of the decisions, or mend the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
         return scans.changed(row, state="included", note="; ".join(notes))
-    if unlabelled and verdict.state != "failed":
+    if unlabelled and found.state != "failed":
         return scans.changed(row, state="failed", note=bare)
-    return scans.changed(row, state=verdict.state, note="; ".join(notes))
+    return scans.changed(row, state=found.state, note="; ".join(notes))

@@ -111,7 +111,7 @@ def _pooled(pairs: Sequence[tuple[Path, Path]], chain: Chain, lesions: bool) -> 
     normal, lesion, names = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], []
     for maps, path in pairs:
         opened = stores.read(path)
-        truths, ignored = (stores.read_lesions(path), stores.read_ignored(path)) if lesions else (None, None)
+        truths, ignored = stores.read_lesions(path) if lesions else None, stores.read_ignored(path)
         for i, anomaly, brain in processed(maps, opened, "validation", chain):
             truth = np.zeros_like(brain) if truths is None else np.asarray(truths[i])
             scored = brain if ignored is None else brain & ~np.asarray(ignored[i])

@@ -16,24 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import BrainuadError, InputError
-from brainuad.formats import batch, status
+from brainuad.formats import batch
 from brainuad.formats.files import read_json, write_json
-from brainuad.preprocess.job import given, preprocess_scan
+from brainuad.preprocess.job import preprocess_scan
 
 STAMP = "stamp.json"
 """Written last into a scan's folder."""
 
 
-def preprocess_scans(
-    config: Mapping[str, Any], code: str, inputs: Mapping[str, Mapping[str, str]], folder: Path, mark: Path
-) -> None:
+def preprocess_scans(config: Mapping[str, Any], code: str, inputs: Mapping[str, str], folder: Path, mark: Path) -> None:
     """Preprocess scans into `folder`, a folder each, then write `mark`.
 
-    `config`: `about` the data set, and the `recipe`; `code`: the hash of what makes a scan; `inputs`: by scan its
-    files, or the `table` that names them. Raises BrainuadError where scans end in a fault of ours, once all others are
-    done, and at once where settings or the file system are to blame.
+    `config`: `about` the data set, the `recipe`, and which `scans`; `code`: the hash of what makes a scan; `inputs`:
+    files by name, as `formats.batch` tells them apart. Raises BrainuadError where scans end in a fault of ours, once
+    all others are done, and at once where settings or the file system are to blame.
     """
-    found = given(inputs)
+    found = batch.given(inputs, config["scans"])
     stamps = {scan: _stamp(config, code, files, fault) for scan, (files, fault) in found.items()}
     todo = [scan for scan, stamp in stamps.items() if not _fits(folder / scan, stamp)]
     if done := len(stamps) - len(todo):
@@ -45,13 +43,14 @@ def preprocess_scans(
         out, (files, fault) = folder / scan, found[scan]
         (out / STAMP).unlink(missing_ok=True)  # first, for a folder is not taken away at one stroke
         try:
-            told: str = preprocess_scan(config, files, scan, out, fault).state
+            state = preprocess_scan(config, files, scan, out, fault).state
         except BrainuadError:
             raise
         except Exception as error:
             faults[scan] = told = f"{type(error).__name__}: {error}"
             _say(traceback.format_exc())
         else:
+            told = "no result" if state == "failed" else "measured"  # limits judge later
             write_json(out / STAMP, {**stamps[scan], "files": _files(out)})
         left = (time.monotonic() - start) / number * (len(todo) - number)
         _say(f"{scan}: {told} ({number} of {len(todo)}, {int(left // 60)}:{int(left % 60):02d} min left)")
@@ -59,7 +58,7 @@ def preprocess_scans(
         what = f"{len(faults)} of {len(stamps)} scans ended in a fault of the program, the others are done"
         why = "; ".join(f"{scan}: {fault}" for scan, fault in faults.items())
         raise BrainuadError(what, why=why, do="see the tracebacks; put these scans under `exclude` to go on without")
-    batch.write(mark, {scan: _told(folder / scan, stamp) for scan, stamp in stamps.items()})
+    batch.write(mark, {scan: _digest(json.dumps(stamp, sort_keys=True)) for scan, stamp in stamps.items()})
 
 
 def _stamp(config: Mapping[str, Any], code: str, files: Mapping[str, str], fault: str) -> dict[str, Any]:
@@ -94,10 +93,6 @@ def _fits(out: Path, stamp: Mapping[str, Any]) -> bool:
 def _files(out: Path) -> dict[str, int]:
     """Size by name of what preprocess left: storage that is cleaned by age takes single files."""
     return {path.name: path.stat().st_size for path in out.iterdir() if path.name not in (STAMP, batch.DONE)}
-
-
-def _told(out: Path, stamp: Mapping[str, Any]) -> dict[str, str]:
-    return {"state": status.read(out / status.NAME).state, "stamp": _digest(json.dumps(stamp, sort_keys=True))}
 
 
 def _digest(text: str) -> str:

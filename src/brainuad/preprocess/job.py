@@ -1,4 +1,4 @@
-"""The jobs around one subject's chain: which files it reads, and what a person sees of all of them."""
+"""The job around one subject's chain: which of its files is what."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brainuad.config.recipe import Preprocess, Quality
-from brainuad.formats import files, quality, scans, status
-from brainuad.formats.quality import Row
-from brainuad.formats.scans import Scan
+from brainuad.config.recipe import Preprocess
 from brainuad.formats.status import Status
-from brainuad.formats.verdict import judged
-from brainuad.preprocess.contact import Tile, pages
 from brainuad.preprocess.subject import preprocess
 
 MASKS = {"mask": "lesion", "ignore": "ignore"}
@@ -22,7 +17,7 @@ MASKS = {"mask": "lesion", "ignore": "ignore"}
 def preprocess_scan(
     settings: Mapping[str, Any], inputs: Mapping[str, str], scan: str, out: Path, fault: str = ""
 ) -> Status:
-    """Preprocess one scan into the folder `out` and return its verdict.
+    """Preprocess one scan into the folder `out` and return what is said of it, before any limits judge.
 
     `settings`: `about` its data set, and the `recipe`; `inputs`: the files `image`, `mask`, `guide`, `ignore` and those
     of a template where there are such; `fault`: what an earlier stage found wrong with it.
@@ -42,48 +37,3 @@ def preprocess_scan(
         register_with=asked,
         fault=fault,
     )
-
-
-def given(inputs: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[dict[str, str], str]]:
-    """The files of each scan, and what an earlier stage found wrong with it, if anything.
-
-    `inputs`: by scan of one data set the files that `preprocess_scan` takes; where another job made them, the `table`
-    that names them.
-    """
-    tables = {files_in["table"] for files_in in inputs.values() if "table" in files_in}
-    rows = {scan: row for table in tables for scan, row in scans.find(table, inputs).items()}
-    found: dict[str, tuple[dict[str, str], str]] = {}
-    for scan, files_in in inputs.items():
-        row = rows.get(scan)
-        own = {name: path for name, path in files_in.items() if name != "table"}
-        found[scan] = ({**own, **row.files()}, row.note if row.state == "failed" else "") if row else (own, "")
-    return found
-
-
-def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality, out: Path) -> None:
-    """Write the folder `out`: `quality.tsv`, and `contact.png`, followed by `contact-2.png` and so on.
-
-    `table`: the scans of the data set; `folders`: by scan, what preprocess left; `limits`: of the recipe. Subjects
-    that had no scan to preprocess have a row as well.
-    """
-    listed = [row for row in scans.read(table) if row.scan in folders or row.state == "failed"]
-    rows = quality.sorted_rows([Row(row, _status(row, folders, limits)) for row in listed])
-    tiles = [
-        Tile(
-            row.scan.scan,
-            row.status.state,
-            "; ".join(row.status.reasons),
-            folders.get(row.scan.scan, Path("none")) / status.OVERLAY,
-        )
-        for row in rows
-    ]
-    with files.atomic_folder(out) as part:
-        quality.write(part / quality.NAME, rows)
-        for number, page in enumerate(pages(out.name, tiles), 1):
-            page.save(part / ("contact.png" if number == 1 else f"contact-{number}.png"))
-
-
-def _status(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
-    if row.scan in folders:
-        return judged(status.read(folders[row.scan] / status.NAME), limits)
-    return Status(subject=row.subject, state="failed", reasons=[row.note], remedy="add the scan")

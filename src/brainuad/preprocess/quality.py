@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from brainuad.formats.status import Numbers
 from brainuad.formats.transform import Affine
-from brainuad.formats.verdict import Numbers
 from brainuad.preprocess import appearance
 from brainuad.preprocess.head import CT_WINDOW
 from brainuad.preprocess.skullstrip import Placed, field_of_view, to_scan

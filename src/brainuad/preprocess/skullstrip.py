@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from brainuad.config.recipe import SkullStrip
+from brainuad.formats.status import fluid_bright
 from brainuad.formats.transform import Affine
-from brainuad.formats.verdict import fluid_bright
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import Template

@@ -11,12 +11,11 @@ import pandas as pd
 
 from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
-from brainuad.formats import run, scans, status, tables, thresholds
+from brainuad.formats import run, scans, status, tables, thresholds, verdict
 from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
-from brainuad.formats.verdict import judged
 
 FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
 COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
@@ -163,7 +162,7 @@ def _subjects(folder: Path) -> list[Scan]:
 
 def _statuses(subjects: list[Scan], preprocess: Path, limits: Quality) -> dict[tuple[str, str], Status]:
     paths = {(row.dataset, row.scan): preprocess / row.dataset / row.scan / status.NAME for row in subjects}
-    return {key: judged(status.read(path), limits) for key, path in paths.items() if path.exists()}
+    return {key: verdict.read(path, limits) for key, path in paths.items() if path.exists()}
 
 
 def _cuts(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -37,7 +37,8 @@ def train(
 
     The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole.
     Signals and the end of a Slurm job stop the training between two steps; the next call goes on from there.
-    Raises InputError without training scans, for scans with a lesion, and for stores on different grids.
+    Raises InputError without training scans, for scans with lesions or other pathology, and for stores on different
+    grids.
     """
     torch.set_num_threads(compute.threads)
     opened = [store.read(path) for path in stores]
@@ -93,13 +94,14 @@ def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Heal
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
             raise InputError("the training stores are on different grids", file=path, do=do)
-        lesions = store.read_lesions(path)
-        for i, (scan, brain, lesion) in enumerate(zip(part.scans, part.brains, lesions, strict=True)):
+        masks = {"lesions": store.read_lesions(path), "other pathology": store.read_ignored(path)}
+        for i, (scan, brain) in enumerate(zip(part.scans, part.brains, strict=True)):
             if scan.role != role:
                 continue
-            if lesion.any():
-                why = f"its lesion mask marks {int(lesion.sum())} voxels"
-                raise InputError(f"{scan.scan} is not healthy, but is to train a model", file=path, why=why, do=HEALTHY)
+            for name, marked in masks.items():
+                if marked is not None and (count := int(marked[i].sum())):
+                    what = f"{scan.scan} is not healthy, but is to train a model"
+                    raise InputError(what, file=path, why=f"its mask of {name} marks {count} voxels", do=HEALTHY)
             images.append((part.images, i))
             brains.append(brain)
     return Healthy(Picked(images), brains, first.spacing) if first is not None and images else None
