@@ -25,7 +25,7 @@ import pandas as pd
 
 sys.path.insert(0, "tests/cluster/scenarios")
 from onenode import ENDED, Slurm, wait_for
-from study import QUICK, STUDY, TABLES, Workspace
+from study import STUDY, TABLES, Workspace
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -103,7 +103,6 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     content["datasets"]["patients"]["subjects"] = patients
     content["compute"]["batch"] = given.batch
     study, slurm = workspace(folder / "losses", content), Slurm()
-    study.quick = (*QUICK, "--max-jobs-per-timespan", "1000/1m")
     run, started = study.start(), time.perf_counter()
     done = threading.Event()
     peak = [0.0]
@@ -129,7 +128,8 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     usable = pd.read_csv(study.study / "subjects.tsv", sep="\t")
     tested = set(usable.loc[usable["role"] == "test", "scan"])
     scored = set(pd.read_csv(study.study / "evaluate/scans.tsv", sep="\t")["scan"])
-    failures = len(pd.read_csv(study.study / "failures.tsv", sep="\t"))
+    failures = pd.read_csv(study.study / "failures.tsv", sep="\t")
+    left_out = (failures["state"] != "warned").sum()
     listed = len(list((study.results / "preprocess").glob("*/*/sub-*/status.json")))
     assert listed == given.subjects, f"{given.subjects - listed} scans are lost"
     assert tested <= scored, f"no score of {sorted(tested - scored)}"
@@ -143,7 +143,7 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
         "| subjects | jobs of Slurm | killed | ended otherwise than well | scans lost | left out | minutes | peak GB |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    counts = f"| {given.subjects} | {len(jobs)} | {len(killed)} | {len(cut)} | 0 | {failures} "
+    counts = f"| {given.subjects} | {len(jobs)} | {len(killed)} | {len(cut)} | 0 | {left_out} "
     print(f"{counts}| {seconds / 60:.1f} | {peak[0] / 1e9:.2f} |")
     print("\nkilled:", ", ".join(killed) or "none")
 
