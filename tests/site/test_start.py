@@ -20,6 +20,7 @@ Slurmctld(primary) at head is DOWN
 ROWS = [
     site.Partition("short", True, True, 240),
     site.Partition("gpu", False, True, 2880, {"a100": 4}),
+    site.Partition("mixed", False, True, None, {"a100": 4, "v100": 2}),
     site.Partition("plain", False, True, None, {"": 1}),
     site.Partition("old", False, False, None),
 ]
@@ -77,9 +78,15 @@ def test_sacct_is_asked_for_only_where_it_answers(slurm):
         (Wish("train", "old"), ["the partition old is down", "up are: short"]),
         (Wish("train", "gpu", "clinc"), ["you may not use the account clinc", "you may use: lab, clinic"]),
         (Wish("train", "", gpus=1), ["train asks for a GPU, and the partition short has none", "accelerator: cpu"]),
-        (Wish("train", "short", gpus=1), ["partitions with GPUs: gpu, plain", "write `gpu_partition: gpu`"]),
+        (Wish("train", "short", gpus=1), ["partitions with GPUs: gpu, mixed, plain", "write `gpu_partition: gpu`"]),
         (Wish("train", "gpu", gpus=1, gpu_type="v100"), ["has no GPU of type v100", "there are: a100"]),
         (Wish("train", "plain", gpus=1, gpu_type="v100"), ["names no types of GPU"]),
+        (
+            Wish("train", "gpu", gpus=8),
+            ["train asks for 8 GPUs, and a node of the partition gpu has at most 4", "devices: 4"],
+        ),
+        (Wish("train", "gpu,plain", gpus=5), ["a node of the partition gpu,plain has at most 4", "GPUs of one node"]),
+        (Wish("train", "mixed", gpus=4, gpu_type="v100"), ["has at most 2", "another `gpu_partition`"]),
         (Wish("train", "short", minutes=241), ["asks for 241 minutes", "gives at most 240", "wait for ever"]),
     ],
 )
@@ -93,6 +100,7 @@ def test_what_the_cluster_has_is_let_through():
         Wish("preprocess"),
         Wish("preprocess", "short", "LAB", minutes=240),
         Wish("train", "gpu", "lab", 4, "a100", 2880),
+        Wish("train", "mixed", gpus=4, minutes=10**6),
         Wish("train", "plain", gpus=1, minutes=10**6),
         Wish("train", "short,plain", gpus=1, minutes=10**6),
     ]

@@ -10,12 +10,16 @@ FOR_GPUS = {
     "slurm_account": "gpu_account",
     "qos": "gpu_qos",
     "constraint": "gpu_constraint",
+    "gpu_model": "gpu_type",
 }
 """What Snakemake's plugin for Slurm reads, and the default resource that replaces it in jobs with a GPU."""
+SHARED = {"nodes": 1, "tasks_per_gpu": 0}
+"""What jobs with several GPUs ask for besides. Slurm counts GPUs over all nodes of a job, and may take one here and one
+there; the plugin would ask for a task, with all the job's cores, for each of them."""
 
 
 def gpu_job(gpus: Callable[[Any], int], defaults: Mapping[str, Any] | None) -> dict[str, Callable[..., Any]]:
-    """Resources of a rule whose jobs may ask for GPUs: `gpu` and, for Slurm, where jobs with and without one go.
+    """Resources of a rule whose jobs may ask for GPUs of one node: `gpu` and, for Slurm, where jobs go.
 
     `gpus`: wildcards to the number of GPUs. `defaults`: `--default-resources`, as Snakemake has parsed them. A rule's
     resource hides the default of that name, so those are handed on for jobs without a GPU. None means not to ask.
@@ -24,7 +28,9 @@ def gpu_job(gpus: Callable[[Any], int], defaults: Mapping[str, Any] | None) -> d
 
     def answer(name: str) -> Callable[..., Any]:
         def value(wildcards: Any, input: Any, attempt: int, threads: int, rulename: str, async_run: Any) -> Any:  # noqa: A002
-            own = FOR_GPUS.get(name, "gpu_type")
+            if name in SHARED and gpus(wildcards) > 1:
+                return SHARED[name]
+            own = FOR_GPUS.get(name, name)
             key = own if own in known and gpus(wildcards) else name
             given: Any = known[key] if key in known else None  # noqa: SIM401 - Snakemake's `get` gives no None
             if not hasattr(given, "evaluate"):
@@ -34,4 +40,4 @@ def gpu_job(gpus: Callable[[Any], int], defaults: Mapping[str, Any] | None) -> d
 
         return value
 
-    return {"gpu": gpus, "gpu_model": answer("gpu_model"), **{name: answer(name) for name in FOR_GPUS}}
+    return {"gpu": gpus, **{name: answer(name) for name in (*FOR_GPUS, *SHARED)}}

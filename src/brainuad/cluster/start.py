@@ -134,6 +134,12 @@ def _refuse_gpus(each: Wish, where: list[site.Partition], rows: list[site.Partit
     if each.gpu_type and kinds == {""}:
         do = "leave `gpu_type` out of the profile's site block"
         raise ConfigError(f"the partition {name} names no types of GPU, so {each.gpu_type} is not found", do=do)
+    # of one type: a training on GPUs of two types would go at the pace of the slower
+    of_a_node = max(count for row in where for kind, count in row.gpus.items() if each.gpu_type in ("", kind))
+    if each.gpus > of_a_node:
+        what = f"{each.rule} asks for {each.gpus} GPUs, and a node of the partition {name} has at most {of_a_node}"
+        do = f"write `compute: {{devices: {of_a_node}}}` in the study, or name another `gpu_partition` in the profile"
+        raise ConfigError(what, why="one training takes the GPUs of one node", do=do)
 
 
 def _refuse_minutes(each: Wish, where: list[site.Partition]) -> None:
