@@ -11,6 +11,7 @@ import yaml
 
 from brainuad import disk
 from brainuad.config.load import build_study
+from brainuad.papers.catalogue import parameters
 from brainuad.plan import Plan
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,11 +40,23 @@ def test_the_parts_follow_the_study(plan):
     assert once.parts["maps"] == pytest.approx(8 * 22 * 0.9e6, rel=0.1)
 
 
+def test_checkpoints_of_all_trainings_may_lie_there_at_once(plan):
+    labels = ("baur_dae_small", "baur_sae3_small", "baur_dvae_small")
+    one, all_three = (
+        disk.estimate(plan(models=dict.fromkeys(each), seeds=[0, 1])).passing for each in (labels[:1], labels)
+    )
+    weights = [parameters(plan().study.models[label]) for label in labels]
+    # weights, best weights and Adam's two moments; the new checkpoint is written beside the old one
+    assert one == 2 * (4 * 4 * weights[0]) * 2
+    assert all_three == 2 * (4 * 4 * sum(weights)) * 2
+    assert disk.estimate(plan(models={"zscore_atlas": None})).passing == 0
+
+
 def test_what_does_not_fit_is_warned_of(plan, monkeypatch):
     assert not any("warning" in line for line in disk.said(plan()))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50e6))
     lines = disk.said(plan())
-    assert "50 MB are free" in lines[1]
+    assert any("50 MB are free" in line for line in lines)
     assert lines[-1].startswith("warning: that does not fit: free space")
 
 

@@ -28,8 +28,9 @@ HEAD = 1.9e6
 """Bytes of a synthesised head of 2 mm."""
 STATISTICS = 6
 """Volumes of float32 in a bundle, beside its weights."""
-ADAM = 12
-"""Bytes per parameter of a checkpoint: weights and two moments."""
+CHECKPOINT = 2 * 16
+"""Bytes per parameter while a model is trained: weights, the best ones so far and two moments, each in float32; and all
+of it twice, for a checkpoint is written beside the one before."""
 TABLES, PAGE = 0.15e6, 5e6
 """Bytes of a run's tables and of what MLflow keeps of it, and of the report."""
 IN_BRAIN_ML = 1400
@@ -38,7 +39,10 @@ IN_BRAIN_ML = 1400
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes by part of the results, and of checkpoints, which go when their trainings end."""
+    """Bytes by part of the results, and of checkpoints, which go when their trainings end.
+
+    `passing`: of all trainings at once, as on a cluster.
+    """
 
     parts: dict[str, float]
     passing: float
@@ -81,7 +85,7 @@ def estimate(plan: Plan) -> Need:
     }
     if study.native:
         parts["maps on scans' own grids"] = sum(_native(plan, label) for label in scored)
-    return Need(parts, max(weights) * ADAM * len(study.seeds))
+    return Need(parts, sum(weights) * CHECKPOINT * len(study.seeds))
 
 
 def taken(folder: Path) -> float:
