@@ -36,6 +36,8 @@ def test_failed_jobs_are_shown_at_the_end_and_kept(capsys, monkeypatch, tmp_path
 
     def run(*records):
         handler = LogHandler(SimpleNamespace(dryrun=False), None)
+        if records:
+            records = ((LogEvent.JOB_STARTED, logging.INFO, {"jobs": [3]}), *records)
         for event, level, fields in ((LogEvent.RUN_INFO, logging.INFO, {"stats": {"train": 1}}), *records):
             record = logging.LogRecord("snakemake", level, "", 0, "", None, None)
             record.__dict__.update(fields, event=event)
@@ -45,6 +47,8 @@ def test_failed_jobs_are_shown_at_the_end_and_kept(capsys, monkeypatch, tmp_path
 
     text = run((LogEvent.JOB_INFO, logging.INFO, started), (LogEvent.JOB_ERROR, logging.ERROR, {**error, **shown}))
     assert "do: there is no training scan: add subjects" in text
+    assert "model=dae" in (tmp_path / "failed_jobs.tsv").read_text(encoding="utf-8")
+    assert run() == "", "a run that was refused before its first job"
     assert "model=dae" in (tmp_path / "failed_jobs.tsv").read_text(encoding="utf-8")
     assert "failed" not in run((LogEvent.JOB_INFO, logging.INFO, started), (LogEvent.JOB_FINISHED, 20, {"job_id": 3}))
     assert not (tmp_path / "failed_jobs.tsv").exists()

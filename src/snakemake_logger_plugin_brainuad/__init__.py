@@ -88,12 +88,12 @@ class LogHandler(LogHandlerBase):
             if self.plain.filter(record):
                 self._say(self.words.format(record))
         elif event == LogEvent.RUN_INFO:
-            self.ran = True
             self.estimate.left = Counter({rule: n for rule, n in record.__dict__["stats"].items() if rule != "total"})
         elif event == LogEvent.JOB_INFO:
             told = record.__dict__
             self._started(told["jobid"], told["rule_name"], told["wildcards"], told.get("resources"))
         elif event == LogEvent.JOB_STARTED:
+            self.ran = True
             self._started_known(record.__dict__["jobs"])
         elif event == LogEvent.JOB_FINISHED:
             number = getattr(record, "job_id", -1)
@@ -113,7 +113,10 @@ class LogHandler(LogHandlerBase):
             self._say(str(record.msg))
 
     def close(self) -> None:
-        """Show jobs that failed for good and write them into the study's folder; Snakemake calls this at its end."""
+        """Show jobs that failed for good and write them into the study's folder; Snakemake calls this at its end.
+
+        The table of an earlier run stays where this one was refused before its first job.
+        """
         folder, rows = os.environ.get(FOLDER), self.failed.table()
         if self.ran and not self.common_settings.dryrun:
             self.ran, file = False, None
