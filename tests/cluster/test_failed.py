@@ -45,6 +45,20 @@ def test_a_job_that_slurm_forgot_has_no_state():
     assert from_message("") is None
 
 
+def test_accounting_is_asked_about_a_job_that_the_controller_forgot(tmp_path, monkeypatch):
+    programs = {
+        "scontrol": "echo Invalid job id specified >&2; exit 1",
+        "sacct": f"/bin/cat {RECORDED}/sacct_timeout.txt",
+    }
+    for name, program in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert failed.ask("7") == Outcome("TIMEOUT")
+    (tmp_path / "sacct").unlink()
+    assert failed.ask("7") is None
+
+
 @pytest.mark.parametrize(
     ("state", "log", "said"),
     [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from brainuad.cluster.ask import told
 from brainuad.cluster.outcome import Outcome, advice, from_message, from_sacct, from_scontrol, telling
 from brainuad.formats.files import atomic
 
@@ -17,7 +17,7 @@ LINES, WIDTH, TAIL = 5, 200, 20_000
 """Lines of a log that are kept, characters of each, and bytes of a log that are read."""
 SHOWN = 20
 SECONDS = 20
-"""How long Slurm may take to answer."""
+"""How long Slurm may take to answer: Snakemake waits meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,8 @@ def write(folder: Path, rows: Sequence[Row]) -> Path | None:
 
 def ask(slurm_job: str) -> Outcome | None:
     """How a job ended, by the controller, or by accounting where there is such; none if neither knows it."""
-    said = _output("scontrol", "show", "job", slurm_job)
-    return from_scontrol(said) or from_sacct(
-        _output("sacct", "-X", "-P", "-n", "-o", "State,ExitCode", "-j", slurm_job)
+    return from_scontrol(told("scontrol", "show", "job", slurm_job, seconds=SECONDS)) or from_sacct(
+        told("sacct", "-X", "-P", "-n", "-o", "State,ExitCode", "-j", slurm_job, seconds=SECONDS)
     )
 
 
@@ -143,10 +142,3 @@ def _short(path: str) -> str:
 
 def _cell(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
-
-
-def _output(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

@@ -20,11 +20,10 @@ NOTES = Path(".snakemake/slurm_runs")
 
 @dataclass(frozen=True)
 class Job:
-    """A job that waits or runs. `run`: the name that one start of Snakemake gives all its jobs."""
+    """A job that waits or runs."""
 
     number: str
     state: str
-    run: str
     about: str
 
 
@@ -42,7 +41,7 @@ def left_here(folder: Path) -> list[Job]:
         number, state, run, about, place = fields
         ours = about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve()
         if ours and not _goes_on(folder / NOTES / run):
-            found.append(Job(number, state, run, about.replace("_wildcards_", " ")))
+            found.append(Job(number, state, about.replace("_wildcards_", " ")))
     return found
 
 
