@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.iocontainers import ResourceList
+from snakemake.jobs import GroupJob
+from snakemake.resources import Resources
 
 from brainuad.cluster import queue, site, start
 from brainuad.cluster.start import Wish
@@ -33,14 +35,14 @@ def said(function, *arguments):
 
 
 def job(rule="train", local=False, **resources):
-    return SimpleNamespace(rule=SimpleNamespace(name=rule), is_local=local, resources=resources)
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), is_local=local, resources=resources, is_group=bool)
 
 
 def workflow(*jobs, module=start.PLUGIN, **settings):
     return SimpleNamespace(
         executor_plugin=SimpleNamespace(executor=type("Executor", (), {"__module__": module})),
         resource_settings=SimpleNamespace(cores=None, default_resources=None),
-        executor_settings=SimpleNamespace(**{"status_command": "squeue", **settings}),
+        executor_settings=SimpleNamespace(**{"status_command": "squeue", "array_jobs": None, **settings}),
         dag=SimpleNamespace(needrun_jobs=lambda: list(jobs)),
     )
 
@@ -127,16 +129,51 @@ def test_wishes_are_read_from_resources():
 )
 def test_a_second_try_asks_for_no_more_time_than_the_partition_gives(partition, asked, given):
     resources = ResourceList(fromdict={"slurm_partition": partition, "runtime": asked})
-    start.shorten(SimpleNamespace(rule=SimpleNamespace(name="train"), resources=resources, is_group=bool), ROWS)
+    start.fit(SimpleNamespace(rule=SimpleNamespace(name="train"), resources=resources, is_group=bool), ROWS)
     assert resources.get("runtime") == given
 
 
+def group(*members):
+    workflow = SimpleNamespace(local_exec=False, execution_settings=SimpleNamespace(attempt=2))
+    dag = SimpleNamespace(workflow=workflow)
+    jobs = [SimpleNamespace(resources=each, pipe_group=None, dag=dag) for each in members]
+    made = GroupJob("trainings", jobs, Resources())
+    made.toposorted = [jobs]
+    return made
+
+
+def test_a_group_asks_for_no_more_than_its_partition_gives_and_for_one_node():
+    one = {"_cores": 2, "_nodes": 1, "slurm_partition": "gpu", "runtime": 4000, "gpu": 1}
+    pair = group(one, one)
+    start.fit(pair, ROWS)
+    assert {name: pair.resources.get(name) for name in ("runtime", "gpu", "nodes", "tasks_per_gpu", "_cores")} == {
+        "runtime": 2880,
+        "gpu": 2,
+        "nodes": 1,
+        "tasks_per_gpu": 0,
+        "_cores": 4,
+    }
+    two = one | {"gpu": 2, "nodes": 1, "tasks_per_gpu": 0, "runtime": 60}
+    pair = group(two, two)
+    start.fit(pair, ROWS)
+    assert [pair.resources.get(name) for name in ("runtime", "gpu", "nodes")] == [60, 4, 1]
+    alone = group({"_cores": 1, "_nodes": 1, "slurm_partition": "short"})
+    start.fit(alone, ROWS)
+    assert [alone.resources.get(name) for name in ("runtime", "nodes")] == [None, None]
+
+
 def test_mixed_profiles_are_refused():
-    text = said(start.refuse_profile, SimpleNamespace(cores=1, default_resources=None), 2)
+    text = said(start.refuse_profile, SimpleNamespace(cores=1, default_resources=None), 2, None)
     assert "`cores: 1` would give jobs on the cluster 1 of the 2 threads" in text
-    text = said(start.refuse_profile, SimpleNamespace(cores=None, default_resources={"gpu_model": 1}), 2)
+    text = said(start.refuse_profile, SimpleNamespace(cores=None, default_resources={"gpu_model": 1}), 2, None)
     assert "write `gpu_type` in place of `gpu_model`" in text
-    start.refuse_profile(SimpleNamespace(cores=8, default_resources={}), 2)
+    start.refuse_profile(SimpleNamespace(cores=8, default_resources={}), 2, "")
+
+
+def test_job_arrays_are_refused(slurm, tmp_path):
+    text = said(start.begin, workflow(job(), array_jobs="preprocess"), tmp_path / "results", 2, print)
+    assert "`slurm-array-jobs` does not go with this workflow" in text
+    assert "leave it out of profile and command" in text
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.cluster import ask, queue, site
+from brainuad.cluster.placement import SHARED
 from brainuad.errors import ConfigError, InputError
 
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -41,7 +42,7 @@ def begin(workflow: Any, folder: Path, threads: int, warn: Callable[[str], objec
         return
     from brainuad.cluster import patience
 
-    refuse_profile(workflow.resource_settings, threads)
+    refuse_profile(workflow.resource_settings, threads, workflow.executor_settings.array_jobs)
     refuse_silence(workflow.executor_settings.status_command)
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     rows = site.partitions(hidden=True)
@@ -49,22 +50,23 @@ def begin(workflow: Any, folder: Path, threads: int, warn: Callable[[str], objec
     refuse_folder(folder)
     queue.refuse(queue.left_here(Path.cwd()))
     if not any(job.resources.get(key) for job in jobs for key in ("cluster", "clusters", "slurm_cluster")):
-        patience.install(warn, lambda job: shorten(job, rows))
+        patience.install(warn, lambda job: fit(job, rows))
 
 
 def wish(job: Any) -> Wish:
-    """What a job asks for, from its resources."""
+    """What a job, or a group of jobs, asks for, from its resources."""
     asked: Mapping[str, Any] = job.resources
     partition, account = (str(asked.get(key) or "") for key in ("slurm_partition", "slurm_account"))
     gres = site.gpus(str(asked.get("gres") or ""))
     count = int(asked.get("gpu") or sum(gres.values()))
     kind = str(asked.get("gpu_model") or next(iter(gres), ""))
     runtime = asked.get("runtime")
-    return Wish(job.rule.name, partition, account, count, kind, runtime if isinstance(runtime, int) else None)
+    rule = job.groupid if job.is_group() else job.rule.name
+    return Wish(rule, partition, account, count, kind, runtime if isinstance(runtime, int) else None)
 
 
-def refuse_profile(resources: Any, threads: int) -> None:
-    """Raises ConfigError for profiles whose keys contradict one another."""
+def refuse_profile(resources: Any, threads: int, arrays: str | None) -> None:
+    """Raises ConfigError for a profile that contradicts itself, or names rules as `arrays` of jobs."""
     cores = resources.cores
     if cores is not None and cores < threads:
         what = (
@@ -75,6 +77,10 @@ def refuse_profile(resources: Any, threads: int) -> None:
     if resources.default_resources is not None and "gpu_model" in resources.default_resources:
         why = "a default holds for all jobs"
         raise ConfigError("every job would ask for a GPU", why=why, do="write `gpu_type` in place of `gpu_model`")
+    if arrays:
+        why = "the queue names waiting jobs of an array together, so they would be taken for lost and submitted again"
+        do = "leave it out of profile and command"
+        raise ConfigError("`slurm-array-jobs` does not go with this workflow", why=why, do=do)
 
 
 def refuse_silence(status_command: str | None) -> None:
@@ -151,14 +157,23 @@ def _refuse_minutes(each: Wish, where: list[site.Partition]) -> None:
         raise ConfigError(what, why="its jobs would wait for ever", do=do)
 
 
-def shorten(job: Any, rows: list[site.Partition]) -> None:
-    """Let a job ask for no more minutes than its partition gives: a second try, which asks for more, would wait."""
-    if job.is_group():
-        return
+def fit(job: Any, rows: list[site.Partition]) -> None:
+    """Let a job ask for no more minutes than its partition gives: a second try, which asks for more, would wait.
+
+    So would a group: Snakemake adds up minutes and GPUs of its jobs, and runs them as one task on one node.
+    """
     asked = wish(job)
     longest = _longest([row for row in rows if row.name in _named(asked, rows)])
-    if asked.minutes and longest is not None and asked.minutes > longest:
-        job.resources.runtime = longest
+    change: dict[str, int] = {}
+    if asked.minutes and longest is not None:
+        change["runtime"] = min(asked.minutes, longest)
+    if not job.is_group():
+        for name, value in change.items():
+            setattr(job.resources, name, value)
+        return
+    if asked.gpus > 1:
+        change |= SHARED
+    job._resources.update(change)  # what `resources` of a group gives is a copy
 
 
 def _named(each: Wish, rows: list[site.Partition]) -> list[str]:
