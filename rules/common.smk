@@ -34,7 +34,12 @@ onstart:
 
     introduce(workflow)
     try:
-        begin(workflow, PLAN.folder, THREADS, logger.warning)
+        begin(
+            workflow,
+            PLAN.folder,
+            THREADS * max(map(PLAN.processes, PLAN.study.models)),
+            logger.warning,
+        )
     except BrainuadError as error:
         sys.exit(str(error))
 

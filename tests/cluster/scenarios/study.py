@@ -105,6 +105,8 @@ class Workspace:
                 cwd=REPOSITORY,
                 env=dict(os.environ),
                 start_new_session=True,
+                # tests that run in the background ignore ctrl-c, and so would what they start
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.started.append(run)
         return run
