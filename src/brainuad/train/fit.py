@@ -54,7 +54,7 @@ def fit_network(
     """Train the method's network, stage by stage, and leave the kept weights in it.
 
     A stage goes on from its checkpoint in `folder`, at the step that this was written after. `key` names settings, data
-    and seed: a checkpoint of another key is left aside with a warning. On a CPU the weights depend on seed, data,
+    and seed: a checkpoint of another key is put aside with a warning. On a CPU the weights depend on seed, data,
     settings and the number of threads alone. Raises InputError when a loss is not finite, and Stopped, with the
     checkpoint written, where `watch` wants it.
     """
@@ -152,19 +152,45 @@ def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, c
 
 
 def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of this very training, if there is one."""
-    if not path.exists():
-        return None
+    """The checkpoint of this very training, if there is one.
+
+    Another file in its place is put aside as `<name>.old`, not overwritten: settings changed by mistake may be changed
+    back, and the training then goes on from the file that was put aside.
+    """
+    aside, between = (path.with_name(f"{path.name}.{suffix}") for suffix in ("old", "other"))
+    saved, fault = _read(path, key)
+    if saved is not None:
+        return saved
+    saved, _ = _read(aside, key)
+    if fault:
+        path.replace(between)
+    if saved is not None:
+        aside.replace(path)
+    if fault:
+        between.replace(aside)
+        goes_on = "from the beginning" if saved is None else "from the one that lay aside"
+        warnings.warn(f"{path} {fault}: it is put aside as {aside.name}, training goes on {goes_on}", stacklevel=3)
+    return saved
+
+
+def _read(path: Path, key: str) -> tuple[dict[str, Any] | None, str]:
+    """A checkpoint of this key, or what is wrong with the file; neither if there is none.
+
+    Raises InputError if the file cannot be read at present, for it may be whole.
+    """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, _ = (saved["callbacks"]["keep"][name] for name in ("key", "batch"))
-    except Exception as error:  # torch raises many kinds for a broken file
-        warnings.warn(f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=3)
-        return None
-    if found != key:
-        warnings.warn(f"{path} was made with other settings or data: training starts from the beginning", stacklevel=3)
-        return None
-    return saved
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        why, do = str(error.strerror or error), "run the same command again when its disk answers, or move it away"
+        raise InputError(f"cannot read {path.name}", file=path, why=why, do=do) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises many kinds for a broken file, but none of the above
+        return None, f"is broken ({error})"
+    return (saved, "") if found == key else (None, "was made with other settings or data")
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from enum import IntEnum
 from pathlib import Path
@@ -173,6 +174,8 @@ class Keep(Callback):  # type: ignore[misc]
         part = self.path.with_suffix(".part")
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
+            with part.open("rb+") as file:  # a node that goes down would else leave a new name and no content
+                os.fsync(file.fileno())
             part.replace(self.path)
         self._written = self._ticked = time.monotonic()
         self.watch.wrote(self._written - started)
