@@ -16,19 +16,27 @@ class SilentError(BrainuadError):
     """A Slurm command that did not answer; `why` is what it said."""
 
 
-def ask(*command: str) -> str:
+def ask(*command: str, seconds: float = SECONDS) -> str:
     """What a Slurm command prints. Raises SilentError if it is not there, fails, or does not end."""
     name = command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError:
         raise SilentError(f"{name} is not there") from None
     except subprocess.TimeoutExpired:
-        raise SilentError(f"{name} did not answer", why=f"nothing came within {SECONDS} s") from None
+        raise SilentError(f"{name} did not answer", why=f"nothing came within {seconds:g} s") from None
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
         raise SilentError(f"{name} did not answer", why=said or f"it ended with {done.returncode}")
     return done.stdout
+
+
+def told(*command: str, seconds: float = SECONDS) -> str:
+    """What a Slurm command prints; nothing if it does not answer."""
+    try:
+        return ask(*command, seconds=seconds)
+    except SilentError:
+        return ""
 
 
 def missing() -> list[str]:

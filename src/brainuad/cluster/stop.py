@@ -11,6 +11,7 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from brainuad.cluster.allocation import Allocation, here
+from brainuad.cluster.ask import SilentError
 from brainuad.errors import BrainuadError
 
 ASKED = (signal.SIGTERM, signal.SIGINT)
@@ -105,13 +106,17 @@ class Watch:
             do = f"type the same command again: {RESUME}"
             return Stopped(f"{what} because of {name}{by}", 128 + reason, do=do)
         job = f"job {self.allocation.job}"
-        if not steps:
-            why = f"{job}, requeued {self.allocation.restarts} times, made no step before its time was up"
-            return Stopped(f"{what} and is not requeued", why=why, do=TIME)
-        refused = self.allocation.requeue()
-        if refused:
-            do = f"let Snakemake try again (retries in the profile): {RESUME}; or {TIME}"
-            return Stopped(f"{what} before the limit of {job}, which Slurm does not requeue", why=refused, do=do)
+        try:
+            if not self.allocation.is_ours():
+                why, do = f"{job} was not made for it, and is not requeued", f"type the same command again: {RESUME}"
+                return Stopped(f"{what} before the limit of {job}", why=why, do=do)
+            if not steps:
+                why = f"{job}, requeued {self.allocation.restarts()} times, made no step before its time was up"
+                return Stopped(f"{what} and is not requeued", why=why, do=TIME)
+            self.allocation.requeue()
+        except SilentError as error:
+            why, do = error.why or error.what, f"let Snakemake try again (retries in the profile): {RESUME}; or {TIME}"
+            return Stopped(f"{what} before the limit of {job}, which Slurm does not requeue", why=why, do=do)
         return Stopped(f"{what} before the limit of {job}, which starts again: {RESUME}")
 
     def _note(self, number: int, _: Any) -> None:
