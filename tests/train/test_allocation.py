@@ -63,9 +63,29 @@ def test_the_time_left_is_what_squeue_says(slurm, said, seconds):
 
 
 @pytest.mark.parametrize("said", ["INVALID", "NOT_SET", "", "slurm_load_jobs error: Invalid job id"])
-def test_a_job_that_squeue_knows_nothing_of_has_no_deadline(slurm, said):
+def test_a_limit_that_squeue_does_not_tell_is_asked_for_again(slurm, said, monkeypatch):
     (slurm / "left").write_text(said)
-    assert allocation.here().left() == math.inf
+    watch = Watch(allocation.here())
+    assert watch.allocation == Allocation("17", ends=None)
+    assert not watch.wanted()
+    (slurm / "left").write_text("0:30\n")
+    assert not watch.wanted(), "not at each step"
+    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
+    assert not watch.wanted()
+    assert watch.allocation.left() == pytest.approx(30, abs=2)
+    assert watch.margin == pytest.approx(7.5, abs=0.5), "a quarter of the time that it is known to have"
+    watch.allocation = ending(1)
+    (slurm / "left").write_text("0:01\n")
+    assert watch.wanted()
+
+
+def test_a_job_without_a_limit_is_not_asked_about_again(slurm, monkeypatch):
+    (slurm / "left").write_text("UNLIMITED\n")
+    watch = Watch(allocation.here())
+    (slurm / "left").write_text("0:30\n")
+    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
+    assert not watch.wanted()
+    assert watch.allocation.left() == math.inf
 
 
 def test_without_slurm_there_is_no_allocation(monkeypatch):
@@ -73,7 +93,7 @@ def test_without_slurm_there_is_no_allocation(monkeypatch):
     assert allocation.here() is None
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert allocation.here() == Allocation("17", math.inf)
+    assert allocation.here() == Allocation("17", ends=None)
     with pytest.raises(SilentError, match="scontrol"):
         allocation.here().requeue()
 

@@ -22,15 +22,15 @@ class Allocation:
     """One job of Slurm, as it was when it was asked about. Times are those of `time.monotonic`."""
 
     job: str
-    ends: float
-    """When Slurm ends the job; infinity if it has no limit or Slurm did not answer."""
+    ends: float | None = None
+    """When Slurm ends the job; infinity if it has no limit, none as long as Slurm does not say."""
 
     def left(self) -> float:
-        """Seconds until the limit, by our own clock."""
-        return self.ends - time.monotonic()
+        """Seconds until the limit, by our own clock; infinity where none is known."""
+        return math.inf if self.ends is None else self.ends - time.monotonic()
 
     def again(self) -> Allocation:
-        """The same job asked about anew, for an administrator may have moved its limit."""
+        """The same job asked about anew: an administrator may have moved its limit, or Slurm was busy before."""
         found = time_left(self.job)
         return self if found is None else Allocation(self.job, time.monotonic() + found)
 
@@ -54,10 +54,7 @@ class Allocation:
 def here() -> Allocation | None:
     """The allocation that this process runs in; none outside Slurm."""
     job = os.environ.get("SLURM_JOB_ID")
-    if not job:
-        return None
-    found = time_left(job)
-    return Allocation(job, math.inf if found is None else time.monotonic() + found)
+    return Allocation(job).again() if job else None
 
 
 def time_left(job: str) -> float | None:

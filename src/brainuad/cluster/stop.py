@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import RawArray
@@ -21,6 +22,8 @@ WARNING = (signal.SIGUSR1, signal.SIGUSR2)
 DEADLINE = -1
 MARGIN = 60.0
 """Seconds before the limit at which work stops, at least; less where a job has few minutes."""
+ASK_AGAIN = 180.0
+"""Seconds between two questions for a limit that Slurm has not told yet."""
 REASON, STEPS, PLACE, SETTLED = range(4)
 RESUME = "it goes on from its checkpoint"
 TIME = "give the rule more runtime in the profile (set-resources)"
@@ -44,6 +47,7 @@ class Watch:
         self.allocation = allocation
         self._shared = RawArray("q", 4)
         self._room = math.inf if allocation is None else max(allocation.left(), 0.0)
+        self._asked = time.monotonic()
         self._cost = self._longest = 0.0
 
     def listen(self) -> None:
@@ -78,10 +82,15 @@ class Watch:
 
     def wanted(self) -> bool:
         """Whether to stop now."""
-        if not self._shared[REASON] and self.allocation is not None and self.allocation.left() < self.margin:
-            self.allocation = self.allocation.again()
+        if not self._shared[REASON] and self.allocation is not None:
+            if self.allocation.ends is None and time.monotonic() - self._asked > ASK_AGAIN:
+                self._asked = time.monotonic()
+                self.allocation = self.allocation.again()
+                self._room = max(self.allocation.left(), 0.0)
             if self.allocation.left() < self.margin:
-                self._shared[REASON] = DEADLINE
+                self.allocation = self.allocation.again()
+                if self.allocation.left() < self.margin:
+                    self._shared[REASON] = DEADLINE
         return bool(self._shared[REASON])
 
     @property
