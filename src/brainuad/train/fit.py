@@ -19,10 +19,10 @@ from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats.files import unwritable
 from brainuad.methods.base import Healthy
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
+from brainuad.train.faults import Faults, TellingTrainer
 from brainuad.train.keep import HaltError, Keep
 from brainuad.train.progress import Bar
 from brainuad.train.sampler import epochs, stage_seed, steps
@@ -101,16 +101,17 @@ class _Run:
             data = Batches(self.examples, self.held_out, train, self.seed, start=(done, int(at["batch"])))
             bar = Bar(keep, steps(len(self.examples), train), label)
             with _quiet():
-                trainer = _trainer(train, self.compute, self.folder, epochs(train) - done, [keep, bar, *callbacks])
+                faults, length = Faults(self.compute.devices), epochs(train) - done
+                trainer = _trainer(train, self.compute, self.folder, length, [keep, bar, *callbacks], faults)
                 resumed = None if saved is None else path
                 try:
                     trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
                 except (HaltError, ProcessRaisedException):
-                    if not self.watch.settled:
-                        raise
-                    raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
-                except OSError as error:
-                    raise unwritable(path, error) from error
+                    if self.watch.settled:
+                        raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
+                    if fault := faults.first():
+                        raise fault from None
+                    raise
             saved = torch.load(path, map_location="cpu", weights_only=True)
         assert saved is not None
         state = saved["callbacks"]["keep"]
@@ -124,13 +125,16 @@ class _Run:
         return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
 
-def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
+def _trainer(
+    train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback], faults: Faults
+) -> Trainer:
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
     # a step of a critic or of a later stage leaves parts of the network without a gradient
     shared = f"ddp_{'fork' if on_cpu else 'spawn'}_find_unused_parameters_true"
-    return Trainer(
+    return TellingTrainer(
+        faults,
         accelerator="cpu" if on_cpu else "gpu",
         devices=compute.devices,
         strategy="auto" if compute.devices == 1 else shared,

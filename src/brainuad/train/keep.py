@@ -16,6 +16,7 @@ from torch import Tensor
 
 from brainuad.cluster.stop import Watch
 from brainuad.errors import InputError
+from brainuad.formats.files import unwritable
 from brainuad.train.place import Means, highest, noise, restore_noise
 from brainuad.train.sampler import torch_seed
 
@@ -172,11 +173,14 @@ class Keep(Callback):  # type: ignore[misc]
         started = time.monotonic()
         self._pooled = self._training.pooled(trainer).state()
         part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            with part.open("rb+") as file:  # a node that goes down would else leave a new name and no content
-                os.fsync(file.fileno())
-            part.replace(self.path)
+        try:
+            trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                with part.open("rb+") as file:  # a node that goes down would else leave a new name and no content
+                    os.fsync(file.fileno())
+                part.replace(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         self._written = self._ticked = time.monotonic()
         self.watch.wrote(self._written - started)
 
