@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch.multiprocessing.spawn import ProcessRaisedException
 from training import COMPUTE, LENGTH, NETWORK, curves, judged, scans, staged, weights
 
@@ -113,6 +114,8 @@ def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
     expected = fit(whole, 2, tmp_path / "whole")
     with pytest.raises(Stopped, match=r"stopped at step 7 because of SIGTERM"):
         fit(make(), 2, tmp_path / "broken", StopAfter(7))
+    (checkpoint,) = (tmp_path / "broken").iterdir()
+    assert torch.load(checkpoint, weights_only=True)["callbacks"]["keep"]["used"]["cpu_seconds"] > 0
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7
     np.testing.assert_array_equal(weights(again), weights(whole))

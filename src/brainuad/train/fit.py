@@ -19,6 +19,7 @@ from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
+from brainuad.formats.clock import Clock
 from brainuad.methods.base import Healthy
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
@@ -50,13 +51,14 @@ def fit_network(
     label: str = "train",
     callbacks: list[Callback] | None = None,
     watch: Watch | None = None,
+    clock: Clock | None = None,
 ) -> Fitted:
     """Train the method's network, stage by stage, and leave the kept weights in it.
 
     A stage goes on from its checkpoint in `folder`, at the step that this was written after. `key` names settings, data
     and seed: a checkpoint of another key is put aside with a warning. On a CPU the weights depend on seed, data,
-    settings and the number of threads alone. Raises InputError when a loss is not finite, and Stopped, with the
-    checkpoint written, where `watch` wants it.
+    settings and the number of threads alone. `clock` learns what earlier turns of the training have cost. Raises
+    InputError when a loss is not finite, and Stopped, with the checkpoint written, where `watch` wants it.
     """
     torch.set_num_threads(compute.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +66,9 @@ def fit_network(
     data = method.examples(training), None if validation is None else method.examples(validation)
     curves: list[tuple[int, str, float]] = []
     facts: dict[str, Any] = {"examples": len(data[0]), "steps": 0}
+    watch, clock = watch or Watch(), clock or Clock()
     for number, stage in enumerate(method.stages()):
-        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch or Watch())
+        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch, clock)
         done = run.fit(method, callbacks or [])
         prefix = f"{stage.name}_" if stage.name else ""
         curves += [(facts["steps"] + step, prefix + name, value) for step, name, value in done.curves]
@@ -88,16 +91,19 @@ class _Run:
     key: str
     label: str
     watch: Watch
+    clock: Clock
 
     def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
         """Optimisation from a fresh start or from the stage's checkpoint."""
         train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
         label = f"{self.label} {self.stage.name}".strip()
         saved = _checkpoint(path, self.key)
-        at = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
+        at: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
         done = int(at["epoch"])
+        if "used" in at:
+            self.clock.go_on(at["used"])
         if done < epochs(train):
-            keep = Keep(path, self.key, self.seed, self.watch)
+            keep = Keep(path, self.key, self.seed, self.watch, self.clock.so_far())
             data = Batches(self.examples, self.held_out, train, self.seed, start=(done, int(at["batch"])))
             bar = Bar(keep, steps(len(self.examples), train), label)
             with _quiet():
