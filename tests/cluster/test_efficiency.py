@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -64,9 +65,63 @@ def test_programs_that_a_job_runs_count_as_its_own(tmp_path):
         assert 0.3 <= used["cpu_seconds"] < 5
 
 
-def told(rule, memory, seconds, cpu, asked):
+def costing(monkeypatch, seconds, memory):
+    used = {"seconds": seconds, "cpu_seconds": seconds / 2, "peak_memory_mb": memory}
+    monkeypatch.setattr(clock.Clock, "costs", lambda _: used)
+
+
+def turn(log, fault=None):
+    """One turn of a job; without a fault it ends well."""
+    with suppress(SystemExit, KeyboardInterrupt), usage.metered(job(log)):
+        if fault is not None:
+            raise fault
+
+
+def test_the_largest_use_of_all_turns_counts(tmp_path, monkeypatch):
+    log = tmp_path / "logs/train.log"
+    for seconds, memory in ((240, 900), (14_400, 800), (200, 700)):
+        costing(monkeypatch, seconds, memory)
+        turn(log, InputError("stopped") if seconds > 200 else None)
+    (noted,) = usage.read_all(tmp_path)
+    assert noted["used"] == {"seconds": 14_400, "cpu_seconds": 7_200, "peak_memory_mb": 900}
+    assert (noted["turns"], noted["done"]) == (3, True)
+
+    costing(monkeypatch, 60, 500)
+    turn(log)
+    (noted,) = usage.read_all(tmp_path)
+    assert (noted["used"]["seconds"], noted["turns"]) == (60, 1), "a new run of a job that had ended well"
+
+
+def test_a_turn_that_was_killed_counts_as_one(tmp_path, monkeypatch):
+    log, write = tmp_path / "logs/train.log", usage.write_json
+    calls = []
+    monkeypatch.setattr(usage, "write_json", lambda *about: calls.append(about) or len(calls) > 1 or write(*about))
+    turn(log)  # what it writes at its end is lost
+    assert usage.read_all(tmp_path) == [], "nothing is known of it"
+    monkeypatch.setattr(usage, "write_json", write)
+    turn(log)
+    (noted,) = usage.read_all(tmp_path)
+    assert noted["turns"] == 2
+
+
+def told(rule, memory, seconds, cpu, asked, turns=1):
     used = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory}
-    return {"rule": rule, "threads": 2, "asked": asked, "used": used}
+    return {"rule": rule, "threads": 2, "asked": asked, "used": used, "turns": turns}
+
+
+def test_no_time_is_suggested_where_the_longest_job_ran_in_turns(tmp_path):
+    asked = {"mem_mb": 4000, "runtime": 240}
+    jobs = [told("train", 900, 14_000, 900, asked, turns=4), told("train", 900, 600, 900, asked)]
+    jobs += [told("infer", 900, 60, 90, asked, turns=2), told("infer", 900, 600, 900, asked)]
+    jobs += [told("track", 900, 60, 90, {"mem_mb": None, "runtime": 60}, turns=2)]
+    rows = efficiency.by_rule(jobs)
+    assert [(row.rule, row.suggested_minutes) for row in rows] == [("infer", 15), ("track", None), ("train", None)]
+    shown = efficiency.text(rows)
+    pasted = yaml.safe_load(shown[shown.index("set-resources") :])
+    assert pasted["set-resources"].keys() == {"infer", "train"}
+    assert pasted["set-resources"]["train"].keys() == {"mem_mb"}
+    assert "runtime as it is" in shown
+    efficiency.write(tmp_path / efficiency.NAME, rows)
 
 
 def test_the_largest_use_decides_what_to_ask_for(tmp_path):

@@ -15,11 +15,17 @@ from training import COMPUTE, neural, stored
 
 from brainuad.cluster import allocation, stop
 from brainuad.cluster.allocation import Allocation
+from brainuad.cluster.ask import SilentError
 from brainuad.cluster.stop import Watch
 from brainuad.formats import run
 from brainuad.train.job import train
 
-SQUEUE = 'cat "{folder}/left"'
+SQUEUE = """
+case "$*" in
+  "-h -j 17 -o %L") cat "{folder}/left" ;;
+  "-h -j 17 -o %k") cat "{folder}/comment" ;;
+esac
+"""
 SCONTROL = """
 case $1 in
   show) echo "JobId=17 JobName=x"; echo "   Requeue=1 Restarts=3 BatchFlag=1" ;;
@@ -38,6 +44,7 @@ def slurm(tmp_path, monkeypatch):
         script.write_text("#!/bin/sh\n" + answer.format(folder=folder) + "\n")
         script.chmod(0o755)
     (folder / "left").write_text("1:00:00\n")
+    (folder / "comment").write_text("rule_train_wildcards_dae_0\n")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     return folder
@@ -51,14 +58,34 @@ def test_the_time_left_is_what_squeue_says(slurm, said, seconds):
     (slurm / "left").write_text(f"{said}\n")
     assert allocation.time_left("17") == seconds
     found = allocation.here()
-    assert (found.job, found.restarts) == ("17", 3)
+    assert (found.job, found.restarts()) == ("17", 3)
     assert found.left() == pytest.approx(seconds, abs=1)
 
 
 @pytest.mark.parametrize("said", ["INVALID", "NOT_SET", "", "slurm_load_jobs error: Invalid job id"])
-def test_a_job_that_squeue_knows_nothing_of_has_no_deadline(slurm, said):
+def test_a_limit_that_squeue_does_not_tell_is_asked_for_again(slurm, said, monkeypatch):
     (slurm / "left").write_text(said)
-    assert allocation.here().left() == math.inf
+    watch = Watch(allocation.here())
+    assert watch.allocation == Allocation("17", ends=None)
+    assert not watch.wanted()
+    (slurm / "left").write_text("0:30\n")
+    assert not watch.wanted(), "not at each step"
+    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
+    assert not watch.wanted()
+    assert watch.allocation.left() == pytest.approx(30, abs=2)
+    assert watch.margin == pytest.approx(7.5, abs=0.5), "a quarter of the time that it is known to have"
+    watch.allocation = ending(1)
+    (slurm / "left").write_text("0:01\n")
+    assert watch.wanted()
+
+
+def test_a_job_without_a_limit_is_not_asked_about_again(slurm, monkeypatch):
+    (slurm / "left").write_text("UNLIMITED\n")
+    watch = Watch(allocation.here())
+    (slurm / "left").write_text("0:30\n")
+    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
+    assert not watch.wanted()
+    assert watch.allocation.left() == math.inf
 
 
 def test_without_slurm_there_is_no_allocation(monkeypatch):
@@ -66,9 +93,9 @@ def test_without_slurm_there_is_no_allocation(monkeypatch):
     assert allocation.here() is None
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert allocation.here() == Allocation("17", math.inf)
-    assert "squeue" not in allocation.here().requeue()
-    assert "scontrol" in allocation.here().requeue()
+    assert allocation.here() == Allocation("17", ends=None)
+    with pytest.raises(SilentError, match="scontrol"):
+        allocation.here().requeue()
 
 
 def ending(seconds: float) -> Allocation:
@@ -126,6 +153,28 @@ def test_a_refused_requeue_is_said_with_its_reason(slurm):
     assert ended.why == "Requested operation is presently disabled for job 17"
     assert "retries" in ended.do
     assert "runtime" in ended.do
+
+
+@pytest.mark.parametrize("comment", ["(null)", "my own night's work", ""])
+def test_a_job_that_snakemake_did_not_make_is_not_requeued(slurm, comment):
+    (slurm / "comment").write_text(f"{comment}\n")
+    watch = Watch(ending(3600))
+    watch.step(41, 0.1)
+    watch._note(signal.SIGUSR1, None)
+    ended = watch.ended("the training")
+    assert not (slurm / "requeued").exists()
+    assert ended.what == "the training stopped at step 41 before the limit of job 17"
+    assert ended.do == f"type the same command again: {stop.RESUME}"
+
+
+def test_a_job_whose_comment_slurm_does_not_tell_is_not_requeued(slurm):
+    (slurm / "comment").unlink()
+    watch = Watch(ending(3600))
+    watch.step(41, 0.1)
+    watch._note(signal.SIGUSR1, None)
+    ended = watch.ended("the training")
+    assert not (slurm / "requeued").exists()
+    assert "Slurm does not requeue" in ended.what
 
 
 def test_a_job_without_progress_is_not_requeued_for_ever(slurm):

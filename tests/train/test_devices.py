@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.multiprocessing.spawn import ProcessRaisedException
 from training import COMPUTE, LENGTH, NETWORK, curves, judged, scans, staged, weights
 
 from brainuad.cluster.stop import Stopped, Watch
 from brainuad.config.model import Autoencoder
+from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods.base import Healthy
 from brainuad.methods.neural import NeuralMethod
+from brainuad.train.data import _Items
+from brainuad.train.faults import Faults
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+from brainuad.train.keep import REMEDY
 
 
 class StopAfter(Watch):
@@ -36,9 +45,11 @@ def plain() -> AutoencoderMethod:
     return AutoencoderMethod(Autoencoder(family="autoencoder", network=network, train=LENGTH))
 
 
-def fit(made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None) -> Fitted:
+def fit(
+    made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None, training: Healthy | None = None
+) -> Fitted:
     compute = COMPUTE.model_copy(update={"devices": devices})
-    return fit_network(made, scans(4, 0), scans(2, 1), 0, compute, folder, "k", watch=watch)
+    return fit_network(made, training or scans(4, 0), scans(2, 1), 0, compute, folder, "k", watch=watch)
 
 
 def test_two_processes_share_each_batch_and_learn_what_one_does(tmp_path):
@@ -50,12 +61,61 @@ def test_two_processes_share_each_batch_and_learn_what_one_does(tmp_path):
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [CHECKPOINT]
 
 
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_full_disk_is_told_as_such(devices, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError) as caught:
+        fit(plain(), devices, tmp_path)
+    assert caught.value.what == f"cannot write {CHECKPOINT}"
+    assert caught.value.file == tmp_path / CHECKPOINT
+    assert caught.value.why == "No space left on device"
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_loss_that_is_no_number_is_told_in_a_sentence(devices, tmp_path):
+    training = scans(4, 0)
+    for image in training.images:
+        image[3, 3, 2] = np.nan
+    with pytest.raises(
+        InputError, match=r"the training loss is (nan|no number on another device) at step [1-4]"
+    ) as caught:
+        fit(plain(), devices, tmp_path, training=training)
+    assert (caught.value.why, caught.value.do) == ("no epoch was whole before", REMEDY)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_data_that_cannot_be_read_are_no_full_disk(devices, tmp_path, monkeypatch):
+    def vanished(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "scratch/store")
+
+    monkeypatch.setattr(_Items, "__getitems__", vanished)
+    with pytest.raises((FileNotFoundError, ProcessRaisedException), match="scratch/store"):
+        fit(plain(), devices, tmp_path)
+
+
+def test_a_fault_keeps_its_kind_and_fits_whatever_it_says():
+    faults = Faults(2)
+    assert faults.first() is None
+    faults.tell(1, StorageError("cannot write é", file=Path("a/b"), why="\U0001f4be" * 9_000))
+    found = faults.first()
+    assert isinstance(found, StorageError)
+    assert (found.what, found.file, found.do) == ("cannot write é", Path("a/b"), None)
+    assert found.why == "\U0001f4be" * 1_000
+
+
 @pytest.mark.parametrize("make", [staged, judged, lambda: judged("wasserstein", 2)], ids=["staged", "duel", "w-gan"])
 def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
     whole, again = make(), make()
     expected = fit(whole, 2, tmp_path / "whole")
     with pytest.raises(Stopped, match=r"stopped at step 7 because of SIGTERM"):
         fit(make(), 2, tmp_path / "broken", StopAfter(7))
+    (checkpoint,) = (tmp_path / "broken").iterdir()
+    assert torch.load(checkpoint, weights_only=True)["callbacks"]["keep"]["used"]["cpu_seconds"] > 0
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7
     np.testing.assert_array_equal(weights(again), weights(whole))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +51,66 @@ def test_a_training_killed_at_its_very_end_only_loads(tmp_path):
     np.testing.assert_array_equal(weights(first), weights(second))
 
 
-def test_a_checkpoint_of_other_settings_is_left_aside(tmp_path):
-    fit(method(), tmp_path, key="old")
-    with pytest.warns(UserWarning, match="other settings or data"):
+def test_a_checkpoint_of_other_settings_is_put_aside_until_they_come_back(tmp_path):
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path, key="old", callbacks=[KillAt(6)])
+    with pytest.warns(UserWarning, match=r"other settings or data.* from the beginning"):
         found = fit(method(), tmp_path, key="new")
     assert found.facts["resumed_at_epoch"] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, f"{CHECKPOINT}.old"]
+    with pytest.warns(UserWarning, match="other settings or data.* from the one that lay aside"):
+        assert fit(method(), tmp_path, key="old").facts["resumed_at_epoch"] == 1
+    with pytest.warns(UserWarning, match="from the one that lay aside"):
+        assert fit(method(), tmp_path, key="new").facts["resumed_at_epoch"] == 4
 
 
-def test_a_broken_checkpoint_is_left_aside(tmp_path):
+def test_a_checkpoint_put_aside_is_found_before_there_is_another(tmp_path):
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path, key="old", callbacks=[KillAt(6)])
+    with pytest.raises(KilledError), pytest.warns(UserWarning, match="put aside"):
+        fit(method(), tmp_path, key="new", callbacks=[KillAt(1)])
+    assert fit(method(), tmp_path, key="old").facts["resumed_at_epoch"] == 1
+
+
+def test_a_broken_checkpoint_is_put_aside(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"PK\x03\x04 half of a file")
-    with pytest.warns(UserWarning, match="cannot be read"):
+    with pytest.warns(UserWarning, match=r"is broken .* put aside as last.ckpt.old"):
         assert fit(method(), tmp_path).facts["steps"] == 14
+    assert (tmp_path / f"{CHECKPOINT}.old").read_bytes() == b"PK\x03\x04 half of a file"
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "says"),
+    [
+        (OSError(errno.ESTALE, "Stale file handle"), InputError, r"cannot read last\.ckpt\n.*\n.*Stale file handle"),
+        (MemoryError(), MemoryError, None),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_for_a_moment_is_kept(fault, raised, says, tmp_path, monkeypatch):
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path, callbacks=[KillAt(6)])
+
+    def fail(*_, **__):
+        raise fault
+
+    with monkeypatch.context() as patch, pytest.raises(raised, match=says):
+        patch.setattr(torch, "load", fail)
+        fit(method(), tmp_path)
+    assert fit(method(), tmp_path).facts["resumed_at_epoch"] == 1
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_place_of_the_last_one(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def note(number):
+        same = os.fstat(number).st_ino == (tmp_path / "last.part").stat().st_ino
+        synced.append((same, (tmp_path / CHECKPOINT).exists()))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path, callbacks=[KillAt(6)])
+    assert synced == [(True, False)]
 
 
 def test_the_checkpoint_holds_no_pickled_classes(tmp_path):

@@ -11,6 +11,7 @@ from lightning import Callback
 from training import COMPUTE, KillAt, KilledError, Whole, curves, judged, scans, staged
 
 from brainuad.errors import InputError
+from brainuad.formats.clock import Clock
 from brainuad.methods.neural import NeuralMethod
 from brainuad.methods.versus import JudgedReconstruction
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
@@ -119,6 +120,21 @@ def test_a_training_killed_in_any_stage_ends_with_the_weights_of_an_unbroken_one
     assert found.facts["refine_resumed_at_epoch"] == (0 if kill <= 18 else 1)
     assert same(again.weights(), whole.weights())
     assert curves(found) == curves(expected)
+
+
+@pytest.mark.parametrize(("kill", "costs"), [(15, {"last": 100.0}), (20, {"last": 100.0, "refine": 300.0})])
+def test_the_costs_of_earlier_turns_are_those_of_the_last_checkpoint_of_any_stage(kill, costs, tmp_path):
+    with pytest.raises(KilledError):
+        fit(staged(), tmp_path, callbacks=[KillAt(kill)])
+    assert {path.stem for path in tmp_path.iterdir()} == costs.keys()
+    for name, seconds in costs.items():
+        saved = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
+        saved["callbacks"]["keep"]["used"]["seconds"] = seconds
+        torch.save(saved, tmp_path / f"{name}.ckpt")
+    clock = Clock()
+    fit(staged(), tmp_path, clock=clock)
+    last = torch.load(tmp_path / "refine.ckpt", weights_only=True)["callbacks"]["keep"]["used"]
+    assert max(costs.values()) < last["seconds"] < clock.so_far()["seconds"] < max(costs.values()) + 60
 
 
 def test_a_loss_that_is_no_number_in_a_later_stage_keeps_what_was_good(tmp_path):

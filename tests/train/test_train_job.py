@@ -5,14 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
 from training import COMPUTE, SHAPE, neural, stored
 
+from brainuad.cluster.stop import Stopped, Watch
 from brainuad.config.model import MODEL
 from brainuad.errors import InputError
 from brainuad.formats import bundle, run, store
+from brainuad.train import job
 from brainuad.train.job import train
 
 ATLAS = MODEL.validate_python({"family": "zscore_atlas"})
@@ -113,9 +117,50 @@ def test_a_second_training_gives_the_same_bytes(tmp_path):
     )
 
 
+class StopAt(Watch):
+    def __init__(self, step):
+        super().__init__()
+        self.last = step
+
+    def step(self, place, seconds):
+        super().step(place, seconds)
+        if place == self.last:
+            self._note(signal.SIGTERM, None)
+
+
+def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
+    data, out = stored(tmp_path / "a"), tmp_path / "out"
+    checkpoint = out / "resume/last.ckpt"
+    with pytest.raises(Stopped), monkeypatch.context() as patch:
+        patch.setattr(job, "watching", lambda: nullcontext(StopAt(4)))
+        train([data], neural(), 1, COMPUTE, out, TAGS)
+    saved = torch.load(checkpoint, weights_only=True)
+    used = saved["callbacks"]["keep"]["used"]
+    assert time.time() - 60 < used["started"] < time.time()
+    assert 0 < used["seconds"] < 60
+    assert 0 < used["cpu_seconds"] < 60
+    used |= {"started": 1e9, "seconds": 40_000.0, "cpu_seconds": 30_000.0}
+    torch.save(saved, checkpoint)
+    with pytest.raises(Stopped), monkeypatch.context() as patch:
+        patch.setattr(job, "watching", lambda: nullcontext(StopAt(5)))
+        train([data], neural(), 1, COMPUTE, out, TAGS)
+    carried = torch.load(checkpoint, weights_only=True)["callbacks"]["keep"]["used"]
+    assert 40_000 < carried["seconds"] < 40_060
+    train([data], neural(), 1, COMPUTE, out, TAGS)
+    record = run.read(out / "run.json")
+    assert record["facts"]["resumed_at_step"] == 5
+    assert record["started"] == 1e9
+    assert carried["seconds"] < record["seconds"] < 40_120
+    assert carried["cpu_seconds"] < record["cpu_seconds"] < 30_120
+    train([data], neural(), 1, COMPUTE, tmp_path / "whole", TAGS)
+    for file in ("arrays.safetensors", "bundle.json"):
+        assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
 CHILD = """
 import sys
 from pathlib import Path
+from brainuad.cluster.stop import Stopped, Watch
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
 from brainuad.train.job import train

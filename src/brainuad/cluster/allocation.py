@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
-import subprocess
 import time
 from dataclasses import dataclass
 
+from brainuad.cluster.ask import ask, told
+
 LENGTH = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 PATIENCE = 20.0
-"""Seconds that Slurm may take to answer."""
+"""Seconds that Slurm may take to answer a job whose time runs."""
+MARKS = ("rule_", "group_")
+"""How the comments begin that Snakemake's plugin for Slurm gives its jobs."""
 
 
 @dataclass(frozen=True)
@@ -19,62 +22,52 @@ class Allocation:
     """One job of Slurm, as it was when it was asked about. Times are those of `time.monotonic`."""
 
     job: str
-    ends: float
-    """When Slurm ends the job; infinity if it has no limit or Slurm did not answer."""
-    restarts: int = 0
-    """How often the job was requeued."""
+    ends: float | None = None
+    """When Slurm ends the job; infinity if it has no limit, none as long as Slurm does not say."""
 
     def left(self) -> float:
-        """Seconds until the limit, by our own clock."""
-        return self.ends - time.monotonic()
+        """Seconds until the limit, by our own clock; infinity where none is known."""
+        return math.inf if self.ends is None else self.ends - time.monotonic()
 
     def again(self) -> Allocation:
-        """The same job asked about anew, for an administrator may have moved its limit."""
+        """The same job asked about anew: an administrator may have moved its limit, or Slurm was busy before."""
         found = time_left(self.job)
-        return self if found is None else Allocation(self.job, time.monotonic() + found, self.restarts)
+        return self if found is None else Allocation(self.job, time.monotonic() + found)
 
-    def requeue(self) -> str:
-        """Have Slurm kill the job and start it again; what Slurm said if it refuses, else nothing."""
-        try:
-            done = _ask("scontrol", "requeue", self.job)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        return "" if done.returncode == 0 else done.stderr.strip() or f"scontrol ended with {done.returncode}"
+    def restarts(self) -> int:
+        """How often the job was requeued, as far as Slurm says so."""
+        found = re.search(r"\bRestarts=(\d+)", told("scontrol", "show", "job", self.job, seconds=PATIENCE))
+        return int(found[1]) if found else 0
+
+    def is_ours(self) -> bool:
+        """Whether Snakemake made this job for one rule or group: another may hold much that is not ours to start again.
+
+        Raises SilentError if Slurm does not say.
+        """
+        return ask("squeue", "-h", "-j", self.job, "-o", "%k", seconds=PATIENCE).strip().startswith(MARKS)
+
+    def requeue(self) -> None:
+        """Have Slurm kill the job and start it again. Raises SilentError if it refuses."""
+        ask("scontrol", "requeue", self.job, seconds=PATIENCE)
 
 
 def here() -> Allocation | None:
     """The allocation that this process runs in; none outside Slurm."""
     job = os.environ.get("SLURM_JOB_ID")
-    if not job:
-        return None
-    found = time_left(job)
-    return Allocation(job, math.inf if found is None else time.monotonic() + found, _restarts(job))
+    return Allocation(job).again() if job else None
 
 
 def time_left(job: str) -> float | None:
     """Seconds until the job's limit, infinity without one; none if Slurm does not say."""
-    said = _said("squeue", "-h", "-j", job, "-o", "%L")
-    if said == "UNLIMITED":
+    return seconds(told("squeue", "-h", "-j", job, "-o", "%L", seconds=PATIENCE))
+
+
+def seconds(length: str) -> float | None:
+    """Seconds of a time as Slurm writes it: `7-00:00:00`, `30:00`, `infinite` or `UNLIMITED`; none of another text."""
+    if length.strip() in ("infinite", "UNLIMITED"):
         return math.inf
-    parts = LENGTH.fullmatch(said)
+    parts = LENGTH.fullmatch(length.strip())
     if parts is None:
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-def _restarts(job: str) -> int:
-    found = re.search(r"\bRestarts=(\d+)", _said("scontrol", "show", "job", job))
-    return int(found[1]) if found else 0
-
-
-def _said(*command: str) -> str:
-    try:
-        done = _ask(*command)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _ask(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    days, hours, minutes, rest = (int(part or 0) for part in parts.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)

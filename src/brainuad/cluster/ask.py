@@ -41,7 +41,7 @@ def ask(*command: str, seconds: float = SECONDS) -> str:
 
 
 def told(*command: str, seconds: float = SECONDS) -> str:
-    """What a Slurm command prints, nothing if it does not answer."""
+    """What a Slurm command prints; nothing if it does not answer."""
     try:
         return ask(*command, seconds=seconds)
     except SilentError:

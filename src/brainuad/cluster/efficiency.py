@@ -22,7 +22,10 @@ START_MINUTES = 2
 
 @dataclass(frozen=True)
 class Row:
-    """The jobs of one rule. Largest values over them; `cores_used` is CPU time by time. Empty: not asked for."""
+    """The jobs of one rule. Largest values over them; `cores_used` is CPU time by time. Empty: not asked for.
+
+    No minutes are suggested where the longest job ran in several turns, for none of them shows what the whole takes.
+    """
 
     rule: str
     jobs: int
@@ -31,7 +34,7 @@ class Row:
     suggested_mem_mb: int
     asked_minutes: int | None
     used_minutes: float
-    suggested_minutes: int
+    suggested_minutes: int | None
     asked_cores: int
     cores_used: float
 
@@ -72,7 +75,8 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 def _row(rule: str, jobs: Sequence[Mapping[str, Any]]) -> Row:
     memory = max(job["used"]["peak_memory_mb"] for job in jobs)
-    minutes = max(job["used"]["seconds"] for job in jobs) / 60
+    longest = max(jobs, key=lambda job: job["used"]["seconds"])
+    minutes = longest["used"]["seconds"] / 60
     seconds = sum(job["used"]["seconds"] for job in jobs)
     return Row(
         rule,
@@ -82,7 +86,7 @@ def _row(rule: str, jobs: Sequence[Mapping[str, Any]]) -> Row:
         _up(MARGIN * memory + SNAKEMAKE_MB, 100),
         _largest(jobs, "runtime"),
         round(minutes, 2),
-        _up(MARGIN * minutes + START_MINUTES, 5),
+        _up(MARGIN * minutes + START_MINUTES, 5) if longest.get("turns", 1) == 1 else None,
         max(job["threads"] for job in jobs),
         round(sum(job["used"]["cpu_seconds"] for job in jobs) / max(seconds, 1e-9), 2),
     )
@@ -90,7 +94,8 @@ def _row(rule: str, jobs: Sequence[Mapping[str, Any]]) -> Row:
 
 def _lines(rows: Sequence[Row]) -> list[str]:
     """What a user pastes: a later try asks for more, as the rules do."""
-    asking = [row for row in rows if row.asked_mem_mb is not None or row.asked_minutes is not None]
+    timed = [row for row in rows if row.asked_minutes is not None and row.suggested_minutes is not None]
+    asking = [row for row in rows if row.asked_mem_mb is not None or row in timed]
     if not asking:
         return []
     note = f"# largest use + {MARGIN - 1:.0%}, for data of this size; paste into the profile"
@@ -98,7 +103,10 @@ def _lines(rows: Sequence[Row]) -> list[str]:
     for row in asking:
         lines.append(f"  {row.rule}:")
         lines += [f"    mem_mb: attempt * {row.suggested_mem_mb}"] * (row.asked_mem_mb is not None)
-        lines += [f"    runtime: attempt * {row.suggested_minutes}"] * (row.asked_minutes is not None)
+        if row in timed:
+            lines.append(f"    runtime: attempt * {row.suggested_minutes}")
+        elif row.suggested_minutes is None:
+            lines.append("    # runtime as it is: the longest job ran in several turns")
     return lines
 
 

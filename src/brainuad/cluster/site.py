@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from brainuad.cluster.allocation import seconds
 from brainuad.cluster.ask import SilentError, ask, keeps_accounts
 from brainuad.errors import InputError
 
@@ -57,10 +59,8 @@ def gpus(gres: str) -> dict[str, int]:
 
 def minutes(limit: str) -> int | None:
     """Minutes of a time as Slurm writes it: `7-00:00:00`, `30:00`, `infinite` (none)."""
-    if not (found := re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())):
-        return None
-    days, hours, mins = (int(part or 0) for part in found.groups()[:3])
-    return (days * 24 + hours) * 60 + mins
+    found = seconds(limit)
+    return None if found is None or math.isinf(found) else int(found // 60)
 
 
 def accounts() -> list[str]:

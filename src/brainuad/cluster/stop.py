@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from brainuad.cluster.allocation import Allocation, here
+from brainuad.cluster.ask import SilentError
 from brainuad.errors import BrainuadError
 
 ASKED = (signal.SIGTERM, signal.SIGINT)
@@ -20,6 +22,8 @@ WARNING = (signal.SIGUSR1, signal.SIGUSR2)
 DEADLINE = -1
 MARGIN = 60.0
 """Seconds before the limit at which work stops, at least; less where a job has few minutes."""
+ASK_AGAIN = 180.0
+"""Seconds between two questions for a limit that Slurm has not told yet."""
 REASON, STEPS, PLACE, SETTLED = range(4)
 RESUME = "it goes on from its checkpoint"
 TIME = "give the rule more runtime in the profile (set-resources)"
@@ -43,6 +47,7 @@ class Watch:
         self.allocation = allocation
         self._shared = RawArray("q", 4)
         self._room = math.inf if allocation is None else max(allocation.left(), 0.0)
+        self._asked = time.monotonic()
         self._cost = self._longest = 0.0
 
     def listen(self) -> None:
@@ -77,10 +82,15 @@ class Watch:
 
     def wanted(self) -> bool:
         """Whether to stop now."""
-        if not self._shared[REASON] and self.allocation is not None and self.allocation.left() < self.margin:
-            self.allocation = self.allocation.again()
+        if not self._shared[REASON] and self.allocation is not None:
+            if self.allocation.ends is None and time.monotonic() - self._asked > ASK_AGAIN:
+                self._asked = time.monotonic()
+                self.allocation = self.allocation.again()
+                self._room = max(self.allocation.left(), 0.0)
             if self.allocation.left() < self.margin:
-                self._shared[REASON] = DEADLINE
+                self.allocation = self.allocation.again()
+                if self.allocation.left() < self.margin:
+                    self._shared[REASON] = DEADLINE
         return bool(self._shared[REASON])
 
     @property
@@ -105,13 +115,17 @@ class Watch:
             do = f"type the same command again: {RESUME}"
             return Stopped(f"{what} because of {name}{by}", 128 + reason, do=do)
         job = f"job {self.allocation.job}"
-        if not steps:
-            why = f"{job}, requeued {self.allocation.restarts} times, made no step before its time was up"
-            return Stopped(f"{what} and is not requeued", why=why, do=TIME)
-        refused = self.allocation.requeue()
-        if refused:
-            do = f"let Snakemake try again (retries in the profile): {RESUME}; or {TIME}"
-            return Stopped(f"{what} before the limit of {job}, which Slurm does not requeue", why=refused, do=do)
+        try:
+            if not self.allocation.is_ours():
+                why, do = f"{job} was not made for it, and is not requeued", f"type the same command again: {RESUME}"
+                return Stopped(f"{what} before the limit of {job}", why=why, do=do)
+            if not steps:
+                why = f"{job}, requeued {self.allocation.restarts()} times, made no step before its time was up"
+                return Stopped(f"{what} and is not requeued", why=why, do=TIME)
+            self.allocation.requeue()
+        except SilentError as error:
+            why, do = error.why or error.what, f"let Snakemake try again (retries in the profile): {RESUME}; or {TIME}"
+            return Stopped(f"{what} before the limit of {job}, which Slurm does not requeue", why=why, do=do)
         return Stopped(f"{what} before the limit of {job}, which starts again: {RESUME}")
 
     def _note(self, number: int, _: Any) -> None:

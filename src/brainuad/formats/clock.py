@@ -9,6 +9,7 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,22 @@ class Clock:
 
     def __init__(self) -> None:
         self.started, self._wall, self._cpu = time.time(), time.perf_counter(), _cpu_seconds()
+        self._before = {"seconds": 0.0, "cpu_seconds": 0.0}
         self._watch = _watch(os.getpid())
+
+    def go_on(self, before: Mapping[str, float]) -> None:
+        """The work was begun by earlier processes: what it had cost `so_far` counts, and its start is theirs."""
+        self.started = before["started"]
+        self._before = {name: before[name] for name in self._before}
+
+    def so_far(self) -> dict[str, float]:
+        """`started`, `seconds` and `cpu_seconds` of the work, for a process that goes on with it."""
+        seconds, cpu = time.perf_counter() - self._wall, _cpu_seconds() - self._cpu
+        return {
+            "started": self.started,
+            "seconds": self._before["seconds"] + seconds,
+            "cpu_seconds": self._before["cpu_seconds"] + cpu,
+        }
 
     def costs(self) -> dict[str, float]:
         """`seconds` since the start; `cpu_seconds` since then, of programs once they have ended; `peak_memory_mb`.
@@ -31,9 +47,10 @@ class Clock:
         took counts as well.
         """
         self._watch.look()
+        spent = self.so_far()
         return {
-            "seconds": time.perf_counter() - self._wall,
-            "cpu_seconds": _cpu_seconds() - self._cpu,
+            "seconds": spent["seconds"],
+            "cpu_seconds": spent["cpu_seconds"],
             "peak_memory_mb": max(_largest_mb(), self._watch.peak),
         }
 

@@ -45,9 +45,9 @@ class Record:
 
 
 @contextmanager
-def recorded(folder: str | Path, record: Record) -> Iterator[Record]:
-    """Time the block, then `write` the record into `folder`."""
-    clock = Clock()
+def recorded(folder: str | Path, record: Record, clock: Clock | None = None) -> Iterator[Record]:
+    """Time the block, with the `clock` of work that earlier processes may have begun, then `write` the record."""
+    clock = clock or Clock()
     yield record
     write(folder, record, clock)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from brainuad.errors import StorageError, reported
+from brainuad.errors import InputError, StorageError, reported
 from brainuad.formats.clock import Clock
 from brainuad.formats.files import read_json, write_json
 
@@ -19,16 +19,40 @@ SUFFIX = ".usage.json"
 
 @contextmanager
 def metered(job: Any) -> Iterator[None]:
-    """Run a job as `reported` does, and note what it used, also where it fails. `job`: the `snakemake` of a script."""
+    """Run a job as `reported` does, and note what it used, also where it fails. `job`: the `snakemake` of a script.
+
+    Of a job that needed several turns, being stopped, cut short or tried again, the largest use counts, and the note
+    says how many there were: each may have done a part.
+    """
     log, clock = Path(job.log[0]), Clock()
+    asked = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
+    about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads, "asked": asked}
+    turns, before = _earlier(path_beside(log))
+    note = {**about, "turns": turns + 1, "done": False, "used": before}
+    _write(log, note)  # a job that is killed leaves no other
     try:
         with reported(log):
             yield
+        note["done"] = True
     finally:
-        asked = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
-        about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads}
-        with suppress(StorageError):  # a full disk is the job's own to tell
-            write_json(path_beside(log), {**about, "asked": asked, "used": clock.costs()})
+        used = clock.costs()
+        longest = max(before or used, used, key=lambda costs: costs["seconds"])
+        memory = max(costs["peak_memory_mb"] for costs in (before or used, used))
+        _write(log, {**note, "used": {**longest, "peak_memory_mb": memory}})
+
+
+def _earlier(path: Path) -> tuple[int, dict[str, float] | None]:
+    """Turns that the job has had and not ended well, and the largest use in them as far as it was noted."""
+    with suppress(InputError):
+        note = read_json(path)
+        if not note.get("done", True):
+            return note["turns"], note["used"]
+    return 0, None
+
+
+def _write(log: Path, note: dict[str, Any]) -> None:
+    with suppress(StorageError):  # a full disk is the job's own to tell
+        write_json(path_beside(log), note)
 
 
 def path_beside(log: Path) -> Path:
@@ -39,7 +63,10 @@ def path_beside(log: Path) -> Path:
 def read_all(folder: Path) -> list[dict[str, Any]]:
     """The files of a study's jobs, those of the scans and data sets that its results folder shares among them.
 
+    Without those of jobs that have ended no turn yet, or were killed in each.
+
     `folder`: `results/<study>`.
     """
     places = (folder / "logs", folder.parent / "logs")
-    return [read_json(path) for place in places for path in sorted(place.rglob(f"*{SUFFIX}"))]
+    found = [read_json(path) for place in places for path in sorted(place.rglob(f"*{SUFFIX}"))]
+    return [note for note in found if note["used"]]

@@ -19,10 +19,11 @@ from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats.files import unwritable
+from brainuad.formats.clock import Clock
 from brainuad.methods.base import Healthy
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
+from brainuad.train.faults import Faults, TellingTrainer
 from brainuad.train.keep import HaltError, Keep
 from brainuad.train.progress import Bar
 from brainuad.train.sampler import epochs, stage_seed, steps
@@ -50,13 +51,14 @@ def fit_network(
     label: str = "train",
     callbacks: list[Callback] | None = None,
     watch: Watch | None = None,
+    clock: Clock | None = None,
 ) -> Fitted:
     """Train the method's network, stage by stage, and leave the kept weights in it.
 
     A stage goes on from its checkpoint in `folder`, at the step that this was written after. `key` names settings, data
-    and seed: a checkpoint of another key is left aside with a warning. On a CPU the weights depend on seed, data,
-    settings and the number of threads alone. Raises InputError when a loss is not finite, and Stopped, with the
-    checkpoint written, where `watch` wants it.
+    and seed: a checkpoint of another key is put aside with a warning. On a CPU the weights depend on seed, data,
+    settings and the number of threads alone. `clock` learns what earlier turns of the training have cost. Raises
+    InputError when a loss is not finite, and Stopped, with the checkpoint written, where `watch` wants it.
     """
     torch.set_num_threads(compute.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +66,9 @@ def fit_network(
     data = method.examples(training), None if validation is None else method.examples(validation)
     curves: list[tuple[int, str, float]] = []
     facts: dict[str, Any] = {"examples": len(data[0]), "steps": 0}
+    watch, clock = watch or Watch(), clock or Clock()
     for number, stage in enumerate(method.stages()):
-        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch or Watch())
+        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch, clock)
         done = run.fit(method, callbacks or [])
         prefix = f"{stage.name}_" if stage.name else ""
         curves += [(facts["steps"] + step, prefix + name, value) for step, name, value in done.curves]
@@ -88,29 +91,33 @@ class _Run:
     key: str
     label: str
     watch: Watch
+    clock: Clock
 
     def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
         """Optimisation from a fresh start or from the stage's checkpoint."""
         train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
         label = f"{self.label} {self.stage.name}".strip()
         saved = _checkpoint(path, self.key)
-        at = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
+        at: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
         done = int(at["epoch"])
+        if "used" in at:
+            self.clock.go_on(at["used"])
         if done < epochs(train):
-            keep = Keep(path, self.key, self.seed, self.watch)
+            keep = Keep(path, self.key, self.seed, self.watch, self.clock.so_far())
             data = Batches(self.examples, self.held_out, train, self.seed, start=(done, int(at["batch"])))
             bar = Bar(keep, steps(len(self.examples), train), label)
             with _quiet():
-                trainer = _trainer(train, self.compute, self.folder, epochs(train) - done, [keep, bar, *callbacks])
+                faults, length = Faults(self.compute.devices), epochs(train) - done
+                trainer = _trainer(train, self.compute, self.folder, length, [keep, bar, *callbacks], faults)
                 resumed = None if saved is None else path
                 try:
                     trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
                 except (HaltError, ProcessRaisedException):
-                    if not self.watch.settled:
-                        raise
-                    raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
-                except OSError as error:
-                    raise unwritable(path, error) from error
+                    if self.watch.settled:
+                        raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
+                    if fault := faults.first():
+                        raise fault from None
+                    raise
             saved = torch.load(path, map_location="cpu", weights_only=True)
         assert saved is not None
         state = saved["callbacks"]["keep"]
@@ -124,13 +131,16 @@ class _Run:
         return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
 
-def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback]) -> Trainer:
+def _trainer(
+    train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback], faults: Faults
+) -> Trainer:
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
     # a step of a critic or of a later stage leaves parts of the network without a gradient
     shared = f"ddp_{'fork' if on_cpu else 'spawn'}_find_unused_parameters_true"
-    return Trainer(
+    return TellingTrainer(
+        faults,
         accelerator="cpu" if on_cpu else "gpu",
         devices=compute.devices,
         strategy="auto" if compute.devices == 1 else shared,
@@ -152,19 +162,45 @@ def _trainer(train: Optimisation, compute: Compute, folder: Path, length: int, c
 
 
 def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of this very training, if there is one."""
-    if not path.exists():
-        return None
+    """The checkpoint of this very training, if there is one.
+
+    Another file in its place is put aside as `<name>.old`, not overwritten: settings changed by mistake may be changed
+    back, and the training then goes on from the file that was put aside.
+    """
+    aside, between = (path.with_name(f"{path.name}.{suffix}") for suffix in ("old", "other"))
+    saved, fault = _read(path, key)
+    if saved is not None:
+        return saved
+    saved, _ = _read(aside, key)
+    if fault:
+        path.replace(between)
+    if saved is not None:
+        aside.replace(path)
+    if fault:
+        between.replace(aside)
+        goes_on = "from the beginning" if saved is None else "from the one that lay aside"
+        warnings.warn(f"{path} {fault}: it is put aside as {aside.name}, training goes on {goes_on}", stacklevel=3)
+    return saved
+
+
+def _read(path: Path, key: str) -> tuple[dict[str, Any] | None, str]:
+    """A checkpoint of this key, or what is wrong with the file; neither if there is none.
+
+    Raises InputError if the file cannot be read at present, for it may be whole.
+    """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, _ = (saved["callbacks"]["keep"][name] for name in ("key", "batch"))
-    except Exception as error:  # torch raises many kinds for a broken file
-        warnings.warn(f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=3)
-        return None
-    if found != key:
-        warnings.warn(f"{path} was made with other settings or data: training starts from the beginning", stacklevel=3)
-        return None
-    return saved
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        why, do = str(error.strerror or error), "run the same command again when its disk answers, or move it away"
+        raise InputError(f"cannot read {path.name}", file=path, why=why, do=do) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises many kinds for a broken file, but none of the above
+        return None, f"is broken ({error})"
+    return (saved, "") if found == key else (None, "was made with other settings or data")
 
 
 @contextmanager

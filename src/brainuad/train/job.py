@@ -18,6 +18,7 @@ from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import bundle, run, store
 from brainuad.formats.bundle import Bundle
+from brainuad.formats.clock import Clock
 from brainuad.formats.coding import Coded, Picked
 from brainuad.formats.run import Record
 from brainuad.formats.store import Store
@@ -51,7 +52,8 @@ def train(
     hashed = _hash([training, *([] if validation is None else [validation])])
     settings = model.model_dump(mode="json", exclude={"map"})
     record = Record("train", dict(tags), settings, seed, hashed)
-    with run.recorded(out, record):
+    clock = Clock()
+    with run.recorded(out, record, clock):
         method = registry.build(model)
         if isinstance(method, NeuralMethod):
             from brainuad.train.fit import fit_network
@@ -61,7 +63,8 @@ def train(
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
             with watching() as watch:
                 data = method, training, validation
-                fitted = fit_network(*data, seed, compute, out / RESUME, key, label or "train", watch=watch)
+                place = out / RESUME, key, label or "train"
+                fitted = fit_network(*data, seed, compute, *place, watch=watch, clock=clock)
             record.curves, record.facts = fitted.curves, fitted.facts
             method.to(compute.accelerator)
         method.fit(training)

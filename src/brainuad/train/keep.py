@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from torch import Tensor
 
 from brainuad.cluster.stop import Watch
 from brainuad.errors import InputError
-from brainuad.train.place import Means, highest, noise, restore_noise
+from brainuad.formats.files import unwritable
+from brainuad.train.place import Means, highest, noise, restore_noise, total
 from brainuad.train.sampler import torch_seed
 
 EVERY = 600.0
@@ -38,11 +41,13 @@ class Keep(Callback):  # type: ignore[misc]
     Lightning counts epochs and steps from its own start; `epoch` and `step` are those of the whole training, and
     `batch` counts the steps of the present epoch. A checkpoint holds no state of Lightning's loops: a resumed training
     is a new one, whose first epoch has the batches that are left. It is written at the end of an epoch, ten minutes
-    after the last one, and when the training is to stop.
+    after the last one, and when the training is to stop. `used`: what the training had cost when this was made, as
+    `formats.clock` has it; it travels for the record alone.
     """
 
-    def __init__(self, path: Path, key: str, seed: int, watch: Watch):
+    def __init__(self, path: Path, key: str, seed: int, watch: Watch, used: Mapping[str, float]):
         self.path, self.key, self.seed, self.watch = path, key, seed, watch
+        self.used, self._before, self._made, self._cpu = dict(used), dict(used), time.monotonic(), 0.0
         self.epoch = self.batch = self.step = 0
         self.curves: list[list[Any]] = []
         self.best: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": {}}
@@ -61,7 +66,7 @@ class Keep(Callback):  # type: ignore[misc]
         """What a resumed training needs."""
         within = {"batch": self.batch, "means": self._pooled, "noise": self._noise, "seconds": self._seconds}
         whole = {"key": self.key, "epoch": self.epoch, "step": self.step, "curves": self.curves, "best": self.best}
-        return {**whole, **within}
+        return {**whole, **within, "used": self.used}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
@@ -76,7 +81,7 @@ class Keep(Callback):  # type: ignore[misc]
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals back, which Lightning has just taken, and the means of what is done of the epoch."""
         self.watch.listen()
-        self._written = time.monotonic()
+        self._written, self._cpu = time.monotonic(), time.process_time()
         if trainer.is_global_zero:
             self._training.load(self._pooled)
             self.watch.start(self.step)
@@ -170,10 +175,17 @@ class Keep(Callback):  # type: ignore[misc]
     def _write(self, trainer: Trainer) -> None:
         started = time.monotonic()
         self._pooled = self._training.pooled(trainer).state()
+        self.used["seconds"] = self._before["seconds"] + started - self._made
+        self.used["cpu_seconds"] = self._before["cpu_seconds"] + total(trainer, time.process_time() - self._cpu)
         part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            part.replace(self.path)
+        try:
+            trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                with part.open("rb+") as file:  # a node that goes down would else leave a new name and no content
+                    os.fsync(file.fileno())
+                part.replace(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         self._written = self._ticked = time.monotonic()
         self.watch.wrote(self._written - started)
 

@@ -74,6 +74,11 @@ def highest(trainer: Trainer, level: int) -> int:
     return int(trainer.strategy.reduce(torch.tensor(level, device=device), reduce_op="max"))
 
 
+def total(trainer: Trainer, value: float) -> float:
+    """The sum of all devices' numbers, on each of them."""
+    return float(_sum(trainer, torch.tensor(value, dtype=torch.float64)))
+
+
 def _sum(trainer: Trainer, value: Tensor) -> Tensor:
     if trainer.world_size == 1:
         return value
