@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainuad.cluster.allocation import MARKS
 from brainuad.cluster.ask import SilentError, ask, told
 from brainuad.errors import InputError
 
@@ -39,7 +40,7 @@ def left_here(folder: Path) -> list[Job]:
         if len(fields) < 5:  # a comment of several lines, not one of ours
             continue
         number, state, run, about, place = fields
-        ours = about.startswith(("rule_", "group_")) and Path(place).resolve() == folder.resolve()
+        ours = about.startswith(MARKS) and Path(place).resolve() == folder.resolve()
         if ours and not _goes_on(folder / NOTES / run):
             found.append(Job(number, state, about.replace("_wildcards_", " ")))
     return found
