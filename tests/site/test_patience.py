@@ -239,6 +239,7 @@ def test_more_than_two_jobs_are_submitted_at_once(slurm, plugin, monkeypatch):
     executor.run_jobs(jobs[patience.SUBMITTERS :])
     executor._job_submission_executor.shutdown()
     assert sorted(executor.submitted) == sorted(jobs)
+    assert executor._fallback_account_arg == "", "no account is guessed"
 
 
 def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm, plugin, spoken, monkeypatch):
@@ -291,5 +292,6 @@ def test_the_plugin_is_as_we_take_it_to_be():
         assert hasattr(real.Executor, name)
     assert list(inspect.signature(real.Executor.run_job).parameters) == ["self", "job"]
     assert "self._job_submission_executor.submit(self.run_job, job)" in inspect.getsource(real.Executor.run_jobs)
+    assert "if self._fallback_account_arg is None:" in inspect.getsource(real.Executor.get_account_arg)
     assert "self.run_uuid = " in inspect.getsource(real.Executor.__post_init__)
     assert {"status_command", "init_seconds_before_status_checks"} <= set(real.ExecutorSettings.__dataclass_fields__)

@@ -143,16 +143,17 @@ def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> No
     if hasattr(Executor, "patience"):
         return
     own = {name: getattr(Executor, name) for name in ("run_jobs", "run_job", "cancel_jobs")}
-    patience, widened = Patience(warn), list[Any]()
+    patience, met = Patience(warn), list[Any]()
 
     async def check_active_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
         async for info in check(self, patience, active_jobs):
             yield info
 
     def run_jobs(self: Any, jobs: list[Any]) -> None:
-        if self not in widened:
-            widened.append(self)
+        if self not in met:
+            met.append(self)
             self._job_submission_executor = ThreadPoolExecutor(SUBMITTERS, thread_name_prefix="slurm_job_submit")
+            self._fallback_account_arg = ""  # Slurm's own default: the plugin's guess always fails, with three warnings
         own["run_jobs"](self, jobs)
 
     def run_job(self: Any, job: Any) -> None:
