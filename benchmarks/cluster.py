@@ -78,7 +78,7 @@ def measure_login(folder: Path, jobs: int, minutes: float) -> None:
     study.quick = ()  # as the profile says
     blocker = slurm.submit("sleep 100000", "--exclusive", folder=folder)
     try:
-        run = study.start("preprocess_all", "--jobs", str(jobs), "--max-jobs-per-timespan", f"{jobs}/1s")
+        run = study.start("preprocess_all", "--jobs", str(jobs))
         wait_for("jobs that wait", lambda: len(slurm.active(study.folder)) >= jobs, 600)
         time.sleep(30)
         before, asked, started = cpu_seconds(run.pid), questions(), time.perf_counter()

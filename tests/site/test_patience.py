@@ -1,9 +1,8 @@
 import asyncio
 import inspect
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -43,24 +42,17 @@ class Executor:
         settings = SimpleNamespace(init_seconds_before_status_checks=20, status_command=status_command)
         self.workflow = SimpleNamespace(executor_settings=settings, persistence=Persistence(**marks))
         self.run_uuid, self.next_seconds_between_status_checks = "0c52", 20
-        self.done, self.failed, self.submitted, self.cancelled = [], {}, [], []
+        self.done, self.failed, self.submitted = [], {}, []
         self._job_submission_executor = ThreadPoolExecutor(2)
 
     def run_jobs(self, jobs):
         for job in jobs:
             self._job_submission_executor.submit(self.run_job, job)
 
-    async def check_active_jobs(self, active_jobs):  # as the plugin does when Slurm does not answer: nothing
-        for info in active_jobs[:0]:
-            yield info
-
     def run_job(self, job):
         if job == "broken":
             raise ValueError("the given account appears to be invalid")
         self.submitted.append(job)
-
-    def cancel_jobs(self, active_jobs):
-        self.cancelled += active_jobs
 
     def report_job_success(self, job_info):
         self.done.append(job_info.external_jobid)
@@ -212,17 +204,16 @@ def test_doubts_start_anew_after_an_outage(slurm, mind, clock):
 
 @pytest.fixture
 def plugin(monkeypatch, spoken, tmp_path):
-    """The plugin with a fresh executor class, made patient."""
+    """The plugin's executor in a run, made patient."""
     monkeypatch.chdir(tmp_path)
-    module = ModuleType("snakemake_executor_plugin_slurm")
-    module.Executor = type("Executor", (Executor,), dict(Executor.__dict__))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    patience.install(spoken.append, print)
-    return module.Executor
+    scheduler = SimpleNamespace(_executor=Executor(), job_rate_limiter="one that starts rounds of scheduling")
+    patience.install(SimpleNamespace(scheduler=scheduler), spoken.append, print)
+    assert scheduler.job_rate_limiter is None
+    return scheduler._executor
 
 
 def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_path):
-    executor = plugin()
+    executor = plugin
     executor.run_job("fine")
     executor.run_job("broken")
     assert executor.submitted == ["fine"]
@@ -233,7 +224,7 @@ def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_pa
 def test_more_than_two_jobs_are_submitted_at_once(slurm, plugin, monkeypatch):
     together = threading.Barrier(patience.SUBMITTERS, timeout=10)
     monkeypatch.setattr(patience, "wait_for_controller", lambda mind: together.wait())
-    executor = plugin()
+    executor = plugin
     jobs = [f"job{number}" for number in range(2 * patience.SUBMITTERS)]
     executor.run_jobs(jobs[: patience.SUBMITTERS])
     executor.run_jobs(jobs[patience.SUBMITTERS :])
@@ -242,42 +233,46 @@ def test_more_than_two_jobs_are_submitted_at_once(slurm, plugin, monkeypatch):
     assert executor._fallback_account_arg == "", "no account is guessed"
 
 
-def test_a_submission_waits_for_the_controller_until_the_run_is_cancelled(slurm, plugin, spoken, monkeypatch):
-    slurm(scontrol="exit 1")
-    executor = plugin()
-    waits = []
+def test_a_submission_waits_for_the_controller(slurm, plugin, spoken, monkeypatch, tmp_path):
+    monkeypatch.setattr(patience, "RETRY", 0.01)
+    slurm(scontrol=f'echo asked >> {tmp_path}/asked; [ "$(/usr/bin/wc -l < {tmp_path}/asked)" -gt 3 ]')
+    plugin.run_job("later")
+    assert (tmp_path / "asked").read_text().count("asked") == 4
+    assert plugin.submitted == ["later"]
+    assert [line.split(" (")[0] for line in spoken] == [
+        "Slurm's controller does not answer",
+        "Slurm's controller answers again after 0 s",
+    ]
 
-    def wait(seconds):
-        waits.append(seconds)
-        slurm() if len(waits) == 3 else None
 
-    monkeypatch.setattr(executor.patience.stopped, "wait", wait)
-    executor.run_job("later")
-    assert waits == [patience.RETRY] * 3
-    assert executor.submitted == ["later"]
+def test_accounts_that_answer_do_not_say_that_the_controller_is_back(slurm, mind, spoken):
+    slurm(sacct="echo '1|RUNNING'")
+    for _ in range(3):
+        mind.away(patience.CONTROLLER, "it is down")
+        poll(Executor("sacct"), mind, submitted("1"))
     assert len(spoken) == 1
 
 
 def test_a_run_that_is_cancelled_submits_no_more_and_leaves_nothing_in_the_queue(slurm, plugin, tmp_path, monkeypatch):
     slurm(scancel=f'echo "$@" > {tmp_path}/cancelled')
-    executor, held = plugin(), threading.Event()
+    executor, held = plugin, threading.Event()
     monkeypatch.setattr(patience, "wait_for_controller", lambda mind: held.wait(10))
     executor.run_jobs([f"job{number}" for number in range(3 * patience.SUBMITTERS)])
     threading.Timer(0.2, held.set).start()
     executor.cancel_jobs(["a"])
     assert executor.submitted == []
-    assert executor.cancelled == ["a"]
     assert f"--name={executor.run_uuid}" in (tmp_path / "cancelled").read_text()
 
 
-def test_it_is_installed_once(plugin):
-    check = plugin.check_active_jobs
-    patience.install(print, print)
-    assert plugin.check_active_jobs is check
+def test_a_run_whose_jobs_cannot_be_cancelled_says_so(slurm, plugin, spoken):
+    slurm(scancel="echo 'scancel: error: Unable to contact slurm controller' >&2; exit 1")
+    plugin.cancel_jobs([])
+    assert "Unable to contact slurm controller: jobs of this run may be left in the queue" in spoken[-1]
 
 
 def test_the_plugin_is_as_we_take_it_to_be():
     import snakemake_executor_plugin_slurm as real
+    from snakemake.scheduling.job_scheduler import JobScheduler
 
     assert real.Executor.__module__ == start.PLUGIN
     assert inspect.isasyncgenfunction(real.Executor.check_active_jobs)
@@ -294,4 +289,7 @@ def test_the_plugin_is_as_we_take_it_to_be():
     assert "self._job_submission_executor.submit(self.run_job, job)" in inspect.getsource(real.Executor.run_jobs)
     assert "if self._fallback_account_arg is None:" in inspect.getsource(real.Executor.get_account_arg)
     assert "self.run_uuid = " in inspect.getsource(real.Executor.__post_init__)
+    scheduler = inspect.getsource(JobScheduler)
+    assert "self._executor = executor_plugin.executor(" in scheduler
+    assert "if self.job_rate_limiter is not None" in scheduler
     assert {"status_command", "init_seconds_before_status_checks"} <= set(real.ExecutorSettings.__dataclass_fields__)

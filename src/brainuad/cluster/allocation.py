@@ -8,13 +8,9 @@ import re
 import time
 from dataclasses import dataclass
 
-from brainuad.cluster.ask import ask, told
+from brainuad.cluster.ask import MARK, SHORT, ask, told
 
 LENGTH = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
-PATIENCE = 20.0
-"""Seconds that Slurm may take to answer a job whose time runs."""
-MARKS = ("rule_", "group_")
-"""How the comments begin that Snakemake's plugin for Slurm gives its jobs."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Allocation:
 
     def restarts(self) -> int:
         """How often the job was requeued, as far as Slurm says so."""
-        found = re.search(r"\bRestarts=(\d+)", told("scontrol", "show", "job", self.job, seconds=PATIENCE))
+        found = re.search(r"\bRestarts=(\d+)", told("scontrol", "show", "job", self.job, seconds=SHORT))
         return int(found[1]) if found else 0
 
     def is_ours(self) -> bool:
@@ -44,11 +40,11 @@ class Allocation:
 
         Raises SilentError if Slurm does not say.
         """
-        return ask("squeue", "-h", "-j", self.job, "-o", "%k", seconds=PATIENCE).strip().startswith(MARKS)
+        return ask("squeue", "-h", "-j", self.job, "-o", "%k", seconds=SHORT).strip().startswith(MARK)
 
     def requeue(self) -> None:
         """Have Slurm kill the job and start it again. Raises SilentError if it refuses."""
-        ask("scontrol", "requeue", self.job, seconds=PATIENCE)
+        ask("scontrol", "requeue", self.job, seconds=SHORT)
 
 
 def here() -> Allocation | None:
@@ -59,7 +55,7 @@ def here() -> Allocation | None:
 
 def time_left(job: str) -> float | None:
     """Seconds until the job's limit, infinity without one; none if Slurm does not say."""
-    return seconds(told("squeue", "-h", "-j", job, "-o", "%L", seconds=PATIENCE))
+    return seconds(told("squeue", "-h", "-j", job, "-o", "%L", seconds=SHORT))
 
 
 def seconds(length: str) -> float | None:

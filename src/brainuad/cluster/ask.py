@@ -13,6 +13,10 @@ SECONDS = 50
 """Slurm's own commands give up after about ten seconds; a busy controller may take longer to answer."""
 
 
+SHORT = 20.0
+"""Seconds for those who cannot wait: a training whose time runs, and the log."""
+MARK = "rule_"
+"""How the comments begin that Snakemake's plugin for Slurm gives its jobs, groups included."""
 PREFERENCES = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
 """Of environment variables by which users change what these commands show: they would hide jobs that run."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from brainuad.cluster.ask import told
+from brainuad.cluster.ask import SHORT, told
 from brainuad.cluster.outcome import Outcome, advice, from_message, from_sacct, from_scontrol, telling
 from brainuad.formats.files import atomic
 
@@ -16,8 +16,6 @@ NAME = "failed_jobs.tsv"
 LINES, WIDTH, TAIL = 5, 200, 20_000
 """Lines of a log that are kept, characters of each, and bytes of a log that are read."""
 SHOWN = 20
-SECONDS = 20
-"""How long Slurm may take to answer: Snakemake waits meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,8 @@ def write(folder: Path, rows: Sequence[Row]) -> Path | None:
 
 def ask(slurm_job: str) -> Outcome | None:
     """How a job ended, by the controller, or by accounting where there is such; none if neither knows it."""
-    return from_scontrol(told("scontrol", "show", "job", slurm_job, seconds=SECONDS)) or from_sacct(
-        told("sacct", "-X", "-P", "-n", "-o", "State,ExitCode", "-j", slurm_job, seconds=SECONDS)
+    return from_scontrol(told("scontrol", "show", "job", slurm_job, seconds=SHORT)) or from_sacct(
+        told("sacct", "-X", "-P", "-n", "-o", "State,ExitCode", "-j", slurm_job, seconds=SHORT)
     )
 
 

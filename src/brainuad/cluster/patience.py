@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,17 @@ SPEAK = 600.0
 """Seconds between two messages about it."""
 SUBMIT = 6 * 3600.0
 """Seconds that a submission waits for the controller before the job counts as failed."""
+LIST, CONTROLLER = "Slurm", "Slurm's controller"
 SUBMITTERS = 8
 """Submissions under way at once. The plugin rests 5 s before each: with its own two, a minute would see 24."""
+
+
+@dataclass
+class Silence:
+    """Since when somebody does not answer, and when that was said last."""
+
+    since: float
+    spoken: float = -SPEAK
 
 
 class Patience:
@@ -38,27 +48,24 @@ class Patience:
 
     def __init__(self, warn: Callable[[str], object], clock: Callable[[], float] = time.monotonic):
         self.warn, self.clock = warn, clock
-        self.away_since: float | None = None
-        self.spoken = -SPEAK
+        self.silent: dict[str, Silence] = {}
         self.doubtful: dict[str, float] = {}
         self.stopped = threading.Event()
-        self.noted = False
 
-    def away(self, why: str) -> None:
-        """Note, and say now and then, that Slurm does not answer."""
+    def away(self, who: str, why: str) -> None:
+        """Note, and say now and then, that `who` does not answer: accounts may do so while the controller is away."""
         now = self.clock()
-        self.away_since = now if self.away_since is None else self.away_since
-        if now - self.spoken >= SPEAK:
-            self.spoken = now
-            waited = f" for {(now - self.away_since) / 60:.0f} min" if now - self.away_since >= 60 else ""
-            self.warn(f"Slurm does not answer{waited} ({why}): jobs go on, and this run waits for it")
+        silence = self.silent.setdefault(who, Silence(now))
+        if now - silence.spoken >= SPEAK:
+            silence.spoken = now
+            waited = f" for {(now - silence.since) / 60:.0f} min" if now - silence.since >= 60 else ""
+            self.warn(f"{who} does not answer{waited} ({why}): jobs go on, and this run waits for it")
 
-    def back(self) -> None:
-        """Note that Slurm answers. Doubts start anew: it may have lost sight of jobs for a moment."""
-        if self.away_since is not None:
-            self.warn(f"Slurm answers again after {self.clock() - self.away_since:.0f} s")
-            self.away_since, self.spoken = None, -SPEAK
-            self.doubtful.clear()
+    def back(self, who: str) -> None:
+        """Note that it answers."""
+        silence = self.silent.pop(who, None)
+        if silence is not None:
+            self.warn(f"{who} answers again after {self.clock() - silence.since:.0f} s")
 
     def verdict(self, number: str, state: str) -> str:
         """`runs`, `done`, `failed`, or `gone` for a job that Slurm no longer knows."""
@@ -79,10 +86,12 @@ async def check(executor: Any, patience: Patience, active: list[SubmittedJobInfo
     settings = executor.workflow.executor_settings
     try:
         states = await asyncio.to_thread(queue.states, executor.run_uuid, settings.status_command == "sacct")
-        patience.back()
+        if LIST in patience.silent:
+            patience.doubtful.clear()  # Slurm may have lost sight of jobs for a moment
+        patience.back(LIST)
         ends = [await _end(executor, patience, info, states.get(str(info.external_jobid), "")) for info in active]
     except SilentError as error:
-        patience.away(error.why or str(error))
+        patience.away(LIST, error.why or str(error))
         executor.next_seconds_between_status_checks = RETRY
         for info in active:
             yield info
@@ -118,8 +127,9 @@ def wait_for_controller(patience: Patience, limit: float = SUBMIT) -> None:
     """Return when the controller takes jobs, when the run is cancelled, or after `limit` seconds."""
     started = patience.clock()
     while not patience.stopped.is_set() and not controller_is_up() and patience.clock() - started < limit:
-        patience.away("its controller is down")
+        patience.away(CONTROLLER, "it is down")
         patience.stopped.wait(RETRY)
+    patience.back(CONTROLLER)
 
 
 async def _trace(persistence: Any, job: Any) -> tuple[str, str]:
@@ -136,46 +146,40 @@ def _members(job: Any) -> Iterable[Any]:
     return job.jobs if job.is_group() else [job]
 
 
-def install(warn: Callable[[str], object], ready: Callable[[Any], object]) -> None:
-    """Give the Slurm plugin's executor patience, for this process. `ready` gets each job before it is submitted."""
-    from snakemake_executor_plugin_slurm import Executor  # type: ignore[import-untyped]
+def install(workflow: Any, warn: Callable[[str], object], ready: Callable[[Any], object]) -> None:
+    """Give the Slurm plugin's executor of this run patience. `ready` gets each job before it is submitted.
 
-    if hasattr(Executor, "patience"):
-        return
-    own = {name: getattr(Executor, name) for name in ("run_jobs", "run_job", "cancel_jobs")}
-    patience, met = Patience(warn), list[Any]()
+    Snakemake's own limit of submissions goes: each round of its scheduler would start another a while later, for as
+    long as jobs wait, and the eight threads are a limit already.
+    """
+    scheduler = workflow.scheduler
+    executor, scheduler.job_rate_limiter = scheduler._executor, None
+    executor._job_submission_executor = ThreadPoolExecutor(SUBMITTERS, thread_name_prefix="slurm_job_submit")
+    executor._fallback_account_arg = ""  # Slurm's own default: the plugin's guess always fails, with three warnings
+    submit, patience = executor.run_job, Patience(warn)
+    queue.note(executor.run_uuid, Path.cwd())
 
-    async def check_active_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
-        async for info in check(self, patience, active_jobs):
+    async def check_active_jobs(active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        async for info in check(executor, patience, active_jobs):
             yield info
 
-    def run_jobs(self: Any, jobs: list[Any]) -> None:
-        if self not in met:
-            met.append(self)
-            self._job_submission_executor = ThreadPoolExecutor(SUBMITTERS, thread_name_prefix="slurm_job_submit")
-            self._fallback_account_arg = ""  # Slurm's own default: the plugin's guess always fails, with three warnings
-        own["run_jobs"](self, jobs)
-
-    def run_job(self: Any, job: Any) -> None:
+    def run_job(job: Any) -> None:
         try:
             wait_for_controller(patience)
             if patience.stopped.is_set():
                 return
-            if not patience.noted:
-                patience.noted = True
-                queue.note(self.run_uuid, Path.cwd())
             ready(job)
-            own["run_job"](self, job)
+            submit(job)
         except Exception as error:  # a thread of the plugin would swallow it, and the run would wait for ever
-            self.report_job_error(SubmittedJobInfo(job), msg=f"SLURM job submission failed. {error}")
+            executor.report_job_error(SubmittedJobInfo(job), msg=f"SLURM job submission failed. {error}")
 
-    def cancel_jobs(self: Any, active_jobs: list[SubmittedJobInfo]) -> None:
+    def cancel_jobs(active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG001 - some are not among them
         patience.stopped.set()
         # What is being submitted would be in the queue after the last look at it, and nobody would wait for it.
-        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
-        own["cancel_jobs"](self, active_jobs)
-        queue.cancel(self.run_uuid)
+        executor._job_submission_executor.shutdown(wait=True, cancel_futures=True)
+        try:
+            queue.cancel(executor.run_uuid)
+        except SilentError as error:
+            warn(f"{error.why}: jobs of this run may be left in the queue, see `squeue --me`")
 
-    for function in (check_active_jobs, run_jobs, run_job, cancel_jobs):
-        setattr(Executor, function.__name__, function)
-    Executor.patience = patience
+    executor.check_active_jobs, executor.run_job, executor.cancel_jobs = check_active_jobs, run_job, cancel_jobs

@@ -9,14 +9,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainuad.cluster.allocation import MARKS
-from brainuad.cluster.ask import SilentError, ask, told
+from brainuad.cluster.ask import MARK, SilentError, ask
 from brainuad.errors import InputError
 
 FORMAT = "--format=%i|%T|%j|%k|%Z"
 SHOWN = 10
 NOTES = Path(".snakemake/slurm_runs")
-"""Under a working directory: a file for each run that has submitted jobs, with the host and number of its process."""
+"""Under a working directory: a file for each run that submits jobs, with the host and number of its process."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def left_here(folder: Path) -> list[Job]:
         if len(fields) < 5:  # a comment of several lines, not one of ours
             continue
         number, state, run, about, place = fields
-        ours = about.startswith(MARKS) and Path(place).resolve() == folder.resolve()
+        ours = about.startswith(MARK) and Path(place).resolve() == folder.resolve()
         if ours and not _goes_on(folder / NOTES / run):
             found.append(Job(number, state, about.replace("_wildcards_", " ")))
     return found
@@ -111,5 +110,5 @@ def state(number: str) -> str:
 
 
 def cancel(run: str) -> None:
-    """`scancel` what a run has in the queue; a controller that is away does not hear it."""
-    told("scancel", f"--user={getpass.getuser()}", f"--name={run}")
+    """`scancel` what a run has in the queue. Raises SilentError."""
+    ask("scancel", f"--user={getpass.getuser()}", f"--name={run}")

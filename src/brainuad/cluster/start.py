@@ -50,7 +50,7 @@ def begin(workflow: Any, folder: Path, threads: int, warn: Callable[[str], objec
     refuse_folder(folder)
     queue.refuse(queue.left_here(Path.cwd()))
     if not any(job.resources.get(key) for job in jobs for key in ("cluster", "clusters", "slurm_cluster")):
-        patience.install(warn, lambda job: fit(job, rows))
+        patience.install(workflow, warn, lambda job: fit(job, rows))
 
 
 def wish(job: Any) -> Wish:
