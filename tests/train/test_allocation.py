@@ -248,7 +248,7 @@ def signalled(whole: Path, folder: Path, number: int) -> tuple[int, str]:
     command = [sys.executable, "-c", CHILD, MODEL.model_dump_json(), whole / "a", folder / "out", log]
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not (folder / "out/resume/last.ckpt").exists() and time.monotonic() < deadline:
+    while not list(folder.glob("out/resume/*/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.005)
     child.send_signal(number)
     return child.wait(60), log.read_text()

@@ -51,25 +51,13 @@ def test_a_training_killed_at_its_very_end_only_loads(tmp_path):
     np.testing.assert_array_equal(weights(first), weights(second))
 
 
-def test_a_checkpoint_of_other_settings_is_put_aside_until_they_come_back(tmp_path):
+def test_a_checkpoint_of_other_settings_is_put_aside(tmp_path):
     with pytest.raises(KilledError):
         fit(method(), tmp_path, key="old", callbacks=[KillAt(6)])
     with pytest.warns(UserWarning, match=r"other settings or data.* from the beginning"):
         found = fit(method(), tmp_path, key="new")
     assert found.facts["resumed_at_epoch"] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, f"{CHECKPOINT}.old"]
-    with pytest.warns(UserWarning, match="other settings or data.* from the one that lay aside"):
-        assert fit(method(), tmp_path, key="old").facts["resumed_at_epoch"] == 1
-    with pytest.warns(UserWarning, match="from the one that lay aside"):
-        assert fit(method(), tmp_path, key="new").facts["resumed_at_epoch"] == 4
-
-
-def test_a_checkpoint_put_aside_is_found_before_there_is_another(tmp_path):
-    with pytest.raises(KilledError):
-        fit(method(), tmp_path, key="old", callbacks=[KillAt(6)])
-    with pytest.raises(KilledError), pytest.warns(UserWarning, match="put aside"):
-        fit(method(), tmp_path, key="new", callbacks=[KillAt(1)])
-    assert fit(method(), tmp_path, key="old").facts["resumed_at_epoch"] == 1
 
 
 def test_a_broken_checkpoint_is_put_aside(tmp_path):

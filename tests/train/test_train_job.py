@@ -117,6 +117,9 @@ def test_a_second_training_gives_the_same_bytes(tmp_path):
     )
 
 
+CHECKPOINTS = "resume/*/last.ckpt"
+
+
 class StopAt(Watch):
     def __init__(self, step):
         super().__init__()
@@ -130,10 +133,10 @@ class StopAt(Watch):
 
 def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
     data, out = stored(tmp_path / "a"), tmp_path / "out"
-    checkpoint = out / "resume/last.ckpt"
     with pytest.raises(Stopped), monkeypatch.context() as patch:
         patch.setattr(job, "watching", lambda: nullcontext(StopAt(4)))
         train([data], neural(), 1, COMPUTE, out, TAGS)
+    (checkpoint,) = out.glob(CHECKPOINTS)
     saved = torch.load(checkpoint, weights_only=True)
     used = saved["callbacks"]["keep"]["used"]
     assert time.time() - 60 < used["started"] < time.time()
@@ -173,9 +176,8 @@ def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
     data, length = stored(tmp_path / "a"), {"steps": 150, "validate_every": 15, "batch": 4}
     model = neural(train=length)
     child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), data, tmp_path / "killed"])
-    checkpoint = tmp_path / "killed" / "resume" / "last.ckpt"
     deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
+    while not list((tmp_path / "killed").glob(CHECKPOINTS)) and time.monotonic() < deadline:
         time.sleep(0.005)
     child.kill()
     assert child.wait() == -signal.SIGKILL
@@ -185,4 +187,17 @@ def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
     assert run.read(tmp_path / "killed" / "run.json")["facts"]["resumed_at_epoch"] > 0
     for file in ("arrays.safetensors", "bundle.json"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-    assert not checkpoint.parent.exists()
+    assert not (tmp_path / "killed/resume").exists()
+
+
+def test_settings_changed_for_a_while_lose_no_training(tmp_path, monkeypatch):
+    data, out = stored(tmp_path / "a"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "watching", lambda: nullcontext(StopAt(4)))
+        with pytest.raises(Stopped):
+            train([data], neural(), 1, COMPUTE, out, TAGS)
+        for seed in (2, 3):
+            with pytest.raises(Stopped), pytest.warns(UserWarning, match="goes on when they come back"):
+                train([data], neural(), seed, COMPUTE, out, TAGS)
+    train([data], neural(), 1, COMPUTE, out, TAGS)
+    assert run.read(out / "run.json")["facts"]["resumed_at_step"] == 4

@@ -162,29 +162,7 @@ def _trainer(
 
 
 def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of this very training, if there is one.
-
-    Another file in its place is put aside as `<name>.old`, not overwritten: settings changed by mistake may be changed
-    back, and the training then goes on from the file that was put aside.
-    """
-    aside, between = (path.with_name(f"{path.name}.{suffix}") for suffix in ("old", "other"))
-    saved, fault = _read(path, key)
-    if saved is not None:
-        return saved
-    saved, _ = _read(aside, key)
-    if fault:
-        path.replace(between)
-    if saved is not None:
-        aside.replace(path)
-    if fault:
-        between.replace(aside)
-        goes_on = "from the beginning" if saved is None else "from the one that lay aside"
-        warnings.warn(f"{path} {fault}: it is put aside as {aside.name}, training goes on {goes_on}", stacklevel=3)
-    return saved
-
-
-def _read(path: Path, key: str) -> tuple[dict[str, Any] | None, str]:
-    """A checkpoint of this key, or what is wrong with the file; neither if there is none.
+    """The checkpoint of this very training, if there is one; a broken file, or another's, is put aside.
 
     Raises InputError if the file cannot be read at present, for it may be whole.
     """
@@ -192,15 +170,22 @@ def _read(path: Path, key: str) -> tuple[dict[str, Any] | None, str]:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, _ = (saved["callbacks"]["keep"][name] for name in ("key", "batch"))
     except FileNotFoundError:
-        return None, ""
+        return None
     except OSError as error:
         why, do = str(error.strerror or error), "run the same command again when its disk answers, or move it away"
         raise InputError(f"cannot read {path.name}", file=path, why=why, do=do) from error
     except MemoryError:
         raise
     except Exception as error:  # torch raises many kinds for a broken file, but none of the above
-        return None, f"is broken ({error})"
-    return (saved, "") if found == key else (None, "was made with other settings or data")
+        fault = f"is broken ({error})"
+    else:
+        if found == key:
+            return saved
+        fault = "was made with other settings or data"
+    aside = path.with_name(f"{path.name}.old")
+    path.replace(aside)
+    warnings.warn(f"{path} {fault}: it is put aside as {aside.name}, training starts from the beginning", stacklevel=2)
+    return None
 
 
 @contextmanager

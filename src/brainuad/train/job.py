@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def train(
 ) -> None:
     """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
 
-    The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole.
+    The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole, in a
+    folder of its settings and data: where these change for a while, the training goes on once they come back.
     Signals and the end of a Slurm job stop the training between two steps; the next call goes on from there.
     Raises InputError without training scans, for scans with lesions or other pathology, and for stores on different
     grids.
@@ -63,7 +65,7 @@ def train(
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
             with watching() as watch:
                 data = method, training, validation
-                place = out / RESUME, key, label or "train"
+                place = _resume(out / RESUME, key), key, label or "train"
                 fitted = fit_network(*data, seed, compute, *place, watch=watch, clock=clock)
             record.curves, record.facts = fitted.curves, fitted.facts
             method.to(compute.accelerator)
@@ -85,6 +87,15 @@ def train(
         scaling = {SCALING + name: array for name, array in opened[0].scaling.items()}
         bundle.write(out, Bundle({**method.state(), **scaling}, about))
     shutil.rmtree(out / RESUME, ignore_errors=True)
+
+
+def _resume(folder: Path, key: str) -> Path:
+    """Where the checkpoint of a training lies."""
+    own = folder / key[:12]
+    if folder.exists() and not own.exists():
+        what = f"{folder} holds a training with other settings or data, which goes on when they come back"
+        warnings.warn(f"{what}: this one starts from the beginning", stacklevel=2)
+    return own
 
 
 def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Healthy | None:

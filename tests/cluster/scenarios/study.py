@@ -83,7 +83,7 @@ class Workspace:
 
     def checkpoint(self) -> float:
         """When the checkpoint of a running training was written last; 0 before the first."""
-        files = list((self.training / "resume").glob("*.ckpt"))
+        files = list((self.training / "resume").glob("*/*.ckpt"))
         return max((file.stat().st_mtime for file in files), default=0.0)
 
     def log(self) -> str:
