@@ -70,9 +70,9 @@ def costing(monkeypatch, seconds, memory):
     monkeypatch.setattr(clock.Clock, "costs", lambda _: used)
 
 
-def turn(log, fault=None):
+def turn(log, fault=None, goes_on=True):
     """One turn of a job; without a fault it ends well."""
-    with suppress(SystemExit, KeyboardInterrupt), usage.metered(job(log)):
+    with suppress(SystemExit, KeyboardInterrupt), usage.metered(job(log), goes_on):
         if fault is not None:
             raise fault
 
@@ -90,6 +90,16 @@ def test_the_largest_use_of_all_turns_counts(tmp_path, monkeypatch):
     turn(log)
     (noted,) = usage.read_all(tmp_path)
     assert (noted["used"]["seconds"], noted["turns"]) == (60, 1), "a new run of a job that had ended well"
+
+
+def test_a_job_that_begins_anew_has_used_what_its_last_try_used(tmp_path, monkeypatch):
+    """After a time-out the figures of the try that went well are wanted."""
+    log = tmp_path / "logs/evaluate.log"
+    for seconds, fault in ((1800, InputError("cut short")), (2400, None)):
+        costing(monkeypatch, seconds, 900)
+        turn(log, fault, goes_on=False)
+    (noted,) = usage.read_all(tmp_path)
+    assert (noted["used"]["seconds"], noted["turns"]) == (2400, 1)
 
 
 def test_a_turn_that_was_killed_counts_as_one(tmp_path, monkeypatch):

@@ -30,5 +30,5 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     path, mask = folder / "sub-07_T1w.nii.gz", folder / "sub-07_mask.nii.gz"
     volume.write(path, phantom.image, phantom.affine)
     volume.write(mask, phantom.lesion, phantom.affine)
-    state = preprocess({"T1w": path}, {"lesion": mask, "ignore": mask}, "T1w", "sub-07", Preprocess(), folder / "out")
+    state = preprocess({"T1w": path}, {"mask": mask, "ignore": mask}, "T1w", "sub-07", Preprocess(), folder / "out")
     return Ready(phantom, path, mask, folder / "out", state)

@@ -104,7 +104,7 @@ def test_mask_of_another_grid(kind, tmp_path):
     affine = AFFINE.copy()
     affine[0, 3] = shift
     mask = save(tmp_path / "mask.nii.gz", np.ones(shape, np.uint8), affine)
-    state = preprocess({"T1w": scan}, {"lesion": mask}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    state = preprocess({"T1w": scan}, {"mask": mask}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
     assert state.state == "failed"
     assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
     assert "resample the mask" in (state.remedy or "")
@@ -140,7 +140,7 @@ def test_lesions_of_a_healthy_subject(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
     mask = np.zeros((20, 20, 20), np.uint8)
     mask[:3, 0, 0] = 1
-    masks = {"lesion": save(tmp_path / "mask.nii.gz", mask)}
+    masks = {"mask": save(tmp_path / "mask.nii.gz", mask)}
     state = preprocess({"T1w": scan}, masks, "T1w", "sub-01", Preprocess(), tmp_path / "out", healthy=True)
     assert state.state == "failed"
     assert state.reasons == ["sub-01 is declared healthy but has a lesion mask (3 voxels of mask.nii.gz are set)"]

@@ -68,7 +68,7 @@ def test_overlay_shows_no_more_than_the_brain(ready):
 
 
 def test_same_input_same_bytes(ready, tmp_path):
-    masks = {"lesion": ready.mask, "ignore": ready.mask}
+    masks = {"mask": ready.mask, "ignore": ready.mask}
     preprocess({"T1w": ready.path}, masks, "T1w", "sub-07", Preprocess(), tmp_path / "again")
     for path in set(ready.out.iterdir()) - {ready.out / "run.json"}:  # it holds times, and nothing is made of them
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name

@@ -20,5 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # not again in the processes of a training on several GPUs
-    with metered(snakemake):
+    with metered(snakemake, goes_on=True):
         main()

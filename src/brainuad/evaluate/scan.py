@@ -35,7 +35,7 @@ class Facts:
     lesion_ml: float
     """In the scored brain."""
     lesion_outside: float
-    """Share of the lesion outside the scored brain; NaN for healthy scans."""
+    """Share of the lesion outside the scored brain; NaN without lesions."""
     lesions: int
     """Of a counted size."""
 

@@ -1,4 +1,4 @@
-"""Scan by scan: how well the anomaly score tells scans with lesions from healthy ones."""
+"""Scan by scan: how well the anomaly score tells scans that are not healthy from those that are."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ Numbers = dict[str, float]
 NAME = "status.json"
 IMAGE, BRAIN, OVERLAY = "image.nii.gz", "brain.nii.gz", "overlay.png"
 """What lies beside it: the scan and its brain, on the template's grid; a picture."""
-MASKS = {"lesion": "lesion.nii.gz", "ignore": "ignore.nii.gz"}
-"""And, where the scan has them, its lesions and what is not scored, by the name of the mask."""
+MASKS = {"mask": "lesion.nii.gz", "ignore": "ignore.nii.gz"}
+"""And, where the scan has them, its lesions and what is not scored, by their names among the files of a scan."""
 
 
 class Status(Section):

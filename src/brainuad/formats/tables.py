@@ -66,10 +66,10 @@ SCANS = {
     "kind": "kind of its artificial anomaly, how it is spoiled, or kinds of its lesions, joined by `;`; else empty",
     "brain_ml": "volume of the scored brain, in ml",
     "lesion_ml": "volume of the lesion mask inside the scored brain, in ml",
-    "lesion_outside": "share of the lesion mask outside the scored brain; empty for healthy scans",
+    "lesion_outside": "share of the lesion mask outside the scored brain; empty without lesions",
     "score": "anomaly score of the scan",
-    "auprc": "area under the precision-recall curve over its voxels; empty for healthy scans",
-    "auroc": "area under the ROC curve over its voxels; empty for healthy scans",
+    "auprc": "area under the precision-recall curve over its voxels; empty without lesions",
+    "auroc": "area under the ROC curve over its voxels; empty without lesions",
     "residual_l2": "root mean square of scan minus reconstruction over the scored brain; empty without reconstruction",
     "peak_x_mm": "where the map is highest in the scored brain, or in the component that the chain leaves, in MNI mm; "
     "empty where that marks nothing",

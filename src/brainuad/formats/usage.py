@@ -18,16 +18,16 @@ SUFFIX = ".usage.json"
 
 
 @contextmanager
-def metered(job: Any) -> Iterator[None]:
+def metered(job: Any, goes_on: bool = False) -> Iterator[None]:
     """Run a job as `reported` does, and note what it used, also where it fails. `job`: the `snakemake` of a script.
 
-    Of a job that needed several turns, being stopped, cut short or tried again, the largest use counts, and the note
-    says how many there were: each may have done a part.
+    `goes_on`: a job that is stopped, cut short or tried again goes on where it was. Of its turns the largest use then
+    counts, and the note says how many there were: none shows what the whole takes. Any other job begins anew.
     """
     log, clock = Path(job.log[0]), Clock()
     asked = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
     about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads, "asked": asked}
-    turns, before = _earlier(path_beside(log))
+    turns, before = _earlier(path_beside(log)) if goes_on else (0, None)
     note = {**about, "turns": turns + 1, "done": False, "used": before}
     _write(log, note)  # a job that is killed leaves no other
     try:

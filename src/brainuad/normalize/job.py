@@ -108,7 +108,7 @@ class Source:
         """Scan, brain mask, and masks of lesions and of what is not scored (None without one) on the template grid."""
         folder = self.folder / row.scan
         image, brain = volume.read(folder / status.IMAGE), volume.read_mask(folder / status.BRAIN)
-        paths = (folder / status.MASKS[name] for name in ("lesion", "ignore"))
+        paths = (folder / name for name in status.MASKS.values())
         lesion, ignored = (volume.read_mask(path).data if path.exists() else None for path in paths)
         return image.data, brain.data, lesion, ignored
 

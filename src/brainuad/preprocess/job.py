@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.config.recipe import Preprocess
+from brainuad.formats import status
 from brainuad.formats.status import Status
 from brainuad.preprocess.subject import preprocess
-
-MASKS = {"mask": "lesion", "ignore": "ignore"}
-"""Masks of a scan, and what they are called once they lie on the template's grid."""
 
 
 def preprocess_scan(
@@ -28,7 +26,7 @@ def preprocess_scan(
     guide = {asked: Path(inputs["guide"])} if "guide" in inputs else {}
     return preprocess(
         scan_paths={about["modality"]: Path(inputs["image"]), **guide},
-        masks={name: Path(inputs[key]) for key, name in MASKS.items() if key in inputs},
+        masks={name: Path(inputs[name]) for name in status.MASKS if name in inputs},
         modality=about["modality"],
         subject=scan,
         settings=Preprocess.model_validate(recipe),

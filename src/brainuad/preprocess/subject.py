@@ -59,10 +59,10 @@ def preprocess(
 
     `scan_paths`: modality to file: the scan and, if it is to be registered with another of the same session, that one,
     whose modality is `register_with`; without it, or where it cannot be read, the scan is registered by itself and
-    `warned`. `masks`: `lesion` and `ignore`, on the scan's own grid; `fault`: what an earlier stage found wrong with
-    the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error; `out` then holds the
-    status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond
-    them keeps its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
+    `warned`. `masks`: `mask` of lesions and `ignore`, on the scan's own grid; `fault`: what an earlier stage found
+    wrong with the scan, if anything. Bad data makes a `failed` status with reasons and remedy, no error; `out` then
+    holds the status alone. Limits of quality are not applied here (`formats.verdict` does): a scan beyond them keeps
+    its files, for a person may take it all the same. Raises ConfigError for what this stage cannot do and
     lets our own faults through.
     """
     if not {modality} <= set(scan_paths) <= {modality, register_with or modality}:
@@ -84,7 +84,7 @@ def preprocess(
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
-        opened = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "lesion") for n, p in masks.items()}
+        opened = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "mask") for n, p in masks.items()}
         guide, alone = _guide(scan_paths, register_with)
         result = run(scan, opened, modality, settings, guide)
         marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
