@@ -33,6 +33,8 @@ onstart:
     from snakemake_logger_plugin_brainuad import introduce
 
     introduce(workflow)
+    # With its limit each round of the scheduler starts another one later, for as long as jobs wait (decision 16).
+    workflow.scheduler.job_rate_limiter = None
     try:
         begin(
             workflow,

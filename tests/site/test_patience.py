@@ -206,10 +206,9 @@ def test_doubts_start_anew_after_an_outage(slurm, mind, clock):
 def plugin(monkeypatch, spoken, tmp_path):
     """The plugin's executor in a run, made patient."""
     monkeypatch.chdir(tmp_path)
-    scheduler = SimpleNamespace(_executor=Executor(), job_rate_limiter="one that starts rounds of scheduling")
-    patience.install(SimpleNamespace(scheduler=scheduler), spoken.append, print)
-    assert scheduler.job_rate_limiter is None
-    return scheduler._executor
+    workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=Executor()))
+    patience.install(workflow, spoken.append, print)
+    return workflow.scheduler._executor
 
 
 def test_a_fault_in_a_submission_is_reported_not_swallowed(slurm, plugin, tmp_path):

@@ -147,13 +147,8 @@ def _members(job: Any) -> Iterable[Any]:
 
 
 def install(workflow: Any, warn: Callable[[str], object], ready: Callable[[Any], object]) -> None:
-    """Give the Slurm plugin's executor of this run patience. `ready` gets each job before it is submitted.
-
-    Snakemake's own limit of submissions goes: each round of its scheduler would start another a while later, for as
-    long as jobs wait, and the eight threads are a limit already.
-    """
-    scheduler = workflow.scheduler
-    executor, scheduler.job_rate_limiter = scheduler._executor, None
+    """Give the Slurm plugin's executor of this run patience. `ready` gets each job before it is submitted."""
+    executor = workflow.scheduler._executor
     executor._job_submission_executor = ThreadPoolExecutor(SUBMITTERS, thread_name_prefix="slurm_job_submit")
     executor._fallback_account_arg = ""  # Slurm's own default: the plugin's guess always fails, with three warnings
     submit, patience = executor.run_job, Patience(warn)
