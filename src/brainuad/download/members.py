@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 Kind = Literal["file", "folder", "symlink", "hardlink", "other"]
+GUARD: Callable[..., Any] | None = getattr(tarfile, "data_filter", None)
+REFUSED: Any = getattr(tarfile, "FilterError", ())
+"""tarfile's own filter and its fault, which Python 3.11.2 of Debian 12 has not; `unpack` checks each member itself."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Member:
 
 @contextmanager
 def members(archive: Path, folder: Path) -> Iterator[Iterator[Member]]:
-    """The members of an archive for `folder`, read one after the other; tarfile's own filter sees a tape's first."""
+    """The members of an archive for `folder`, one by one; tarfile's own filter, if it has one, sees a tape's."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as pack:
             yield (_zipped(pack, info) for info in pack.infolist())
@@ -57,7 +60,8 @@ def _zipped(pack: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
 
 
 def _taped(tape: tarfile.TarFile, info: tarfile.TarInfo, folder: Path) -> Member:
-    tarfile.data_filter(info, str(folder))
+    if GUARD is not None:
+        GUARD(info, str(folder))
     kinds: dict[bytes, Kind] = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink"}
     kind = "file" if info.isreg() else kinds.get(info.type, "other")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainuad.download.known import ARCHIVES
-from brainuad.download.members import Member, members
+from brainuad.download.members import REFUSED, Member, members
 from brainuad.download.progress import in_bytes
 from brainuad.errors import InputError
 from brainuad.formats import files
@@ -66,7 +66,7 @@ def unpack(archive: Path, folder: Path, note: Path, limits: Limits | None = None
             raise InputError(f"{archive.name} holds {clash.name} as another kind of file", file=clash, do=do)
         _merge(place, folder)
         files.write_json(note, {"archive": archive.name, "names": names})
-    except tarfile.FilterError as error:
+    except REFUSED as error:
         raise _refused(archive, str(error.tarinfo.name), "it leads out of the folder or is no file") from None
     except _BROKEN as error:
         raise _broken(archive, str(error)) from None
