@@ -34,7 +34,7 @@ def data() -> Path:
 def test_real_head_is_placed(data, name, tmp_path):
     path = data / SCANS[name]
     modality = path.name.removesuffix(".nii.gz").split("_")[-1]
-    masks = {"lesion": path.with_name("sub-01_desc-lesion_mask.nii.gz")} if name == "stroke" else {}
+    masks = {"mask": path.with_name("sub-01_desc-lesion_mask.nii.gz")} if name == "stroke" else {}
     state = preprocess({modality: path}, masks, modality, "sub-01", Preprocess(), tmp_path / "out")
     state = judged(state, Quality())
     assert (state.state, state.reasons) == ("ok", [])
