@@ -135,6 +135,16 @@ def test_a_job_is_not_given_up_while_the_controller_is_silent(slurm, mind, clock
         clock.now += patience.SETTLED_AFTER
 
 
+def test_a_job_in_doubt_holds_up_no_other(slurm, mind, clock):
+    slurm(sacct="true", scontrol=DOWN)
+    executor, active = Executor("sacct"), submitted("1", "2")
+    poll(executor, mind, active)
+    clock.now += patience.SETTLED_AFTER
+    slurm(sacct="echo '2|COMPLETED'", scontrol=DOWN)
+    assert poll(executor, mind, active) == ["1"]
+    assert executor.done == ["2"]
+
+
 def test_polls_become_rarer_while_nothing_ends(slurm, mind):
     slurm(squeue="echo '1|RUNNING'")
     executor = Executor()
@@ -242,6 +252,14 @@ def test_a_submission_waits_for_the_controller(slurm, plugin, spoken, monkeypatc
         "Slurm's controller does not answer",
         "Slurm's controller answers again after 0 s",
     ]
+
+
+def test_a_cancelled_run_does_not_say_that_the_controller_is_back(slurm, mind, spoken):
+    slurm(scontrol="exit 1")
+    mind.away(patience.CONTROLLER, "it is down")
+    mind.stopped.set()
+    patience.wait_for_controller(mind)
+    assert len(spoken) == 1
 
 
 def test_accounts_that_answer_do_not_say_that_the_controller_is_back(slurm, mind, spoken):

@@ -89,7 +89,6 @@ async def check(executor: Any, patience: Patience, active: list[SubmittedJobInfo
         if LIST in patience.silent:
             patience.doubtful.clear()  # Slurm may have lost sight of jobs for a moment
         patience.back(LIST)
-        ends = [await _end(executor, patience, info, states.get(str(info.external_jobid), "")) for info in active]
     except SilentError as error:
         patience.away(LIST, error.why or str(error))
         executor.next_seconds_between_status_checks = RETRY
@@ -97,7 +96,8 @@ async def check(executor: Any, patience: Patience, active: list[SubmittedJobInfo
             yield info
         return
     pause = min(executor.next_seconds_between_status_checks + 10, 180)
-    for info, (verdict, state) in zip(active, ends, strict=True):
+    for info in active:
+        verdict, state = await _end(executor, patience, info, states.get(str(info.external_jobid), ""))
         if verdict == "runs":
             yield info
             continue
@@ -117,7 +117,10 @@ async def _end(executor: Any, patience: Patience, info: SubmittedJobInfo, state:
     verdict = patience.verdict(number, state)
     if verdict != "gone":
         return verdict, state
-    state = await asyncio.to_thread(queue.state, number)
+    try:
+        state = await asyncio.to_thread(queue.state, number)
+    except SilentError:  # accounts answer, the controller does not: this job alone stays in doubt
+        return "runs", state
     if not state:
         return await _trace(executor.workflow.persistence, info.job)
     return "failed" if state in UNSETTLED else patience.verdict(number, state), state
@@ -126,10 +129,12 @@ async def _end(executor: Any, patience: Patience, info: SubmittedJobInfo, state:
 def wait_for_controller(patience: Patience, limit: float = SUBMIT) -> None:
     """Return when the controller takes jobs, when the run is cancelled, or after `limit` seconds."""
     started = patience.clock()
-    while not patience.stopped.is_set() and not controller_is_up() and patience.clock() - started < limit:
+    while not patience.stopped.is_set() and patience.clock() - started < limit:
+        if controller_is_up():
+            patience.back(CONTROLLER)
+            return
         patience.away(CONTROLLER, "it is down")
         patience.stopped.wait(RETRY)
-    patience.back(CONTROLLER)
 
 
 async def _trace(persistence: Any, job: Any) -> tuple[str, str]:
