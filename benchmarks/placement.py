@@ -66,29 +66,29 @@ def main() -> None:
         files = {str(path.relative_to(options.real)): path for path in scans(options.real)}
         jobs = {name: partial(real, name, path) for name, path in files.items()}
         out, pictures = options.out or Path("placement_real.tsv"), options.sheet.with_suffix("")
-    elif options.spoiled:
-        jobs = spoiled_jobs(options.stream or "spoiled")
+    elif options.corrupted:
+        jobs = spoiled_jobs(options.stream or "corrupted")
         out, pictures = options.out or Path("placement_spoiled.tsv"), options.overlays
     else:
         stream = options.stream or "hard"
-        jobs = {name: partial(placed, name, how, kind) for name, how, kind in hard.plan(stream, options.subjects)}
+        jobs = {name: partial(registered, name, how, kind) for name, how, kind in hard.plan(stream, options.subjects)}
         out, pictures = options.out or Path("placement.tsv"), options.overlays
     rows = [row for row in continued(out, jobs, pictures, options.workers) if row["subject"] in jobs]
     if options.real:
         verdicts(rows, lambda row: f"{row['subject'].split('/')[0]} {row['kind']}")
         contact_sheet(pictures, [row["subject"] for row in rows], options.sheet)
-    elif options.spoiled:
+    elif options.corrupted:
         verdicts(rows, lambda row: row["condition"])
     else:
         summary(rows)
 
 
-def placed(name: str, condition: str, kind: str, pictures: Path | None) -> Row:
+def registered(name: str, condition: str, kind: str, pictures: Path | None) -> Row:
     """One hard phantom through the chain."""
-    return chain(hard.make(name, condition, kind), name, condition, kind, pictures)
+    return preprocess_case(hard.make(name, condition, kind), name, condition, kind, pictures)
 
 
-def chain(
+def preprocess_case(
     case: hard.Case,
     name: str,
     condition: str,
@@ -141,13 +141,13 @@ def verdict(
     if truth is not None:
         apart = distances(result.transform.matrix, truth[0])
         brain = volume.read_mask(truth[1]).data
-        found = to_scan(result.brain, result.placed.scan, result.transform, result.placed.template)
+        found = to_scan(result.brain, result.registered.scan, result.transform, result.registered.template)
         off = apart.mean()
         row |= {"mean_mm": off, "max_mm": apart.max(), "dice": 2 * (found & brain).sum() / (found.sum() + brain.sum())}
     if pictures is not None and (every or off > MISPLACED or told.state == "failed"):
         file = pictures / f"{name.replace('/', '_')}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        overlay.write(file, overlay.overlay(result.placed.image, result.brain, result.placed.template))
+        overlay.write(file, overlay.overlay(result.registered.image, result.brain, result.registered.template))
     return {field: f"{value:.4f}" if isinstance(value, float) else str(value) for field, value in row.items()}
 
 
@@ -165,15 +165,17 @@ def spoiled_jobs(stream: str) -> dict[str, Job]:
         for what in ("good", list(hard.SPOILED)[number % len(hard.SPOILED)]):
             kind = hard.KINDS[(number + number // len(hard.SPOILED)) % len(hard.KINDS)]
             name = f"{stream}-{'good' if what == 'good' else 'bad'}-{number:03d}"
-            jobs[name] = partial(spoiled, name, what, kind)
+            jobs[name] = partial(corrupted, name, what, kind)
     return jobs
 
 
-def spoiled(name: str, what: str, kind: str, pictures: Path | None) -> Row:
+def corrupted(name: str, what: str, kind: str, pictures: Path | None) -> Row:
     """One good or spoiled subject through the chain."""
-    case, declared, forced = hard.spoil(name, what, kind)
+    case, declared, forced = hard.corrupt_scan(name, what, kind)
     label = what if declared is None else f"{what}: {kind} as {declared}"
-    return chain(case, name, what, label.removeprefix(f"{what}: ") if declared else kind, pictures, declared, forced)
+    return preprocess_case(
+        case, name, what, label.removeprefix(f"{what}: ") if declared else kind, pictures, declared, forced
+    )
 
 
 def continued(out: Path, jobs: Mapping[str, Job], pictures: Path | None, workers: int) -> list[Row]:

@@ -37,10 +37,10 @@ def main() -> None:
             phantom = make_phantom(seed, contrast)
             scan = Volume(phantom.image, phantom.affine)
             affine = register(scan, template, Registration(), contrast, False)
-            placed = place(scan, affine, template, contrast)
+            registered = place(scan, affine, template, contrast)
             for name in names:
                 begin = time.process_time()
-                mask = strip(placed, SkullStrip.model_validate({"backend": name}), False)
+                mask = strip(registered, SkullStrip.model_validate({"backend": name}), False)
                 cpu = time.process_time() - begin
                 rows[name].append((dice(to_scan(mask, scan, affine, template), phantom.brain), cpu))
         for name, found in rows.items():

@@ -21,10 +21,10 @@ import yaml
 from brainuad.config.model import MODEL
 from brainuad.config.recipe import Normalize
 from brainuad.config.study import Compute
-from brainuad.formats import bundle, store
+from brainuad.formats import array_cache, bundle
+from brainuad.formats.array_cache import ArrayCache, Entry
 from brainuad.formats.coding import Coding, Picked
 from brainuad.formats.scans import Scan
-from brainuad.formats.store import Entry, Store
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample, resample_mask
 from brainuad.images.template import mni152
@@ -58,17 +58,17 @@ def entries(subjects: int) -> tuple[list[Entry], np.ndarray]:
     return made, part.affine
 
 
-def stores(folder: Path, made: list[Entry], affine: np.ndarray) -> dict[str, Store]:
+def array_caches(folder: Path, made: list[Entry], affine: np.ndarray) -> dict[str, ArrayCache]:
     """The same volumes in every coding, and as NIfTI files."""
     for kind, coding in CODINGS.items():
-        store.write(folder / kind, made, len(made), affine, RECIPE.intensity.model_dump(), coding=coding)
+        array_cache.write(folder / kind, made, len(made), affine, RECIPE.intensity.model_dump(), coding=coding)
     for entry in made:
         for ending in ("nii.gz", "nii"):
             nib.save(nib.Nifti1Image(entry.image, affine), folder / f"{entry.scan.scan}.{ending}")
-    return {kind: store.read(folder / kind) for kind in CODINGS}
+    return {kind: array_cache.read(folder / kind) for kind in CODINGS}
 
 
-def readers(folder: Path, opened: dict[str, Store]) -> dict[str, Callable[[int, int], np.ndarray]]:
+def readers(folder: Path, opened: dict[str, ArrayCache]) -> dict[str, Callable[[int, int], np.ndarray]]:
     """How one slice is read from each."""
 
     def of_store(kind: str) -> Callable[[int, int], np.ndarray]:
@@ -95,7 +95,7 @@ def times(read: dict[str, Callable[[int, int], np.ndarray]], scans: int, levels:
     return seconds
 
 
-def residuals(folder: Path, opened: dict[str, Store], steps: int) -> None:
+def residuals(folder: Path, opened: dict[str, ArrayCache], steps: int) -> None:
     """Largest and mean difference of each map to that of the float32 store, beside the map's healthy 98 % quantile."""
     print("\n| model | map | store | largest difference | mean difference | 98 % quantile of the map |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -108,7 +108,7 @@ def residuals(folder: Path, opened: dict[str, Store], steps: int) -> None:
         if "train" in settings:
             maps["plain residual"] = {"residual": "absolute", "standardise": False, "smooth_mm": 0.0}
         for label, map_settings in maps.items():
-            method = registry.revive(bundle.read(folder / name), map_settings)
+            method = registry.load_method(bundle.read(folder / name), map_settings)
             shown: dict[str, list[np.ndarray]] = {kind: [] for kind in opened}
             for kind, part in opened.items():
                 chosen = part.select("test")
@@ -131,7 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         made, affine = entries(asked.subjects)
-        opened = stores(folder, made, affine)
+        opened = array_caches(folder, made, affine)
         seconds = times(readers(folder, opened), len(made), made[0].image.shape[2], asked.rounds)
         shape = made[0].image.shape
         print(f"{asked.subjects} subjects of {shape} voxels, {BATCH} slices a batch, {asked.rounds} rounds\n")

@@ -24,7 +24,7 @@ from torch import Tensor
 from brainuad.config.model import MODEL, AnyModel
 from brainuad.config.study import Compute
 from brainuad.methods import registry
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import NeuralMethod
 from brainuad.train.fit import fit_network
 from brainuad.train.sampler import batches
@@ -62,7 +62,7 @@ class Stopwatch(Callback):  # type: ignore[misc]
         self.seconds[-1] = self.clock() - self.started
 
 
-def bare(method: NeuralMethod, data: Healthy, accelerator: str, clock: Callable[[], float]) -> list[float]:
+def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Callable[[], float]) -> list[float]:
     """Seconds of each stage in the shortest loops that train this network."""
     method.initialise(0)
     method.to(accelerator)
@@ -99,7 +99,7 @@ def _step(optimizer: torch.optim.Optimizer, terms: Callable[[Tensor], dict[str, 
     return loss
 
 
-def ours(method: NeuralMethod, data: Healthy, compute: Compute, clock: Callable[[], float]) -> list[float]:
+def ours(method: NeuralMethod, data: TrainingScans, compute: Compute, clock: Callable[[], float]) -> list[float]:
     """Seconds of each stage in the trainer's loop."""
     watch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def main() -> None:
     clock = time.process_time if options.accelerator == "cpu" else time.perf_counter
     rng = np.random.default_rng(0)
     scans = [rng.random(SHAPE, dtype=np.float32) for _ in range(8)]
-    data = Healthy(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
+    data = TrainingScans(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
     print("| model | stage | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- | --- |")
     for name in options.models:
         method = registry.build(model(name, options.steps, options.batch, options.full))

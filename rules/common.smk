@@ -56,7 +56,7 @@ pathvars:
 wildcard_constraints:
     dataset="[a-z0-9_]+",
     model="[a-z0-9_]+",
-    chain="[a-z0-9_]+",
+    postprocessing="[a-z0-9_]+",
     seed="[0-9]+",
     scan=r"sub-[^/]+",
 

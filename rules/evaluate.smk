@@ -2,7 +2,7 @@ rule evaluate:
     input:
         maps=rules.infer.output.maps,
         masks=expand(
-            rules.postprocess.output.masks, chain=PLAN.study.chains, allow_missing=True
+            rules.postprocess.output.masks, postprocessing=PLAN.study.postprocessing, allow_missing=True
         ),
         store="<study>/normalize/{dataset}",
         healthy_maps=healthy(rules.infer.output.maps),

@@ -12,9 +12,9 @@ rule postprocess:
             "<study>/normalize/{dataset}", dataset=PLAN.study.validation_sets()
         ),
     output:
-        masks=directory("<study>/postprocess/<run>/{dataset}/{chain}"),
+        masks=directory("<study>/postprocess/<run>/{dataset}/{postprocessing}"),
     log:
-        "<study>/logs/postprocess/<run>/{dataset}_{chain}.log",
+        "<study>/logs/postprocess/<run>/{dataset}_{postprocessing}.log",
     conda:
         "../envs/preprocess.yaml"
     resources:
@@ -36,9 +36,9 @@ rule native:
         masks=rules.postprocess.output.masks,
         table="<study>/normalize/{dataset}.tsv",
     output:
-        folder=directory("<study>/native/<run>/{dataset}/{chain}"),
+        folder=directory("<study>/native/<run>/{dataset}/{postprocessing}"),
     log:
-        "<study>/logs/native/<run>/{dataset}_{chain}.log",
+        "<study>/logs/native/<run>/{dataset}_{postprocessing}.log",
     conda:
         "../envs/preprocess.yaml"
     resources:

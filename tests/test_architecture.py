@@ -106,7 +106,7 @@ def test_every_dependency_is_explained():
 
 
 def test_models_recipes_and_chains_are_named_as_labels():
-    for kind in ("models", "recipes", "chains"):
+    for kind in ("models", "recipes", "postprocessing"):
         for name in shipped(kind, REPOSITORY / "config"):
             assert name.replace("_", "").isalnum()
             assert name == name.lower()

@@ -34,7 +34,9 @@ def test_the_parts_follow_the_study(plan):
     for part in ("models", "maps", "post-processed maps and masks"):
         assert twice.parts[part] == pytest.approx(2 * once.parts[part])
     assert twice.parts["stores"] == once.parts["stores"]
-    coded = disk.estimate(plan(recipe={"use": "mri_2mm", "set": {"normalize": {"store": "uint8"}}, "label": "small"}))
+    coded = disk.estimate(
+        plan(recipe={"use": "mri_2mm", "set": {"normalize": {"storage_dtype": "uint8"}}, "label": "small"})
+    )
     assert coded.parts["stores"] == pytest.approx(once.parts["stores"] / 2), "1 + 2 bytes a voxel in place of 4 + 2"
     # 3 of 5 models have a reconstruction; 12 healthy scans and 10 patients; 0.9 MB each
     assert once.parts["maps"] == pytest.approx(8 * 22 * 0.9e6, rel=0.1)

@@ -83,7 +83,9 @@ def _check(path: Path) -> None:
     for label, rows in plan.scans.items():
         _say(f"{label}: {len(rows)} scans of {len({row.subject for row in rows})} subjects")
     study = plan.study
-    _say(f"{len(study.models)} models, {len(study.seeds)} seeds, {len(study.chains)} chains, results in {plan.folder}")
+    _say(
+        f"{len(study.models)} models, {len(study.seeds)} seeds, {len(study.postprocessing)} chains, results in {plan.folder}"
+    )
     from brainuad import disk  # late: it imports torch, and what is wrong with a study is said before
 
     for line in disk.said(plan):

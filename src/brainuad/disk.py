@@ -69,9 +69,9 @@ def estimate(plan: Plan) -> Need:
     maps = sum(1 + hasattr(model, "network") for model in study.models.values()) * len(study.seeds)
     runs = len(study.models) * len(study.seeds)
     tested = runs * sum(shares[label]["test"] for label in scored)
-    changed = sum(bool(chain.on_map()) for chain in study.chains.values())
+    changed = sum(bool(postprocessing.on_map()) for postprocessing in study.postprocessing.values())
     weights = [parameters(study.models[label]) or 0 for label in dict.fromkeys(study.trainings().values())]
-    stored = np.dtype(recipe.normalize.store).itemsize + 2  # and two masks
+    stored = np.dtype(recipe.normalize.storage_dtype).itemsize + 2  # and two masks
     parts = {
         "scans made or converted": sum(_made(plan, label) for label in plan.scans),
         "preprocessed scans": sum(map(len, plan.scans.values())) * (FLOAT * brain + BESIDE),
@@ -80,8 +80,8 @@ def estimate(plan: Plan) -> Need:
         "maps": maps * sum(scored.values()) * FLOAT * seen,
         "post-processed maps and masks": tested
         * seen
-        * (FLOAT * changed + MASK * len(study.thresholds) * len(study.chains)),
-        "tables and report": runs * len(scored) * TABLES * len(study.chains) + PAGE,
+        * (FLOAT * changed + MASK * len(study.thresholds) * len(study.postprocessing)),
+        "tables and report": runs * len(scored) * TABLES * len(study.postprocessing) + PAGE,
     }
     if study.native:
         parts["maps on scans' own grids"] = sum(_native(plan, label) for label in scored)
@@ -159,7 +159,7 @@ def _native(plan: Plan, label: str) -> float:
     except InputError:  # made by a job that has not run
         spacing = np.full(3, 2.0)
     voxels = IN_BRAIN_ML * 1000 / float(np.prod(spacing))
-    runs = len(study.models) * len(study.seeds) * len(study.chains)
+    runs = len(study.models) * len(study.seeds) * len(study.postprocessing)
     return runs * _shares(plan, label)["test"] * voxels * (FLOAT + MASK * len(study.thresholds))
 
 

@@ -75,8 +75,8 @@ class Layout:
         """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""
         own = self.sources()
         runs = [(model, seed, label) for model, seed, label in self.runs() if label in own]
-        chains = self.study.chains if self.study.native else ()
-        return [self.folder / f"native/{m}/seed-{seed}/{label}/{chain}" for m, seed, label in runs for chain in chains]
+        chosen = self.study.postprocessing if self.study.native else ()
+        return [self.folder / f"native/{m}/seed-{seed}/{label}/{post}" for m, seed, label in runs for post in chosen]
 
     def bundle(self, model: str, seed: int | str) -> Path:
         """The folder of the training that a model uses."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from brainuad.closure import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Guided, Inserted, Known, Made, Phantoms, Scans
+from brainuad.config.datasets import AnyScans, Inserted, Known, Made, Phantoms, Scans, WithReference
 from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
@@ -19,7 +19,7 @@ from brainuad.errors import InputError
 from brainuad.formats import batch, decisions
 from brainuad.formats.scans import Scan
 from brainuad.layout import Layout
-from brainuad.normalize.bank import Bank
+from brainuad.normalize.mask_pool import LesionMaskPool
 from brainuad.normalize.split import draw_split, refuse_two_roles
 
 ENTRY = {
@@ -64,7 +64,7 @@ class Plan(Layout):
         table = study.decisions
         self.decisions = decisions.read(table, self.scans, self.absent) if table else {}
         self._masks = {
-            label: [path for files in Bank([Path(m) for m in dataset.masks]).files.values() for path in files]
+            label: [path for files in LesionMaskPool([Path(m) for m in dataset.masks]).files.values() for path in files]
             for label, dataset in study.datasets.items()
             if isinstance(dataset, Inserted)
         }
@@ -167,7 +167,7 @@ class Plan(Layout):
         settings = self._scans(dataset)
         made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
         about = {"modality": settings.modality, "healthy": settings.healthy, **made}
-        if isinstance(settings, Guided) and settings.register_with:
+        if isinstance(settings, WithReference) and settings.register_with:
             about["register_with"] = settings.register_with
         recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
         return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}
@@ -202,16 +202,19 @@ class Plan(Layout):
         settings = self.study.models[model].model_dump(mode="json", include={"family", "map"})
         return {"model": settings, "lesion_sign": self.study.lesion_sign}
 
-    def _postprocess(self, model: str, seed: str, dataset: str, chain: str) -> Any:  # noqa: ARG002
+    def _postprocess(self, model: str, seed: str, dataset: str, postprocessing: str) -> Any:  # noqa: ARG002
         rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
-        return {"chain": self.study.chains[chain].model_dump(mode="json", exclude={"cite"}), "thresholds": rules}
+        return {
+            "postprocessing": self.study.postprocessing[postprocessing].model_dump(mode="json", exclude={"cite"}),
+            "thresholds": rules,
+        }
 
-    def _native(self, model: str, seed: str, dataset: str, chain: str) -> Any:  # noqa: ARG002 - all of it are inputs
+    def _native(self, model: str, seed: str, dataset: str, postprocessing: str) -> Any:  # noqa: ARG002 - all of it are inputs
         return {}
 
     def _evaluate(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002
         rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
-        located = [label for label, chain in self.study.chains.items() if chain.locates()]
+        located = [label for label, postprocessing in self.study.postprocessing.items() if postprocessing.locates()]
         return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules, "located": located}
 
     def _summarise(self) -> Any:
@@ -224,9 +227,9 @@ class Plan(Layout):
     def _report(self) -> Any:
         cited = [
             self.study.recipe.cite,
-            *(part.cite for part in (*self.study.models.values(), *self.study.chains.values())),
+            *(part.cite for part in (*self.study.models.values(), *self.study.postprocessing.values())),
         ]
-        shown = {"title": self.study.title, "cites": cited, "chains": list(self.study.chains)}
+        shown = {"title": self.study.title, "cites": cited, "postprocessing": list(self.study.postprocessing)}
         decided = {
             label: {scan: decision.text for scan, decision in each.items()} for label, each in self.decisions.items()
         }
@@ -240,7 +243,7 @@ class Plan(Layout):
 
 def _row(scan: Scan) -> list[Any]:
     files = {kind: Path(path).name for kind, path in scan.files().items()}
-    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.kind]
+    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.lesion_type]
 
 
 def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:

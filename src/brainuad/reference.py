@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from brainuad.config import anomalies, chain, datasets, insertion, model, recipe, study
+from brainuad.config import anomalies, datasets, insertion, model, postprocessing, recipe, study
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
 from brainuad.formats import quality, tables
@@ -22,13 +22,17 @@ PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
     "Data sets": [
         *(datasets.Bids, datasets.Table, datasets.Known, datasets.OpenNeuro, datasets.Phantoms),
-        *(datasets.Inserted, datasets.Artificial, datasets.Spoiled, datasets.Split),
-        *(insertion.Insertion, anomalies.Anomaly, anomalies.Spoiling),
+        *(datasets.Inserted, datasets.Artificial, datasets.Corrupted, datasets.Split),
+        *(insertion.Insertion, anomalies.Anomaly, anomalies.ScanCorruption),
     ],
     "Recipes": [recipe.Recipe],
     "Models": list(get_args(get_args(model.AnyModel)[0])),
-    "Chains": [chain.Chain, *get_args(chain.MapOperator), *get_args(chain.MaskOperator)],
-    "Thresholds": [chain.HealthyQuantile, chain.ValDice, chain.Fixed],
+    "Chains": [
+        postprocessing.Postprocessing,
+        *get_args(postprocessing.MapOperator),
+        *get_args(postprocessing.MaskOperator),
+    ],
+    "Thresholds": [postprocessing.HealthyQuantile, postprocessing.ValDice, postprocessing.Fixed],
     "Evaluation, machines, pages": [study.Evaluate, study.Compute, study.Track, study.Report],
 }
 
@@ -83,7 +87,7 @@ def schema() -> str:
     }
     del properties["recipe_name"]
     properties["recipe"] = {"description": properties["recipe"].get("description", ""), "anyOf": [name, use]}
-    for key, whole in (("models", {"type": "null"}), ("chains", {"type": "array"})):
+    for key, whole in (("models", {"type": "null"}), ("postprocessing", {"type": "array"})):
         described = {"description": properties[key].get("description", ""), "type": "object"}
         properties[key] = {**described, "additionalProperties": {"anyOf": [name, use, whole]}}
     made["required"] = [key for key in made["required"] if key != "recipe_name"]

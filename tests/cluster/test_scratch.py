@@ -19,33 +19,33 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def stores(tmp_path):
+def array_caches(tmp_path):
     made = [tmp_path / "shared" / name for name in ("a", "b")]
-    for store in made:
-        store.mkdir(parents=True)
-        (store / "images.npy").write_bytes(store.name.encode() * 1000)
+    for array_cache in made:
+        array_cache.mkdir(parents=True)
+        (array_cache / "images.npy").write_bytes(array_cache.name.encode() * 1000)
     return made
 
 
-def test_stores_are_read_from_copies_that_do_not_stay(stores, tmp_path, monkeypatch):
+def test_stores_are_read_from_copies_that_do_not_stay(array_caches, tmp_path, monkeypatch):
     monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
-    with nearby(stores, "${NODE_DISK}/mine") as found:
+    with nearby(array_caches, "${NODE_DISK}/mine") as found:
         assert [path.name for path in found] == ["a", "b"]
         assert all(path.is_relative_to(tmp_path / "node/mine") for path in found)
         assert (found[1] / "images.npy").read_bytes() == b"b" * 1000
     assert list((tmp_path / "node/mine").iterdir()) == []
-    assert (stores[0] / "images.npy").exists()
+    assert (array_caches[0] / "images.npy").exists()
 
 
-def test_they_do_not_stay_after_a_failure_either(stores, tmp_path):
-    with pytest.raises(ValueError, match="broken"), nearby(stores, str(tmp_path)):
+def test_they_do_not_stay_after_a_failure_either(array_caches, tmp_path):
+    with pytest.raises(ValueError, match="broken"), nearby(array_caches, str(tmp_path)):
         raise ValueError("broken")
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
 
 
-def test_nor_after_a_signal(stores, tmp_path):
+def test_nor_after_a_signal(array_caches, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, nearby(stores, str(tmp_path)):
+    with pytest.raises(SystemExit) as ended, nearby(array_caches, str(tmp_path)):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert ended.value.code == 143
@@ -53,9 +53,9 @@ def test_nor_after_a_signal(stores, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
 
 
-def test_without_scratch_they_are_read_where_they_lie(stores, capsys):
-    with nearby(stores, None) as found:
-        assert found == stores
+def test_without_scratch_they_are_read_where_they_lie(array_caches, capsys):
+    with nearby(array_caches, None) as found:
+        assert found == array_caches
     assert capsys.readouterr().err == ""
 
 
@@ -63,25 +63,25 @@ def test_without_scratch_they_are_read_where_they_lie(stores, capsys):
     ("scratch", "said"),
     [("${NO_SUCH_PLACE}/x", "${NO_SUCH_PLACE}/x is not set"), ("/proc/none", "/proc/none cannot be written")],
 )
-def test_where_nothing_can_be_copied_a_sentence_says_so(stores, capsys, scratch, said):
-    with nearby(stores, scratch) as found:
-        assert found == stores
+def test_where_nothing_can_be_copied_a_sentence_says_so(array_caches, capsys, scratch, said):
+    with nearby(array_caches, scratch) as found:
+        assert found == array_caches
     assert said in capsys.readouterr().err
 
 
-def test_too_little_room_and_a_copy_that_breaks(stores, tmp_path, capsys, monkeypatch):
+def test_too_little_room_and_a_copy_that_breaks(array_caches, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-        with nearby(stores, str(tmp_path / "node")) as found:
-            assert found == stores
+        with nearby(array_caches, str(tmp_path / "node")) as found:
+            assert found == array_caches
     assert "GB free" in capsys.readouterr().err
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with nearby(stores, str(tmp_path / "node")) as found:
-        assert found == stores
+    with nearby(array_caches, str(tmp_path / "node")) as found:
+        assert found == array_caches
     assert "No space left on device" in capsys.readouterr().err
     assert list((tmp_path / "node").iterdir()) == []
 

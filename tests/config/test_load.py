@@ -54,11 +54,14 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
         ({"recipe": "mri_3mm"}, ["there is no recipe mri_3mm", "did you mean mri_2mm"]),
         ({"models": {"baur_dea": None}}, ["there is no model baur_dea", "did you mean baur_dae"]),
         ({"models": {"mine": {"use": "baur_dae", "sett": {}}}}, ["unknown key sett", "did you mean set?"]),
-        ({"chains": {"none": "non"}}, ["there is no chain non", "did you mean none?"]),
+        ({"postprocessing": {"none": "non"}}, ["there is no chain non", "did you mean none?"]),
         ({"study": "mlflow"}, ["mlflow is a folder of its own"]),
         ({"study": "My Study"}, ["study: String should match pattern"]),
         ({"thresholds": [{"rule": "youden"}]}, ["thresholds.0", "healthy_quantile"]),
-        ({"chains": {"c": [{"op": "closing"}, {"op": "median3d"}]}}, ["median3d works on maps and must stand before"]),
+        (
+            {"postprocessing": {"c": [{"op": "closing"}, {"op": "median3d"}]}},
+            ["median3d works on maps and must stand before"],
+        ),
         ({"datasets": {}}, ["datasets"]),
         (
             {"models": {"m": {"use": "baur_dae_small", "sweep": {"network.latent": 64}}}},
@@ -103,8 +106,8 @@ def test_mistakes_are_named(demo, change, expected):
         ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
         ("new", {"source": "artificial", "into": "patients"}, ["patients is no healthy data set"]),
         ("new", {"source": "artificial", "into": "healthy", "kinds": ["blurr"]}, ["kinds", "blur"]),
-        ("new", {"source": "spoiled", "into": "nowhere"}, ["nowhere is no healthy data set"]),
-        ("new", {"source": "spoiled", "into": "healthy", "roles": ["validation"]}, ["unknown key", "roles"]),
+        ("new", {"source": "corrupted", "into": "nowhere"}, ["nowhere is no healthy data set"]),
+        ("new", {"source": "corrupted", "into": "healthy", "roles": ["validation"]}, ["unknown key", "roles"]),
     ],
 )
 def test_data_sets_that_do_not_fit_are_refused(demo, path, value, expected):
@@ -120,7 +123,7 @@ def test_data_sets_that_do_not_fit_are_refused(demo, path, value, expected):
 
 def test_made_sets_need_subjects_and_spoiled_ones_give_no_threshold(demo):
     demo["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "roles": ["validation", "test"]}
-    demo["datasets"]["bad"] = {"source": "spoiled", "into": "healthy"}
+    demo["datasets"]["bad"] = {"source": "corrupted", "into": "healthy"}
     study = build_study(demo, DEMO)
     assert {"odd", "bad"} <= set(study.scored_sets())
     assert not {"odd", "bad"} & set(study.scan_sets())

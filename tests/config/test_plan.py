@@ -21,7 +21,7 @@ DEMO = Path(__file__).parents[2] / "config.yaml"
 def demo() -> dict[str, Any]:
     study = deepcopy(yaml.safe_load(DEMO.read_text()))
     study["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "kinds": ["blur"], "roles": ["validation"]}
-    study["datasets"]["bad"] = {"source": "spoiled", "into": "healthy"}
+    study["datasets"]["bad"] = {"source": "corrupted", "into": "healthy"}
     return study
 
 
@@ -56,7 +56,7 @@ def test_only_the_changed_set_is_made_again(demo):
 
 
 def test_evaluate_knows_the_chains_that_leave_one_component(demo):
-    demo["chains"] = {
+    demo["postprocessing"] = {
         "top": [{"op": "closing"}, {"op": "top_k", "k": 1}],
         "three": [{"op": "top_k", "k": 3}],
         "slices": [{"op": "top_k", "k": 1, "plane": True}],
@@ -92,7 +92,7 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
 
 
-@pytest.mark.parametrize("kind", ["image", "mask", "guide", "ignore"])
+@pytest.mark.parametrize("kind", ["image", "mask", "reference", "ignore"])
 def test_a_set_is_listed_again_when_a_file_of_a_scan_has_another_name(demo, tmp_path, kind):
     (tmp_path / "a.nii").write_bytes(b"")
     (tmp_path / "t.tsv").write_text("subject\timage\nA\ta.nii\n")

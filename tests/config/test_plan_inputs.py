@@ -86,7 +86,7 @@ def test_a_table_names_scans_to_register_with(demo, tmp_path):
     more = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": True, "modality": "FLAIR"}
     demo["datasets"]["more"] = more | {"register_with": "T1w"}
     found = plan(demo)
-    files = {"image": str(tmp_path / "flair.nii"), "guide": str(tmp_path / "t1.nii")}
+    files = {"image": str(tmp_path / "flair.nii"), "reference": str(tmp_path / "t1.nii")}
     assert batch.given(found.files("more", "sub-A"), ["sub-A"]) == {"sub-A": (files, "")}
     assert about(found, "more", "sub-A")["about"]["register_with"] == "T1w"
 

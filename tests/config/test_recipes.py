@@ -64,8 +64,8 @@ def test_baur_s_two_recipes_differ_in_the_grid_alone():
 
 def test_whole_steps_need_a_range():
     with pytest.raises(ValidationError, match="uint8 needs"):
-        Normalize(store="uint8", intensity=Intensity(clip=None))
-    assert Normalize(store="float16", intensity=Intensity(clip=None)).store == "float16"
+        Normalize(array_cache="uint8", intensity=Intensity(clip=None))
+    assert Normalize(array_cache="float16", intensity=Intensity(clip=None)).array_cache == "float16"
 
 
 @pytest.mark.parametrize(

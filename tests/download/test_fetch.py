@@ -322,7 +322,7 @@ def credentials(monkeypatch, tmp_path, kind):
         (tmp_path / "netrc").write_text("default login ada password open-sesame\n")
 
 
-@pytest.mark.parametrize("kind", ["token", "environment", "netrc"])
+@pytest.mark.parametrize("lesion_type", ["token", "environment", "netrc"])
 @pytest.mark.parametrize("login", ["physionet", ""])
 def test_credentials_go_to_the_service_that_needs_them_and_to_no_other_host(
     server, other, folder, monkeypatch, tmp_path, capfd, kind, login

@@ -302,7 +302,7 @@ def settings(case, root, healthy=False, **more):
 
 def listed(case, root, healthy=False):
     found = list_known("x", settings(case, root, healthy))
-    return found, [f"{scan.scan} {scan.site} {scan.kind}" for scan in found]
+    return found, [f"{scan.scan} {scan.site} {scan.lesion_type}" for scan in found]
 
 
 @each
@@ -537,12 +537,12 @@ def test_time_points_of_a_patient_share_one_subject(tmp_path):
 
 
 def test_kinds_are_sorted_and_each_named_once():
-    assert vocabulary.kinds_of("ct_ich", ["Subdural", "Epidural", "subdural"]) == "epidural;subdural"
-    assert vocabulary.kinds_of("brats", [4, 2, 1]) == "tumour"
-    assert vocabulary.kinds_of("center_tbi", ["Extra-axial hematoma"]) == "other"
-    assert vocabulary.kinds_of("wmh", []) == ""
+    assert vocabulary.lesion_types_of("ct_ich", ["Subdural", "Epidural", "subdural"]) == "epidural;subdural"
+    assert vocabulary.lesion_types_of("brats", [4, 2, 1]) == "tumour"
+    assert vocabulary.lesion_types_of("center_tbi", ["Extra-axial hematoma"]) == "other"
+    assert vocabulary.lesion_types_of("wmh", []) == ""
     with pytest.raises(InputError, match="7 is no label of wmh"):
-        vocabulary.kinds_of("wmh", [7])
+        vocabulary.lesion_types_of("wmh", [7])
 
 
 def test_the_vocabulary_can_be_printed():

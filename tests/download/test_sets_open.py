@@ -175,14 +175,14 @@ RIGHT = [  # set, other settings, scans, sites, kinds, notes
 ]
 
 
-@pytest.mark.parametrize(("name", "changes", "scans", "sites", "kind", "notes"), RIGHT)
+@pytest.mark.parametrize(("name", "changes", "scans", "sites", "lesion_type", "notes"), RIGHT)
 def test_the_layout_of_its_authors_lists_the_scans(name, changes, scans, sites, kind, notes, tmp_path):
     BUILD[name](tmp_path)
     found = look(name, tmp_path, **changes)
     assert found.problems == []
     assert [scan.scan for scan in found.scans] == scans
     assert [scan.site for scan in found.scans] == sites
-    assert {scan.kind for scan in found.scans} == {kind}
+    assert {scan.lesion_type for scan in found.scans} == {kind}
     assert len(found.notes) == len(notes)
     assert all(note.startswith(start) for note, start in zip(found.notes, notes, strict=True))
     for scan in found.scans:
@@ -195,7 +195,7 @@ def test_the_layout_of_its_authors_lists_the_scans(name, changes, scans, sites, 
 def test_patients_of_cq500_have_the_kinds_that_two_readers_saw(tmp_path):
     cq500(tmp_path)
     one, three = look("cq500", tmp_path, modality="ct").scans
-    assert (one.kind, three.kind) == ("intraparenchymal;other;subdural", "fracture;other")
+    assert (one.lesion_type, three.lesion_type) == ("intraparenchymal;other;subdural", "fracture;other")
     assert one.image.endswith("CQ500-CT-1/CT.nii")
     assert one.mask.endswith("CQ500-CT-1/ICH_mask.nii.gz")
     assert (three.image, three.mask) == (str(tmp_path / "CQ500CT3 CQ500CT3"), "")

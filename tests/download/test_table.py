@@ -70,19 +70,19 @@ def test_every_column_reaches_the_scan(write, tmp_path):
     found = listed(path, healthy=False)
     first, last = found.scans
     assert (first.scan, last.scan) == ("sub-1_ses-m0", "sub-1_ses-m12")
-    assert (last.subject, last.mask, last.age, last.sex, last.site, last.kind) == (
+    assert (last.subject, last.mask, last.age, last.sex, last.site, last.lesion_type) == (
         *("sub-1", str(tmp_path / "b.nii"), "41", "F", "Bonn", "stroke"),
     )
-    assert (first.mask, first.kind) == ("", "")
+    assert (first.mask, first.lesion_type) == ("", "")
     assert found.notes == ["subjects.tsv has columns that are not read: handedness"]
 
 
 def test_scans_are_registered_with_those_of_another_column(write, tmp_path):
     path = write("subject|image|register_with", "A|a.nii|c.nii.gz", "B|b.nii|")
-    guides = {scan.scan: scan.guide for scan in listed(path, modality="FLAIR", register_with="T1w").scans}
-    assert guides == {"sub-A": str(tmp_path / "c.nii.gz"), "sub-B": ""}
+    references = {scan.scan: scan.reference for scan in listed(path, modality="FLAIR", register_with="T1w").scans}
+    assert references == {"sub-A": str(tmp_path / "c.nii.gz"), "sub-B": ""}
     unasked = listed(path, modality="FLAIR")
-    assert [scan.guide for scan in unasked.scans] == ["", ""]
+    assert [scan.reference for scan in unasked.scans] == ["", ""]
     assert unasked.notes == ["subjects.tsv has columns that are not read: register_with"]
     path = write("subject|image|register_with", "A|a.nii|lost.nii")
     assert f"there is no file {tmp_path}/lost.nii" in fault(path, modality="FLAIR", register_with="T1w")

@@ -124,7 +124,7 @@ def test_a_folder_never_replaces_a_file(tmp_path, folder):
 
 
 @pytest.mark.parametrize("name", ["../evil", "good/../../evil", "/tmp/evil", "//host/evil", "C:/evil", "c:evil"])
-@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("lesion_type", ["tar", "zip"])
 def test_members_outside_the_folder_are_refused(tmp_path, folder, name, kind):
     path = tmp_path / f"a.{kind}"
     if kind == "zip":
@@ -179,7 +179,7 @@ def test_a_file_in_place_of_a_link_is_not_written_through_it(tmp_path, folder):
     assert lies_in(folder) == {"file": b"1", "hard": b"2", "soft": b"3"}
 
 
-@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("lesion_type", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_are_refused(tmp_path, folder, kind):
     refused(tape(tmp_path / "a.tar", special("device", kind)), folder, "device", "")
 

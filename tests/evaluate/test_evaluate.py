@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainuad.config.chain import Fixed, HealthyQuantile
+from brainuad.config.postprocessing import Fixed, HealthyQuantile
 from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
 from brainuad.evaluate.job import evaluate, summarise
+from brainuad.formats import array_cache, tables, thresholds, volume
 from brainuad.formats import maps as files
-from brainuad.formats import store, tables, thresholds, volume
 from brainuad.formats.scans import Scan
-from brainuad.formats.thresholds import Cut
+from brainuad.formats.thresholds import FoundThreshold
 
 SHAPE = (14, 15, 12)
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -44,7 +44,7 @@ class World:
             "ixi": [Scan(f"sub-{i}", f"sub-x{i}", "ixi", role="test") for i in range(3)],
         }
         for name, scans in self.scans.items():
-            store.write(root / "store" / name, (self.entry(s, name) for s in scans), len(scans), AFFINE, {})
+            array_cache.write(root / "store" / name, (self.entry(s, name) for s in scans), len(scans), AFFINE, {})
 
     def entry(self, scan, name):
         lesion = np.zeros(SHAPE, bool)
@@ -52,10 +52,10 @@ class World:
             at = int(self.rng.integers(4, 8))
             lesion[at : at + 3, 5:8, 4:7] = True
             lesion[2:4, 10, 8] = True  # half of it in the rim
-        return store.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
+        return array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
 
     def lesions(self, name):
-        return store.read_lesions(self.root / "store" / name)
+        return array_cache.read_lesions(self.root / "store" / name)
 
     def infer(self, model, name, make):
         folder = self.root / "infer" / model / name
@@ -67,8 +67,8 @@ class World:
         (folder / "scores.tsv").write_text("\n".join(rows) + "\n")
         return folder
 
-    def post(self, model, name, chain, make, changed=None):
-        folder = self.root / "post" / model / name / chain
+    def post(self, model, name, postprocessing, make, changed=None):
+        folder = self.root / "post" / model / name / postprocessing
         for scan, lesion in zip(self.scans[name], self.lesions(name), strict=True):
             if scan.role == "test":
                 for label in LABELS:
@@ -76,7 +76,10 @@ class World:
                 if changed is not None:
                     anomaly = np.where(brain(), changed(lesion), 0).astype(np.float32)
                     volume.write(files.processed_path(folder, scan.scan), anomaly, AFFINE)
-        thresholds.write(folder, {label: Cut(1.5, "unsupervised") for label in LABELS} | {"val_dice": Cut(None, "x")})
+        thresholds.write(
+            folder,
+            {label: FoundThreshold(1.5, "unsupervised") for label in LABELS} | {"val_dice": FoundThreshold(None, "x")},
+        )
         return folder
 
     def run(self, model, name, posts, out, seed=0, settings=SETTINGS, located=()):
@@ -99,7 +102,7 @@ def world(tmp_path):
 
 def metrics(folder):
     table = tables.read(folder / "metrics.tsv", tables.METRICS)
-    return table.set_index(["chain", "threshold_rule", "metric"]).sort_index()
+    return table.set_index(["postprocessing", "threshold_rule", "metric"]).sort_index()
 
 
 def test_masks_that_are_the_lesions_are_perfect(world, tmp_path):
@@ -107,8 +110,8 @@ def test_masks_that_are_the_lesions_are_perfect(world, tmp_path):
     found = metrics(world.run("dae", "ms", posts, tmp_path / "out")).loc["none"].loc["fixed_2"]
     perfect = ["dice_pooled", "dice_volume", "dice_slice", "lesion_recall", "lesion_recall_small"]
     assert found.loc[perfect, "value"].tolist() == [1] * 5
-    assert found.loc[["fp_per_scan", "marked_share", "dice_empty"], "value"].tolist() == [0, 0, 0]
-    assert found.loc["cut", "value"] == 1.5
+    assert found.loc[["fp_per_scan", "voxel_fpr", "dice_empty"], "value"].tolist() == [0, 0, 0]
+    assert found.loc["threshold", "value"] == 1.5
     assert (found["n"] == 5).all()
 
 
@@ -118,7 +121,7 @@ def test_masks_of_the_whole_brain_reach_two_p_over_one_plus_p(world, tmp_path):
     share = found["none", "prevalence"]
     assert share == pytest.approx((27 + 1) / (8 * 9 * 6), rel=1e-5)
     assert found["fixed_2", "dice_pooled"] == pytest.approx(2 * share / (1 + share), rel=1e-5)
-    assert found["fixed_2", "marked_share"] == 1
+    assert found["fixed_2", "voxel_fpr"] == 1
 
 
 def test_what_is_not_scored_is_in_no_number(world, tmp_path):
@@ -134,11 +137,11 @@ def test_what_is_not_scored_is_in_no_number(world, tmp_path):
     counted = metrics(world.run("sharp", "ms", posts, tmp_path / "counted")).loc["none"]["value"]
     assert counted["none", "auprc_pooled"] < 1
     path = world.root / "store/ms"
-    opened, lesions = store.read(path), np.array(world.lesions("ms"))
+    opened, lesions = array_cache.read(path), np.array(world.lesions("ms"))
     entries = [
-        store.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
+        array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    store.write(tmp_path / "again", entries, len(entries), AFFINE, {})
+    array_cache.write(tmp_path / "again", entries, len(entries), AFFINE, {})
     (tmp_path / "again").replace(path.rename(path.with_name("old")).with_name("ms"))
     found = metrics(world.run("sharp", "ms", posts, tmp_path / "out")).loc["none"]["value"]
     assert found["none", "auprc_pooled"] == found["fixed_2", "dice_pooled"] == found["none", "peak_hit_rate"] == 1
@@ -158,10 +161,12 @@ def test_a_scan_of_other_pathology_alone_is_not_healthy(world, tmp_path):
     entries = []
     for i, scan in enumerate(world.scans["ms"]):
         lesion, other = masks.get(i, (world.entry(scan, "ms").lesion, empty))
-        entries.append(store.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
-    store.write(world.root / "store/ms", entries, len(entries), AFFINE, {})
+        entries.append(array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
+    array_cache.write(world.root / "store/ms", entries, len(entries), AFFINE, {})
     world.scans["ixi"][2] = replace(world.scans["ixi"][2], ignore="other.nii.gz")
-    store.write(world.root / "store/ixi", [world.entry(scan, "ixi") for scan in world.scans["ixi"]], 3, AFFINE, {})
+    array_cache.write(
+        world.root / "store/ixi", [world.entry(scan, "ixi") for scan in world.scans["ixi"]], 3, AFFINE, {}
+    )
     for name in world.scans:
         world.infer("sharp", name, lambda lesion: lesion * 1.0)
     posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion)}
@@ -196,22 +201,25 @@ def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explaine
     assert set(table["threshold_rule"]) == {"none", "oracle", *LABELS}
     oracle = set(table.loc[table["threshold_rule"] == "oracle", "metric"])
     youden = {f"oracle_youden_{name}" for name in ("sensitivity", "specificity", "accuracy")}
-    assert oracle == {"cut", "dice_pooled", "dice_volume"} | youden
+    assert oracle == {"threshold", "dice_pooled", "dice_volume"} | youden
     assert not youden & set(table.loc[table["threshold_rule"] != "oracle", "metric"])
     scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
     assert set(scans["threshold_rule"]) == {LABELS[0]}
 
 
 def test_one_row_for_each_scan_and_chain_and_validation_scans_are_not_scored(world, tmp_path):
-    posts = {chain: world.post("dae", "ms", chain, lambda lesion: lesion) for chain in ("none", "paolini")}
+    posts = {
+        postprocessing: world.post("dae", "ms", postprocessing, lambda lesion: lesion)
+        for postprocessing in ("none", "paolini")
+    }
     table = tables.read(world.run("dae", "ms", posts, tmp_path / "out") / "scans.tsv", tables.SCANS)
     assert len(table) == 2 * 5
-    assert not table.duplicated(["scan", "chain"]).any()
+    assert not table.duplicated(["scan", "postprocessing"]).any()
     assert "sub-9" not in set(table["subject"])
     first = table.iloc[0]
     assert first["lesion_outside"] == pytest.approx(1 / 29, rel=1e-4)
     assert first["lesion_ml"] == pytest.approx(28 * 0.008)
-    assert (first["lesions"], first["lesions_found"], first["dice"]) == (1, 1, 1)  # one voxel is under 0.01 ml
+    assert (first["lesions"], first["lesions_detected"], first["dice"]) == (1, 1, 1)  # one voxel is under 0.01 ml
 
 
 def test_chains_that_change_maps_are_scored_on_their_own_maps(world, tmp_path):
@@ -234,21 +242,21 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
     posts = {"none": world.post("dae", "ixi", "none", one_voxel)}
     out = world.run("dae", "ixi", posts, tmp_path / "out")
     table = tables.read(out / "metrics.tsv", tables.METRICS)
-    assert set(table["metric"]) == {"cut", "fp_per_scan", "marked_share"}
+    assert set(table["metric"]) == {"cut", "fp_per_scan", "voxel_fpr"}
     found = metrics(out)["value"]["none", "fixed_2"]
     assert found["fp_per_scan"] == 1
-    assert found["marked_share"] == pytest.approx(1 / (8 * 9 * 6), rel=1e-5)
+    assert found["voxel_fpr"] == pytest.approx(1 / (8 * 9 * 6), rel=1e-5)
     scans = tables.read(out / "scans.tsv", tables.SCANS)
     assert (scans["healthy"] == 1).all()
     assert scans[["auprc", "auroc", "dice", "lesion_outside"]].isna().all(axis=None)
-    assert set(tables.read(out / "curves.tsv", tables.CURVES)["kind"]) == {"healthy"}
+    assert set(tables.read(out / "curves.tsv", tables.CURVES)["curve"]) == {"healthy"}
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
 
 
 def test_intervals_are_empty_under_three_patients(world, tmp_path):
     world.scans["ms"] = [world.scans["ms"][i] for i in (0, 1, 2)]  # three scans of two patients
     entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
-    store.write(world.root / "store" / "ms", entries, 3, AFFINE, {})
+    array_cache.write(world.root / "store" / "ms", entries, 3, AFFINE, {})
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
     voxelwise = table.drop(["auroc_scan", "ap_scan"], level="metric")  # with three healthy patients beside
@@ -270,9 +278,9 @@ def test_lesions_and_curves(world, tmp_path):
     out = world.run("dae", "ms", posts, tmp_path / "out", settings=SETTINGS.model_copy(update={"hit_share": 0.7}))
     lesions = tables.read(out / "lesions.tsv", tables.LESIONS)
     assert len(lesions) == 5 * len(LABELS)
-    np.testing.assert_allclose(lesions["share_marked"], 18 / 27, rtol=1e-5)
-    assert (lesions["found"] == 0).all()
-    curves = tables.read(out / "curves.tsv", tables.CURVES).groupby("kind")
+    np.testing.assert_allclose(lesions["overlap"], 18 / 27, rtol=1e-5)
+    assert (lesions["detected"] == 0).all()
+    curves = tables.read(out / "curves.tsv", tables.CURVES).groupby("curve")
     assert curves.size()["pr"] <= 200
     for kind in ("normal", "lesion"):
         histogram = curves.get_group(kind)
@@ -352,7 +360,10 @@ def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
 
     world.infer("odd", "ms", corner)
     world.infer("odd", "ixi", lambda lesion: lesion * 0.0)
-    posts = {chain: world.post("odd", "ms", chain, lambda lesion: lesion) for chain in ("none", "top")}
+    posts = {
+        postprocessing: world.post("odd", "ms", postprocessing, lambda lesion: lesion)
+        for postprocessing in ("none", "top")
+    }
     posts["empty"] = world.post("odd", "ms", "empty", lambda lesion: lesion & False)
     out = world.run(
         "odd",
@@ -366,7 +377,7 @@ def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
     assert found["none", "none", "peak_hit_rate"] == 0
     assert found["top", LABELS[0], "peak_hit_rate"] == 1
     assert found["empty", LABELS[0], "peak_hit_rate"] == 0, "no location is no hit"
-    scans = tables.read(out / "scans.tsv", tables.SCANS).set_index("chain")
+    scans = tables.read(out / "scans.tsv", tables.SCANS).set_index("postprocessing")
     assert scans.loc["empty", "peak_x_mm"].isna().all()
     assert scans.loc["none", "peak_x_mm"].tolist() == [18.0] * 5
 
@@ -374,7 +385,7 @@ def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
 def test_the_residual_is_a_root_mean_square_over_the_scored_brain(world, tmp_path):
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     before = tables.read(world.run("dae", "ms", posts, tmp_path / "a") / "scans.tsv", tables.SCANS)
-    assert before["residual_l2"].isna().all()
+    assert before["residual_rms"].isna().all()
     for scan in world.scans["ms"]:
         rebuilt = np.full(SHAPE, 99.0)
         rebuilt[brain()] = 3
@@ -382,13 +393,13 @@ def test_the_residual_is_a_root_mean_square_over_the_scored_brain(world, tmp_pat
         path = files.reconstruction_path(world.root / "infer" / "dae" / "ms", scan.scan)
         volume.write(path, rebuilt.astype(np.float32), AFFINE)
     after = tables.read(world.run("dae", "ms", posts, tmp_path / "b") / "scans.tsv", tables.SCANS)
-    np.testing.assert_allclose(after["residual_l2"], np.sqrt(9 + 16 / 432), rtol=1e-5)
+    np.testing.assert_allclose(after["residual_rms"], np.sqrt(9 + 16 / 432), rtol=1e-5)
 
 
 def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):
     healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
     world.scans["ixi"] = healthy
-    store.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, AFFINE, {})
+    array_cache.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, AFFINE, {})
     values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
     world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
     marks = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
@@ -397,8 +408,8 @@ def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(
     settings = SETTINGS.model_copy(update={"scan_quantile": 0.5})
     found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
     found = found.loc["healthy_quantile_0.5"]
-    assert found["value"].to_dict() == {"cut_scan": 2.5, "sensitivity_scan": 0.8, "specificity_scan": 0.75}
-    assert found["n"].to_dict() == {"cut_scan": 4, "sensitivity_scan": 5, "specificity_scan": 4}
+    assert found["value"].to_dict() == {"threshold_scan": 2.5, "sensitivity_scan": 0.8, "specificity_scan": 0.75}
+    assert found["n"].to_dict() == {"threshold_scan": 4, "sensitivity_scan": 5, "specificity_scan": 4}
 
 
 def of_kinds(world, **changes):
@@ -408,7 +419,7 @@ def of_kinds(world, **changes):
         replace(scan, kind=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
     ]
     entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
-    store.write(world.root / "store" / "ms", entries, len(entries), AFFINE, {})
+    array_cache.write(world.root / "store" / "ms", entries, len(entries), AFFINE, {})
 
 
 def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
@@ -424,7 +435,13 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
     assert found.loc["auroc_scan_blur", ["value", "n"]].tolist() == [1, 6], "against all three healthy scans"
     assert found.loc["auroc_scan_noise", "value"] == 0.5
     assert found.loc["ap_scan_noise", "value"] == pytest.approx(2 / 5)
-    assert tables.read(out / "scans.tsv", tables.SCANS)["kind"].tolist() == ["blur", "noise", "blur", "noise", "blur"]
+    assert tables.read(out / "scans.tsv", tables.SCANS)["lesion_type"].tolist() == [
+        "blur",
+        "noise",
+        "blur",
+        "noise",
+        "blur",
+    ]
     named = {
         name.replace("_blur", "_<kind>").replace("_noise", "_<kind>") for _, name in metrics(out).loc["none"].index
     }
@@ -434,7 +451,7 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
 def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
     kinds = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
     world.scans["ms"] = [replace(scan, kind=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
-    store.write(world.root / "store/ms", [world.entry(scan, "ms") for scan in world.scans["ms"]], 6, AFFINE, {})
+    array_cache.write(world.root / "store/ms", [world.entry(scan, "ms") for scan in world.scans["ms"]], 6, AFFINE, {})
     turn = iter([True, False, True, False, False, False])
     world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))
     world.infer("half", "ixi", lambda lesion: lesion * 0.0)
@@ -451,7 +468,7 @@ def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
 
 
 def test_spoiled_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tmp_path):
-    of_kinds(world, spoiled="1")
+    of_kinds(world, corrupted="1")
     world.infer("dae", "ms", lambda lesion: lesion + 5.0)
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: ~lesion)}
     out = world.run("dae", "ms", posts, tmp_path / "out")

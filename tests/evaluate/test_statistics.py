@@ -85,7 +85,7 @@ def scans(values):
     rows = [
         {
             "dataset": "ms",
-            "chain": "none",
+            "postprocessing": "none",
             "model": model,
             "seed": seed,
             "subject": subject,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from brainuad.errors import BrainuadError, InputError, reported
-from brainuad.formats import bundle, files, scans, store, transform, volume
+from brainuad.formats import array_cache, bundle, files, scans, transform, volume
+from brainuad.formats.array_cache import Entry
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.scans import Scan
-from brainuad.formats.store import Entry
 
 AFFINE = np.diag([2.0, 2, 2, 1])
 
@@ -80,10 +80,10 @@ def test_stores_give_views_of_what_went_in(tmp_path):
     roles = ["train", "train", "validation", "test"]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role=role) for i, role in enumerate(roles)]
     entries = [Entry(row, image, image > 0, image > 1) for row, image in zip(rows, images, strict=True)]
-    store.write(tmp_path / "s", entries, 4, AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)})
-    back = store.read(tmp_path / "s")
+    array_cache.write(tmp_path / "s", entries, 4, AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)})
+    back = array_cache.read(tmp_path / "s")
     np.testing.assert_array_equal(back.images, images)
-    np.testing.assert_array_equal(store.read_lesions(tmp_path / "s"), images > 1)
+    np.testing.assert_array_equal(array_cache.read_lesions(tmp_path / "s"), images > 1)
     np.testing.assert_array_equal(back.scaling["landmarks"], [0, 1, 2])
     assert [scan.scan for scan in back.select("train").scans] == ["sub-0", "sub-1"]
     assert isinstance(back.select("train").images, np.memmap)
@@ -97,17 +97,17 @@ def test_a_store_holds_what_is_not_scored_where_any_scan_has_it(tmp_path):
         entries = [
             Entry(row, image, image >= 0, None, mask) for row, image, mask in zip(rows, images, masks, strict=True)
         ]
-        store.write(tmp_path / name, entries, 3, AFFINE, {})
-    assert store.read_ignored(tmp_path / "none") is None
-    ignored = store.read_ignored(tmp_path / "some")
+        array_cache.write(tmp_path / name, entries, 3, AFFINE, {})
+    assert array_cache.read_ignored(tmp_path / "none") is None
+    ignored = array_cache.read_ignored(tmp_path / "some")
     np.testing.assert_array_equal(ignored, images > 20)
 
 
 def test_a_store_may_be_empty(tmp_path):
-    store.write(tmp_path / "none", [], 0, AFFINE, {}, shape=(3, 4, 5))
-    back = store.read(tmp_path / "none")
+    array_cache.write(tmp_path / "none", [], 0, AFFINE, {}, shape=(3, 4, 5))
+    back = array_cache.read(tmp_path / "none")
     assert (back.scans, back.images.shape) == ([], (0, 3, 4, 5))
-    assert store.read_lesions(tmp_path / "none").shape == (0, 3, 4, 5)
+    assert array_cache.read_lesions(tmp_path / "none").shape == (0, 3, 4, 5)
     assert back.select("test").scans == []
 
 

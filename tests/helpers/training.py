@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from brainuad.config.model import MODEL, AdversarialAutoencoder, AnyModel, Autoencoder
 from brainuad.config.network import Train
 from brainuad.config.study import Compute
-from brainuad.formats import store
+from brainuad.formats import array_cache
 from brainuad.formats.scans import Scan
 from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.networks import ConvAutoencoder, Output
 from brainuad.methods.neural import NeuralMethod, Stage
 from brainuad.methods.objective import Objective
@@ -46,10 +46,10 @@ class KillAt(Callback):
             raise KilledError
 
 
-def scans(count: int, seed: int) -> Healthy:
+def scans(count: int, seed: int) -> TrainingScans:
     rng = np.random.default_rng(seed)
     brain = np.ones((12, 16, 5), bool)
-    return Healthy([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
+    return TrainingScans([rng.random((12, 16, 5), dtype=np.float32) for _ in range(count)], [brain] * count, SPACING)
 
 
 def method(**train: object) -> AutoencoderMethod:
@@ -146,9 +146,9 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=Fals
         mask[1, 1, 1] = lesion and role == "train"
         other = np.zeros(shape, bool)
         other[2, 1, 1:3] = ignored and role == "train"
-        entries.append(store.Entry(row, image, brain, mask, other))
+        entries.append(array_cache.Entry(row, image, brain, mask, other))
     scaling = {"landmarks": np.arange(3.0)}
-    store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
+    array_cache.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
     return path
 
 

@@ -7,16 +7,16 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage
 
-from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
+from brainuad.config.anomalies import Anomaly, AnomalyType, CorruptionType, ScanCorruption
 from brainuad.errors import InputError
 from brainuad.images.anomalies import INSIDE, plant_anomaly
+from brainuad.images.corrupt_scan import corrupt_scan
 from brainuad.images.seeds import rng_for
-from brainuad.images.spoil import spoil
 
 SHAPE = (61, 70, 58)
 AFFINE = np.array([[2.0, 0, 0, -60], [0, 2, 0, -70], [0, 0, 2, -58], [0, 0, 0, 1]])
 PLAIN = Anomaly(radius_mm=(8, 14))
-KINDS, BAD = get_args(AnomalyKind), get_args(SpoiledKind)
+KINDS, BAD = get_args(AnomalyType), get_args(CorruptionType)
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
@@ -126,8 +126,8 @@ def test_an_anomaly_that_cannot_lie_in_the_brain_is_refused(scan):
 def test_a_spoiled_scan_is_far_from_the_good_one_and_0_outside_its_mask(scan, kind):
     image, brain = scan
     kept = image.copy()
-    bad, mask = spoil(image, brain, AFFINE, kind, rng_for(0, kind), Spoiling())
-    again, _ = spoil(image, brain, AFFINE, kind, rng_for(0, kind), Spoiling())
+    bad, mask = corrupt_scan(image, brain, AFFINE, kind, rng_for(0, kind), ScanCorruption())
+    again, _ = corrupt_scan(image, brain, AFFINE, kind, rng_for(0, kind), ScanCorruption())
     np.testing.assert_array_equal(bad, again)
     np.testing.assert_array_equal(image, kept)
     assert not bad[~mask].any()
@@ -144,7 +144,7 @@ def test_a_spoiled_scan_is_far_from_the_good_one_and_0_outside_its_mask(scan, ki
 def test_a_quarter_turn_and_a_flip_keep_every_value(scan):
     image, brain = scan
     for kind in ("rotated", "flipped_axis"):
-        bad, mask = spoil(image, brain, AFFINE, kind, rng_for(2, kind), Spoiling())
+        bad, mask = corrupt_scan(image, brain, AFFINE, kind, rng_for(2, kind), ScanCorruption())
         assert mask.sum() == pytest.approx(brain.sum(), rel=0.01)
         np.testing.assert_allclose(np.sort(bad[mask])[::997][:50], np.sort(image[brain])[::997][:50], atol=15)
 
@@ -152,7 +152,9 @@ def test_a_quarter_turn_and_a_flip_keep_every_value(scan):
 def test_a_misregistered_scan_is_off_by_what_was_asked(scan):
     image, brain = scan
     for seed in range(4):
-        _, mask = spoil(image, brain, AFFINE, "misregistered", rng_for(seed, "x"), Spoiling(shift_mm=(8, 10)))
+        _, mask = corrupt_scan(
+            image, brain, AFFINE, "misregistered", rng_for(seed, "x"), ScanCorruption(shift_mm=(8, 10))
+        )
         way = (np.argwhere(mask).mean(axis=0) - np.argwhere(brain).mean(axis=0)) * 2
         assert 7.5 < np.linalg.norm(way) < 10.5
 
@@ -162,4 +164,4 @@ def test_ranges_must_rise_within_their_bounds():
         with pytest.raises(ValidationError, match="rising"):
             Anomaly(**wrong)
     with pytest.raises(ValidationError, match="cut_mm must be two rising"):
-        Spoiling(cut_mm=(30, 10))
+        ScanCorruption(cut_mm=(30, 10))

@@ -10,7 +10,7 @@ import pytest
 from brainuad.config.model import MODEL, ResidualMap, Standardised
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats import bundle, run, store, volume
+from brainuad.formats import array_cache, bundle, run, volume
 from brainuad.formats.scans import Scan
 from brainuad.infer.job import infer
 from brainuad.infer.maps import fidelity
@@ -33,10 +33,12 @@ def stored(path: Path, shape=SHAPE) -> Path:
     brain[2:-2, 2:-2, :] = True
     roles = ["train"] * 3 + ["validation", "test", "test"]
     entries = [
-        store.Entry(Scan(f"sub-{i}", f"sub-{i}", "toy", role=role), rng.random(shape, dtype=np.float32) * brain, brain)
+        array_cache.Entry(
+            Scan(f"sub-{i}", f"sub-{i}", "toy", role=role), rng.random(shape, dtype=np.float32) * brain, brain
+        )
         for i, role in enumerate(roles)
     ]
-    store.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+    array_cache.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
     return path
 
 
@@ -57,7 +59,7 @@ def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
     infer(trained, data, ResidualMap(standardise=True), "dark", COMPUTE, out, {"model": "toy"})
     files = {f"sub-{i}_{kind}.nii.gz" for i in (3, 4, 5) for kind in ("anomaly", "reconstruction")}
     assert {path.name for path in out.iterdir()} == files | {"scores.tsv", "run.json"}
-    seen, method = store.read(data), registry.revive(bundle.read(trained), ResidualMap(standardise=True))
+    seen, method = array_cache.read(data), registry.load_method(bundle.read(trained), ResidualMap(standardise=True))
     scores = pd.read_csv(out / "scores.tsv", sep="\t")
     assert list(scores.columns) == ["scan", "subject", "role", "score"]
     assert list(scores["role"]) == ["validation", "test", "test"]

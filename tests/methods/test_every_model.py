@@ -14,7 +14,7 @@ from brainuad.config.study import Compute
 from brainuad.formats import bundle
 from brainuad.formats.bundle import Bundle
 from brainuad.methods import registry
-from brainuad.methods.base import Healthy, Method
+from brainuad.methods.base import Method, TrainingScans
 from brainuad.methods.neural import NeuralMethod
 from brainuad.train.fit import fit_network
 
@@ -101,7 +101,7 @@ def shrunk(name: str) -> AnyModel:
     return MODEL.validate_python(raw)
 
 
-def scans(count: int, seed: int) -> Healthy:
+def scans(count: int, seed: int) -> TrainingScans:
     rng = np.random.default_rng(seed)
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
     brain = x**2 + y**2 + (z / 2) ** 2 < 0.8
@@ -109,7 +109,7 @@ def scans(count: int, seed: int) -> Healthy:
         ((0.5 + 0.2 * np.cos(3 * x + 0.1 * rng.normal()) + 0.02 * rng.normal(size=SHAPE)) * brain).astype(np.float32)
         for _ in range(count)
     ]
-    return Healthy(images, [brain] * count, SPACING)
+    return TrainingScans(images, [brain] * count, SPACING)
 
 
 def trained(model: AnyModel, folder: Path, seed: int = 0) -> tuple[Method, dict[str, list[float]]]:
@@ -140,7 +140,7 @@ def test_finds_a_bright_blob_and_comes_back_from_its_bundle(name, tmp_path):
     image[blob] += 0.8
     before = image.copy()
     for sign in ("bright", "dark", "both"):
-        anomaly, rebuilt = method.examine(image, brain, SPACING, sign)
+        anomaly, rebuilt = method.predict(image, brain, SPACING, sign)
         assert anomaly.shape == SHAPE
         assert anomaly.dtype == np.float32
         assert np.isfinite(anomaly).all()
@@ -152,8 +152,8 @@ def test_finds_a_bright_blob_and_comes_back_from_its_bundle(name, tmp_path):
     np.testing.assert_array_equal(image, before)
 
     bundle.write(tmp_path, Bundle(method.state(), {"model": model.model_dump(mode="json", exclude={"map"})}))
-    again = registry.revive(bundle.read(tmp_path), model.map)
-    found, rebuilt_again = again.examine(image, brain, SPACING, "both")
+    again = registry.load_method(bundle.read(tmp_path), model.map)
+    found, rebuilt_again = again.predict(image, brain, SPACING, "both")
     np.testing.assert_array_equal(found, anomaly)
     np.testing.assert_array_equal(found, again.anomaly_map(image, brain, SPACING, "both"))
     assert (rebuilt is None) == (rebuilt_again is None)

@@ -17,7 +17,7 @@ from brainuad.config.gan import Dcgan, Search
 from brainuad.config.model import AnoGan, FAnoGan
 from brainuad.config.network import Adversarial, Train
 from brainuad.methods.anogan import AnoGanMethod, mapping_distance, search
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.fanogan import FAnoGanMethod
 from brainuad.methods.gan_networks import Critic, Gan, dcgan
 from brainuad.methods.generative import Generative
@@ -297,7 +297,7 @@ def test_intensities_are_centred_for_the_network_and_put_back():
     method = stubbed({}, 1.0)
     rebuilt = method.reconstruct(image, np.ones(image.shape, bool))
     np.testing.assert_allclose(rebuilt, (0.5 * (2 * image - 1) + 1) / 2, atol=1e-6)
-    examples = method.examples(Healthy([image], [np.ones(image.shape, bool)], SPACING))
+    examples = method.examples(TrainingScans([image], [np.ones(image.shape, bool)], SPACING))
     np.testing.assert_allclose(examples.fetch([0])[0, 0].numpy(), 2 * image - 1, atol=1e-6)
 
 

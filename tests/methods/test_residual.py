@@ -8,7 +8,7 @@ from brainuad.errors import InputError
 from brainuad.images.equalise import equalise
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
 from brainuad.methods.thresh_histeq import EqualisedIntensity
 from brainuad.methods.zscore_atlas import AtlasDistance
@@ -158,7 +158,7 @@ def test_z_score_by_hand():
     with pytest.raises(InputError, match="no atlas yet"):
         method.anomaly_map(np.zeros(SHAPE, np.float32), full(), SPACING, "both")
     images = [np.full(SHAPE, value, np.float32) for value in (1, 2, 3)]
-    method.fit(Healthy(images, [full()] * 3, SPACING))
+    method.fit(TrainingScans(images, [full()] * 3, SPACING))
     scan = np.full(SHAPE, -0.5, np.float32)
     for sign, expected in (("bright", -2.5), ("dark", 2.5), ("both", 2.5)):
         np.testing.assert_allclose(method.anomaly_map(scan, full(), SPACING, sign), expected, rtol=1e-6)

@@ -6,7 +6,7 @@ import torch
 
 from brainuad.errors import InputError
 from brainuad.methods import slices
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.slices import SliceExamples, axial, from_network, to_network
 
 SPACING = (2.0, 2.0, 2.0)
@@ -42,11 +42,11 @@ def test_axial_slices_are_cut_along_the_last_axis():
     np.testing.assert_array_equal(axial(image, [1, 3])[1].numpy(), image[:, :, 3])
 
 
-def brains() -> Healthy:
+def brains() -> TrainingScans:
     brain = np.zeros((8, 8, 4), bool)
     brain[:, :, 1] = True
     brain[0, 0, 2] = True
-    return Healthy(
+    return TrainingScans(
         [np.random.default_rng(i).random((8, 8, 4), dtype=np.float32) for i in range(3)], [brain] * 3, SPACING
     )
 
@@ -69,4 +69,4 @@ def test_large_sets_are_prepared_batch_by_batch_with_the_same_result(monkeypatch
 def test_no_slice_with_brain_is_refused():
     empty = brains()
     with pytest.raises(InputError, match="nothing to train on"):
-        SliceExamples(Healthy(empty.images, [np.zeros((8, 8, 4), bool)] * 3, SPACING), 8, 0.01)
+        SliceExamples(TrainingScans(empty.images, [np.zeros((8, 8, 4), bool)] * 3, SPACING), 8, 0.01)

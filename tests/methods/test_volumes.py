@@ -7,7 +7,7 @@ from scipy.ndimage import center_of_mass
 
 from brainuad.config.model import Autoencoder
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.volumes import Volumes, from_cube, to_cube
 
 SHAPE, SPACING = (20, 24, 17), (2.0, 2.0, 2.0)
@@ -61,7 +61,7 @@ def test_an_image_is_not_changed():
 
 
 def test_examples_are_whole_scans_in_the_order_that_is_asked_for():
-    healthy = Healthy([scan(seed) for seed in range(3)], [np.ones(SHAPE, bool)] * 3, SPACING)
+    healthy = TrainingScans([scan(seed) for seed in range(3)], [np.ones(SHAPE, bool)] * 3, SPACING)
     examples = Volumes(16).examples(healthy)
     assert len(examples) == 3
     batch = examples.fetch([2, 0])
@@ -89,7 +89,7 @@ def test_an_autoencoder_of_volumes_maps_a_scan_on_its_own_grid(variational):
     )
     brain = blob((10, 12, 8), 5) > 0.3
     image = scan(1) * brain
-    anomaly, rebuilt = method.examine(image, brain, SPACING, "both")
+    anomaly, rebuilt = method.predict(image, brain, SPACING, "both")
     assert anomaly.shape == rebuilt.shape == SHAPE
     assert not anomaly[~brain].any()
     assert not rebuilt[~brain].any()

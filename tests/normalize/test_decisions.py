@@ -110,8 +110,8 @@ def decided(study, cells):
 
 def test_native_maps_are_made_where_asked_and_of_real_scans_alone():
     study = yaml.safe_load(DEMO.read_text())
-    study["datasets"]["bad"] = {"source": "spoiled", "into": "healthy"}
+    study["datasets"]["bad"] = {"source": "corrupted", "into": "healthy"}
     assert Plan(build_study(deepcopy(study), DEMO)).natives() == []
     folders = Plan(build_study(study | {"native": True}, DEMO)).natives()
     assert {folder.parts[-2] for folder in folders} == {"healthy", "patients"}
-    assert {folder.parts[-1] for folder in folders} == set(Plan(build_study(study, DEMO)).study.chains)
+    assert {folder.parts[-1] for folder in folders} == set(Plan(build_study(study, DEMO)).study.postprocessing)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from brainuad.config.anomalies import Anomaly
-from brainuad.config.datasets import Artificial, Inserted, Split, Spoiled
+from brainuad.config.datasets import Artificial, Corrupted, Inserted, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality, Resize
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import run, scans, status, store, volume
+from brainuad.formats import array_cache, run, scans, status, volume
 from brainuad.formats.scans import Scan
-from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import window
 from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_made, split
+from brainuad.normalize.mask_pool import LesionMaskPool
 
 SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
@@ -65,7 +65,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
     assert rows["sub-03"].state == "failed"
     assert "broken" in rows["sub-03"].note
     normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    assert "sub-03" not in [row.scan for row in store.read(tmp_path / "store").scans]
+    assert "sub-03" not in [row.scan for row in array_cache.read(tmp_path / "store").scans]
     again = tmp_path / "again.tsv"
     for name in rows:
         status.write(tmp_path / "pre" / name / status.NAME, status.Status(subject=name, state="ok"))
@@ -76,7 +76,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
 
 def test_the_store_lies_on_the_cut_grid(healthy, tmp_path):
     normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    made = store.read(tmp_path / "store")
+    made = array_cache.read(tmp_path / "store")
     assert made.images.shape == (9, 20, 24, 11)
     np.testing.assert_allclose((made.affine @ [0, 0, 0, 1])[:3], [-40, -48, -20])
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
@@ -88,7 +88,7 @@ def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
     small = RECIPE.model_copy(update={"resize": Resize(shape=shape)})
     normalize(healthy, scaling, small, tmp_path / "plain")
     normalize(healthy, scaling, small.model_copy(update={"store": "uint8"}), tmp_path / "coded")
-    plain, coded = store.read(tmp_path / "plain"), store.read(tmp_path / "coded")
+    plain, coded = array_cache.read(tmp_path / "plain"), array_cache.read(tmp_path / "coded")
     assert plain.images.shape == coded.images.shape == (9, *shape)
     np.testing.assert_allclose(plain.spacing, (8, 8, 5.5))
     np.testing.assert_array_equal(plain.brains, coded.brains)
@@ -97,7 +97,7 @@ def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
     kept = np.asarray(plain.brains[0]).mean()
     normalize(healthy, scaling, RECIPE, tmp_path / "whole")
     assert kept == pytest.approx(
-        store.read(tmp_path / "whole").brains[0].mean(), rel=0.3
+        array_cache.read(tmp_path / "whole").brains[0].mean(), rel=0.3
     )  # half voxels at its border are lost
 
 
@@ -139,12 +139,12 @@ def test_what_is_not_scored_comes_into_the_store(tmp_path):
     source = Source(tmp_path / "p.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
     normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    ignored = store.read_ignored(tmp_path / "store")
+    ignored = array_cache.read_ignored(tmp_path / "store")
     assert [int(part.sum()) for part in ignored] == [0, mask.sum()]
-    assert [scan.ignore for scan in store.read(tmp_path / "store").scans] == ["", "i"], "an empty mask is none"
+    assert [scan.ignore for scan in array_cache.read(tmp_path / "store").scans] == ["", "i"], "an empty mask is none"
 
 
-def bank(folder, n=30, radius=3):
+def mask_pool(folder, n=30, radius=3):
     x, y, z = np.meshgrid(*(np.arange(s) for s in SHAPE), indexing="ij")
     for i in range(n):
         ball = (x - 6 - i % 8) ** 2 + (y - 12) ** 2 + (z - 9) ** 2 <= radius**2
@@ -153,23 +153,23 @@ def bank(folder, n=30, radius=3):
 
 
 def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
-    masks = bank(tmp_path / "bank")
+    masks = mask_pool(tmp_path / "mask_pool")
     (masks / "m00.nii.gz").write_bytes(b"broken")  # one bad mask never stops a study
     settings = Inserted(source="inserted", into="ixi", masks=[str(masks)], draws=2, roles=["validation", "test"])
     for name in ("one", "two"):
         scaling = tmp_path / "scaling.safetensors"
         normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / name)
-    made, again = store.read(tmp_path / "one"), store.read(tmp_path / "two")
+    made, again = array_cache.read(tmp_path / "one"), array_cache.read(tmp_path / "two")
     np.testing.assert_array_equal(made.images, again.images)
     assert [row.scan[-6:] for row in made.scans[:2]] == ["draw-1", "draw-2"]
     used = {role: {row.mask for row in made.scans if row.role == role} for role in ("validation", "test")}
     assert used["validation"]
     assert not used["validation"] & used["test"], "the two roles share no mask"
-    assert store.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
+    assert array_cache.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
 
 
 def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
-    masks = [str(bank(tmp_path / "bank"))]
+    masks = [str(mask_pool(tmp_path / "mask_pool"))]
     settings = Inserted(source="inserted", into="ixi", masks=masks, roles=["validation", "test"])
     scaling, first = tmp_path / "scaling.safetensors", healthy.rows("validation", "test")[0].scan
     normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "whole")
@@ -177,16 +177,18 @@ def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
     sliver[3:-3, 3:-3, 3] = True
     volume.write(healthy.folder / first / "brain.nii.gz", sliver, AFFINE)
     normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "short")
-    whole, short = store.read(tmp_path / "whole"), store.read(tmp_path / "short")
+    whole, short = array_cache.read(tmp_path / "whole"), array_cache.read(tmp_path / "short")
     kept = [i for i, row in enumerate(whole.scans) if not row.scan.startswith(first)]
     assert [row.scan for row in short.scans] == [whole.scans[i].scan for i in kept]
     np.testing.assert_array_equal(short.images, whole.images[kept])
-    np.testing.assert_array_equal(store.read_lesions(tmp_path / "short"), store.read_lesions(tmp_path / "whole")[kept])
+    np.testing.assert_array_equal(
+        array_cache.read_lesions(tmp_path / "short"), array_cache.read_lesions(tmp_path / "whole")[kept]
+    )
     assert "outside the brain" in run.read(tmp_path / "short" / run.NAME)["facts"]["left_out"][f"{first}_draw-1"]
 
 
 def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):
-    empty = tmp_path / "bank"
+    empty = tmp_path / "mask_pool"
     empty.mkdir()
     settings = Inserted(source="inserted", into="ixi", masks=[str(empty)])
     with pytest.raises(InputError, match="mask"):
@@ -205,42 +207,42 @@ def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, t
         anomaly=anomaly,
     )
     normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "one")
-    made = store.read(tmp_path / "one")
-    lesions = store.read_lesions(tmp_path / "one")
+    made = array_cache.read(tmp_path / "one")
+    lesions = array_cache.read_lesions(tmp_path / "one")
     assert {row.role for row in made.scans} == {"validation", "test"}
     for subject in {row.subject for row in made.scans}:
         assert {row.kind for row in made.scans if row.subject == subject} == {"uniform", "noise"}
-    assert {(row.dataset, row.origin, row.spoiled) for row in made.scans} == {("odd", "ixi", "")}
+    assert {(row.dataset, row.origin, row.corrupted) for row in made.scans} == {("odd", "ixi", "")}
     assert all(row.mask == row.kind for row in made.scans)
     assert not (lesions & ~np.asarray(made.brains)).any()
     assert lesions.reshape(len(lesions), -1).any(axis=1).all(), "in the levels that models see"
     rows = scans.read(healthy.table)
     scans.write(healthy.table, rows[::-1])
     normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "two")
-    again, others = store.read(tmp_path / "two"), store.read_lesions(tmp_path / "two")
+    again, others = array_cache.read(tmp_path / "two"), array_cache.read_lesions(tmp_path / "two")
     place = {row.scan: i for i, row in enumerate(again.scans)}
     assert [row.scan for row in again.scans] != [row.scan for row in made.scans]
     for i, row in enumerate(made.scans):
         np.testing.assert_array_equal(made.images[i], again.images[place[row.scan]])
         np.testing.assert_array_equal(lesions[i], others[place[row.scan]])
     normalize_made(healthy, "odd", settings, 1, scaling, RECIPE, tmp_path / "three")
-    assert (np.asarray(store.read(tmp_path / "three").images) != np.asarray(again.images)).any()
+    assert (np.asarray(array_cache.read(tmp_path / "three").images) != np.asarray(again.images)).any()
 
 
 def test_spoiled_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path):
-    settings = Spoiled(source="spoiled", into="ixi", draws=6)
+    settings = Corrupted(source="corrupted", into="ixi", draws=6)
     normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
-    made = store.read(tmp_path / "bad")
+    made = array_cache.read(tmp_path / "bad")
     assert {row.role for row in made.scans} == {"test"}
     assert {row.kind for row in made.scans[:6]} == set(settings.kinds)
-    assert {(row.spoiled, row.mask) for row in made.scans} == {("1", "")}
-    assert not store.read_lesions(tmp_path / "bad").any()
+    assert {(row.corrupted, row.mask) for row in made.scans} == {("1", "")}
+    assert not array_cache.read_lesions(tmp_path / "bad").any()
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
 
 
 def test_banks_and_windows_that_are_empty_are_refused(tmp_path):
     with pytest.raises(InputError, match="no lesion masks"):
-        Bank([tmp_path])
+        LesionMaskPool([tmp_path])
     with pytest.raises(ConfigError, match="leaves no axial level"):
         window(SHAPE, AFFINE, Normalize(slices=(500, 600)))
 

@@ -123,7 +123,7 @@ def test_chance_and_false_positives_follow_from_counted_voxels(true, false, lesi
     brain = 1000
     numbers = {
         ("a", "dice_pooled"): Number(2 * true / (true + false + lesion), NAN, NAN),
-        ("a", "marked_share"): Number(false / (brain - lesion), NAN, NAN),
+        ("a", "voxel_fpr"): Number(false / (brain - lesion), NAN, NAN),
         ("a", "prevalence"): Number(lesion / brain, NAN, NAN),
     }
     mostly = outcome(claim("mostly_false", systems=["a"]), found(numbers))
@@ -293,7 +293,7 @@ def study_content(folder: Path, **more: Any) -> dict[str, Any]:
             "paolini_ae_ours": {"use": "paolini_ae", "set": {"map": {"standardise": True}}},
             "paolini_ceae": None,
         },
-        "chains": {"paolini": "paolini", "none": "none"},
+        "postprocessing": {"paolini": "paolini", "none": "none"},
         **more,
     }
 
@@ -307,8 +307,8 @@ def finished_study(folder: Path, **more: Any) -> Path:
     lines = []
     for model, value in dice.items():
         for seed in content.get("seeds", [0]):
-            for chain in ("paolini", "none"):
-                at = {"model": model, "seed": seed, "dataset": "mets", "chain": chain, "n": 20}
+            for postprocessing in ("paolini", "none"):
+                at = {"model": model, "seed": seed, "dataset": "mets", "postprocessing": postprocessing, "n": 20}
                 ends = {"value": value, "ci_low": value - 0.05, "ci_high": value + 0.05}
                 lines.append({**at, **ends, "threshold_rule": "healthy_quantile_0.98", "metric": "dice_slice"})
                 lines.append({**at, "value": 0.11, "threshold_rule": "fixed_0.118", "metric": "dice_slice"})
@@ -381,7 +381,7 @@ def test_a_page_names_claims_losers_and_runs(tmp_path):
 def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
     done = finished.read(finished_study(tmp_path), MODELS)
     ae = {"metric": "dice", "dice_kind": "slice", "systems": ["paolini_ae"], "at_least": 0.2}
-    claims = [claim("bound", **ae), claim("bound", **ae, dataset="spoiled"), claim("bound", **ae, modality="ct")]
+    claims = [claim("bound", **ae), claim("bound", **ae, dataset="corrupted"), claim("bound", **ae, modality="ct")]
     either = "the paper's and ours"  # what hangs on no map is said once
     for each, said in zip(
         claims,
@@ -440,7 +440,7 @@ def test_the_keys_of_the_comparison_change_no_job():
         "normalize": {"dataset": dataset},
         "train": {"model": model, "seed": "0"},
         "infer": {"model": model, "seed": "0", "dataset": dataset},
-        "postprocess": {"model": model, "seed": "0", "dataset": dataset, "chain": "none"},
+        "postprocess": {"model": model, "seed": "0", "dataset": dataset, "postprocessing": "none"},
         "evaluate": {"model": model, "seed": "0", "dataset": dataset},
         "summarise": {},
         "track": {},

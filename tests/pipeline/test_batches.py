@@ -28,7 +28,12 @@ def add(own: Workspace, scan: str) -> None:
 def study(own: Workspace, batch: int, **changes: Any) -> dict[str, Any]:
     split = {"train": 0.34, "validation": 0.33, "test": 0.33}
     heads = {"source": "folder", "root": str(own.folder / "heads"), "healthy": True, "split": split}
-    small = {"datasets": {"heads": heads}, "models": {"zscore_atlas": None}, "seeds": [0], "chains": {"none": "none"}}
+    small = {
+        "datasets": {"heads": heads},
+        "models": {"zscore_atlas": None},
+        "seeds": [0],
+        "postprocessing": {"none": "none"},
+    }
     return own.study(**small, compute={"batch": batch}, **changes)
 
 

@@ -22,11 +22,13 @@ def folder_study(finished, make_workspace):
         shutil.copytree(subject, own.folder / "heads" / subject.name)
     heads = {"source": "folder", "root": str(own.folder / "heads"), "healthy": True}
     heads["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
-    study = own.study(datasets={"heads": heads}, models={"zscore_atlas": None}, seeds=[0], chains={"none": "none"})
+    study = own.study(
+        datasets={"heads": heads}, models={"zscore_atlas": None}, seeds=[0], postprocessing={"none": "none"}
+    )
     return own, study
 
 
-def spoil(own, *subjects):
+def corrupt_scan(own, *subjects):
     for subject in subjects:
         (path,) = (own.folder / "heads" / subject / "anat").glob("*_T1w.nii.gz")
         path.write_bytes(path.read_bytes()[:20_000])
@@ -34,7 +36,7 @@ def spoil(own, *subjects):
 
 def test_one_bad_scan_stops_no_study(folder_study):
     own, study = folder_study
-    spoil(own, "sub-003")
+    corrupt_scan(own, "sub-003")
     (own.folder / "heads/sub-999/anat").mkdir(parents=True)
     study["track"] = {"uri": "http://127.0.0.1:9"}  # nobody answers there
     done = own.snakemake(study)
@@ -64,7 +66,7 @@ def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
     first = own.snakemake(study, "--", "results/test/normalize/heads.tsv")
     assert first.returncode == 0, first.stderr[-3000:]
     train = [row.subject for row in scans.read(own.results / "test/normalize/heads.tsv") if row.role == "train"]
-    spoil(own, *train)
+    corrupt_scan(own, *train)
     done = own.snakemake(study)
     assert done.returncode != 0
     assert "no healthy training subject is left" in done.stdout + done.stderr

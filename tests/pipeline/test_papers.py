@@ -29,13 +29,13 @@ def paper(finished: Workspace) -> Workspace:
         datasets=lambda old: {
             "healthy": old["healthy"],
             "odd": {"source": "artificial", "into": "healthy", "kinds": ["uniform", "sprite"], "draws": 2},
-            "bad": {"source": "spoiled", "into": "healthy", "kinds": ["rotated", "noise"], "draws": 2},
+            "bad": {"source": "corrupted", "into": "healthy", "kinds": ["rotated", "noise"], "draws": 2},
         },
         models={
             "zscore_atlas": None,
             "fanogan3d_test": {"use": "fanogan3d", "set": SMALL, "maps": {"z": {"standardise": True}}},
         },
-        chains={"fanogan": "fanogan"},
+        postprocessing={"fanogan": "fanogan"},
         thresholds=[{"rule": "healthy_quantile"}],
     )
     done = finished.snakemake(study, name="paper")
@@ -45,7 +45,7 @@ def paper(finished: Workspace) -> Workspace:
 
 def test_scans_carry_the_kind_of_what_was_done_to_them(paper):
     rows = tables.read(paper.results / "paper/evaluate/scans.tsv", tables.SCANS)
-    kinds = {label: set(part["kind"]) for label, part in rows[rows["dataset"] != "healthy"].groupby("dataset")}
+    kinds = {label: set(part["lesion_type"]) for label, part in rows[rows["dataset"] != "healthy"].groupby("dataset")}
     assert kinds == {"odd": {"uniform", "sprite"}, "bad": {"rotated", "noise"}}
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from brainuad.formats import scans, store, tables, volume
+from brainuad.formats import array_cache, scans, tables, volume
 
 
 def test_every_promised_output_is_there(finished):
@@ -33,16 +33,16 @@ def test_tables_have_their_columns_and_a_row_per_scan(finished):
     rows = tables.read(folder / "scans.tsv", tables.SCANS)
     assert set(metrics["dataset"]) == {"healthy", "patients", "planted"}
     assert set(metrics["metric"]) <= set(tables.METRIC_NAMES)
-    assert not rows.duplicated(["scan", "model", "seed", "chain", "dataset"]).any()
+    assert not rows.duplicated(["scan", "model", "seed", "postprocessing", "dataset"]).any()
     split = scans.with_role(scans.read(finished.results / "test/subjects.tsv"), "test")
-    planted = len(scans.with_role(store.read(finished.results / "test/normalize/planted").scans, "test"))
+    planted = len(scans.with_role(array_cache.read(finished.results / "test/normalize/planted").scans, "test"))
     expected = (len(split) + planted) * 3 * 2 * 2  # models, seeds, chains
     assert len(rows) == expected
 
 
 def test_maps_are_on_the_scans_grid_and_zero_outside_the_brain(finished):
     study = finished.results / "test"
-    data = store.read(study / "normalize/patients")
+    data = array_cache.read(study / "normalize/patients")
     for i, scan in enumerate(data.scans):
         anomaly = volume.read(study / f"infer/sae_test/seed-0/patients/{scan.scan}_anomaly.nii.gz")
         np.testing.assert_allclose(anomaly.affine, data.affine)
@@ -72,10 +72,10 @@ def test_no_test_subject_trains_or_validates(finished):
 
 def test_inserted_scans_keep_the_role_of_their_subject(finished):
     split = {row.subject: row.role for row in scans.read(finished.results / "test/normalize/healthy.tsv")}
-    planted = store.read(finished.results / "test/normalize/planted")
+    planted = array_cache.read(finished.results / "test/normalize/planted")
     assert {row.role for row in planted.scans} == {"validation", "test"}
     assert all(split[row.subject] == row.role for row in planted.scans)
-    lesions = store.read_lesions(finished.results / "test/normalize/planted")
+    lesions = array_cache.read_lesions(finished.results / "test/normalize/planted")
     assert (lesions.reshape(len(lesions), -1).sum(axis=1) > 0).all()
 
 

@@ -11,7 +11,7 @@ from brainuad.cli import main
 from brainuad.errors import InputError
 from brainuad.formats import files, maps, scans, status, thresholds, transform, volume
 from brainuad.formats.scans import Scan
-from brainuad.formats.thresholds import Cut
+from brainuad.formats.thresholds import FoundThreshold
 from brainuad.formats.transform import Affine
 from brainuad.postprocess.native import carry, native
 
@@ -43,7 +43,7 @@ def study(tmp_path):
     mark[12:18, 14:20, 11:17] = True
     volume.write(maps.anomaly_path(tmp_path / "maps", "sub-01"), mark * np.float32(0.7), AFFINE)
     volume.write(maps.mask_path(tmp_path / "masks", "sub-01", "fixed"), mark, AFFINE)
-    thresholds.write(tmp_path / "masks", {"fixed": Cut(0.5, "x"), "val_dice": Cut(None, "x")})
+    thresholds.write(tmp_path / "masks", {"fixed": FoundThreshold(0.5, "x"), "val_dice": FoundThreshold(None, "x")})
     rows = [Scan("sub-01", "sub-01", "x", str(path), role="test", state="included")]
     rows += [Scan("sub-02", "sub-02", "x", role="test", state="excluded"), Scan("sub-03", "sub-03", "x", role="train")]
     scans.write(tmp_path / "x.tsv", rows)

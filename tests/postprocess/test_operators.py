@@ -8,12 +8,12 @@ import yaml
 from pydantic import ValidationError
 from scipy import ndimage
 
-from brainuad.config.chain import CHAIN, Chain
+from brainuad.config.postprocessing import POSTPROCESSING, Postprocessing
 from brainuad.images import components
 from brainuad.postprocess import operators
-from brainuad.postprocess.chain import marked, process_map
+from brainuad.postprocess.apply import marked, process_map
 
-CHAINS = Path(__file__).parents[2] / "config" / "chains"
+POSTPROCESSINGS = Path(__file__).parents[2] / "config" / "postprocessing"
 WHOLE = np.ones((9, 9, 5), bool)
 
 
@@ -148,39 +148,39 @@ def test_top_k_of_each_slice():
     assert kept.sum(axis=(0, 1)).tolist() == [4, 1]
 
 
-@pytest.mark.parametrize("path", sorted(CHAINS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(POSTPROCESSINGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_flat_map_stays_unmarked(path):
-    chain = CHAIN.validate_python(yaml.safe_load(path.read_text()))
+    postprocessing = POSTPROCESSING.validate_python(yaml.safe_load(path.read_text()))
     flat = np.zeros(WHOLE.shape, np.float32)
-    anomaly = process_map(flat, flat, WHOLE, (2, 2, 2), chain.on_map())
-    assert not marked(anomaly, WHOLE, 0.0, chain.on_mask()).any()
-    assert marked(anomaly, WHOLE, -1.0, chain.on_mask()).any()
+    anomaly = process_map(flat, flat, WHOLE, (2, 2, 2), postprocessing.on_map())
+    assert not marked(anomaly, WHOLE, 0.0, postprocessing.on_mask()).any()
+    assert marked(anomaly, WHOLE, -1.0, postprocessing.on_mask()).any()
 
 
 def test_masks_stay_in_the_brain_and_above_the_cut():
     brain = np.zeros((9, 9, 5), bool)
     brain[2:7, 2:7, 1:4] = True
-    chain = Chain.model_validate({"operators": [{"op": "dilation", "radius": 2}]})
+    postprocessing = Postprocessing.model_validate({"operators": [{"op": "dilation", "radius": 2}]})
     anomaly = np.where(brain, np.float32(0.5), 0)
     anomaly[2, 2, 2] = 1
-    grown = marked(anomaly, brain, 0.5, chain.on_mask())
+    grown = marked(anomaly, brain, 0.5, postprocessing.on_mask())
     assert grown.sum() == 6  # a quarter of the disk of 13, with its axes
     assert not (grown & ~brain).any()
 
 
 def test_a_map_operator_behind_a_mask_operator_is_refused():
     with pytest.raises(ValidationError, match="median3d works on maps"):
-        Chain.model_validate({"operators": [{"op": "closing"}, {"op": "median3d"}]})
+        Postprocessing.model_validate({"operators": [{"op": "closing"}, {"op": "median3d"}]})
 
 
-@pytest.mark.parametrize("path", sorted(CHAINS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(POSTPROCESSINGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_chains_are_valid(path):
-    chain = CHAIN.validate_python(yaml.safe_load(path.read_text()))
-    assert chain.operators == [*chain.on_map(), *chain.on_mask()]
+    postprocessing = POSTPROCESSING.validate_python(yaml.safe_load(path.read_text()))
+    assert postprocessing.operators == [*postprocessing.on_map(), *postprocessing.on_mask()]
 
 
 def test_the_chain_of_baur_2018_is_the_papers():
-    chain = CHAIN.validate_python(yaml.safe_load((CHAINS / "baur2018.yaml").read_text()))
-    assert [step.op for step in chain.operators] == ["median3d", "brain_mask_erode", "cc_min_size"]
-    assert chain.operators[0].size == 5
-    assert chain.operators[2].voxels == 6
+    postprocessing = POSTPROCESSING.validate_python(yaml.safe_load((POSTPROCESSINGS / "baur2018.yaml").read_text()))
+    assert [step.op for step in postprocessing.operators] == ["median3d", "brain_mask_erode", "cc_min_size"]
+    assert postprocessing.operators[0].size == 5
+    assert postprocessing.operators[2].voxels == 6

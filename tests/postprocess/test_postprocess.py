@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainuad.config.chain import CHAIN, Fixed, HealthyQuantile, ValDice
+from brainuad.config.postprocessing import POSTPROCESSING, Fixed, HealthyQuantile, ValDice
 from brainuad.errors import InputError
+from brainuad.formats import array_cache, thresholds, volume
 from brainuad.formats import maps as files
-from brainuad.formats import store, thresholds, volume
 from brainuad.formats.scans import Scan
 from brainuad.postprocess.job import postprocess
 from brainuad.postprocess.thresholds import best_dice, healthy_quantile
@@ -20,8 +20,10 @@ RULES = [
     ValDice(rule="val_dice"),
     Fixed(rule="fixed", value=2),
 ]
-PLAIN = CHAIN.validate_python({})
-CHAIN_2 = CHAIN.validate_python({"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "cc_min_size", "voxels": 2}]})
+PLAIN = POSTPROCESSING.validate_python({})
+CHAIN_2 = POSTPROCESSING.validate_python(
+    {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "cc_min_size", "voxels": 2}]}
+)
 TAGS = {"model": "zscore", "seed": "0", "dataset": "ms"}
 
 
@@ -42,8 +44,8 @@ def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tupl
             lesion[4:7, 4:7, 4 + i % 3 : 7 + i % 3] = True
         anomaly = np.where(inside, rng.standard_normal(SHAPE) + 3 * lesion, 0).astype(np.float32)
         volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
-        entries.append(store.Entry(scan, anomaly, inside, lesion))
-    store.write(root / "store" / name, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+        entries.append(array_cache.Entry(scan, anomaly, inside, lesion))
+    array_cache.write(root / "store" / name, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
     return maps, root / "store" / name
 
 
@@ -53,9 +55,9 @@ def study(tmp_path):
     return healthy, ms
 
 
-def run(study, out, chain=PLAIN, rules=RULES):
+def run(study, out, postprocessing=PLAIN, rules=RULES):
     healthy, ms = study
-    postprocess(ms[0], ms[1], [healthy, ms], [True, False], chain, rules, out, TAGS)
+    postprocess(ms[0], ms[1], [healthy, ms], [True, False], postprocessing, rules, out, TAGS)
     return thresholds.read(out)
 
 
@@ -109,7 +111,7 @@ def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, 
 
 def test_of_the_labels_only_those_of_validation_scans_are_touched(study, tmp_path, monkeypatch):
     touched = []
-    opened = store.read_lesions
+    opened = array_cache.read_lesions
 
     class Watched:
         def __init__(self, path):
@@ -119,7 +121,7 @@ def test_of_the_labels_only_those_of_validation_scans_are_touched(study, tmp_pat
             touched.append((self.name, row))
             return self.masks[row]
 
-    monkeypatch.setattr(store, "read_lesions", Watched)
+    monkeypatch.setattr(array_cache, "read_lesions", Watched)
     run(study, tmp_path / "out")
     assert touched == [("ms", 0), ("ms", 1)]
 
@@ -136,13 +138,13 @@ def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
 def test_what_is_not_scored_moves_no_cut(study, tmp_path):
     maps, path = study[1]
     before = run(study, tmp_path / "before")
-    opened, lesions = store.read(path), store.read_lesions(path)
+    opened, lesions = array_cache.read(path), array_cache.read_lesions(path)
     odd = np.zeros(SHAPE, bool)
     odd[9:12, 9:12, 3:6] = True
     entries = [
-        store.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
+        array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    store.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    array_cache.write(tmp_path / "again", entries, len(entries), opened.affine, {})
     for scan in opened.scans:
         anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
         volume.write(files.anomaly_path(maps, scan.scan), np.where(odd, 50, anomaly).astype(np.float32), opened.affine)
@@ -153,10 +155,12 @@ def test_what_is_not_scored_moves_no_cut(study, tmp_path):
 
 def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
     maps, path = study[0]
-    opened, odd = store.read(path), np.zeros(SHAPE, bool)
+    opened, odd = array_cache.read(path), np.zeros(SHAPE, bool)
     odd[9:12, 9:12, 3:6] = True
-    entries = [store.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)]
-    store.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    entries = [
+        array_cache.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)
+    ]
+    array_cache.write(tmp_path / "again", entries, len(entries), opened.affine, {})
     cut = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
     left = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[brain() & ~odd] for i in range(2)]
     assert cut.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))

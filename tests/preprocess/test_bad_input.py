@@ -43,7 +43,7 @@ def truncated(path: Path) -> Path:
     return path
 
 
-def spoiled(path: Path, value: float) -> Path:
+def corrupted(path: Path, value: float) -> Path:
     data = noise(20, 20, 20)
     data[3, 4, 5] = value
     return save(path, data)
@@ -59,8 +59,8 @@ CASES = {
     "truncated": (truncated, "scan.nii.gz is broken", "copy it again"),
     "foreign": (text, "scan.nii.gz is", "it"),
     "4D": (lambda p: save(p, noise(20, 20, 20, 3)), "is not a 3D volume (it has the shape (20, 20, 20, 3))", "extract"),
-    "NaN": (lambda p: spoiled(p, np.nan), "holds values that are no numbers (1 voxels are NaN", "export it again"),
-    "infinite": (lambda p: spoiled(p, np.inf), "holds values that are no numbers", "export it again"),
+    "NaN": (lambda p: corrupted(p, np.nan), "holds values that are no numbers (1 voxels are NaN", "export it again"),
+    "infinite": (lambda p: corrupted(p, np.inf), "holds values that are no numbers", "export it again"),
     "zeros": (lambda p: save(p, np.zeros((20, 20, 20), np.float32)), "is empty (every voxel is 0)", "exclude"),
     "no affine": (lambda p: with_header(p.with_suffix(""), sform_code=0, qform_code=0), "has no affine", "scanner"),
     "voxel size 0": (
@@ -124,7 +124,7 @@ def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
 def test_a_scan_whose_guide_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
     inputs = {"image": str(save(tmp_path / "scan.nii.gz", noise(20, 20, 20)))}
     if kind == "broken":
-        inputs["guide"] = str(truncated(tmp_path / "t1.nii.gz"))
+        inputs["reference"] = str(truncated(tmp_path / "t1.nii.gz"))
     about = {"modality": "FLAIR", "healthy": True, "register_with": "T1w"}
     preprocess_scan({"about": about, "recipe": {"template": "mni152"}}, inputs, "sub-01", tmp_path / "out")
     told = status.read(tmp_path / "out/status.json")

@@ -32,15 +32,15 @@ def test_the_transform_holds_the_move():
     scan = Volume(template.t1, template.affine)
     away = np.eye(4)
     away[:3, 3] = [8, -12, 4]
-    placed = place(scan, Affine(away), template, "T1w")
-    brain = placed.image > 0.1
+    registered = place(scan, Affine(away), template, "T1w")
+    brain = registered.image > 0.1
     lesion = np.zeros_like(brain)
     lesion[20:24, 30:34, 20:24] = True
-    result = centred(np.where(brain, placed.image, 0), brain, {"lesion": lesion}, placed)
+    result = centred(np.where(brain, registered.image, 0), brain, {"lesion": lesion}, registered)
     steps = to_middle(brain)
     assert steps != (0, 0)
     np.testing.assert_array_equal(result["brain"], moved(brain, steps))
     np.testing.assert_array_equal(result["masks"]["lesion"], moved(lesion, steps))
     again = place(scan, result["transform"], template, "T1w").image
     np.testing.assert_allclose(again[result["brain"]], result["image"][result["brain"]], atol=1e-5)
-    assert result["placed"].transform is result["transform"]
+    assert result["registered"].transform is result["transform"]

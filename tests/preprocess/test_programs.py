@@ -24,7 +24,7 @@ SCAN_OF = {"robex": "argv[1]", "hdbet": "option('-i')", "synthstrip": "option('-
 
 
 @pytest.fixture
-def placed():
+def registered():
     template = mni152(4.0)
     scan = Volume(np.where(template.brain, 100, 20).astype(np.float32), template.affine)
     return place(scan, Affine(np.eye(4)), template, "T1w")
@@ -40,24 +40,24 @@ def install(folder: Path, name: str, body: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMAND)
-def test_the_program_s_mask_is_the_brain(name, placed, tmp_path, monkeypatch):
+def test_the_program_s_mask_is_the_brain(name, registered, tmp_path, monkeypatch):
     body = (
         f"scan = nib.load({SCAN_OF[name]})\nmask = (scan.get_fdata() > 50).astype('u1')\nmask[:10] = 0\n"
         f"nib.save(nib.Nifti1Image(mask, scan.affine), {MASK_OF[name]})"
     )
     install(tmp_path, name, body)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    truth = placed.template.brain.copy()
+    truth = registered.template.brain.copy()
     truth[:10] = False
-    np.testing.assert_array_equal(strip(placed, SkullStrip(backend=name), False), truth)
+    np.testing.assert_array_equal(strip(registered, SkullStrip(backend=name), False), truth)
 
 
 @pytest.mark.parametrize("name", COMMAND)
-def test_one_that_fails_says_why(name, placed, tmp_path, monkeypatch):
+def test_one_that_fails_says_why(name, registered, tmp_path, monkeypatch):
     install(tmp_path, name, "sys.exit('no weights found')")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(InputError, match="failed") as caught:
-        strip(placed, SkullStrip(backend=name), False)
+        strip(registered, SkullStrip(backend=name), False)
     assert "no weights found" in caught.value.why
 
 
@@ -65,17 +65,17 @@ def test_one_that_fails_says_why(name, placed, tmp_path, monkeypatch):
     ("name", "title", "words"),
     [("robex", "ROBEX", "PATH"), ("hdbet", "HD-BET", "pip install hd-bet"), ("synthstrip", "SynthStrip", "FreeSurfer")],
 )
-def test_one_that_is_not_installed_says_how_to(name, title, words, placed, tmp_path, monkeypatch):
+def test_one_that_is_not_installed_says_how_to(name, title, words, registered, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=f"{title} is not installed") as caught:
-        strip(placed, SkullStrip(backend=name), False)
+        strip(registered, SkullStrip(backend=name), False)
     assert COMMAND[name] in caught.value.why
     assert words in caught.value.do
 
 
-def test_programs_for_magnetic_resonance_refuse_ct(placed, tmp_path, monkeypatch):
+def test_programs_for_magnetic_resonance_refuse_ct(registered, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    ct = place(placed.scan, placed.transform, placed.template, "ct")
+    ct = place(registered.scan, registered.transform, registered.template, "ct")
     for name, words in (("robex", "does not take CT"), ("hdbet", "does not take CT"), ("synthstrip", "not installed")):
         with pytest.raises(InputError, match=words):
             strip(ct, SkullStrip(backend=name), False)

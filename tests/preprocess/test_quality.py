@@ -25,7 +25,7 @@ def head():
     return make_phantom(21, "T1w", spacing=3.0)
 
 
-def placed(phantom, image=None, pose=None):
+def registered(phantom, image=None, pose=None):
     """The phantom registered as it lies, or off by `pose`."""
     off = np.eye(4) if pose is None else pose.matrix() @ np.linalg.inv(Pose().matrix())
     where, template = Affine(phantom.template_to_scan @ off), mni152(3.0)
@@ -35,18 +35,18 @@ def placed(phantom, image=None, pose=None):
 
 
 def test_every_number_is_explained(head):
-    numbers = quality.measure(*placed(head), 1.08, 0.4)
+    numbers = quality.measure(*registered(head), 1.08, 0.4)
     assert set(numbers) == set(table.NUMBERS)
     assert verdict(numbers, Quality(), "T1w") == ([], [])
 
 
 def test_the_rest_of_a_tilt_is_seen_and_nothing_where_there_is_none(head):
-    lean, offset = residual_pose(placed(head)[0].image, mni152(3.0))
+    lean, offset = residual_pose(registered(head)[0].image, mni152(3.0))
     assert lean < 2
     assert offset < 2
     for pose in (Pose((0, 8, 0)), Pose((0, 0, -8))):
-        assert residual_pose(placed(head, pose=pose)[0].image, mni152(3.0))[0] == pytest.approx(8, abs=1.5)
-    moved = residual_pose(placed(head, pose=Pose(translation=(7, 0, 0)))[0].image, mni152(3.0))
+        assert residual_pose(registered(head, pose=pose)[0].image, mni152(3.0))[0] == pytest.approx(8, abs=1.5)
+    moved = residual_pose(registered(head, pose=Pose(translation=(7, 0, 0)))[0].image, mni152(3.0))
     assert moved == (pytest.approx(lean, abs=2), pytest.approx(7, abs=1.5))
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_measured_is_no_number(head, monkeypatch):
     assert appearance.missing_slices(scan, nothing) is None
     assert appearance.noise(scan, nothing, "T1w") is None
     monkeypatch.setattr(quality, "to_scan", lambda *_: nothing)
-    numbers = quality.measure(*placed(head), 1.08, 0.4)
+    numbers = quality.measure(*registered(head), 1.08, 0.4)
     assert set(table.NUMBERS) - set(numbers) == {"clipped", "missing_slices", "noise", "ghosts"}
 
 
@@ -112,7 +112,7 @@ def test_motion_shows_in_the_air_and_white_noise_hardly(head):
 @pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR", "CT"])
 def test_a_scan_looks_like_its_own_modality_alone(contrast):
     phantom = make_phantom(22, contrast, "tumour", spacing=3.0)
-    numbers = quality.measure(*placed(phantom), 1.08, 0.4)
+    numbers = quality.measure(*registered(phantom), 1.08, 0.4)
     own = "ct" if contrast == "CT" else contrast
     for modality in ("T1w", "T2w", "FLAIR", "ct"):
         failed, _ = verdict(numbers, Quality(), modality)

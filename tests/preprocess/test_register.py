@@ -82,8 +82,8 @@ def test_misplaced_by_15_mm_is_refused(ready, shift):
     template, scan = mni152(2.0), scan_of(ready)
     off = ready.phantom.template_to_scan.copy()
     off[:3, 3] += shift
-    placed = place(scan, Affine(off), template, "T1w")
+    registered = place(scan, Affine(off), template, "T1w")
     seen = head.moving(scan, "T1w", stripped=False)
-    numbers = quality.measure(placed, template.brain, *similarity(seen, template, off))
+    numbers = quality.measure(registered, template.brain, *similarity(seen, template, off))
     failed, _ = verdict(numbers, Quality(), "T1w")
     assert any("registration" in reason for reason in failed)

@@ -84,7 +84,7 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
     def spread(image):
         return image[white].std() / image[white].mean()
 
-    assert spread(result.image) < 0.8 * spread(result.placed.image)
+    assert spread(result.image) < 0.8 * spread(result.registered.image)
 
 
 def test_stripped_scan_keeps_its_own_mask(ready):

@@ -34,8 +34,8 @@ def apart(one, other, brain, affine):
     return float(np.sqrt((((one - other) @ points)[:3] ** 2).sum(axis=0).mean()))
 
 
-def found(guide, scan):
-    return between(guide, scan, head.moving(guide, "T1w", False), head.moving(scan, "FLAIR", False))
+def found(reference, scan):
+    return between(reference, scan, head.moving(reference, "T1w", False), head.moving(scan, "FLAIR", False))
 
 
 def test_one_grid_is_one_place():

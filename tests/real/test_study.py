@@ -24,10 +24,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir(parents=True)
         for subject in sorted((data / name).glob("sub-*"))[:count]:
             (root / name / subject.name).symlink_to(subject)
-    for bank in ("acute_stroke", "chronic_stroke"):
-        (root / "lesions" / bank).mkdir(parents=True)
-        for mask in sorted((data / "lesions" / bank).glob("*.nii.gz"))[:30]:
-            (root / "lesions" / bank / mask.name).symlink_to(mask)
+    for mask_pool in ("acute_stroke", "chronic_stroke"):
+        (root / "lesions" / mask_pool).mkdir(parents=True)
+        for mask in sorted((data / "lesions" / mask_pool).glob("*.nii.gz"))[:30]:
+            (root / "lesions" / mask_pool / mask.name).symlink_to(mask)
     study = yaml.safe_load((REPOSITORY / "config/studies/real_t1.yaml").read_text())
     study["datasets"]["ixi"]["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
     study["models"] = {"thresh_histeq": None, "zscore_atlas": None}
@@ -54,7 +54,7 @@ def test_sets_that_are_absent_were_left_out(finished):
 
 def test_planted_strokes_are_found_better_than_by_chance_and_strong_ones_best(finished):
     table = tables.read(finished / "evaluate/metrics.tsv", tables.METRICS)
-    table = table[(table["chain"] == "none") & (table["threshold_rule"] == "none")]
+    table = table[(table["postprocessing"] == "none") & (table["threshold_rule"] == "none")]
     value = table.set_index(["model", "dataset", "metric"])["value"]
     strong, faint = (value["zscore_atlas", name, "auprc_pooled"] for name in ("stroke_a", "stroke_b"))
     assert strong > 3 * value["zscore_atlas", "stroke_a", "prevalence"]

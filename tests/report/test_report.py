@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
-from brainuad.formats import maps, quality, run, scans, status, store, tables, thresholds, volume
+from brainuad.formats import array_cache, maps, quality, run, scans, status, tables, thresholds, volume
 from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
-from brainuad.formats.thresholds import Cut
+from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report import table
 from brainuad.report.headline import verdicts
 from brainuad.report.job import LIMIT, report
@@ -62,12 +62,12 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             lesion = ball((14 + 2 * i, 26, 15), (4, 3, 3)) if ill else np.zeros(SHAPE, bool)
             texture = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2) * 2
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
-            entries.append(store.Entry(row, image, brain, lesion))
+            entries.append(array_cache.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
             told = status.Status(subject=row.subject, modality="T1w", state="ok", quality=GOOD)
             status.write(good / status.NAME, told)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
-        store.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
+        array_cache.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
         for strength, model in enumerate(study.models, 1):
             modelled(folder, study, model, strength, dataset, entries, rng)
             rows = numbers(model, dataset, strength, names)
@@ -108,7 +108,7 @@ def modelled(
         if model != "zscore":
             record.facts = {"rebuilt_explained": {"ae": -0.4, "vae": 0.7}[model], "rebuilt_correlation": 0.6}
     post = folder / "postprocess" / part / dataset / "none"
-    thresholds.write(post, {RULE: Cut(0.5, "unsupervised")})
+    thresholds.write(post, {RULE: FoundThreshold(0.5, "unsupervised")})
     for entry in entries:
         anomaly = np.where(entry.brain, 0.2 * strength * entry.lesion + 0.3 * rng.random(SHAPE), 0).astype(np.float32)
         volume.write(maps.anomaly_path(folder / "infer" / part / dataset, entry.scan.scan), anomaly, AFFINE)
@@ -119,7 +119,7 @@ def modelled(
 
 
 def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[str, list[dict[str, Any]]]:
-    base = {"model": model, "seed": 0, "dataset": dataset, "chain": "none"}
+    base = {"model": model, "seed": 0, "dataset": dataset, "postprocessing": "none"}
     ill = dataset == "ms"
     auprc = {"zscore": 0.4, "ae": 0.2, "vae": 0.5}[model]
 
@@ -140,15 +140,15 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
     rows = [
         base
         | {"scan": row.scan, "subject": row.subject, "healthy": int(not ill), "lesion_ml": 4.0 * ill}
-        | {"auprc": auprc + 0.01 * i if ill else float("nan"), "marked_ml": float(i), "threshold_rule": RULE}
-        | {"residual_l2": 0.1 * strength + 0.2 * ill + 0.01 * i if model != "zscore" else float("nan")}
+        | {"auprc": auprc + 0.01 * i if ill else float("nan"), "predicted_ml": float(i), "threshold_rule": RULE}
+        | {"residual_rms": 0.1 * strength + 0.2 * ill + 0.01 * i if model != "zscore" else float("nan")}
         for i, row in enumerate(names)
     ]
     x = np.linspace(0, 1, 50)
-    curves = [base | {"kind": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if ill else []
+    curves = [base | {"curve": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if ill else []
     for kind, centre in (("healthy", 0.2), ("lesion", 0.2 + 0.1 * strength)):
         share = np.exp(-(((x - centre) / 0.1) ** 2))
-        curves += [base | {"kind": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
+        curves += [base | {"curve": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
     return {"metrics": metrics, "scans": rows, "curves": curves}
 
 
@@ -196,7 +196,7 @@ def test_a_network_that_does_not_rebuild_healthy_scans_is_named(made: tuple[Path
 
 
 def test_whole_scans_are_not_called_healthy() -> None:
-    row = {"dataset": "bad", "chain": "none", "model": "vae", "metric": "auroc_scan", "threshold_rule": "none"}
+    row = {"dataset": "bad", "postprocessing": "none", "model": "vae", "metric": "auroc_scan", "threshold_rule": "none"}
     (block,) = table.blocks(pd.DataFrame([row | {"seed": 0, "value": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 9}]))
     assert block.title == "bad (whole scans against healthy ones)"
     assert block.columns == [table.Column("auroc_scan", "none")]

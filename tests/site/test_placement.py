@@ -27,8 +27,8 @@ def test_without_a_profile_only_the_number_of_gpus_is_asked():
 def test_jobs_with_a_gpu_go_where_the_profile_says():
     profile = ["slurm_partition=cpu", "gpu_partition=gpu", "gpu_type=a100", "qos=low", "slurm_account=lab", "mem_mb=5"]
     assert asked(0, *profile) == {"gpu": 0, "slurm_partition": "cpu", "qos": "low", "slurm_account": "lab"}
-    placed = {"slurm_partition": "gpu", "qos": "low", "slurm_account": "lab"}
-    assert asked(1, *profile) == {"gpu": 1, "gpu_model": "a100", **placed}
+    registered = {"slurm_partition": "gpu", "qos": "low", "slurm_account": "lab"}
+    assert asked(1, *profile) == {"gpu": 1, "gpu_model": "a100", **registered}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,18 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
         [model, seed, "ms", "none", "dice_volume", "healthy_quantile_0.98", value, float("nan"), float("nan"), 2],
         [model, seed, "ms", "none", "dice_volume", "oracle", value, float("nan"), float("nan"), 2],
     ]
-    order = ["model", "seed", "dataset", "chain", "metric", "threshold_rule", "value", "ci_low", "ci_high", "n"]
+    order = [
+        "model",
+        "seed",
+        "dataset",
+        "postprocessing",
+        "metric",
+        "threshold_rule",
+        "value",
+        "ci_low",
+        "ci_high",
+        "n",
+    ]
     tables.write(at / "metrics.tsv", pd.DataFrame(rows, columns=order), tables.METRICS)
     pr = [[model, seed, "ms", "none", "pr", x, 1 - x] for x in (0.0, 0.5, 1.0)]
     tables.write(at / "curves.tsv", pd.DataFrame(pr, columns=list(tables.CURVES)), tables.CURVES)

@@ -17,7 +17,7 @@ from brainuad.cluster.stop import Stopped, Watch
 from brainuad.config.model import Autoencoder
 from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import NeuralMethod
 from brainuad.train.data import _Items
 from brainuad.train.faults import Faults
@@ -46,7 +46,7 @@ def plain() -> AutoencoderMethod:
 
 
 def fit(
-    made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None, training: Healthy | None = None
+    made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None, training: TrainingScans | None = None
 ) -> Fitted:
     compute = COMPUTE.model_copy(update={"devices": devices})
     return fit_network(made, training or scans(4, 0), scans(2, 1), 0, compute, folder, "k", watch=watch)

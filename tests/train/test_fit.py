@@ -12,11 +12,11 @@ from training import COMPUTE, KillAt, KilledError, method, scans, weights
 
 from brainuad.errors import InputError
 from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
 
 
-def with_nan(healthy: Healthy) -> Healthy:
+def with_nan(healthy: TrainingScans) -> TrainingScans:
     healthy.images[-1][3, 3, 2] = np.nan
     return healthy
 

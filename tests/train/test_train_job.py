@@ -15,7 +15,7 @@ from training import COMPUTE, SHAPE, neural, stored
 from brainuad.cluster.stop import Stopped, Watch
 from brainuad.config.model import MODEL
 from brainuad.errors import InputError
-from brainuad.formats import bundle, run, store
+from brainuad.formats import array_cache, bundle, run
 from brainuad.train import job
 from brainuad.train.job import train
 
@@ -54,9 +54,9 @@ def test_a_baseline_goes_through_the_same_job(tmp_path):
 
 
 def test_training_scans_come_from_all_stores(tmp_path):
-    stores = [stored(tmp_path / "a"), stored(tmp_path / "b", seed=5)]
-    train(stores, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
-    images = np.concatenate([store.read(path).select("train").images for path in stores])
+    array_caches = [stored(tmp_path / "a"), stored(tmp_path / "b", seed=5)]
+    train(array_caches, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+    images = np.concatenate([array_cache.read(path).select("train").images for path in array_caches])
     made = bundle.read(tmp_path / "out")
     assert len(made.about["training"]["labels"]) == len(images) == 6
 
@@ -96,9 +96,9 @@ def test_a_scan_with_other_pathology_trains_nothing(tmp_path):
 
 
 def test_stores_on_different_grids(tmp_path):
-    stores = [stored(tmp_path / "a"), stored(tmp_path / "b", shape=(12, 16, 6))]
+    array_caches = [stored(tmp_path / "a"), stored(tmp_path / "b", shape=(12, 16, 6))]
     with pytest.raises(InputError, match="different grids"):
-        train(stores, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
+        train(array_caches, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
 
 
 def test_a_failed_training_writes_no_bundle(tmp_path):

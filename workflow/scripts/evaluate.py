@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from brainuad.config.chain import THRESHOLDS
+from brainuad.config.postprocessing import THRESHOLDS
 from brainuad.config.study import Evaluate
 from brainuad.evaluate.job import evaluate
 from brainuad.formats.usage import metered
@@ -12,8 +12,8 @@ with metered(snakemake):
     evaluate(
         maps=Path(snakemake.input.maps),
         posts={Path(folder).name: Path(folder) for folder in snakemake.input.masks},
-        store=Path(snakemake.input.store),
-        healthy_scores=[(Path(maps), Path(store)) for maps, store in healthy],
+        array_cache=Path(snakemake.input.array_cache),
+        healthy_scores=[(Path(maps), Path(array_cache)) for maps, array_cache in healthy],
         settings=Evaluate.model_validate(config["evaluate"]),
         thresholds=THRESHOLDS.validate_python(config["thresholds"]),
         out=Path(snakemake.output.folder),

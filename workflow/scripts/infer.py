@@ -11,10 +11,10 @@ with metered(snakemake):
     config = json.loads(snakemake.params.config)
     model = MODEL.validate_python(config["model"])
     compute = Compute.model_validate(snakemake.config.get("compute", {}))
-    with nearby([Path(snakemake.input.store)], compute.scratch) as (store,):
+    with nearby([Path(snakemake.input.array_cache)], compute.scratch) as (array_cache,):
         infer(
             bundle=Path(snakemake.input.about).parent,
-            store=store,
+            array_cache=array_cache,
             map_settings=model.map,
             lesion_sign=config["lesion_sign"],
             compute=compute,

@@ -14,7 +14,7 @@ with metered(snakemake):
     dataset = study.datasets[label]
     recipe = Normalize.model_validate(json.loads(snakemake.params.config)["recipe"])
     source = Source(Path(snakemake.input.table), Path(snakemake.params.folder))
-    scaling, out = Path(snakemake.input.scaling), Path(snakemake.output.store)
+    scaling, out = Path(snakemake.input.scaling), Path(snakemake.output.array_cache)
     if isinstance(dataset, Made):
         normalize_made(source, label, dataset, study.seed, scaling, recipe, out)
     else:

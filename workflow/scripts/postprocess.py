@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from brainuad.config.chain import CHAIN, THRESHOLDS
+from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
 from brainuad.formats.usage import metered
 from brainuad.postprocess.job import postprocess
 
@@ -10,10 +10,10 @@ with metered(snakemake):
     validation = zip(snakemake.input.validation_maps, snakemake.input.validation_stores, strict=True)
     postprocess(
         maps=Path(snakemake.input.maps),
-        store=Path(snakemake.input.store),
-        validation=[(Path(maps), Path(store)) for maps, store in validation],
+        array_cache=Path(snakemake.input.array_cache),
+        validation=[(Path(maps), Path(array_cache)) for maps, array_cache in validation],
         healthy=snakemake.params.healthy,
-        chain=CHAIN.validate_python(config["chain"]),
+        postprocessing=POSTPROCESSING.validate_python(config["postprocessing"]),
         thresholds=THRESHOLDS.validate_python(config["thresholds"]),
         out=Path(snakemake.output.masks),
         tags={"study": snakemake.config["study"], **snakemake.wildcards},

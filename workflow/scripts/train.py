@@ -15,8 +15,8 @@ def main() -> None:
         {**snakemake.config.get("compute", {}), **{key: config[key] for key in ("threads", "devices")}}
     )
     tags = {"study": snakemake.config["study"], "family": model.family, **snakemake.wildcards}
-    with nearby([Path(store) for store in snakemake.input.stores], compute.scratch) as stores:
-        train(stores, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)
+    with nearby([Path(array_cache) for array_cache in snakemake.input.array_caches], compute.scratch) as array_caches:
+        train(array_caches, model, config["seed"], compute, Path(snakemake.output.about).parent, tags)
 
 
 if __name__ == "__main__":  # not again in the processes of a training on several GPUs

@@ -18,7 +18,7 @@ SPARE = 1.05
 
 
 @contextmanager
-def nearby(stores: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
+def nearby(array_caches: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
     """Copies of stores in a fresh folder below `scratch`, taken away at the end, also where SIGTERM is that end.
 
     The stores themselves if `scratch` is none, or, after a sentence on stderr, where they cannot be copied.
@@ -26,11 +26,11 @@ def nearby(stores: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
     """
     folder = _folder(scratch) if scratch else None
     if folder is None:
-        yield list(stores)
+        yield list(array_caches)
         return
     with _ended_by_sigterm():
         try:
-            yield _copied(stores, folder)
+            yield _copied(array_caches, folder)
         finally:
             _remove(folder)
 
@@ -49,19 +49,22 @@ def _folder(scratch: str) -> Path | None:
         return None
 
 
-def _copied(stores: Sequence[Path], folder: Path) -> list[Path]:
-    needed = sum(path.stat().st_size for store in stores for path in store.iterdir())
+def _copied(array_caches: Sequence[Path], folder: Path) -> list[Path]:
+    needed = sum(path.stat().st_size for array_cache in array_caches for path in array_cache.iterdir())
     free = shutil.disk_usage(folder).free
     if free < SPARE * needed:
         _say(f"{folder.parent} has {free / 1e9:.1f} GB free, and the data takes {needed / 1e9:.1f} GB")
-        return list(stores)
+        return list(array_caches)
     try:
-        return [Path(shutil.copytree(store, folder / str(number) / store.name)) for number, store in enumerate(stores)]
+        return [
+            Path(shutil.copytree(array_cache, folder / str(number) / array_cache.name))
+            for number, array_cache in enumerate(array_caches)
+        ]
     except OSError as error:
         _remove(folder)
         why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
         _say(f"copying to {folder.parent} failed ({why})")
-        return list(stores)
+        return list(array_caches)
 
 
 def _remove(folder: Path) -> None:

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from brainuad.config.section import Section
 
-AnomalyKind = Literal["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"]
-SpoiledKind = Literal["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"]
+AnomalyType = Literal["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"]
+CorruptionType = Literal["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"]
 
 
 class Anomaly(Section):
@@ -33,7 +33,7 @@ class Anomaly(Section):
         return self
 
 
-class Spoiling(Section):
+class ScanCorruption(Section):
     """How badly scans are spoiled."""
 
     shift_mm: tuple[float, float] = (15.0, 30.0)
@@ -48,7 +48,7 @@ class Spoiling(Section):
     """Range of the height of the slab that `cut_slices` takes away, in mm."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Spoiling:
+    def _ordered(self) -> ScanCorruption:
         for name, highest in (("shift_mm", 100), ("noise", 10), ("hole_mm", 100), ("cut_mm", 100)):
             _rising(name, getattr(self, name), highest)
         return self

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from brainuad.config.anomalies import Anomaly, AnomalyKind, SpoiledKind, Spoiling
+from brainuad.config.anomalies import Anomaly, AnomalyType, CorruptionType, ScanCorruption
 from brainuad.config.insertion import Insertion
 from brainuad.config.section import Section
 
@@ -75,7 +75,7 @@ class OnDisk(Scans):
     """Leave the data set out, with a note, where its folder does not exist; else that is an error."""
 
 
-class Guided(OnDisk):
+class WithReference(OnDisk):
     """What every data set says whose scans may be registered with another one of the same session."""
 
     register_with: Modality | None = None
@@ -85,7 +85,7 @@ class Guided(OnDisk):
     table that names a file which is not there is refused."""
 
     @model_validator(mode="after")
-    def _registers_with_another(self) -> Guided:
+    def _registers_with_another(self) -> WithReference:
         if self.register_with == self.modality:
             raise ValueError(f"register_with: {self.modality} is the scan itself")
         return self
@@ -145,7 +145,7 @@ class Masks(Section):
     """What their names must have, such as `{label: lesion}`."""
 
 
-class Bids(Guided):
+class Bids(WithReference):
     """A BIDS data set, or a derivative of one: `sub-*/[ses-*/]<anat or ct>/*_<modality>.nii[.gz]`, each session a scan.
 
     `source: folder` is the same. Of several files in a session the plainest is taken, with a note.
@@ -177,7 +177,7 @@ class Bids(Guided):
         return mask
 
 
-class Table(Guided):
+class Table(WithReference):
     """Scans that a table names: one a line, for those whose files do not lie in BIDS order.
 
     Columns `subject` and `image`, and where they are known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`,
@@ -267,28 +267,28 @@ class Artificial(Made):
     """Artificial anomalies with exact masks, planted into healthy registered subjects of another data set."""
 
     source: Literal["artificial"]
-    kinds: list[AnomalyKind] = Field(
+    anomaly_types: list[AnomalyType] = Field(
         ["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"], min_length=1
     )
-    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
+    """One for each scan, in an order drawn by subject: with as many draws as types each subject shows them all."""
     roles: list[Literal["validation", "test"]] = ["test"]
     """Subjects used."""
     anomaly: Anomaly = Anomaly()
 
 
-class Spoiled(Made):
+class Corrupted(Made):
     """Healthy scans made bad: whether the score tells them from good ones. Nothing is scored by voxel."""
 
-    source: Literal["spoiled"]
-    kinds: list[SpoiledKind] = Field(
+    source: Literal["corrupted"]
+    corruption_types: list[CorruptionType] = Field(
         ["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"], min_length=1
     )
-    """One for each scan, in an order drawn by subject: with as many draws as kinds each subject shows them all."""
-    spoiling: Spoiling = Spoiling()
+    """One for each scan, in an order drawn by subject: with as many draws as types each subject shows them all."""
+    corruption: ScanCorruption = ScanCorruption()
     roles: ClassVar[tuple[Literal["test"]]] = ("test",)
     """No threshold is drawn from spoiled scans."""
 
 
-AnyMade = Inserted | Artificial | Spoiled
+AnyMade = Inserted | Artificial | Corrupted
 AnyScans = Phantoms | Bids | Table | Known | OpenNeuro
 AnyDataset = Annotated[AnyScans | AnyMade, Field(discriminator="source")]

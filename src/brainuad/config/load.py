@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from brainuad.config.chain import CHAIN
 from brainuad.config.datasets import AnyDataset, Bids, Known, Table
 from brainuad.config.model import MODEL
+from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.errors import ConfigError
 
-SHIPPED = ("models", "recipes", "chains")
+SHIPPED = ("models", "recipes", "postprocessing")
 ON_THE_NODE = ("compute", "scratch")
 """The setting whose `${NAME}` is replaced by the job that reads it."""
 
@@ -46,9 +46,9 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
                 raise ConfigError(f"two models are called {name}", file=file, do="give one another label")
             models[name] = settings
     content["models"] = models
-    if "chains" in raw:
-        chains = _mapping(raw, "chains", file)
-        content["chains"] = {label: _chain(folder, use) for label, use in chains.items()}
+    if "postprocessing" in raw:
+        postprocessing = _mapping(raw, "postprocessing", file)
+        content["postprocessing"] = {label: _operators(folder, use) for label, use in postprocessing.items()}
     _check_parts(content, file)
     content = _expanded(content, file)
     if isinstance(content.get("datasets"), dict):
@@ -154,8 +154,8 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
             yield f"{label}{suffix}_{name}", _merged(settings, {"map": over})
 
 
-def _chain(folder: Path, use: Any) -> dict[str, Any]:
-    return {"operators": use} if isinstance(use, list) else _named(folder, "chains", use)
+def _operators(folder: Path, use: Any) -> dict[str, Any]:
+    return {"operators": use} if isinstance(use, list) else _named(folder, "postprocessing", use)
 
 
 def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:
@@ -215,8 +215,8 @@ def _check_parts(content: dict[str, Any], file: str | Path) -> None:
         _validated(TypeAdapter(Recipe), content["recipe"], file, "recipe")
     for label, model in content["models"].items():
         _validated(MODEL, model, file, f"models.{label}")
-    for label, chain in content.get("chains", {}).items():
-        _validated(CHAIN, chain, file, f"chains.{label}")
+    for label, postprocessing in content.get("postprocessing", {}).items():
+        _validated(POSTPROCESSING, postprocessing, file, f"postprocessing.{label}")
 
 
 def _validated(adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix: str = "") -> Any:

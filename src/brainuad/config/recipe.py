@@ -183,14 +183,14 @@ class Normalize(Section):
     """Rows and columns after padding or cropping that box around its middle; the box's own if none."""
     resize: Resize | None = None
     """Last step; none keeps the template's voxels."""
-    store: Literal["float32", "float16", "uint8"] = "float32"
+    storage_dtype: Literal["float32", "float16", "uint8"] = "float32"
     """How volumes lie on disk. `float16` halves them, `uint8` quarters them and needs `intensity.clip`, whose range it
     divides into 254 steps; docs/benchmarks.md says what that does to residuals."""
 
     @model_validator(mode="after")
     def _steps_need_a_range(self) -> Normalize:
-        if self.store == "uint8" and self.intensity.clip is None:
-            raise ValueError("store: uint8 needs intensity.clip")
+        if self.storage_dtype == "uint8" and self.intensity.clip is None:
+            raise ValueError("storage_dtype: uint8 needs intensity.clip")
         return self
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from brainuad.config.chain import Chain, HealthyQuantile, Threshold
 from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
 from brainuad.config.model import AnyModel
+from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Threshold
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
 
@@ -106,7 +106,7 @@ class Study(Section):
     models: dict[Label, AnyModel] = Field(min_length=1)
     """Models by label; the label is wildcard, folder and tag. Models that differ in `map` alone are trained once, under
     the first one's label."""
-    chains: dict[Label, Chain] = {"none": Chain()}
+    postprocessing: dict[Label, Postprocessing] = {"none": Postprocessing()}
     """Post-processing chains by label."""
     thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
     """Rules that turn maps into masks."""
@@ -138,8 +138,8 @@ class Study(Section):
                 source = self.datasets.get(dataset.into)
                 if not isinstance(source, Scans) or not source.healthy or source.split is None:
                     raise ValueError(f"datasets.{label}.into: {dataset.into} is no healthy data set with a split")
-                placed = self.recipe.preprocess
-                if isinstance(dataset, Inserted) and (placed.template != "mni152" or placed.centre):
+                registered = self.recipe.preprocess
+                if isinstance(dataset, Inserted) and (registered.template != "mni152" or registered.centre):
                     raise ValueError(f"datasets.{label}: its masks lie in MNI152, the recipe's scans elsewhere")
                 if not any(getattr(source.split, role) for role in dataset.roles):
                     shares = " or ".join(dataset.roles)

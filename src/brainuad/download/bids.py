@@ -46,19 +46,19 @@ def look(label: str, settings: Bids) -> Looked:
         reader.read(subject)
     reader.check()
     if settings.register_with is not None:
-        reader.found.scans = _guided(label, settings, reader.found.scans)
+        reader.found.scans = _with_reference(label, settings, reader.found.scans)
     return reader.found
 
 
-def _guided(label: str, settings: Bids, scans: list[Scan]) -> list[Scan]:
+def _with_reference(label: str, settings: Bids, scans: list[Scan]) -> list[Scan]:
     """Each scan with the one of its session that it is registered with, where there is one."""
     entities = {key: value for key, value in settings.entities.items() if key in ("sub", "ses")}
     other = {"modality": settings.register_with, "entities": entities, "groups": None, "split": None}
     reader = _Reader(label, settings.model_copy(update=other))
     for subject in sorted({scan.subject for scan in scans}):
         reader.read(subject)
-    guides = {scan.scan: scan.image for scan in reader.found.scans}
-    return [changed(scan, guide=guides.get(scan.scan, "")) for scan in scans]
+    references = {scan.scan: scan.image for scan in reader.found.scans}
+    return [changed(scan, reference=references.get(scan.scan, "")) for scan in scans]
 
 
 class _Reader:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from brainuad.config.datasets import Known, Modality
 from brainuad.download.brought import folders, nifti, only_patients, read_table, unlabelled, unusual
 from brainuad.download.known import Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 SUFFIX: dict[Modality, str] = {"T1w": "t1", "T1ce": "t1ce", "T2w": "t2", "FLAIR": "flair"}
@@ -54,7 +54,7 @@ class Brats(KnownSet):
             if image and mask:
                 subject = f"sub-{name.replace('_', '-')}"
                 site = grade if self.graded else grades.get(name, "")
-                about = {"age": ages.get(name, ""), "site": site, "kind": kinds_of("brats", (1, 2, 4))}
+                about = {"age": ages.get(name, ""), "site": site, "lesion_type": lesion_types_of("brats", (1, 2, 4))}
                 scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
         if not cases:
             problems.append(f"no folder of a case is named like {self.case.pattern}")

@@ -16,8 +16,8 @@ from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 
 NEEDED = ("subject", "image")
-OPTIONAL = ("session", "mask", "age", "sex", "site", "group", "healthy", "kind")
-GUIDE = "register_with"
+OPTIONAL = ("session", "mask", "age", "sex", "site", "group", "healthy", "lesion_type")
+REFERENCE = "register_with"
 """The column of what a scan is registered with; read where the data set's settings name its modality."""
 PLAIN = Groups(healthy=["healthy", "control"], patients=["patient", "patients"])
 """What a column `group` may say where settings do not say otherwise."""
@@ -56,11 +56,15 @@ def read_table(label: str, settings: Table) -> Listed:
     """
     path = Path(settings.file)
     columns, numbered, faults = _read(label, path)
-    used = [*NEEDED, *([settings.groups.column.lower()] if settings.groups else []), *[GUIDE] * _guided(settings)]
+    used = [
+        *NEEDED,
+        *([settings.groups.column.lower()] if settings.groups else []),
+        *[REFERENCE] * _with_reference(settings),
+    ]
     if missing := [name for name in used if name not in columns]:
         why, do = "it has " + ", ".join(columns), f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
-    lines = [_Line(number, row, _scan(label, path.parent, row, _guided(settings))) for number, row in numbered]
+    lines = [_Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in numbered]
     takes = [_takes(line.row, columns, settings) for line in lines]
     faults += [(line.number, fault) for line, fault in zip(lines, takes, strict=True) if isinstance(fault, str)]
     faults += [*_bad_labels(lines), *_double(lines), *_bad_files(lines)]
@@ -107,24 +111,24 @@ def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], lis
     return columns, rows, faults
 
 
-def _guided(settings: Table) -> bool:
+def _with_reference(settings: Table) -> bool:
     return settings.register_with is not None
 
 
-def _scan(label: str, folder: Path, row: Row, guided: bool) -> Scan:
+def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
     subject, session = f"sub-{_clean(row['subject'], 'sub-')}", _clean(cell(row, "session"), "ses-")
-    image, mask, guide = (cell(row, name) for name in ("image", "mask", GUIDE))
+    image, mask, reference = (cell(row, name) for name in ("image", "mask", REFERENCE))
     return Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
         dataset=label,
         image=str(folder / image) if image else "",
         mask=str(folder / mask) if mask else "",
-        guide=str(folder / guide) if guide and guided else "",
+        reference=str(folder / reference) if reference and with_reference else "",
         age=cell(row, "age"),
         sex=cell(row, "sex"),
         site=cell(row, "site"),
-        kind=cell(row, "kind"),
+        lesion_type=cell(row, "lesion_type"),
     )
 
 
@@ -196,5 +200,8 @@ def _bad_files(lines: list[_Line]) -> Iterator[Fault]:
                 yield line.number, f"{path} does not end in .nii or .nii.gz"
             elif not Path(path).is_file():
                 yield line.number, f"there is no file {path}"
-        if not re.fullmatch(r"[\w;]*", line.scan.kind, re.ASCII):
-            yield line.number, f"kind is {line.scan.kind}: use letters, digits and _, and ; between several"
+        if not re.fullmatch(r"[\w;]*", line.scan.lesion_type, re.ASCII):
+            yield (
+                line.number,
+                f"lesion_type is {line.scan.lesion_type}: use letters, digits and _, and ; between several",
+            )

@@ -1,6 +1,6 @@
 """One vocabulary of lesion kinds for what every data set calls by names or numbers of its own.
 
-`Scan.kind` holds kinds of `KINDS`. Masks stay masks: any label above 0 is lesion, save WMH's 2, which is neither.
+`Scan.lesion_type` holds kinds of `LESION_TYPES`. Masks stay masks: any label above 0 is lesion, save WMH's 2, which is neither.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from brainuad.errors import InputError
 
-KINDS = {
+LESION_TYPES = {
     "tumour": "a tumour that began in the brain, with its oedema",
     "metastasis": "a tumour that began elsewhere",
     "multiple_sclerosis": "a lesion of multiple sclerosis",
@@ -30,7 +30,7 @@ KINDS = {
 class Label(NamedTuple):
     """What a label of a data set stands for."""
 
-    kind: str
+    lesion_type: str
     meaning: str
 
 
@@ -104,8 +104,8 @@ LABELS: dict[str, dict[str, Label]] = {
 """Kind by data set and label; labels are in lower case with `_` for spaces and hyphens."""
 
 
-def kinds_of(source: str, labels: Iterable[object]) -> str:
-    """The kinds of these labels of a data set as `Scan.kind` holds them: sorted, each once, joined by `;`.
+def lesion_types_of(source: str, labels: Iterable[object]) -> str:
+    """The kinds of these labels of a data set as `Scan.lesion_type` holds them: sorted, each once, joined by `;`.
 
     Raises InputError for a label that is not in the vocabulary.
     """
@@ -116,12 +116,14 @@ def kinds_of(source: str, labels: Iterable[object]) -> str:
         if name not in known:
             do = "use one of " + ", ".join(known)
             raise InputError(f"{label} is no label of {source}", do=do)
-        found.add(known[name].kind)
+        found.add(known[name].lesion_type)
     return ";".join(sorted(found))
 
 
 def table() -> list[tuple[str, str, str, str]]:
     """(data set, label, what it means there, kind) of every label, in the order of `LABELS`."""
     return [
-        (source, name, label.meaning, label.kind) for source, labels in LABELS.items() for name, label in labels.items()
+        (source, name, label.meaning, label.lesion_type)
+        for source, labels in LABELS.items()
+        for name, label in labels.items()
     ]

@@ -19,7 +19,7 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str], bootstrap: int) -> pd
     """
     rows: list[dict[str, object]] = []
     valued = scans.dropna(subset=["auprc"])
-    for (dataset, chain), part in valued.groupby(["dataset", "chain"], sort=True):
+    for (dataset, postprocessing), part in valued.groupby(["dataset", "postprocessing"], sort=True):
         by_scan = part.pivot_table(index=["subject", "scan"], columns="model", values="auprc", aggfunc="mean")
         for model in sorted(str(label) for label in by_scan if label not in baselines):
             for reference in [label for label in baselines if label in by_scan]:
@@ -27,7 +27,7 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str], bootstrap: int) -> pd
                 if len(difference):
                     mean, low, high, p = statistics.paired(difference, bootstrap)
                     rows.append(
-                        {"dataset": dataset, "chain": chain, "model": model, "reference": reference}
+                        {"dataset": dataset, "postprocessing": postprocessing, "model": model, "reference": reference}
                         | {"metric": "auprc_scan", "difference": mean, "ci_low": low, "ci_high": high}
                         | {"p": p, "n": len(difference)}
                     )

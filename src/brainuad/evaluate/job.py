@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainuad.config.chain import Threshold
+from brainuad.config.postprocessing import Threshold
 from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
 from brainuad.evaluate import comparisons
@@ -19,9 +19,9 @@ from brainuad.evaluate.scan import Facts, Truth, map_values, mask_counts, truth
 from brainuad.evaluate.scan_level import scan_level_rows
 from brainuad.evaluate.tables import (
     Cases,
-    Chain,
     Maps,
     Masks,
+    Postprocessing,
     Row,
     lesion_rows,
     map_rows,
@@ -29,9 +29,9 @@ from brainuad.evaluate.tables import (
     peak_rows,
     scan_rows,
 )
+from brainuad.formats import array_cache as array_caches
 from brainuad.formats import maps as files
 from brainuad.formats import run, tables
-from brainuad.formats import store as stores
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
 
@@ -47,7 +47,7 @@ FILES = {
 def evaluate(
     maps: Path,
     posts: Mapping[str, Path],
-    store: Path,
+    array_cache: Path,
     healthy_scores: Sequence[tuple[Path, Path]],
     settings: Evaluate,
     thresholds: Sequence[Threshold],
@@ -65,10 +65,12 @@ def evaluate(
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     with atomic_folder(out) as folder, run.recorded(folder, record):
         rows: dict[str, list[Row]] = {name: [] for name in FILES}
-        if any(scan.role == "test" for scan in stores.read(store).scans):
+        if any(scan.role == "test" for scan in array_caches.read(array_cache).scans):
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:
-                cases, chains = _score(maps, posts, store, healthy_scores, settings, thresholds, located, Path(spool))
-                rows = _rows(cases, chains)
+                cases, postprocessings = _score(
+                    maps, posts, array_cache, healthy_scores, settings, thresholds, located, Path(spool)
+                )
+                rows = _rows(cases, postprocessings)
                 record.facts["scans"] = len(cases.scans)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
         for name, columns in FILES.items():
@@ -91,51 +93,55 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
     tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)
 
 
-def _rows(cases: Cases, chains: Mapping[str, Chain]) -> dict[str, list[Row]]:
+def _rows(cases: Cases, postprocessings: Mapping[str, Postprocessing]) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {name: [] for name in FILES}
     known: dict[int, tuple[list[Row], list[Row]]] = {}  # chains that leave the maps alone share their bootstraps
     whole = scan_level_rows(cases)
-    for label, chain in chains.items():
-        if id(chain.maps) not in known:
-            known[id(chain.maps)] = map_rows(chain.maps, cases)
-        metrics, curves = known[id(chain.maps)]
-        new = {"metrics.tsv": [*metrics, *whole, *peak_rows(chain, cases)], "curves.tsv": curves}
-        new |= {"scans.tsv": scan_rows(chain, cases), "lesions.tsv": []}
-        for rule, made in chain.masks.items():
+    for label, postprocessing in postprocessings.items():
+        if id(postprocessing.maps) not in known:
+            known[id(postprocessing.maps)] = map_rows(postprocessing.maps, cases)
+        metrics, curves = known[id(postprocessing.maps)]
+        new = {"metrics.tsv": [*metrics, *whole, *peak_rows(postprocessing, cases)], "curves.tsv": curves}
+        new |= {"scans.tsv": scan_rows(postprocessing, cases), "lesions.tsv": []}
+        for rule, made in postprocessing.masks.items():
             new["metrics.tsv"] += mask_rows(rule, made, cases)
             new["lesions.tsv"] += lesion_rows(rule, made, cases)
         for name in FILES:
-            rows[name] += [{"chain": label, **row} for row in new[name]]
+            rows[name] += [{"postprocessing": label, **row} for row in new[name]]
     return rows
 
 
 def _score(
     maps: Path,
     posts: Mapping[str, Path],
-    store: Path,
+    array_cache: Path,
     healthy_scores: Sequence[tuple[Path, Path]],
     settings: Evaluate,
     thresholds: Sequence[Threshold],
     located: Sequence[str],
     folder: Path,
-) -> tuple[Cases, dict[str, Chain]]:
+) -> tuple[Cases, dict[str, Postprocessing]]:
     """Count every test scan under every chain, scan by scan. `folder`: for values that would fill the memory."""
-    opened, lesions, ignored = stores.read(store), stores.read_lesions(store), stores.read_ignored(store)
+    opened, lesions, ignored = (
+        array_caches.read(array_cache),
+        array_caches.read_lesions(array_cache),
+        array_caches.read_ignored(array_cache),
+    )
     rows = [i for i, scan in enumerate(opened.scans) if scan.role == "test"]
     others = [pair for pair in healthy_scores if pair[0].resolve() != maps.resolve()]
     healthy = [score for pair in others for score in _scores(*pair, "test", healthy=True)]
     validation = [score for pair in others for _, score in _scores(*pair, "validation", healthy=True)]
     scans: list[Facts] = []
-    cases = Cases(scans, [score for _, score in _scores(maps, store, "test")], healthy, validation, settings)
+    cases = Cases(scans, [score for _, score in _scores(maps, array_cache, "test")], healthy, validation, settings)
     sources: dict[Path, Maps] = {}
-    chains: dict[str, Chain] = {}
+    postprocessings: dict[str, Postprocessing] = {}
     source_of: dict[str, Path] = {}
     for label, post in posts.items():
         source = post if any(files.processed_path(post, opened.scans[i].scan).exists() for i in rows) else maps
         if source not in sources:
             (folder / label).mkdir()
             sources[source] = Maps(Spool(folder / label))
-        chains[label] = Chain(sources[source], _masks(post, thresholds), label in located)
+        postprocessings[label] = Postprocessing(sources[source], _masks(post, thresholds), label in located)
         source_of[label] = source
     voxel_ml = float(np.prod(opened.spacing)) / 1000
     for i in rows:
@@ -151,15 +157,18 @@ def _score(
             values = map_values(anomalies[source], seen)
             scored.spool.add(values)
             scored.areas.append((values.auprc, values.auroc))
-        for label, chain in chains.items():
+        for label, postprocessing in postprocessings.items():
             marked = {
-                rule: files.read_mask(files.mask_path(posts[label], scan, rule), brain.shape) for rule in chain.masks
+                rule: files.read_mask(files.mask_path(posts[label], scan, rule), brain.shape)
+                for rule in postprocessing.masks
             }
-            for rule, made in chain.masks.items():
+            for rule, made in postprocessing.masks.items():
                 made.counts.append(mask_counts(marked[rule], seen, settings))
-            among = marked.get(chain.peak_rule)
-            chain.peaks.append(find_peak(anomalies[source_of[label]], seen, opened.affine, settings.peak_mm, among))
-    return cases, chains
+            among = marked.get(postprocessing.peak_rule)
+            postprocessing.peaks.append(
+                find_peak(anomalies[source_of[label]], seen, opened.affine, settings.peak_mm, among)
+            )
+    return cases, postprocessings
 
 
 def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
@@ -169,10 +178,12 @@ def _masks(post: Path, thresholds: Sequence[Threshold]) -> dict[str, Masks]:
     return {rule: Masks(value) for rule, value in values if value is not None}
 
 
-def _scores(maps: Path, store: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
+def _scores(maps: Path, array_cache: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
     """(person, score) of the scans in a role, in the store's order; of `healthy` ones without other pathology alone."""
     scores = files.read_scores(maps)
-    rows = [scan for scan in stores.read(store).scans if scan.role == role and not (healthy and scan.ignore)]
+    rows = [
+        scan for scan in array_caches.read(array_cache).scans if scan.role == role and not (healthy and scan.ignore)
+    ]
     for scan in rows:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")

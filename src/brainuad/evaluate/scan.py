@@ -25,10 +25,10 @@ class Facts:
     person: str
     """The subject, told apart from those of other data sets."""
     healthy: bool
-    """Whether it holds neither lesion nor other pathology, scored or not, and is not spoiled."""
-    kind: str
-    """Of its artificial anomaly, how it is spoiled, or of its lesions, joined by `;`; else empty."""
-    spoiled: bool
+    """Whether it holds neither lesion nor other pathology, scored or not, and is not corrupted."""
+    lesion_type: str
+    """Of its artificial anomaly, how it is corrupted, or of its lesions, joined by `;`; else empty."""
+    corrupted: bool
     """Whether the scan as a whole is bad, and no voxel of it is labelled."""
     brain_ml: float
     """The scored brain."""
@@ -73,9 +73,9 @@ def truth(
         scan=scan.scan,
         subject=scan.subject,
         person=scan.person,
-        healthy=not marked and not scan.spoiled,
-        kind=scan.kind,
-        spoiled=bool(scan.spoiled),
+        healthy=not marked and not scan.corrupted,
+        lesion_type=scan.lesion_type,
+        corrupted=bool(scan.corrupted),
         brain_ml=int(scored.sum()) * voxel_ml,
         lesion_ml=int(inside.sum()) * voxel_ml,
         lesion_outside=1 - int(inside.sum()) / whole if whole else 1.0 if scan.mask else np.nan,
@@ -107,7 +107,7 @@ class MaskCounts:
 
     hits: int
     marked: int
-    marked_ml: float
+    predicted_ml: float
     lesion: int
     normal: int
     slice_dice: float
@@ -136,7 +136,7 @@ def mask_counts(mask: Mask, truth: Truth, settings: Evaluate) -> MaskCounts:
     return MaskCounts(
         hits=int(hits.sum()),
         marked=int(each.sum()),
-        marked_ml=int(each.sum()) * truth.lesions.voxel_ml,
+        predicted_ml=int(each.sum()) * truth.lesions.voxel_ml,
         lesion=int(real.sum()),
         normal=int(truth.scored.sum() - real.sum()),
         slice_dice=float((2 * hits[holds] / (each + real)[holds]).sum()),

@@ -6,7 +6,7 @@ import numpy as np
 
 from brainuad.evaluate import scanwise, statistics
 from brainuad.evaluate.tables import Cases, Row, bare, row
-from brainuad.formats.scans import kinds_in
+from brainuad.formats.scans import lesion_types_in
 
 
 def scan_level_rows(cases: Cases) -> list[Row]:
@@ -23,7 +23,7 @@ def scan_level_rows(cases: Cases) -> list[Row]:
         return []
     subjects = [*cases.subjects, *(subject for subject, _ in cases.healthy_scores)]
     weights, ones = statistics.resamples(subjects, cases.settings.bootstrap), np.ones(len(ill))
-    kinds = [*(kinds_in(scan.kind) for scan in cases.scans), *([] for _ in range(others))]
+    kinds = [*(lesion_types_in(scan.lesion_type) for scan in cases.scans), *([] for _ in range(others))]
     named = sorted({kind for found in kinds for kind in found})
     parts = {f"_{kind}": ~ill | np.array([kind in found for found in kinds]) for kind in named}
     rows: list[Row] = [row("none", "prevalence_scan", bare(ill.mean()), len(ill))]
@@ -37,7 +37,7 @@ def scan_level_rows(cases: Cases) -> list[Row]:
         cut = float(np.quantile(cases.validation_scores, quantile))
         above, rule = (scores > cut).astype(float), f"healthy_quantile_{quantile:g}"
         rows += [
-            row(rule, "cut_scan", bare(cut), len(cases.validation_scores)),
+            row(rule, "threshold_scan", bare(cut), len(cases.validation_scores)),
             row(rule, "sensitivity_scan", statistics.ratio(above * ill, 1.0 * ill, weights), int(ill.sum())),
             row(rule, "specificity_scan", statistics.ratio((1 - above) * ~ill, 1.0 * ~ill, weights), int((~ill).sum())),
         ]

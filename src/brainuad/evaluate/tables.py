@@ -12,7 +12,7 @@ from brainuad.config.study import Evaluate
 from brainuad.evaluate import pooled, statistics
 from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import Facts, MaskCounts
-from brainuad.formats.scans import kinds_in
+from brainuad.formats.scans import lesion_types_in
 
 Number = tuple[float, float, float]
 """A value and its interval."""
@@ -48,9 +48,9 @@ class Cases:
         return any(scan.lesion_ml > 0 for scan in self.scans)
 
     @property
-    def spoiled(self) -> bool:
+    def corrupted(self) -> bool:
         """Whether any scan is bad as a whole; then no voxel is scored."""
-        return any(scan.spoiled for scan in self.scans)
+        return any(scan.corrupted for scan in self.scans)
 
     def resamples(self) -> statistics.Weights | None:
         """Bootstrap samples of the patients."""
@@ -76,7 +76,7 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Postprocessing:
     """What a chain made of all scans. `masks`: by threshold rule, the study's first one first."""
 
     maps: Maps
@@ -95,7 +95,7 @@ class Chain:
 def map_rows(maps: Maps, cases: Cases) -> tuple[list[Row], list[Row]]:
     """Rows of `metrics.tsv` that no threshold rule enters, and those of `curves.tsv`."""
     if not cases.with_lesions:
-        return [], [] if cases.spoiled else _curve_rows(maps, None)
+        return [], [] if cases.corrupted else _curve_rows(maps, None)
     weights, count = cases.resamples(), len(cases.scans)
     counted = pooled.pool(maps.spool)
     lesion, normal = counted.lesion.sum(axis=1), counted.normal.sum(axis=1)
@@ -109,25 +109,25 @@ def map_rows(maps: Maps, cases: Cases) -> tuple[list[Row], list[Row]]:
         row("none", "auprc_scan", statistics.patient_mean(auprc, cases.subjects, weights), _finite(auprc)),
         row("none", "auroc_pooled", areas["auroc_pooled"], count),
         *_by_kind(auprc, cases),
-        row("oracle", "cut", bare(pooled.oracle_cut(counted)), count),
+        row("oracle", "threshold", bare(pooled.oracle_cut(counted)), count),
         row("oracle", "dice_pooled", areas["dice_pooled"], count),
         row("oracle", "dice_volume", statistics.patient_mean(dice, cases.subjects, weights), _finite(dice)),
     ]
     return rows, _curve_rows(maps, counted)
 
 
-def peak_rows(chain: Chain, cases: Cases) -> list[Row]:
+def peak_rows(postprocessing: Postprocessing, cases: Cases) -> list[Row]:
     """The row of `metrics.tsv` on peaks; nothing without lesions."""
-    hits = np.array([peak.peak_hit for peak in chain.peaks])
+    hits = np.array([peak.peak_hit for peak in postprocessing.peaks])
     if not np.isfinite(hits).any():
         return []
     number = statistics.patient_mean(hits, cases.subjects, cases.resamples())
-    return [row(chain.peak_rule, "peak_hit_rate", number, _finite(hits))]
+    return [row(postprocessing.peak_rule, "peak_hit_rate", number, _finite(hits))]
 
 
 def mask_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
     """Rows of `metrics.tsv` for one threshold rule; nothing for spoiled scans, for no mark in them is wrong."""
-    if cases.spoiled:
+    if cases.corrupted:
         return []
     weights, count = cases.resamples(), len(cases.scans)
 
@@ -135,7 +135,7 @@ def mask_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
         return np.array([getattr(mask, name) for mask in masks.counts], dtype=float)
 
     hits, marked = total("hits"), total("marked")
-    rows = [row(rule, "cut", bare(masks.cut), count)]
+    rows = [row(rule, "threshold", bare(masks.cut), count)]
     if cases.with_lesions:
         dice, slices = total("dice"), total("slices")
         pooled_dice = statistics.ratio(2 * hits, marked + total("lesion"), weights)
@@ -157,13 +157,13 @@ def mask_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
                 rows.append(row(rule, f"lesion_recall{name}", number, int((there > 0).sum())))
     false_positives = statistics.ratio(total("false_positives"), np.ones(count), weights)
     rows.append(row(rule, "fp_per_scan", false_positives, count))
-    rows.append(row(rule, "marked_share", statistics.ratio(marked - hits, total("normal"), weights), count))
+    rows.append(row(rule, "voxel_fpr", statistics.ratio(marked - hits, total("normal"), weights), count))
     return rows
 
 
-def scan_rows(chain: Chain, cases: Cases) -> list[Row]:
+def scan_rows(postprocessing: Postprocessing, cases: Cases) -> list[Row]:
     """Rows of `scans.tsv`, one for each scan, with the masks of the first rule."""
-    maps, masks = chain.maps, chain.masks
+    maps, masks = postprocessing.maps, postprocessing.masks
     rule = next(iter(masks), "none")
     rows: list[Row] = []
     for i, scan in enumerate(cases.scans):
@@ -173,17 +173,17 @@ def scan_rows(chain: Chain, cases: Cases) -> list[Row]:
             "score": cases.scores[i],
             "auprc": maps.areas[i][0],
             "auroc": maps.areas[i][1],
-            "residual_l2": cases.residuals[i],
-            **chain.peaks[i].row(),
+            "residual_rms": cases.residuals[i],
+            **postprocessing.peaks[i].row(),
             "threshold_rule": rule,
         }
         if rule in masks:
             mask = masks[rule].counts[i]
             found["threshold"] = masks[rule].cut
             found["dice"] = mask.dice if cases.with_lesions else np.nan
-            found["marked_ml"] = mask.marked_ml
-            found["false_positives"] = np.nan if scan.spoiled else mask.false_positives
-            found["lesions_found"] = int((mask.shares >= cases.settings.hit_share).sum())
+            found["predicted_ml"] = mask.predicted_ml
+            found["false_positives"] = np.nan if scan.corrupted else mask.false_positives
+            found["lesions_detected"] = int((mask.shares >= cases.settings.hit_share).sum())
         rows.append(found)
     return rows
 
@@ -192,7 +192,7 @@ def lesion_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
     """Rows of `lesions.tsv` for one threshold rule, one for each lesion of a counted size."""
     return [
         {"scan": scan.scan, "threshold_rule": rule, "lesion": number, "ml": ml}
-        | {"share_marked": share, "found": int(share >= cases.settings.hit_share)}
+        | {"overlap": share, "detected": int(share >= cases.settings.hit_share)}
         for scan, mask in zip(cases.scans, masks.counts, strict=True)
         for number, (ml, share) in enumerate(zip(mask.ml, mask.shares, strict=True), 1)
     ]
@@ -200,7 +200,7 @@ def lesion_rows(rule: str, masks: Masks, cases: Cases) -> list[Row]:
 
 def _by_kind(auprc: np.ndarray, cases: Cases) -> list[Row]:
     """`auprc_scan` of each kind alone; a scan of several kinds counts for each."""
-    kinds = [kinds_in(scan.kind) for scan in cases.scans]
+    kinds = [lesion_types_in(scan.lesion_type) for scan in cases.scans]
     rows = []
     for kind in sorted({kind for found in kinds for kind in found}):
         values = np.where([kind in found for found in kinds], auprc, np.nan)
@@ -210,7 +210,7 @@ def _by_kind(auprc: np.ndarray, cases: Cases) -> list[Row]:
 
 
 def _curve_rows(maps: Maps, counted: pooled.Pooled | None) -> list[Row]:
-    return [{"kind": kind, "x": x, "y": y} for kind, x, y in pooled.curves(maps.spool, counted)]
+    return [{"curve": curve, "x": x, "y": y} for curve, x, y in pooled.curves(maps.spool, counted)]
 
 
 def row(rule: str, metric: str, number: Number, n: int) -> Row:

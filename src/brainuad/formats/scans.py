@@ -28,7 +28,7 @@ class Scan:
     """Path of the scan."""
     mask: str = ""
     """Path of the lesion mask, if there is one."""
-    guide: str = ""
+    reference: str = ""
     """Path of another scan of the session, with which this one is registered, if there is one."""
     ignore: str = ""
     """Path of a mask, if there is one, of what is neither lesion nor healthy: its voxels are left out of all scores but
@@ -44,15 +44,15 @@ class Scan:
     note: str = ""
     origin: str = ""
     """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
-    kind: str = ""
+    lesion_type: str = ""
     """Of an artificial anomaly or of a spoiled scan: which kind. Of a patient of a known data set: the kinds of lesion
     in the scan, in the words of `brainuad.download.vocabulary`, sorted and joined by `;`, as in `epidural;subdural`."""
-    spoiled: Literal["1", ""] = ""
+    corrupted: Literal["1", ""] = ""
     """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 
     def files(self) -> dict[str, str]:
-        """`image`, and `mask`, `guide` and `ignore` where there is one."""
-        more = {"mask": self.mask, "guide": self.guide, "ignore": self.ignore}
+        """`image`, and `mask`, `reference` and `ignore` where there is one."""
+        more = {"mask": self.mask, "reference": self.reference, "ignore": self.ignore}
         return {"image": self.image, **{name: path for name, path in more.items() if path}}
 
     @property
@@ -61,9 +61,9 @@ class Scan:
         return f"{self.origin or self.dataset}/{self.subject}"
 
 
-def kinds_in(kind: str) -> list[str]:
-    """The kinds that `Scan.kind` holds; none where it is empty."""
-    return [part for part in kind.split(";") if part]
+def lesion_types_in(lesion_type: str) -> list[str]:
+    """The kinds that `Scan.lesion_type` holds; none where it is empty."""
+    return [part for part in lesion_type.split(";") if part]
 
 
 COLUMNS = [field.name for field in fields(Scan)]

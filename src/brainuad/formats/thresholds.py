@@ -1,4 +1,4 @@
-"""`thresholds.json`: the cut that each threshold rule found, and the scans that it was found on."""
+"""`thresholds.json`: the threshold that each threshold rule found, and the scans that it was found on."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ NAME = "thresholds.json"
 
 
 @dataclass(frozen=True)
-class Cut:
+class FoundThreshold:
     """A threshold: voxels above `value` are marked."""
 
     value: float | None
     """In units of the map, after the chain's map operators; None if the rule could not be used (`note` says why)."""
-    kind: str
+    source: str
     """unsupervised, labelled validation or paper constant."""
     scans: tuple[str, ...] = ()
     """The validation scans behind it, as `<data set>/<scan>`."""
     note: str = ""
 
 
-def write(folder: str | Path, cuts: Mapping[str, Cut]) -> None:
-    """Write the cuts by rule."""
-    write_json(Path(folder) / NAME, {rule: asdict(cut) for rule, cut in cuts.items()})
+def write(folder: str | Path, thresholds: Mapping[str, FoundThreshold]) -> None:
+    """Write the thresholds by rule."""
+    write_json(Path(folder) / NAME, {rule: asdict(threshold) for rule, threshold in thresholds.items()})
 
 
-def read(folder: str | Path) -> dict[str, Cut]:
-    """Read the cuts by rule; raises InputError for a missing or foreign file."""
+def read(folder: str | Path) -> dict[str, FoundThreshold]:
+    """Read the thresholds by rule; raises InputError for a missing or foreign file."""
     path = Path(folder) / NAME
     try:
-        return {rule: Cut(**{**cut, "scans": tuple(cut["scans"])}) for rule, cut in read_json(path).items()}
+        return {
+            rule: FoundThreshold(**{**threshold, "scans": tuple(threshold["scans"])})
+            for rule, threshold in read_json(path).items()
+        }
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError("cannot read the thresholds", file=path, why=str(error), do="run postprocess again") from None

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from brainuad.config.anomalies import Anomaly, AnomalyKind
+from brainuad.config.anomalies import Anomaly, AnomalyType
 from brainuad.errors import InputError
 from brainuad.images import components
 from brainuad.images.insert import depth, fluid_and_tissue
@@ -65,7 +65,7 @@ Made = tuple[Part, Bool[np.ndarray, "a b c"]]
 def plant_anomaly(
     image: Image,
     brain: Mask,
-    kind: AnomalyKind,
+    kind: AnomalyType,
     rng: np.random.Generator,
     settings: Anomaly,
     spacing: float = 2.0,

@@ -14,13 +14,13 @@ import torch
 from brainuad.config.model import AnyMap
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
+from brainuad.formats import array_cache as array_caches
 from brainuad.formats import bundle as bundles
 from brainuad.formats import maps, run, volume
-from brainuad.formats import store as stores
+from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.run import Record
-from brainuad.formats.store import Store
-from brainuad.infer.maps import examine, fidelity
+from brainuad.infer.maps import fidelity, predict
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.methods.neural import NeuralMethod
@@ -30,7 +30,7 @@ COLUMNS = ["scan", "subject", "role", "score"]
 
 def infer(
     bundle: Path,
-    store: Path,
+    array_cache: Path,
     map_settings: AnyMap | Mapping[str, Any],
     lesion_sign: Sign,
     compute: Compute,
@@ -44,10 +44,10 @@ def infer(
     """
     torch.set_num_threads(compute.threads)
     trained = bundles.read(bundle)
-    seen = stores.read(store)
-    _same_grid(trained, seen, store)
+    seen = array_caches.read(array_cache)
+    _same_grid(trained, seen, array_cache)
     scans = seen.select("validation", "test")
-    method = registry.revive(trained, map_settings)
+    method = registry.load_method(trained, map_settings)
     if isinstance(method, NeuralMethod):
         method.to(compute.accelerator)
     shown = map_settings if isinstance(map_settings, Mapping) else map_settings.model_dump(mode="json")
@@ -58,7 +58,7 @@ def infer(
     with atomic_folder(out) as folder, run.recorded(folder, record), ThreadPoolExecutor(1) as writer:
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
         for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
-            found = examine(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
+            found = predict(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
             written.append(
                 writer.submit(volume.write, maps.anomaly_path(folder, scan.scan), found.anomaly, scans.affine)
             )
@@ -76,7 +76,7 @@ def infer(
         record.facts = {"scans": len(rows), "slices": slices, **means}
 
 
-def _same_grid(trained: bundles.Bundle, seen: Store, path: Path) -> None:
+def _same_grid(trained: bundles.Bundle, seen: ArrayCache, path: Path) -> None:
     shape, affine = tuple(trained.about["shape"]), np.asarray(trained.about["affine"])
     if seen.images.shape[1:] != shape or not np.allclose(seen.affine, affine, atol=1e-3):
         why = f"the model was trained on {shape} voxels, the store has {seen.images.shape[1:]}"

@@ -18,9 +18,9 @@ class Found:
     score: float
 
 
-def examine(method: Method, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Found:
+def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Found:
     """What a method finds in one normalised scan."""
-    anomaly, reconstruction = method.examine(image, brain, spacing, sign)
+    anomaly, reconstruction = method.predict(image, brain, spacing, sign)
     anomaly[~brain] = 0
     return Found(anomaly, reconstruction, method.anomaly_score(anomaly, brain, image))
 

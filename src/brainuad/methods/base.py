@@ -18,7 +18,7 @@ Sign = Literal["dark", "bright", "both"]
 
 
 @dataclass(frozen=True)
-class Healthy:
+class TrainingScans:
     """Healthy scans on one grid that a method learns from or is checked on. `spacing`: voxel size in mm.
 
     The volumes may be views of files: read one at a time.
@@ -37,7 +37,7 @@ class Method(ABC):
     """
 
     @abstractmethod
-    def fit(self, training: Healthy) -> None:
+    def fit(self, training: TrainingScans) -> None:
         """Learn from healthy scans; a network, which the train stage has trained, learns what residuals are normal."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Method(ABC):
         """What the model of health makes of the scan, or None where a method has no reconstruction."""
         return None
 
-    def examine(
+    def predict(
         self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
         """Map and reconstruction of one scan at once."""

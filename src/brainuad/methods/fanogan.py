@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from brainuad.config.model import FAnoGan
 from brainuad.config.network import Optimisation
-from brainuad.methods.base import Brain, Healthy, Image
+from brainuad.methods.base import Brain, Image, TrainingScans
 from brainuad.methods.gan_networks import EncoderGan
 from brainuad.methods.neural import Examples, Stage
 from brainuad.methods.reconstruction import ReconstructionMethod, View
@@ -28,7 +28,7 @@ class Centred:
     def __init__(self, view: View):
         self.view = view
 
-    def examples(self, healthy: Healthy) -> Examples:
+    def examples(self, healthy: TrainingScans) -> Examples:
         """What the network learns from."""
         return CentredExamples(self.view.examples(healthy))
 

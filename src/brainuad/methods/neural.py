@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from brainuad.config.network import Optimisation, Train
 from brainuad.errors import InputError
-from brainuad.methods.base import Healthy, Method
+from brainuad.methods.base import Method, TrainingScans
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -56,7 +56,7 @@ class NeuralMethod(Method):
         """A network with fresh weights."""
 
     @abstractmethod
-    def examples(self, healthy: Healthy) -> Examples:
+    def examples(self, healthy: TrainingScans) -> Examples:
         """What the network learns from."""
 
     @abstractmethod

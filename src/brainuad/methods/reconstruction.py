@@ -13,7 +13,7 @@ from brainuad.config.model import ResidualMap
 from brainuad.config.network import Grid, Train
 from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
-from brainuad.methods.base import Brain, Healthy, Image, Sign, check_finite
+from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
 from brainuad.methods.neural import Examples, NeuralMethod
 from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
 from brainuad.methods.slices import Slices
@@ -23,7 +23,7 @@ from brainuad.methods.volumes import Volumes
 class View(Protocol):
     """How a network sees scans."""
 
-    def examples(self, healthy: Healthy) -> Examples:
+    def examples(self, healthy: TrainingScans) -> Examples:
         """What it learns from."""
 
     def batches(self, image: Image, brain: Brain) -> Iterator[tuple[Any, Tensor]]:
@@ -47,11 +47,11 @@ class ReconstructionMethod(NeuralMethod):
         rebuilt: Tensor = self.network(batch).reconstruction
         return rebuilt
 
-    def examples(self, healthy: Healthy) -> Examples:
+    def examples(self, healthy: TrainingScans) -> Examples:
         """Slices with enough brain, or whole scans."""
         return self.view.examples(healthy)
 
-    def fit(self, training: Healthy) -> None:
+    def fit(self, training: TrainingScans) -> None:
         """Mean and sd of the training residuals, signed and absolute."""
         gathered = {kind: Accumulator(training.images[0].shape) for kind in ("signed", "absolute")}
         for image, brain in zip(training.images, training.brains, strict=True):
@@ -70,7 +70,7 @@ class ReconstructionMethod(NeuralMethod):
         rebuilt[~brain] = 0
         return rebuilt
 
-    def examine(
+    def predict(
         self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
         """Map and reconstruction, the network run once."""
@@ -79,7 +79,7 @@ class ReconstructionMethod(NeuralMethod):
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
         """In units of intensity, or of the healthy residual's sd where it is standardised."""
-        return self.examine(image, brain, spacing, sign)[0]
+        return self.predict(image, brain, spacing, sign)[0]
 
     def residual_map(
         self, image: Image, rebuilt: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign

@@ -30,7 +30,7 @@ def build(model: AnyModel) -> Method:
     return method
 
 
-def revive(bundle: Bundle, map_settings: Section | Mapping[str, Any]) -> Method:
+def load_method(bundle: Bundle, map_settings: Section | Mapping[str, Any]) -> Method:
     """The trained method of a bundle, with these settings of the `map` section.
 
     Raises InputError if the bundle's settings or arrays do not fit this version of the program.

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from brainuad.errors import InputError
 from brainuad.formats.coding import Picked
-from brainuad.methods.base import Brain, Healthy, Image
+from brainuad.methods.base import Brain, Image, TrainingScans
 
 BATCH = 16
 """Slices reconstructed at once; larger ones leave the processor's cache."""
@@ -26,7 +26,7 @@ class Slices:
     def __init__(self, size: int, min_brain: float):
         self.size, self.min_brain = size, min_brain
 
-    def examples(self, healthy: Healthy) -> SliceExamples:
+    def examples(self, healthy: TrainingScans) -> SliceExamples:
         """Slices with enough brain."""
         return SliceExamples(healthy, self.size, self.min_brain)
 
@@ -73,7 +73,7 @@ def axial(image: Image, levels: Sequence[int] | np.ndarray) -> Float[Tensor, "n 
 class SliceExamples:
     """Training slices with enough brain, prepared for the network; kept in memory if they are small."""
 
-    def __init__(self, healthy: Healthy, size: int, min_brain: float):
+    def __init__(self, healthy: TrainingScans, size: int, min_brain: float):
         self.healthy, self.size = healthy, size
         self.where = [
             (i, int(level))

@@ -9,7 +9,7 @@ import numpy as np
 from brainuad.config.model import ThreshHisteq
 from brainuad.images.equalise import equalise
 from brainuad.images.smooth import smooth_inside
-from brainuad.methods.base import Brain, Healthy, Image, Method, Sign, check_finite
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 
 
 class EqualisedIntensity(Method):
@@ -22,7 +22,7 @@ class EqualisedIntensity(Method):
     def __init__(self, settings: ThreshHisteq):
         self.settings = settings
 
-    def fit(self, training: Healthy) -> None:
+    def fit(self, training: TrainingScans) -> None:
         """Nothing is learnt."""
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
-from brainuad.methods.base import Brain, Healthy, Image
+from brainuad.methods.base import Brain, Image, TrainingScans
 
 
 class Volumes:
@@ -20,7 +20,7 @@ class Volumes:
     def __init__(self, size: int):
         self.size = size
 
-    def examples(self, healthy: Healthy) -> VolumeExamples:
+    def examples(self, healthy: TrainingScans) -> VolumeExamples:
         """All scans."""
         return VolumeExamples(healthy, self.size)
 
@@ -66,7 +66,7 @@ def _centred(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
 class VolumeExamples:
     """Training scans, prepared for the network when they are asked for and kept: at 64³ a thousand take a gigabyte."""
 
-    def __init__(self, healthy: Healthy, size: int):
+    def __init__(self, healthy: TrainingScans, size: int):
         self.healthy, self.size = healthy, size
         self.kept: dict[int, Tensor] = {}
 

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from brainuad.config.model import VqVaeTransformer
 from brainuad.errors import InputError
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import Stage
 from brainuad.methods.reconstruction import ReconstructionMethod
 from brainuad.methods.vqvae import QuantisedAutoencoder
@@ -108,7 +108,7 @@ class VqVaeTransformerMethod(ReconstructionMethod):
         """The autoencoder, the transformer."""
         return [*super().stages(), Stage("transformer", self.model.transformer_train, self.transformer_objective)]
 
-    def fit(self, training: Healthy) -> None:
+    def fit(self, training: TrainingScans) -> None:
         """How unlikely codes of the training scans are; then the residuals of what is healed by that."""
         if self.model.healing.rule == "healthy":
             self.cut = self._healthy_cut(training)
@@ -140,7 +140,7 @@ class VqVaeTransformerMethod(ReconstructionMethod):
         return self.cut
 
     @torch.no_grad()
-    def _healthy_cut(self, training: Healthy) -> float:
+    def _healthy_cut(self, training: TrainingScans) -> float:
         self.network.eval()
         found = [
             self.network.log_likelihood(self.network.tokens(batch.to(self.device))).flatten().cpu()

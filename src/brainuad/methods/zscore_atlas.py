@@ -9,7 +9,7 @@ import numpy as np
 from brainuad.config.model import ZscoreAtlas
 from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
-from brainuad.methods.base import Brain, Healthy, Image, Method, Sign, check_finite
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
 
 
@@ -23,7 +23,7 @@ class AtlasDistance(Method):
         self.settings = settings
         self.atlas: Statistics | None = None
 
-    def fit(self, training: Healthy) -> None:
+    def fit(self, training: TrainingScans) -> None:
         """Mean and sd per voxel."""
         atlas = Accumulator(training.images[0].shape)
         for image, brain in zip(training.images, training.brains, strict=True):

@@ -10,7 +10,7 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.images.insert import insert_lesion
 from brainuad.images.resample import resample_mask
-from brainuad.normalize.bank import Bank
+from brainuad.normalize.mask_pool import LesionMaskPool
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
@@ -21,7 +21,7 @@ def planted(
     image: Image,
     brain: Mask,
     affine: Float[np.ndarray, "4 4"],
-    bank: Bank,
+    mask_pool: LesionMaskPool,
     role: str,
     rng: np.random.Generator,
     settings: Insertion,
@@ -33,7 +33,7 @@ def planted(
     none of 40 fits.
     """
     spacing = float(np.linalg.norm(affine[:3, 0]))
-    candidates = [path for path in bank.files[role] if path.name not in without] or bank.files[role]
+    candidates = [path for path in mask_pool.files[role] if path.name not in without] or mask_pool.files[role]
     reasons: list[str] = []
     for index in rng.permutation(len(candidates))[:TRIES]:
         path = candidates[index]

@@ -13,11 +13,11 @@ from safetensors.numpy import load_file, save_file
 from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
-from brainuad.formats import files, run, scans, status, store, verdict, volume
+from brainuad.formats import array_cache, files, run, scans, status, verdict, volume
+from brainuad.formats.array_cache import Entry
 from brainuad.formats.coding import Coding
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
-from brainuad.formats.store import Entry
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.made import Maker
@@ -143,8 +143,8 @@ def _write(
     with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))) as record:
         record.facts |= facts or {}
         shape, affine = part.grid
-        coding = Coding(settings.store, settings.intensity.clip)
-        store.write(out, scaled, count, affine, intensity, learnt, shape, coding)
+        coding = Coding(settings.storage_dtype, settings.intensity.clip)
+        array_cache.write(out, scaled, count, affine, intensity, learnt, shape, coding)
 
 
 def _learnt(scaling: Path, settings: Normalize) -> tuple[dict[str, np.ndarray], Window]:

@@ -9,20 +9,20 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config.datasets import AnyMade, Artificial, Inserted, Spoiled
+from brainuad.config.datasets import AnyMade, Artificial, Corrupted, Inserted
 from brainuad.formats import scans
+from brainuad.formats.array_cache import Entry
 from brainuad.formats.scans import Scan
-from brainuad.formats.store import Entry
 from brainuad.images.anomalies import plant_anomaly
+from brainuad.images.corrupt_scan import corrupt_scan
 from brainuad.images.seeds import rng_for
-from brainuad.images.spoil import spoil
-from brainuad.normalize.bank import Bank
 from brainuad.normalize.grid import Window
 from brainuad.normalize.insertion import planted
+from brainuad.normalize.mask_pool import LesionMaskPool
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
-Kind = TypeVar("Kind", bound=str)
+T = TypeVar("T", bound=str)
 
 
 class Maker:
@@ -33,7 +33,7 @@ class Maker:
 
     def __init__(self, made: AnyMade, label: str, seed: int, part: Window):
         self.made, self.label, self.seed, self.part = made, label, seed, part
-        self.bank = Bank([Path(folder) for folder in made.masks]) if isinstance(made, Inserted) else None
+        self.mask_pool = LesionMaskPool([Path(folder) for folder in made.masks]) if isinstance(made, Inserted) else None
         self._used: dict[str, set[str]] = {}  # masks, by the scan whose earlier draws took them
 
     def entry(self, row: Scan, draw: int, image: Image, brain: Mask, affine: Float[np.ndarray, "4 4"]) -> Entry:
@@ -42,23 +42,25 @@ class Maker:
         spacing, lesion, about = float(np.linalg.norm(affine[:3, 0])), None, {}
         match self.made:
             case Inserted():
-                assert self.bank is not None
+                assert self.mask_pool is not None
                 used = self._used.setdefault(row.scan, set())
-                image, lesion, name = planted(image, brain, affine, self.bank, row.role, rng, self.made.insertion, used)
+                image, lesion, name = planted(
+                    image, brain, affine, self.mask_pool, row.role, rng, self.made.insertion, used
+                )
                 used.add(name)
                 about = {"mask": name}
             case Artificial():
-                kind = self._kind(self.made.kinds, row, draw)
+                kind = self._type_of_draw(self.made.anomaly_types, row, draw)
                 seen = self.part.covers(brain.shape)
                 image, lesion = plant_anomaly(image, brain, kind, rng, self.made.anomaly, spacing, seen)
-                about = {"mask": kind, "kind": kind}
-            case Spoiled():
-                bad = self._kind(self.made.kinds, row, draw)
-                image, brain = spoil(image, brain, affine, bad, rng, self.made.spoiling)
-                about = {"kind": bad, "spoiled": "1"}
+                about = {"mask": kind, "lesion_type": kind}
+            case Corrupted():
+                bad = self._type_of_draw(self.made.corruption_types, row, draw)
+                image, brain = corrupt_scan(image, brain, affine, bad, rng, self.made.corruption)
+                about = {"lesion_type": bad, "corrupted": "1"}
         made = scans.changed(row, scan=f"{row.scan}_draw-{draw}", dataset=self.label, origin=row.dataset, **about)
         return Entry(made, image, brain, lesion)
 
-    def _kind(self, kinds: Sequence[Kind], row: Scan, draw: int) -> Kind:
-        order = rng_for(self.seed, self.label, row.scan, "kinds").permutation(len(kinds))
-        return kinds[int(order[(draw - 1) % len(kinds)])]
+    def _type_of_draw(self, types: Sequence[T], row: Scan, draw: int) -> T:
+        order = rng_for(self.seed, self.label, row.scan, "kinds").permutation(len(types))
+        return types[int(order[(draw - 1) % len(types)])]

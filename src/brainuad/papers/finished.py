@@ -70,14 +70,14 @@ class Finished:
     def tests(self) -> list[str]:
         """Labels of the data sets that hold scans with lesions."""
         told = self.metrics[self.metrics["metric"].isin(["prevalence", "auroc_scan"])].dropna(subset=["value"])
-        return [label for label in self.study.datasets if label in set(told["dataset"]) and not self._spoiled(label)]
+        return [label for label in self.study.datasets if label in set(told["dataset"]) and not self._corrupted(label)]
 
     def tested_on(self, claim: Claim) -> list[str]:
         """Labels of the data sets that a claim is checked on."""
         return [label for label in self.study.datasets if label == claim.dataset] if claim.dataset else self.tests()
 
-    def _spoiled(self, label: str) -> bool:
-        return self.study.datasets[label].source == "spoiled"
+    def _corrupted(self, label: str) -> bool:
+        return self.study.datasets[label].source == "corrupted"
 
     def own(self, dataset: str) -> str | None:
         """Id of the paper's data that a test set is; None for a stand-in, or where training data are another's."""
@@ -89,12 +89,12 @@ class Finished:
         """The data set whose scans a data set is made of: itself, or the one that anomalies are planted into."""
         return getattr(self.study.datasets[dataset], "into", dataset)
 
-    def chain(self, label: str) -> str:
+    def postprocessing(self, label: str) -> str:
         """The paper's chain for its own map; for ours the study's first other chain."""
-        chains = list(self.study.chains)
-        if self.origins[label].own_map and self.paper.chain in chains:
-            return self.paper.chain
-        return next((chain for chain in chains if chain != self.paper.chain), chains[0])
+        labels = list(self.study.postprocessing)
+        if self.origins[label].own_map and self.paper.postprocessing in labels:
+            return self.paper.postprocessing
+        return next((label for label in labels if label != self.paper.postprocessing), labels[0])
 
     def number(self, label: str, dataset: str, metric: str) -> Number | None:
         """A model's mean over seeds, by the paper's cut, else the study's first; the oracle for `AT_ORACLE` alone.
@@ -103,7 +103,11 @@ class Finished:
         """
         if metric.startswith("seconds_per_"):
             return self._seconds(label, metric.removeprefix("seconds_per_") + "s")
-        keys = zip(("dataset", "chain", "model", "metric"), (dataset, self.chain(label), label, metric), strict=True)
+        keys = zip(
+            ("dataset", "postprocessing", "model", "metric"),
+            (dataset, self.postprocessing(label), label, metric),
+            strict=True,
+        )
         rows = self.metrics.dropna(subset=["value"])
         for column, value in keys:
             rows = rows[rows[column] == value]

@@ -65,7 +65,7 @@ def _numbers(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
         "was chosen on test labels: an upper bound, not a result."
     )
     yield from _table_head(
-        "system", "model", "map", "chain", "test set", "metric", "cut", "paper", "ours", "seeds", "verdict"
+        "system", "model", "map", "postprocessing", "test set", "metric", "cut", "paper", "ours", "seeds", "verdict"
     )
     for system in paper.systems:
         for each in studies:
@@ -81,7 +81,7 @@ def _numbers(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
 
 def _rows(paper: Paper, done: Finished, label: str) -> Iterator[str]:
     """One model: a row per test set and reported metric."""
-    origin, chain = done.origins[label], done.chain(label)
+    origin, postprocessing = done.origins[label], done.postprocessing(label)
     whose = "the paper's" if origin.own_map else "ours"
     for dataset in done.tests():
         own = done.own(dataset)
@@ -91,7 +91,7 @@ def _rows(paper: Paper, done: Finished, label: str) -> Iterator[str]:
             ours = None if row.ours is None else done.number(label, dataset, row.ours)
             judged = verdict(row.value, ours, own is not None)
             name = f"`{label}`" + (" (reduced)" if origin.reduced else "")
-            cells = [f"`{origin.system}`", name, whose, chain, f"`{dataset}`", f"{row.name} on {row.dataset}"]
+            cells = [f"`{origin.system}`", name, whose, postprocessing, f"`{dataset}`", f"{row.name} on {row.dataset}"]
             rule = "" if ours is None or ours.rule == "none" else ours.rule
             found = ["—", "—"] if ours is None else [str(ours), str(ours.seeds)]
             yield _line(*cells, rule, row.shown, *found, judged)
@@ -113,9 +113,11 @@ def _deviations(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
 
 def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
     yield from ("## Against the trivial baselines", "")
-    for each, chain in [(done, chain) for done in studies for chain in done.study.chains]:
-        for found in verdicts(each.study, each.metrics, each.comparisons, chain):
-            place = f"`{each.study.study}`, `{found.dataset}`, chain `{chain}`"
+    for each, postprocessing in [
+        (done, postprocessing) for done in studies for postprocessing in done.study.postprocessing
+    ]:
+        for found in verdicts(each.study, each.metrics, each.comparisons, postprocessing):
+            place = f"`{each.study.study}`, `{found.dataset}`, chain `{postprocessing}`"
             if not found.baseline:
                 yield f"- {place}: no trivial baseline was run."
                 continue

@@ -117,7 +117,7 @@ class Paper(Section):
 
     training: list[str]
     """Ids of the training data."""
-    chain: str
+    postprocessing: str
     """Our file of its post-processing chain."""
     rule: str | None
     """Label of its threshold rule; null where the text names none that we have."""

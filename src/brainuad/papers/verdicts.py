@@ -72,7 +72,7 @@ def _metrics(claim: Claim) -> list[str]:
     if claim.kind == "beats_chance":
         return ["dice_pooled", "prevalence"]
     if claim.kind == "mostly_false":
-        return ["dice_pooled", "marked_share", "prevalence"]
+        return ["dice_pooled", "voxel_fpr", "prevalence"]
     if claim.kind == "orders_differ":
         return ["dice_volume", "auprc_pooled"]
     name = our_metric(claim.metric, claim.dice_kind)

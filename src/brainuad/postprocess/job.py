@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config.chain import Chain, Fixed, HealthyQuantile, Threshold, ValDice
+from brainuad.config.postprocessing import Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
+from brainuad.formats import array_cache as array_caches
 from brainuad.formats import maps as files
 from brainuad.formats import run, volume
-from brainuad.formats import store as stores
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
-from brainuad.formats.thresholds import Cut
-from brainuad.postprocess.chain import marked, process_map
+from brainuad.formats.thresholds import FoundThreshold
+from brainuad.postprocess.apply import marked, process_map
 from brainuad.postprocess.thresholds import best_dice, healthy_quantile
 
 Values = Float[np.ndarray, "n"]
@@ -24,10 +24,10 @@ Values = Float[np.ndarray, "n"]
 
 def postprocess(
     maps: Path,
-    store: Path,
+    array_cache: Path,
     validation: Sequence[tuple[Path, Path]],
     healthy: Sequence[bool],
-    chain: Chain,
+    postprocessing: Postprocessing,
     thresholds: Sequence[Threshold],
     out: Path,
     tags: Mapping[str, str],
@@ -40,17 +40,17 @@ def postprocess(
     missing behind a rule.
     """
     settings = {
-        "chain": chain.model_dump(mode="json"),
+        "postprocessing": postprocessing.model_dump(mode="json"),
         "thresholds": [rule.model_dump(mode="json") for rule in thresholds],
     }
     with atomic_folder(out) as folder, run.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record:
-        found = find_cuts(validation, healthy, chain, thresholds)
+        found = find_cuts(validation, healthy, postprocessing, thresholds)
         cuts.write(folder, found)
-        opened = stores.read(store)
-        steps = chain.on_mask()
-        for i, anomaly, brain in processed(maps, opened, "test", chain):
+        opened = array_caches.read(array_cache)
+        steps = postprocessing.on_mask()
+        for i, anomaly, brain in processed(maps, opened, "test", postprocessing):
             scan = opened.scans[i].scan
-            if chain.on_map():
+            if postprocessing.on_map():
                 volume.write(files.processed_path(folder, scan), anomaly, opened.affine)
             for rule, cut in found.items():
                 if cut.value is not None:
@@ -60,42 +60,49 @@ def postprocess(
 
 
 def find_cuts(
-    validation: Sequence[tuple[Path, Path]], healthy: Sequence[bool], chain: Chain, rules: Sequence[Threshold]
-) -> dict[str, Cut]:
+    validation: Sequence[tuple[Path, Path]],
+    healthy: Sequence[bool],
+    postprocessing: Postprocessing,
+    rules: Sequence[Threshold],
+) -> dict[str, FoundThreshold]:
     """The cut of each rule, by its label. Only validation scans are opened, and lesions only for `val_dice`."""
     pairs = list(zip(validation, healthy, strict=True))
     well = [pair for pair, is_healthy in pairs if is_healthy]
     ill = [pair for pair, is_healthy in pairs if not is_healthy]
-    pooled = _pooled(well, chain, lesions=False) if any(isinstance(rule, HealthyQuantile) for rule in rules) else None
-    found: dict[str, Cut] = {}
+    pooled = (
+        _pooled(well, postprocessing, lesions=False)
+        if any(isinstance(rule, HealthyQuantile) for rule in rules)
+        else None
+    )
+    found: dict[str, FoundThreshold] = {}
     for rule in rules:
         match rule:
             case HealthyQuantile():
                 assert pooled is not None
                 value = healthy_quantile(pooled.normal, rule.quantile)
-                found[rule.label] = Cut(value, "unsupervised", pooled.scans)
+                found[rule.label] = FoundThreshold(value, "unsupervised", pooled.scans)
             case ValDice():
-                labelled = _pooled(ill, chain, lesions=True)
+                labelled = _pooled(ill, postprocessing, lesions=True)
                 if labelled.lesion.size:
                     value = best_dice(labelled.lesion, labelled.normal)
-                    found[rule.label] = Cut(value, "labelled validation", labelled.scans)
+                    found[rule.label] = FoundThreshold(value, "labelled validation", labelled.scans)
                 else:
                     note = "left out: the study has no validation scan with lesions"
-                    found[rule.label] = Cut(None, "labelled validation", note=note)
+                    found[rule.label] = FoundThreshold(None, "labelled validation", note=note)
             case Fixed():
-                found[rule.label] = Cut(rule.value, "paper constant")
+                found[rule.label] = FoundThreshold(rule.value, "paper constant")
     return found
 
 
 def processed(
-    maps: Path, opened: stores.Store, role: str, chain: Chain
+    maps: Path, opened: array_caches.ArrayCache, role: str, postprocessing: Postprocessing
 ) -> Iterator[tuple[int, Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"]]]:
     """The rows of a role's scans, their maps after the chain's map operators, and their brains, one by one."""
     for i, scan in enumerate(opened.scans):
         if scan.role == role:
             image, brain = np.asarray(opened.images[i]), np.asarray(opened.brains[i])
             anomaly = files.read_map(files.anomaly_path(maps, scan.scan), brain.shape)
-            yield i, process_map(anomaly, image, brain, opened.spacing, chain.on_map()), brain
+            yield i, process_map(anomaly, image, brain, opened.spacing, postprocessing.on_map()), brain
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,12 @@ class _Pooled:
     scans: tuple[str, ...]
 
 
-def _pooled(pairs: Sequence[tuple[Path, Path]], chain: Chain, lesions: bool) -> _Pooled:
+def _pooled(pairs: Sequence[tuple[Path, Path]], postprocessing: Postprocessing, lesions: bool) -> _Pooled:
     normal, lesion, names = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], []
     for maps, path in pairs:
-        opened = stores.read(path)
-        truths, ignored = stores.read_lesions(path) if lesions else None, stores.read_ignored(path)
-        for i, anomaly, brain in processed(maps, opened, "validation", chain):
+        opened = array_caches.read(path)
+        truths, ignored = array_caches.read_lesions(path) if lesions else None, array_caches.read_ignored(path)
+        for i, anomaly, brain in processed(maps, opened, "validation", postprocessing):
             truth = np.zeros_like(brain) if truths is None else np.asarray(truths[i])
             scored = brain if ignored is None else brain & ~np.asarray(ignored[i])
             normal.append(anomaly[scored & ~truth])

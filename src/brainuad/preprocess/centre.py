@@ -10,28 +10,28 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from brainuad.formats.transform import Affine
-from brainuad.preprocess.skullstrip import Placed
+from brainuad.preprocess.skullstrip import RegisteredScan
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 
 
-def centred(image: Image, brain: Mask, masks: Mapping[str, Mask], placed: Placed) -> dict[str, Any]:
+def centred(image: Image, brain: Mask, masks: Mapping[str, Mask], registered: RegisteredScan) -> dict[str, Any]:
     """Image, masks and transform after the move, so that the transform still leads from the grid to the scan.
 
     Source: Paolini et al., who centre each patient with the lesion masks.
     """
     steps = to_middle(brain)
     move = np.eye(4)
-    move[:3, 3] = -placed.template.affine[:3, :3] @ [*steps, 0]
-    transform = Affine(placed.transform.matrix @ move)
-    whole = moved(placed.image, steps, float(placed.image.min()))
+    move[:3, 3] = -registered.template.affine[:3, :3] @ [*steps, 0]
+    transform = Affine(registered.transform.matrix @ move)
+    whole = moved(registered.image, steps, float(registered.image.min()))
     return {
         "image": moved(image, steps),
         "brain": moved(brain, steps),
         "masks": {name: moved(mask, steps) for name, mask in masks.items()},
         "transform": transform,
-        "placed": replace(placed, image=whole, transform=transform),
+        "registered": replace(registered, image=whole, transform=transform),
     }
 
 

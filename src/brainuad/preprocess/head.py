@@ -25,7 +25,7 @@ CT_WINDOW = (0.0, 80.0)
 
 
 @dataclass(frozen=True)
-class Moving:
+class RegistrationInput:
     """What a registration sees of a scan: values in [0, 1] on an isotropic grid along the world's axes.
 
     `start`: world point (mm) where `anchor`, a point of the template's world, is expected. `depth`: mm from the vertex,
@@ -68,7 +68,7 @@ def windowed(scan: Volume, modality: str, window: tuple[float, float] | None = N
     return Volume(np.clip(scan.data, *(window or CT_WINDOW)), scan.affine)
 
 
-def moving(scan: Volume, modality: str, stripped: bool, spacing: float = 2.0) -> Moving:
+def moving(scan: Volume, modality: str, stripped: bool, spacing: float = 2.0) -> RegistrationInput:
     """The scan on a grid of `spacing` mm, clipped to its 1st and 99th percentile (of the brain, if stripped).
 
     Raises InputError when no head is found.
@@ -83,7 +83,7 @@ def moving(scan: Volume, modality: str, stripped: bool, spacing: float = 2.0) ->
     volume = _upright(Volume(data, scan.affine), spacing)
     centre = _centre_of_brain if stripped else _centre_under_vertex
     start, anchor = centre(volume)
-    return Moving(volume, start, anchor, 0.0 if stripped else DEPTH)
+    return RegistrationInput(volume, start, anchor, 0.0 if stripped else DEPTH)
 
 
 def _upright(scan: Volume, spacing: float) -> Volume:

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.head import Moving
+from brainuad.preprocess.head import RegistrationInput
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -28,7 +28,7 @@ MARGIN = 6.0  # mm around the template's brain that takes part
 SEED = 1
 
 
-def simpleitk(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
+def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
     """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2, 1 mm; from `start` affine at 2 and 1 mm."""
     import SimpleITK
 
@@ -93,7 +93,7 @@ def from_itk(transform: Any) -> Matrix:
     return np.asarray(FLIP @ matrix @ FLIP)
 
 
-def ants_affine(moving: Moving, template: Template, start: Matrix | None) -> Matrix:
+def ants_affine(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
     """ANTs, mutual information inside the dilated brain: rigid, then affine; from `start` affine alone."""
     mask = Volume(_near(template).astype(np.float32), template.affine)
     matrix = _translation(moving) if start is None else start
@@ -103,12 +103,12 @@ def ants_affine(moving: Moving, template: Template, start: Matrix | None) -> Mat
     return matrix
 
 
-def ants_as_it_comes(moving: Moving, template: Template) -> Matrix:
+def ants_as_it_comes(moving: RegistrationInput, template: Template) -> Matrix:
     """ANTs' `Affine` with its own start and defaults, which land far off on many heads: for comparison alone."""
     return _run_ants(moving, template, "Affine")
 
 
-def _run_ants(moving: Moving, template: Template, kind: str, **options: Any) -> Matrix:
+def _run_ants(moving: RegistrationInput, template: Template, kind: str, **options: Any) -> Matrix:
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read once, at ITK's first use
     os.environ["ANTS_RANDOM_SEED"] = str(SEED)  # the random_seed argument alone is not enough
     import ants
@@ -155,7 +155,7 @@ def _from_ants(names: list[str]) -> Matrix:
     return np.asarray(FLIP @ result @ FLIP)
 
 
-def _translation(moving: Moving) -> Matrix:
+def _translation(moving: RegistrationInput) -> Matrix:
     matrix = np.eye(4)
     matrix[:3, 3] = moving.start - moving.anchor
     return matrix
@@ -166,7 +166,7 @@ def _near(template: Template) -> np.ndarray:
     return np.asarray(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN)
 
 
-def _images(template: Template, moving: Moving) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
+def _images(template: Template, moving: RegistrationInput) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
     mask = Volume(_near(template).astype(np.uint8), template.affine)
     scan = Volume(moving.volume.data.astype(np.float32), moving.volume.affine)
     return to_itk(Volume(template.t1.astype(np.float32), template.affine)), to_itk(mask), to_itk(scan)

@@ -23,9 +23,9 @@ def preprocess_scan(
     about = settings["about"]
     recipe = {**settings["recipe"], "template": inputs.get("template", settings["recipe"]["template"])}
     asked = about.get("register_with")
-    guide = {asked: Path(inputs["guide"])} if "guide" in inputs else {}
+    reference = {asked: Path(inputs["reference"])} if "reference" in inputs else {}
     return preprocess(
-        scan_paths={about["modality"]: Path(inputs["image"]), **guide},
+        scan_paths={about["modality"]: Path(inputs["image"]), **reference},
         masks={name: Path(inputs[name]) for name in status.MASKS if name in inputs},
         modality=about["modality"],
         subject=scan,

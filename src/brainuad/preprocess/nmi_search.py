@@ -20,7 +20,7 @@ from torch import Tensor
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.head import Moving
+from brainuad.preprocess.head import RegistrationInput
 
 Order = Int[np.ndarray, "points 3"]
 BINS = 32
@@ -51,7 +51,7 @@ COARSE = Level(3.0, 4_000, 60, 2.0, False)
 FINE = (Level(1.5, 10_000, 80, 0.8, True), Level(0.5, 20_000, 50, 0.3, True))
 
 
-def search(moving: Moving, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
+def search(moving: RegistrationInput, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
     """The affine from the template's world to the scan's (mm) of the highest similarity found."""
     order = _order(template, seed)
     with single_thread():
@@ -83,7 +83,7 @@ def _best_of_each_size(scores: Float[Tensor, "starts"]) -> Int[Tensor, "kept"]:
 
 
 def similarity(
-    moving: Moving, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0
+    moving: RegistrationInput, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0
 ) -> tuple[float, float]:
     """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world, at the finest level.
 
@@ -116,7 +116,7 @@ def single_thread() -> Iterator[None]:
 class _Measure:
     """Normalised mutual information of batches of transforms, at one level."""
 
-    def __init__(self, moving: Moving, template: Template, level: Level, order: Order):
+    def __init__(self, moving: RegistrationInput, template: Template, level: Level, order: Order):
         self.anchor, self.start = (torch.tensor(p, dtype=torch.float32) for p in (moving.anchor, moving.start))
         self.points, fixed = _sample(template, level, order)
         volume = moving.volume
@@ -163,7 +163,9 @@ def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Lev
     return parameters
 
 
-def _start(moving: Moving, pitch: float, rise: float, forward: float, log_scale: float) -> Float[Tensor, "12"]:
+def _start(
+    moving: RegistrationInput, pitch: float, rise: float, forward: float, log_scale: float
+) -> Float[Tensor, "12"]:
     rise += moving.depth * (1 - np.exp(log_scale - USUAL_LOG_SCALE))  # a small head's middle lies nearer to its vertex
     pose = torch.tensor([0, forward, rise, np.deg2rad(pitch), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
     return pose / torch.tensor(UNITS)

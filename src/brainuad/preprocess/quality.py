@@ -9,42 +9,42 @@ from brainuad.formats.status import Numbers
 from brainuad.formats.transform import Affine
 from brainuad.preprocess import appearance
 from brainuad.preprocess.head import CT_WINDOW
-from brainuad.preprocess.skullstrip import Placed, field_of_view, to_scan
+from brainuad.preprocess.skullstrip import RegisteredScan, field_of_view, to_scan
 from brainuad.preprocess.symmetry import residual_pose
 
 Mask = Bool[np.ndarray, "x y z"]
 
 
-def measure(placed: Placed, mask: Mask, similarity: float, turned: float) -> Numbers:
+def measure(registered: RegisteredScan, mask: Mask, similarity: float, turned: float) -> Numbers:
     """Quality numbers by name; `formats.quality` says what each means.
 
     `mask`: the brain on the template's grid; `similarity`, `turned`: as `nmi_search.similarity` gives them. A number
     that cannot be measured on this scan is left out.
     """
-    return {"similarity": similarity, "turned": turned, **_place(placed, mask), **_look(placed, mask)}
+    return {"similarity": similarity, "turned": turned, **_place(registered, mask), **_look(registered, mask)}
 
 
-def _place(placed: Placed, mask: Mask) -> Numbers:
-    brain = placed.template.brain
-    voxel_ml = abs(float(np.linalg.det(placed.template.affine[:3, :3]))) / 1000
-    seen = field_of_view(placed) & brain
-    stretch = np.linalg.svd(placed.transform.matrix[:3, :3])[1]
-    lean, offset = residual_pose(_tissue(placed), placed.template)
+def _place(registered: RegisteredScan, mask: Mask) -> Numbers:
+    brain = registered.template.brain
+    voxel_ml = abs(float(np.linalg.det(registered.template.affine[:3, :3]))) / 1000
+    seen = field_of_view(registered) & brain
+    stretch = np.linalg.svd(registered.transform.matrix[:3, :3])[1]
+    lean, offset = residual_pose(_tissue(registered), registered.template)
     return {
         "overlap": float(2 * (mask & brain).sum() / max(1, mask.sum() + brain.sum())),
         "coverage": float(seen.sum() / brain.sum()),
-        "volume_ml": float(mask.sum() * voxel_ml * abs(np.linalg.det(placed.transform.matrix[:3, :3]))),
+        "volume_ml": float(mask.sum() * voxel_ml * abs(np.linalg.det(registered.transform.matrix[:3, :3]))),
         "scale_min": float(stretch.min()),
         "scale_max": float(stretch.max()),
-        "turn_degrees": turn(placed.transform),
+        "turn_degrees": turn(registered.transform),
         "lean_degrees": lean,
         "offset_mm": offset,
     }
 
 
-def _look(placed: Placed, mask: Mask) -> Numbers:
-    scan, modality = placed.scan, placed.modality
-    brain = to_scan(mask, scan, placed.transform, placed.template)
+def _look(registered: RegisteredScan, mask: Mask) -> Numbers:
+    scan, modality = registered.scan, registered.modality
+    brain = to_scan(mask, scan, registered.transform, registered.template)
     seen = {
         "clipped": appearance.clipped(scan, brain),
         "noise": appearance.noise(scan, brain, modality),
@@ -52,16 +52,16 @@ def _look(placed: Placed, mask: Mask) -> Numbers:
         "ghosts": None if modality.lower() == "ct" else appearance.ghosts(scan, brain),  # around CT lies the headrest
     }
     return {
-        **appearance.contrast(_tissue(placed), mask, placed.template),
-        "level": float(np.median(placed.image[mask])),
+        **appearance.contrast(_tissue(registered), mask, registered.template),
+        "level": float(np.median(registered.image[mask])),
         "lowest": float(scan.data.min()),
         **{name: number for name, number in seen.items() if number is not None},
     }
 
 
-def _tissue(placed: Placed) -> Float[np.ndarray, "x y z"]:
+def _tissue(registered: RegisteredScan) -> Float[np.ndarray, "x y z"]:
     """The scan on the template's grid; of CT what differs in the brain, without the bone around it."""
-    return np.clip(placed.image, *CT_WINDOW) if placed.modality.lower() == "ct" else placed.image
+    return np.clip(registered.image, *CT_WINDOW) if registered.modality.lower() == "ct" else registered.image
 
 
 def turn(transform: Affine) -> float:

@@ -11,10 +11,10 @@ from brainuad.config.recipe import Registration
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.head import Moving, moving
+from brainuad.preprocess.head import RegistrationInput, moving
 
 Matrix = Float[np.ndarray, "4 4"]
-Backend = Callable[[Moving, Template, Matrix | None], Matrix]
+Backend = Callable[[RegistrationInput, Template, Matrix | None], Matrix]
 
 
 def register(scan: Volume, template: Template, settings: Registration, modality: str, stripped: bool) -> Affine:
@@ -26,7 +26,7 @@ def register(scan: Volume, template: Template, settings: Registration, modality:
     return align(moving(scan, modality, stripped), template, settings)
 
 
-def align(seen: Moving, template: Template, settings: Registration) -> Affine:
+def align(seen: RegistrationInput, template: Template, settings: Registration) -> Affine:
     """As `register`, for a scan that is made ready already."""
     matrix = _backend(settings.backend)(seen, template, None)
     if settings.polish != "none":

@@ -29,7 +29,7 @@ FLUID = 2.0
 
 
 @dataclass(frozen=True)
-class Placed:
+class RegisteredScan:
     """A scan with its registration. `image`: the scan on the template's grid, unmasked."""
 
     scan: Volume
@@ -39,7 +39,7 @@ class Placed:
     modality: str
 
 
-def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
+def strip(registered: RegisteredScan, settings: SkullStrip, stripped: bool) -> Mask:
     """The brain mask on the template's grid, by `settings.backend`; `auto` picks by input.
 
     Raises InputError if a program is asked for that is not installed, fails, or does not take the modality.
@@ -47,7 +47,7 @@ def strip(placed: Placed, settings: SkullStrip, stripped: bool) -> Mask:
     name = settings.backend
     if name == "auto":
         name = "given" if stripped else "refined"
-    return BACKENDS[name](placed, settings) & field_of_view(placed)
+    return BACKENDS[name](registered, settings) & field_of_view(registered)
 
 
 def to_scan(mask: Mask, scan: Volume, transform: Affine, template: Template) -> Mask:
@@ -68,12 +68,12 @@ def shape_of(template: Template) -> tuple[int, int, int]:
     return x, y, z
 
 
-def field_of_view(placed: Placed) -> Mask:
+def field_of_view(registered: RegisteredScan) -> Mask:
     """Template voxels that the scan covers."""
-    x, y, z = placed.scan.data.shape
-    index = np.linalg.inv(placed.scan.affine) @ placed.transform.matrix @ placed.template.affine
-    inside = np.ones(shape_of(placed.template), dtype=bool)
-    i, j, k = (np.arange(n) for n in shape_of(placed.template))
+    x, y, z = registered.scan.data.shape
+    index = np.linalg.inv(registered.scan.affine) @ registered.transform.matrix @ registered.template.affine
+    inside = np.ones(shape_of(registered.template), dtype=bool)
+    i, j, k = (np.arange(n) for n in shape_of(registered.template))
     for axis, n in enumerate((x, y, z)):
         a, b, c, d = index[axis]
         where = (a * i)[:, None, None] + (b * j)[None, :, None] + (c * k + d)[None, None, :]
@@ -81,14 +81,14 @@ def field_of_view(placed: Placed) -> Mask:
     return inside
 
 
-def from_template(placed: Placed, _: SkullStrip) -> Mask:
+def from_template(registered: RegisteredScan, _: SkullStrip) -> Mask:
     """The template's own mask: right as far as an affine goes."""
-    return placed.template.brain.copy()
+    return registered.template.brain.copy()
 
 
-def refined(placed: Placed, settings: SkullStrip) -> Mask:
+def refined(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     """The template's mask, its border moved to where tissue ends, at most `settings.band` mm in or out."""
-    template, image = placed.template, placed.image
+    template, image = registered.template, registered.image
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
     inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band
     outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band
@@ -97,12 +97,12 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
         return largest(ndimage.binary_opening((tissue & outer) | inner, _ball(3.0, spacing)) | inner)
 
     dark, usual = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
-    kind = placed.modality.lower()
+    kind = registered.modality.lower()
     if kind == "ct":
         low, high = CT_BRAIN
         tissue = (image > low) & (image < min(high, 0.99 * image.max()))  # a scan windowed before has bone at its top
     elif fluid_bright(kind):  # fluid shines like tissue, so bone is what ends the cavity, and fluid its outermost part
-        cavity = one_piece(image > dark + 0.55 * (usual - dark)) | ~field_of_view(placed)
+        cavity = one_piece(image > dark + 0.55 * (usual - dark)) | ~field_of_view(registered)
         tissue = ndimage.distance_transform_edt(cavity) * spacing > FLUID
     else:
         bright = template.brain | (image < usual + 0.5 * (usual - dark))  # no growth into fat
@@ -111,23 +111,23 @@ def refined(placed: Placed, settings: SkullStrip) -> Mask:
     return np.asarray(ndimage.binary_fill_holes(mask) & outer)
 
 
-def given(placed: Placed, _: SkullStrip) -> Mask:
+def given(registered: RegisteredScan, _: SkullStrip) -> Mask:
     """A stripped scan's own mask: all that differs from its background, holes filled."""
-    inside = ndimage.binary_fill_holes(foreground_of(placed.scan))
-    return to_template(inside, placed.scan, placed.transform, placed.template)
+    inside = ndimage.binary_fill_holes(foreground_of(registered.scan))
+    return to_template(inside, registered.scan, registered.transform, registered.template)
 
 
-def _by(program: Program) -> Callable[[Placed, SkullStrip], Mask]:
+def _by(program: Program) -> Callable[[RegisteredScan, SkullStrip], Mask]:
     """A backend that runs a program on the scan as it came."""
 
-    def backend(placed: Placed, _: SkullStrip) -> Mask:
-        found = program.run(placed.scan, placed.modality)
-        return to_template(found.data, found, placed.transform, placed.template)
+    def backend(registered: RegisteredScan, _: SkullStrip) -> Mask:
+        found = program.run(registered.scan, registered.modality)
+        return to_template(found.data, found, registered.transform, registered.template)
 
     return backend
 
 
-BACKENDS: dict[str, Callable[[Placed, SkullStrip], Mask]] = {
+BACKENDS: dict[str, Callable[[RegisteredScan, SkullStrip], Mask]] = {
     "template": from_template,
     "refined": refined,
     "given": given,
@@ -135,11 +135,11 @@ BACKENDS: dict[str, Callable[[Placed, SkullStrip], Mask]] = {
 }
 
 
-def place(scan: Volume, transform: Affine, template: Template, modality: str) -> Placed:
+def place(scan: Volume, transform: Affine, template: Template, modality: str) -> RegisteredScan:
     """Resample a scan to the template's grid; outside its field of view it takes its lowest value."""
     fill = float(scan.data.min())
     image = resample(scan.data, scan.affine, shape_of(template), template.affine, transform.matrix, fill=fill)
-    return Placed(scan, transform, template, image, modality)
+    return RegisteredScan(scan, transform, template, image, modality)
 
 
 def _ball(radius: float, spacing: float) -> Mask:

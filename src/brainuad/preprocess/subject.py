@@ -25,9 +25,9 @@ from brainuad.images.template import Template, load
 from brainuad.preprocess import head, overlay, quality
 from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
-from brainuad.preprocess.skullstrip import Placed, place, shape_of, strip, to_scan, to_template
+from brainuad.preprocess.skullstrip import RegisteredScan, place, shape_of, strip, to_scan, to_template
 
-GUIDE = "add or mend the other scan of its session, or take register_with out of the study"
+REFERENCE = "add or mend the other scan of its session, or take register_with out of the study"
 REGISTERED_AT = 2.0
 """Voxel size of the template that scans are registered to, in mm, whatever the grid of the result."""
 
@@ -40,7 +40,7 @@ class Result:
     brain: Bool[np.ndarray, "x y z"]
     masks: dict[str, Bool[np.ndarray, "x y z"]]
     transform: Affine
-    placed: Placed
+    registered: RegisteredScan
     quality: dict[str, float]
 
 
@@ -85,9 +85,9 @@ def preprocess(
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
         scan = volume.read(inputs[modality])
         opened = {n: _mask(p, scan, inputs[modality], subject, healthy and n == "mask") for n, p in masks.items()}
-        guide, alone = _guide(scan_paths, register_with)
-        result = run(scan, opened, modality, settings, guide)
-        marked = {"state": "warned", "reasons": [alone], "remedy": GUIDE} if alone else {"state": "ok"}
+        reference, alone = _reference(scan_paths, register_with)
+        result = run(scan, opened, modality, settings, reference)
+        marked = {"state": "warned", "reasons": [alone], "remedy": REFERENCE} if alone else {"state": "ok"}
         state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
         state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
@@ -104,7 +104,7 @@ def run(
     masks: Mapping[str, Bool[np.ndarray, "x y z"]],
     modality: str,
     settings: Preprocess,
-    guide: tuple[Volume, str] | None = None,
+    reference: tuple[Volume, str] | None = None,
 ) -> Result:
     """The chain on arrays: register, strip, window, bias field, noise, template grid, centring.
 
@@ -117,22 +117,26 @@ def run(
     template, coarse = load(settings.template, settings.spacing), load(settings.template, REGISTERED_AT)
     stripped = head.is_stripped(scan)
     seen = _seen(scan, modality, coarse, stripped)
-    affine = align(seen, coarse, settings.registration) if guide is None else _guided(scan, seen, *guide, settings)
-    placed = place(scan, affine, template, modality)
-    brain = strip(placed, settings.skullstrip, stripped)
+    affine = (
+        align(seen, coarse, settings.registration)
+        if reference is None
+        else _with_reference(scan, seen, *reference, settings)
+    )
+    registered = place(scan, affine, template, modality)
+    brain = strip(registered, settings.skullstrip, stripped)
     if not brain.any():
         what = f"the brain mask is empty (0 of {brain.size:,} voxels)"
         raise InputError(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
-    numbers = quality.measure(placed, brain, *similarity(seen, coarse, affine.matrix))
+    numbers = quality.measure(registered, brain, *similarity(seen, coarse, affine.matrix))
     carried = {name: to_template(mask, scan, affine, template) for name, mask in masks.items()}
-    image = np.where(brain, _corrected(placed, brain, settings), 0).astype(np.float32)
-    result = Result(image, brain, carried, affine, placed, numbers)
-    return replace(result, **centred(image, brain, carried, placed)) if settings.centre else result
+    image = np.where(brain, _corrected(registered, brain, settings), 0).astype(np.float32)
+    result = Result(image, brain, carried, affine, registered, numbers)
+    return replace(result, **centred(image, brain, carried, registered)) if settings.centre else result
 
 
-def _guide(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
+def _reference(paths: Mapping[str, Path], modality: str | None) -> tuple[tuple[Volume, str] | None, str]:
     """The scan to register with and its modality; or, where one is asked for in vain, why there is none."""
     if modality is None:
         return None, ""
@@ -148,40 +152,44 @@ def _reason(error: InputError) -> str:
     return f"{error.what} ({error.why})" if error.why else error.what
 
 
-def _seen(scan: Volume, modality: str, template: Template, stripped: bool) -> head.Moving:
+def _seen(scan: Volume, modality: str, template: Template, stripped: bool) -> head.RegistrationInput:
     """What a registration to the template sees of a scan."""
     seen = head.moving(scan, modality, stripped)
     return replace(seen, anchor=template.at(seen.anchor))
 
 
-def _guided(scan: Volume, seen: head.Moving, guide: Volume, modality: str, settings: Preprocess) -> Affine:
+def _with_reference(
+    scan: Volume, seen: head.RegistrationInput, reference: Volume, modality: str, settings: Preprocess
+) -> Affine:
     """The affine of the guide, then the rigid way from it to the scan."""
     from brainuad.preprocess import within
 
     template = load(settings.template, REGISTERED_AT)
-    guide_seen = _seen(guide, modality, template, head.is_stripped(guide))
-    affine = align(guide_seen, template, settings.registration)
-    return Affine(within.between(guide, scan, guide_seen, seen) @ affine.matrix)
+    reference_seen = _seen(reference, modality, template, head.is_stripped(reference))
+    affine = align(reference_seen, template, settings.registration)
+    return Affine(within.between(reference, scan, reference_seen, seen) @ affine.matrix)
 
 
-def _corrected(placed: Placed, brain: Bool[np.ndarray, "x y z"], settings: Preprocess) -> Float[np.ndarray, "x y z"]:
+def _corrected(
+    registered: RegisteredScan, brain: Bool[np.ndarray, "x y z"], settings: Preprocess
+) -> Float[np.ndarray, "x y z"]:
     """The scan on the template's grid, after window, N4 and curvature flow on its own voxels where they are asked for.
 
     The window comes after the strip, which needs to see bone, and before resampling, which would smear it.
     """
     if settings.window is None and settings.n4 is None and settings.curvature_flow is None:
-        return placed.image
+        return registered.image
     from brainuad.preprocess import bias
 
-    scan, template = placed.scan, placed.template
+    scan, template = registered.scan, registered.template
     if settings.window is not None:
-        scan = head.windowed(scan, placed.modality, settings.window)
+        scan = head.windowed(scan, registered.modality, settings.window)
     data = scan.data
     if settings.n4 is not None:
-        data = bias.n4(data, to_scan(brain, scan, placed.transform, template), scan.spacing, settings.n4)
+        data = bias.n4(data, to_scan(brain, scan, registered.transform, template), scan.spacing, settings.n4)
     if settings.curvature_flow is not None:
         data = bias.curvature_flow(data, scan.spacing, settings.curvature_flow)
-    return resample(data, scan.affine, shape_of(template), template.affine, placed.transform.matrix)
+    return resample(data, scan.affine, shape_of(template), template.affine, registered.transform.matrix)
 
 
 def _mask(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool) -> Bool[np.ndarray, "x y z"]:
@@ -204,8 +212,8 @@ def _mask(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool
 
 
 def _write(folder: Path, result: Result) -> None:
-    template = result.placed.template
-    overlay.write(folder / status.OVERLAY, overlay.overlay(result.placed.image, result.brain, template))
+    template = result.registered.template
+    overlay.write(folder / status.OVERLAY, overlay.overlay(result.registered.image, result.brain, template))
     transform.write(folder / transform.NAME, result.transform)
     volume.write(folder / status.IMAGE, result.image, template.affine)
     volume.write(folder / status.BRAIN, result.brain, template.affine)

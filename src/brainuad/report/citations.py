@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brainuad.config import templates
-from brainuad.config.datasets import Artificial, Inserted, Phantoms, Spoiled
+from brainuad.config.datasets import Artificial, Corrupted, Inserted, Phantoms
 from brainuad.config.study import Study
 
 REFERENCES = {
@@ -89,9 +89,9 @@ def methods(study: Study) -> Methods:
     sentences.append(f"Each model was trained with {_counted(len(study.seeds), 'seed')} on healthy scans only.")
     rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in study.thresholds)
     sentences.append(f"Maps became masks by these cuts: {rules}. No cut was chosen on test labels, but for the oracle.")
-    for label, chain in study.chains.items():
-        steps = ", ".join(operator.op for operator in chain.operators) or "nothing but the cut"
-        sentences.append(f"Post-processing chain `{label}`: {steps}{cite(chain.cite)}.")
+    for label, postprocessing in study.postprocessing.items():
+        steps = ", ".join(operator.op for operator in postprocessing.operators) or "nothing but the cut"
+        sentences.append(f"Post-processing chain `{label}`: {steps}{cite(postprocessing.cite)}.")
     rim, resamples = _counted(study.evaluate.erode_voxels, "voxel"), study.evaluate.bootstrap
     sentences.append(
         f"Scores were taken inside the brain mask less {rim} of rim. Intervals are 95 % bootstrap intervals over "
@@ -106,10 +106,10 @@ def _dataset(label: str, dataset: object) -> str:
         case Inserted():
             return f"`{label}`: real lesion masks inserted into test or validation subjects of `{dataset.into}`."
         case Artificial():
-            kinds = ", ".join(dataset.kinds)
+            kinds = ", ".join(dataset.anomaly_types)
             return f"`{label}`: artificial anomalies ({kinds}) in test or validation subjects of `{dataset.into}`."
-        case Spoiled():
-            kinds = ", ".join(dataset.kinds).replace("_", " ")
+        case Corrupted():
+            kinds = ", ".join(dataset.corruption_types).replace("_", " ")
             return f"`{label}`: test scans of `{dataset.into}` made bad ({kinds}); scored as a whole."
         case Phantoms():
             kind = "healthy" if dataset.healthy else f"with lesions ({dataset.lesions})"

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import maps, store, volume
-from brainuad.formats.store import Store
+from brainuad.formats import array_cache, maps, volume
+from brainuad.formats.array_cache import ArrayCache
 from brainuad.report import slices
 
 
@@ -33,7 +33,7 @@ class Example:
     top: float
     numbers: str
     """One line about it."""
-    spoiled: bool = False
+    corrupted: bool = False
     """Whether the scan as a whole is bad."""
 
     @property
@@ -82,7 +82,7 @@ def chosen(scans: pd.DataFrame, count: int) -> list[str]:
 
     Ordered by AUPRC where there are lesions, else by the volume marked; nothing is picked by hand.
     """
-    by = "auprc" if scans["auprc"].notna().any() else "marked_ml"
+    by = "auprc" if scans["auprc"].notna().any() else "predicted_ml"
     means = scans.groupby("scan", sort=True)[by].mean().dropna().sort_values(ascending=by != "auprc", kind="stable")
     places: Any = (
         np.unique(np.linspace(0, len(means) - 1, min(count, len(means))).round().astype(int)) if len(means) else []
@@ -100,7 +100,7 @@ def examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Example]:
             continue
         healthy = bool(rows["healthy"].astype(bool).all())
         names = chosen(rows, (study.report.examples + 1) // 2 if healthy else study.report.examples)
-        opened, lesions = store.read(path), store.read_lesions(path)
+        opened, lesions = array_cache.read(path), array_cache.read_lesions(path)
         index = {scan.scan: i for i, scan in enumerate(opened.scans)}
         found += [_example(dataset, n, opened, lesions[index[n]], index[n], rows) for n in names if n in index]
     return sorted(found, key=lambda example: study.datasets[example.dataset].healthy)
@@ -120,9 +120,9 @@ def strips(study: Study, folder: Path, shown: list[Example]) -> list[Strip]:
 
 def result(study: Study, folder: Path, example: Example, model: str) -> Result | None:
     """Map, reconstruction and mask of the study's first seed and chain; None if the model has no map of this scan."""
-    chain = next(iter(study.chains))
+    postprocessing = next(iter(study.postprocessing))
     part = Path(model) / f"seed-{study.seeds[0]}" / example.dataset
-    inferred, processed = folder / "infer" / part, folder / "postprocess" / part / chain
+    inferred, processed = folder / "infer" / part, folder / "postprocess" / part / postprocessing
     path = maps.processed_path(processed, example.scan)
     path = path if path.exists() else maps.anomaly_path(inferred, example.scan)
     if not path.exists():
@@ -134,16 +134,20 @@ def result(study: Study, folder: Path, example: Example, model: str) -> Result |
     return Result(model, maps.read_map(path, shape), _volume(rebuilt, shape) if rebuilt.exists() else None, mask)
 
 
-def _example(dataset: str, name: str, opened: Store, lesion: np.ndarray, place: int, rows: pd.DataFrame) -> Example:
+def _example(
+    dataset: str, name: str, opened: ArrayCache, lesion: np.ndarray, place: int, rows: pd.DataFrame
+) -> Example:
     image, brain, lesion = (np.asarray(a) for a in (opened.images[place], opened.brains[place], lesion))
     own = rows[rows["scan"] == name]
     healthy = not lesion.any()
     scan = opened.scans[place]
     numbers = f"{own['lesion_ml'].iloc[0]:.1f} ml of lesion" if not healthy else "no lesion"
-    numbers += f" ({scan.kind.replace('_', ' ').replace(';', ', ')})" if scan.kind else ""
+    numbers += f" ({scan.lesion_type.replace('_', ' ').replace(';', ', ')})" if scan.lesion_type else ""
     level = slices.fullest(lesion if not healthy else brain)
     top = float(np.percentile(image[brain], 99.5))
-    return Example(dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers, bool(scan.spoiled))
+    return Example(
+        dataset, name, healthy, image, brain, lesion, opened.affine, level, top, numbers, bool(scan.corrupted)
+    )
 
 
 def _scan_picture(example: Example) -> str:
@@ -169,7 +173,7 @@ def _pictures(example: Example, one: Result, top: float) -> dict[str, str]:
 def _agreement(example: Example, mask: Bool[np.ndarray, "x y z"]) -> str:
     ml = abs(float(np.linalg.det(example.affine[:3, :3]))) / 1000
     if example.healthy:
-        return f"{mask.sum() * ml:.1f} ml marked" + ("" if example.spoiled else ", all false")
+        return f"{mask.sum() * ml:.1f} ml marked" + ("" if example.corrupted else ", all false")
     both = 2 * (mask & example.lesion).sum() / max(1, mask.sum() + example.lesion.sum())
     return f"Dice {both:.2f}; {mask.sum() * ml:.1f} ml marked"
 

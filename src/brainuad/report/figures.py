@@ -19,7 +19,7 @@ RESIDUAL_BINS = 20
 
 def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
     """A chart per data set; the study's first chain, one curve per model and seed."""
-    chosen = curves[(curves["kind"] == "pr") & (curves["chain"] == next(iter(study.chains)))]
+    chosen = curves[(curves["curve"] == "pr") & (curves["postprocessing"] == next(iter(study.postprocessing)))]
     charts = {}
     for dataset, rows in chosen.groupby("dataset", sort=False):
         lines = [
@@ -44,8 +44,10 @@ def histograms(
     study: Study, curves: pd.DataFrame, cuts: dict[tuple[str, str, str], dict[str, float]]
 ) -> dict[str, dict[str, Markup]]:
     """Charts by data set and model, with the cuts as vertical lines; the study's first seed and chain."""
-    chain, seed = next(iter(study.chains)), study.seeds[0]
-    chosen = curves[(curves["chain"] == chain) & (curves["seed"] == seed) & curves["kind"].isin(list(HISTOGRAMS))]
+    postprocessing, seed = next(iter(study.postprocessing)), study.seeds[0]
+    chosen = curves[
+        (curves["postprocessing"] == postprocessing) & (curves["seed"] == seed) & curves["curve"].isin(list(HISTOGRAMS))
+    ]
     healthy = healthy_set(study, chosen)
     shown = [name for name in chosen["dataset"].unique() if not study.datasets[name].healthy] or [healthy]
     charts: dict[str, dict[str, Markup]] = {}
@@ -53,7 +55,7 @@ def histograms(
         for model in study.models:
             rows = chosen[(chosen["model"] == model) & chosen["dataset"].isin([dataset, healthy])]
             if (rows["dataset"] == dataset).any():
-                found = cuts.get((model, chain, dataset), {})
+                found = cuts.get((model, postprocessing, dataset), {})
                 charts.setdefault(dataset, {})[model] = _histogram(
                     f"Values of the map of {model} on {dataset}", rows, found
                 )
@@ -62,15 +64,15 @@ def histograms(
 
 def residuals(study: Study, scans: pd.DataFrame) -> dict[str, Markup]:
     """A chart per model with a reconstruction: how far from it the scans of each data set lie (Kuznetsov's fig. 6)."""
-    chosen = scans[(scans["chain"] == next(iter(study.chains))) & (scans["seed"] == study.seeds[0])]
+    chosen = scans[(scans["postprocessing"] == next(iter(study.postprocessing))) & (scans["seed"] == study.seeds[0])]
     charts = {}
     for model in dict.fromkeys(study.trainings().values()):  # other maps rebuild alike
-        rows = chosen[(chosen["model"] == model) & chosen["residual_l2"].notna()]
+        rows = chosen[(chosen["model"] == model) & chosen["residual_rms"].notna()]
         if len(rows):
-            ends = float(rows["residual_l2"].min()), float(rows["residual_l2"].max())
+            ends = float(rows["residual_rms"].min()), float(rows["residual_rms"].max())
             at = np.linspace(ends[0], ends[1] if ends[1] > ends[0] else ends[0] + 1, RESIDUAL_BINS + 1)
             lines = [
-                _shares(study, str(dataset), group["residual_l2"].to_numpy(dtype=float), at)
+                _shares(study, str(dataset), group["residual_rms"].to_numpy(dtype=float), at)
                 for dataset, group in rows.groupby("dataset", sort=False)
             ]
             title, label = f"Residuals of {model} by scan", "root mean square of scan minus reconstruction"
@@ -90,7 +92,7 @@ def _shares(study: Study, dataset: str, values: Float[np.ndarray, "n"], at: Floa
 def healthy_set(study: Study, curves: pd.DataFrame) -> str:
     """The first healthy data set with a histogram, against which the others are drawn; empty if there is none."""
     return next(
-        (name for name in study.scored_sets() if name in set(curves[curves["kind"] == "healthy"]["dataset"])), ""
+        (name for name in study.scored_sets() if name in set(curves[curves["curve"] == "healthy"]["dataset"])), ""
     )
 
 
@@ -98,7 +100,7 @@ def _histogram(title: str, rows: pd.DataFrame, cuts: dict[str, float]) -> Markup
     lines = [
         Line(NAMES[kind], tuple(group["x"]), tuple(group["y"]), colour, steps=True)
         for kind, colour in HISTOGRAMS.items()
-        if len(group := rows[rows["kind"] == kind])
+        if len(group := rows[rows["curve"] == kind])
     ]
     highest = float(rows["y"].max()) or 1.0
     lowest = max(highest / 1e4, float(rows["y"][rows["y"] > 0].min())) if (rows["y"] > 0).any() else highest / 1e4

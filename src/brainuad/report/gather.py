@@ -127,7 +127,7 @@ def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _of_study(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     kept = table["model"].isin(study.models) & table["dataset"].isin(study.datasets)
-    return table[kept & table["chain"].isin(study.chains)].reset_index(drop=True)
+    return table[kept & table["postprocessing"].isin(study.postprocessing)].reset_index(drop=True)
 
 
 def _records(study: Study, folder: Path) -> list[Path]:

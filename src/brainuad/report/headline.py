@@ -48,15 +48,17 @@ def baselines(study: Study) -> list[str]:
     return study.baselines()
 
 
-def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame, chain: str = "") -> list[Verdict]:
+def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame, postprocessing: str = "") -> list[Verdict]:
     """A verdict per data set with lesions, for a chain, else the study's first; the oracle has no part in it.
 
     A model wins if the 95 % interval of its paired difference to the best baseline lies above 0, and loses if it lies
     below; without a paired comparison, if the two intervals of the AUPRC do not touch.
     """
-    chain = chain or next(iter(study.chains))
-    whole = summary(metrics[(metrics["metric"] == METRIC) & (metrics["chain"] == chain)])
-    paired = comparisons[(comparisons["chain"] == chain) & comparisons["metric"].str.startswith("auprc")]
+    postprocessing = postprocessing or next(iter(study.postprocessing))
+    whole = summary(metrics[(metrics["metric"] == METRIC) & (metrics["postprocessing"] == postprocessing)])
+    paired = comparisons[
+        (comparisons["postprocessing"] == postprocessing) & comparisons["metric"].str.startswith("auprc")
+    ]
     found = []
     for dataset, rows in whole.dropna(subset=["value"]).groupby("dataset", sort=False):
         ordered = rows.sort_values("value", ascending=False, kind="stable")

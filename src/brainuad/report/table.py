@@ -9,7 +9,7 @@ import pandas as pd
 
 ORACLE = "oracle"
 ORACLE_LABEL = "ORACLE – upper bound, not a result"
-KEY = ["dataset", "chain", "model", "metric", "threshold_rule"]
+KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
 HEADS = {
     "auprc_scan": "AUPRC per scan",
     "auprc_pooled": "AUPRC, pooled",
@@ -115,17 +115,17 @@ def comparison_text(metrics: pd.DataFrame) -> str:
         return "nothing was evaluated yet"
     parts = []
     for block in blocks(metrics):
-        chains = len({chain for _, chain in block.rows}) > 1
+        several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
-        heads = ["model", *(["chain"] if chains else []), *(block.columns[i].name for i in kept)]
-        rules = [""] * (1 + chains) + [block.columns[i].under for i in kept]
+        heads = ["model", *(["postprocessing"] if several else []), *(block.columns[i].name for i in kept)]
+        rules = [""] * (1 + several) + [block.columns[i].under for i in kept]
         lines = [
             [
                 model,
-                *([chain] if chains else []),
+                *([postprocessing] if several else []),
                 *("-" if (cell := cells[i]) is None else _starred(cell) for i in kept),
             ]
-            for (model, chain), cells in block.rows.items()
+            for (model, postprocessing), cells in block.rows.items()
         ]
         parts.append(f"{block.title}\n{_aligned([heads, rules], lines)}")
     notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
@@ -136,9 +136,9 @@ def comparison_text(metrics: pd.DataFrame) -> str:
 
 def _block(dataset: str, rows: pd.DataFrame) -> Block:
     columns = _columns(rows)
-    pairs = list(dict.fromkeys(zip(rows["model"], rows["chain"], strict=True)))
+    pairs = list(dict.fromkeys(zip(rows["model"], rows["postprocessing"], strict=True)))
     cells = {
-        (row["model"], row["chain"], row["metric"], row["threshold_rule"]): (
+        (row["model"], row["postprocessing"], row["metric"], row["threshold_rule"]): (
             row["value"],
             row["ci_low"],
             row["ci_high"],

@@ -36,7 +36,7 @@ def sprites(
         for model in study.models:
             one = result(study, folder, example, model)
             if one is not None:
-                rules = cuts.get((model, next(iter(study.chains)), example.dataset), {})
+                rules = cuts.get((model, next(iter(study.postprocessing)), example.dataset), {})
                 entry["models"].append(_map(example, one, next(iter(rules.values()), None)))
         spent += sum(len(entry[key]) for key in ("image", "truth")) + sum(len(m["map"]) for m in entry["models"])
         if spent > budget:

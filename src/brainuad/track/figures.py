@@ -26,13 +26,13 @@ def loss(curves: pd.DataFrame) -> bytes | None:
 
 def precision_recall(curves: pd.DataFrame) -> bytes | None:
     """PNG with a precision-recall curve per data set and chain, or None."""
-    chosen = curves[curves["kind"] == "pr"]
+    chosen = curves[curves["curve"] == "pr"]
     if chosen.empty:
         return None
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(xlabel="recall", ylabel="precision", title="voxels", xlim=(0, 1), ylim=(0, 1))
-    for (dataset, chain), rows in chosen.groupby(["dataset", "chain"]):
-        axes.plot(rows["x"], rows["y"], label=f"{dataset}, {chain}")
+    for (dataset, postprocessing), rows in chosen.groupby(["dataset", "postprocessing"]):
+        axes.plot(rows["x"], rows["y"], label=f"{dataset}, {postprocessing}")
     axes.legend(frameon=False)
     return _png(figure)
 

@@ -108,7 +108,7 @@ def points(result: Result) -> list[Point]:
 
 def metric_name(row: Mapping[Hashable, Any]) -> str:
     """`<dataset>/<chain>/<metric>`, and `/<threshold rule>` where one applies, of a row of the metrics table."""
-    parts = [row["dataset"], row["chain"], row["metric"]]
+    parts = [row["dataset"], row["postprocessing"], row["metric"]]
     return "/".join(parts if row["threshold_rule"] == "none" else [*parts, row["threshold_rule"]])
 
 

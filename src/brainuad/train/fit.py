@@ -20,7 +20,7 @@ from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats.clock import Clock
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
 from brainuad.train.data import Batches
 from brainuad.train.faults import Faults, TellingTrainer
@@ -42,8 +42,8 @@ class Fitted:
 
 def fit_network(
     method: NeuralMethod,
-    training: Healthy,
-    validation: Healthy | None,
+    training: TrainingScans,
+    validation: TrainingScans | None,
     seed: int,
     compute: Compute,
     folder: Path,

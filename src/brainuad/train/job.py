@@ -17,14 +17,14 @@ from brainuad.cluster.stop import watching
 from brainuad.config.model import AnyModel
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats import bundle, run, store
+from brainuad.formats import array_cache, bundle, run
+from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.clock import Clock
 from brainuad.formats.coding import Coded, Picked
 from brainuad.formats.run import Record
-from brainuad.formats.store import Store
 from brainuad.methods import registry
-from brainuad.methods.base import Healthy
+from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import NeuralMethod
 
 RESUME = "resume"
@@ -33,7 +33,7 @@ SCALING = "scaling."
 
 
 def train(
-    stores: Sequence[Path], model: AnyModel, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
+    array_caches: Sequence[Path], model: AnyModel, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
 ) -> None:
     """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
 
@@ -44,12 +44,14 @@ def train(
     grids.
     """
     torch.set_num_threads(compute.threads)
-    opened = [store.read(path) for path in stores]
-    training = _gathered(opened, stores, "train")
+    opened = [array_cache.read(path) for path in array_caches]
+    training = _gathered(opened, array_caches, "train")
     if training is None:
         why = "no store holds a scan of the role train"
-        raise InputError("there is no training scan", file=stores[0] if stores else None, why=why, do=TRAINING)
-    validation = _gathered(opened, stores, "validation")
+        raise InputError(
+            "there is no training scan", file=array_caches[0] if array_caches else None, why=why, do=TRAINING
+        )
+    validation = _gathered(opened, array_caches, "validation")
     scans = [scan for part in opened for scan in part.select("train", "validation").scans]
     hashed = _hash([training, *([] if validation is None else [validation])])
     settings = model.model_dump(mode="json", exclude={"map"})
@@ -98,7 +100,7 @@ def _resume(folder: Path, key: str) -> Path:
     return own
 
 
-def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Healthy | None:
+def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) -> TrainingScans | None:
     """The scans of a role from all stores, still on disk."""
     images: list[tuple[np.ndarray | Coded, int]] = []
     brains: list[np.ndarray] = []
@@ -108,7 +110,7 @@ def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Heal
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
             raise InputError("the training stores are on different grids", file=path, do=do)
-        masks = {"lesions": store.read_lesions(path), "other pathology": store.read_ignored(path)}
+        masks = {"lesions": array_cache.read_lesions(path), "other pathology": array_cache.read_ignored(path)}
         for i, (scan, brain) in enumerate(zip(part.scans, part.brains, strict=True)):
             if scan.role != role:
                 continue
@@ -118,10 +120,10 @@ def _gathered(opened: Sequence[Store], paths: Sequence[Path], role: str) -> Heal
                     raise InputError(what, file=path, why=f"its mask of {name} marks {count} voxels", do=HEALTHY)
             images.append((part.images, i))
             brains.append(brain)
-    return Healthy(Picked(images), brains, first.spacing) if first is not None and images else None
+    return TrainingScans(Picked(images), brains, first.spacing) if first is not None and images else None
 
 
-def _hash(parts: Sequence[Healthy]) -> str:
+def _hash(parts: Sequence[TrainingScans]) -> str:
     """Of all voxels that training and validation see, in order."""
     digest = hashlib.sha256()
     for part in parts:

@@ -48,7 +48,7 @@ STUDY: dict[str, Any] = {
             },
         },
     },
-    "chains": {"none": "none"},
+    "postprocessing": {"none": "none"},
     "evaluate": {"bootstrap": 100},
     "report": {"examples": 1, "interactive": 0, "overlays": 1},
     "compute": {"threads": 1, "batch": 4},

@@ -17,7 +17,7 @@ def stay_away(slurm: Slurm, daemon: str, seconds: float, study: Workspace) -> No
         time.sleep(seconds)
         assert study.started[-1].poll() is None, study.log()[-4000:]
     finally:
-        slurm.revive()
+        slurm.load_method()
     study.finish()
 
 

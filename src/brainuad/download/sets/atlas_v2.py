@@ -5,7 +5,7 @@ from __future__ import annotations
 from brainuad.config.datasets import Known
 from brainuad.download.brought import only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 USUAL = 655
@@ -42,7 +42,7 @@ class AtlasV2(KnownSet):
                 if len(files) != 1:
                     problems.append(f"{name} has {len(files)} files {name}_*{what}, not one")
             if len(images) == len(masks) == 1:
-                about = {"site": place.parts[-4], "kind": kinds_of("atlas_v2", [1])}
+                about = {"site": place.parts[-4], "lesion_type": lesion_types_of("atlas_v2", [1])}
                 scans.append(changed(Scan(name, subject, label, str(images[0]), str(masks[0])), **about))
         if not parts:
             problems.append("there is no folder Training")

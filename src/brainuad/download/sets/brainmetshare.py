@@ -9,7 +9,7 @@ from typing import NamedTuple
 from brainuad.config.datasets import Known, Modality
 from brainuad.download.brought import folders, nifti, only_patients, unlabelled, unusual
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan, changed
 
@@ -71,8 +71,8 @@ or mets_stanford_releaseMask_train/Mets_005/{0,1,2,3,seg}/0.png (older; a pictur
             if image and mask:
                 problems += _picture_problems(image, mask) if older else []
                 subject = f"sub-{folder.name.replace('_', '')}"
-                kind = kinds_of("brainmetshare", [1])
-                scans.append(Scan(subject, subject, label, image=str(image), mask=str(mask), kind=kind))
+                lesion_type = lesion_types_of("brainmetshare", [1])
+                scans.append(Scan(subject, subject, label, image=str(image), mask=str(mask), lesion_type=lesion_type))
         if len(layouts) > 1:
             problems.append("pictures and NIfTI files lie in one folder: keep one of the two layouts")
         elif not layouts:

@@ -8,7 +8,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import find_table, nifti, read_table
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan, changed
 
@@ -47,7 +47,7 @@ masks/<scan>.nii.gz      (of scans with findings; any label above 0 is lesion)""
         for row in rows:
             name, subject = row["scan"], row["subject"]
             try:
-                kind = kinds_of("center_tbi", [part for part in row["types"].split(";") if part.strip()])
+                lesion_type = lesion_types_of("center_tbi", [part for part in row["types"].split(";") if part.strip()])
             except InputError as error:
                 problems.append(f"{TABLE}: {name}: {error.what}")
                 continue
@@ -59,13 +59,13 @@ masks/<scan>.nii.gz      (of scans with findings; any label above 0 is lesion)""
             image, mask = nifti(root / "ct", name), nifti(root / "masks", name)
             if image is None:
                 problems.append(f"ct/{name}.nii.gz is not there")
-            if mask and not kind:
+            if mask and not lesion_type:
                 problems.append(f"masks/{mask.name} belongs to a scan without findings")
-            without += bool(kind and mask is None)
-            about = {"kind": kind, **{key: row.get(key, "") for key in ("age", "sex", "site")}}
+            without += bool(lesion_type and mask is None)
+            about = {"lesion_type": lesion_type, **{key: row.get(key, "") for key in ("age", "sex", "site")}}
             scan = Scan(f"sub-{subject}_ses-{name}", f"sub-{subject}", label, str(image or ""), str(mask or ""))
             scans[name] = changed(scan, **about)
-        chosen = [scan for scan in scans.values() if (not scan.kind if settings.healthy else scan.mask)]
+        chosen = [scan for scan in scans.values() if (not scan.lesion_type if settings.healthy else scan.mask)]
         notes = [f"scans with findings but no mask, left out: {without}"] if without else []
         return Found(sorted(chosen, key=lambda scan: scan.scan), problems, notes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import read_table, unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 USUAL, USUAL_MASKS = 491, 51
@@ -70,7 +70,7 @@ Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}   (51 scans; these a
             if healthy is settings.healthy and (mask or number in folders):
                 image = str(Path(mask).with_name("CT.nii") if mask else folders[number])
                 subject = f"sub-CQ500CT{number}"
-                scans.append(Scan(subject, subject, label, image=image, mask=mask, kind=_kind(votes)))
+                scans.append(Scan(subject, subject, label, image=image, mask=mask, lesion_type=_lesion_type(votes)))
         notes = unusual(len(folders), USUAL, "scans") + unusual(len(masks), USUAL_MASKS, "masks")
         notes += [f"{unsure} scans in which one reader alone saw something are left out"] if unsure else []
         return Found(scans, problems, notes)
@@ -117,10 +117,10 @@ def _reads(path: Path, problems: list[str]) -> dict[int, dict[str, int]]:
     return found
 
 
-def _kind(votes: dict[str, int]) -> str:
+def _lesion_type(votes: dict[str, int]) -> str:
     """What at least two readers saw; `other` for what has no name of its own."""
     agreed = {name for name, count in votes.items() if count > 1}
-    kinds = set(kinds_of("cq500", agreed & {*BLOOD, *FRACTURES}).split(";")) - {""}
+    kinds = set(lesion_types_of("cq500", agreed & {*BLOOD, *FRACTURES}).split(";")) - {""}
     if agreed & {*BEYOND} or ("ich" in agreed and not agreed & {*BLOOD}):
         kinds.add("other")
     return ";".join(sorted(kinds))

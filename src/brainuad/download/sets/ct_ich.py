@@ -9,7 +9,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import find_table, nifti, read_table, unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan, changed
 
@@ -78,7 +78,7 @@ masks/049.nii
             broken += [number] if seen == {FRACTURE} else []
             if mask and (bleeds if not settings.healthy else not seen):
                 subject, person = f"sub-{number}", persons.get(number, {})
-                about = {"kind": kinds_of("ct_ich", seen), **person}
+                about = {"lesion_type": lesion_types_of("ct_ich", seen), **person}
                 scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
         problems += [f"ct_scans/{number} is not there" for number in sorted(set(found) - set(numbers))]
         notes = unusual(len(numbers), USUAL, "scans") + unusual(ill, USUAL_ILL, "scans with haemorrhage")
@@ -102,7 +102,7 @@ masks/049.nii
         opened = nib.load(scan.image)
         require_shape(scan.mask, opened.shape)
         values = np.asarray(nib.load(scan.mask).dataobj)
-        if not scan.kind:
+        if not scan.lesion_type:
             if values.any():
                 why = f"{int((values > 0).sum())} voxels of its mask are set"
                 raise InputError(f"{scan.scan} has a lesion, but no haemorrhage in its table", file=scan.mask, why=why)

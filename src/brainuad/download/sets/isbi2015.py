@@ -7,7 +7,7 @@ import re
 from brainuad.config.datasets import Known, Modality
 from brainuad.download.brought import folders, nifti, only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan
 
 STEM: dict[Modality, str] = {"FLAIR": "flair", "T1w": "mprage", "T2w": "t2", "PDw": "pd"}
@@ -49,8 +49,8 @@ training/training01/masks/training01_01_mask1.nii   (the first training/ may be 
                 problems += [] if mask else [f"{point} has no {point}_mask{RATER}.nii"]
                 if image and mask:
                     subject = f"sub-{folder.name[-2:]}"
-                    name, kind = f"{subject}_ses-{point[-2:]}", kinds_of("isbi2015", [1])
-                    scans.append(Scan(name, subject, label, image=str(image), mask=str(mask), kind=kind))
+                    name, lesion_type = f"{subject}_ses-{point[-2:]}", lesion_types_of("isbi2015", [1])
+                    scans.append(Scan(name, subject, label, image=str(image), mask=str(mask), lesion_type=lesion_type))
         problems += [] if patients else ["no folder of a patient is named like training01"]
         notes = unusual(patients, USUAL_PATIENTS, "patients") + unusual(len(scans), USUAL, "time points")
         return Found(scans, problems, notes)

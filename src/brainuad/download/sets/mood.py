@@ -8,7 +8,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import unusual
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan
 
 SHAPE = (256, 256, 256)
@@ -77,8 +77,8 @@ brain/toy_label/sample/toy_0.nii.gz.txt""",
                 problems.append(f"{path.name} has no toy_label/pixel/{mask.name}")
             else:
                 subject = f"sub-toy{parts[1]}"
-                kind = kinds_of("mood", [1])
-                scans.append(Scan(subject, subject, label, image=str(path), mask=str(mask), kind=kind))
+                lesion_type = lesion_types_of("mood", [1])
+                scans.append(Scan(subject, subject, label, image=str(path), mask=str(mask), lesion_type=lesion_type))
         if not paths:
             problems.append("toy holds no scan")
         notes = unusual(len(paths), USUAL_TOYS, "toy cases")

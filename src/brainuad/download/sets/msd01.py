@@ -9,7 +9,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 CHANNEL = {"FLAIR": "flair", "T1w": "t1w", "T1ce": "t1gd", "T2w": "t2w"}
@@ -58,7 +58,9 @@ Task01_BrainTumour/labelsTr/BRATS_001.nii.gz     (0 to 3)""",
         for name in sorted(images.keys() & labels.keys()):
             subject = f"sub-BRATS{images[name]}"
             image, mask = f"{root / 'imagesTr' / name}#{channel}", str(root / "labelsTr" / name)
-            scans.append(Scan(subject, subject, label, image=image, mask=mask, kind=kinds_of("msd01", "1")))
+            scans.append(
+                Scan(subject, subject, label, image=image, mask=mask, lesion_type=lesion_types_of("msd01", "1"))
+            )
         return Found(scans, problems, unusual(len(images), USUAL, "cases"))
 
     def convert(self, scan: Scan, folder: Path) -> Scan:

@@ -8,7 +8,7 @@ from pathlib import Path
 from brainuad.config.datasets import Known
 from brainuad.download.brought import only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 FILE = {"FLAIR": "FLAIR", "T1w": "T1W", "T1ce": "T1WKS", "T2w": "T2W"}
@@ -71,8 +71,8 @@ cross_sectional/patient_info.csv             (age and sex; may be missing)""",
             problems += [f"{version}/{folder.name}/{name} is missing" for name in missing]
             subject, (age, sex) = f"sub-patient{number}", persons.get(int(number), ("", ""))
             image, mask = (str(folder / name) for name in wanted[:2])
-            kind = kinds_of("mslub", "1")
-            scans.append(Scan(subject, subject, label, image, mask, age=age, sex=sex, kind=kind))
+            lesion_type = lesion_types_of("mslub", "1")
+            scans.append(Scan(subject, subject, label, image, mask, age=age, sex=sex, lesion_type=lesion_type))
         return Found(scans, problems, unusual(len(scans), USUAL, "patients"))
 
     def convert(self, scan: Scan, folder: Path) -> Scan:

@@ -7,7 +7,7 @@ import re
 from brainuad.config.datasets import Known, Modality
 from brainuad.download.brought import folders, nifti, only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 STEM: dict[Modality, str] = {"FLAIR": "FLAIR", "T1w": "T1", "T1ce": "GADO", "T2w": "T2", "PDw": "DP"}
@@ -50,7 +50,7 @@ Testing/Center_03/Patient_01/...                      (as Training; both may lie
             if image and mask:
                 digits = re.sub(r"\D", "", centre) + "P" + re.sub(r"\D", "", folder.name)
                 subject = f"sub-{part.lower()}C{digits}"
-                about = {"site": centre, "kind": kinds_of("msseg2016", [1])}
+                about = {"site": centre, "lesion_type": lesion_types_of("msseg2016", [1])}
                 scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
         problems += [] if seen else ["no folder of a patient is named like Patient_01"]
         return Found(sorted(scans, key=lambda scan: scan.scan), problems, unusual(len(scans), USUAL, "patients"))

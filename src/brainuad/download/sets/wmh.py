@@ -10,7 +10,7 @@ from brainuad.config.datasets import Known
 from brainuad.download.brought import only_patients, unusual
 from brainuad.download.known import About, Found, KnownSet, Remote
 from brainuad.download.listing import dataverse
-from brainuad.download.vocabulary import kinds_of
+from brainuad.download.vocabulary import lesion_types_of
 from brainuad.formats.scans import Scan, changed
 
 SERVER = "https://dataverse.nl"
@@ -71,7 +71,9 @@ class Wmh(KnownSet):
                 image, mask = folder / "pre" / wanted, folder / "wmh.nii.gz"
                 missing = [path for path in (image, mask) if not path.is_file()]
                 problems += [f"{path.relative_to(root)} is missing" for path in missing]
-                scan = Scan(subject, subject, label, str(image), str(mask), site=site, kind=kinds_of("wmh", "1"))
+                scan = Scan(
+                    subject, subject, label, str(image), str(mask), site=site, lesion_type=lesion_types_of("wmh", "1")
+                )
                 scans[subject] = scan
         notes = [note for part, usual in USUAL.items() for note in unusual(counts[part], usual, f"subjects in {part}")]
         return Found([scans[name] for name in sorted(scans)], problems, notes)

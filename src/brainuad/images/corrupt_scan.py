@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from brainuad.config.anomalies import SpoiledKind, Spoiling
+from brainuad.config.anomalies import CorruptionType, ScanCorruption
 from brainuad.images.insert import fluid_and_tissue
 from brainuad.images.resample import resample, resample_mask
 
@@ -16,8 +16,8 @@ Mask = Bool[np.ndarray, "x y z"]
 Matrix = Float[np.ndarray, "4 4"]
 
 
-def spoil(
-    image: Image, brain: Mask, affine: Matrix, kind: SpoiledKind, rng: np.random.Generator, settings: Spoiling
+def corrupt_scan(
+    image: Image, brain: Mask, affine: Matrix, kind: CorruptionType, rng: np.random.Generator, settings: ScanCorruption
 ) -> tuple[Image, Mask]:
     """The scan spoiled, and its brain mask; `image`: before intensity scaling, 0 outside the brain.
 
@@ -75,7 +75,7 @@ def _moved(
 
 
 def _ball(
-    brain: Mask, affine: Matrix, centre: Float[np.ndarray, "3"], rng: np.random.Generator, settings: Spoiling
+    brain: Mask, affine: Matrix, centre: Float[np.ndarray, "3"], rng: np.random.Generator, settings: ScanCorruption
 ) -> Mask:
     """A ball around a point of the brain's surface, on one side and not below its middle."""
     rim = np.argwhere(brain & ~ndimage.binary_erosion(brain))

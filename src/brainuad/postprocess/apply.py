@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config import chain as config
+from brainuad.config import postprocessing as config
 from brainuad.images import components
 from brainuad.postprocess import operators
 

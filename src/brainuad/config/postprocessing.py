@@ -119,7 +119,7 @@ MaskOperator = Closing | Opening | FillHoles | AreaOpeningAbs | AreaOpeningRel |
 Operator = Annotated[MapOperator | MaskOperator, Field(discriminator="op")]
 
 
-class Chain(Section):
+class Postprocessing(Section):
     """A named post-processing chain: a file in `config/chains/`, or a list in the study."""
 
     cite: str | None = None
@@ -128,7 +128,7 @@ class Chain(Section):
     """Map operators first, then mask operators; the threshold lies between them."""
 
     @model_validator(mode="after")
-    def _maps_first(self) -> Chain:
+    def _maps_first(self) -> Postprocessing:
         kinds = [isinstance(operator, MapOperator) for operator in self.operators]
         if kinds != sorted(kinds, reverse=True):
             late = self.operators[kinds.index(True, kinds.index(False))].op
@@ -188,5 +188,5 @@ class Fixed(Section):
 Threshold = Annotated[HealthyQuantile | ValDice | Fixed, Field(discriminator="rule")]
 """How a map becomes a mask. The oracle is no threshold rule: evaluate computes it, under that name alone."""
 
-CHAIN: TypeAdapter[Chain] = TypeAdapter(Chain)
+POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)
 THRESHOLDS: TypeAdapter[list[Threshold]] = TypeAdapter(list[Threshold])

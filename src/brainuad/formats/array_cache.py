@@ -29,7 +29,7 @@ HEADER = 128
 
 
 @dataclass(frozen=True)
-class Store:
+class ArrayCache:
     """Scans of one data set.
 
     `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to MNI mm; `intensity`: settings of the
@@ -49,13 +49,13 @@ class Store:
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return float(x), float(y), float(z)
 
-    def select(self, *roles: str) -> Store:
+    def select(self, *roles: str) -> ArrayCache:
         """The scans in these roles; the arrays stay on disk until they are indexed."""
         keep = [i for i, scan in enumerate(self.scans) if scan.role in roles]
         first, stop = (keep[0], keep[-1] + 1) if keep else (0, 0)
         whole = keep == list(range(first, stop))  # a slice is a view, a list of indices a copy
         index: Any = slice(first, stop) if whole else keep
-        return Store(
+        return ArrayCache(
             [self.scans[i] for i in keep],
             self.images[index],
             self.brains[index],
@@ -122,7 +122,7 @@ def write(
         write_json(folder / "store.json", about)
 
 
-def read(path: str | Path) -> Store:
+def read(path: str | Path) -> ArrayCache:
     """Open a store; arrays are memory-mapped and read-only."""
     folder = Path(path)
     about = read_json(folder / "store.json")
@@ -130,7 +130,7 @@ def read(path: str | Path) -> Store:
     images = Coded(codes, Coding(**about["coding"])) if "coding" in about else codes
     scaling = load_file(folder / "scaling.safetensors")
     rows = table.read(folder / "scans.tsv")
-    return Store(rows, images, brains, np.asarray(about["affine"]), about["intensity"], scaling)
+    return ArrayCache(rows, images, brains, np.asarray(about["affine"]), about["intensity"], scaling)
 
 
 def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from brainuad.errors import InputError
 
 
-class Bank:
+class LesionMaskPool:
     """Lesion masks in MNI space. Every third, in the order of their names' hashes, serves validation, the rest test."""
 
     def __init__(self, folders: list[Path]):
