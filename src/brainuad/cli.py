@@ -110,7 +110,7 @@ def _show(folder: Path) -> None:
 def _efficiency(folder: Path) -> None:
     from brainuad.cluster import efficiency
     from brainuad.errors import InputError
-    from brainuad.formats import usage
+    from brainuad.resources import usage
 
     rows = efficiency.by_rule(usage.read_all(folder))
     if not rows:

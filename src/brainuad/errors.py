@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -43,21 +39,3 @@ class InputError(BrainuadError):
 
 class StorageError(InputError):
     """A file system refuses a write: nothing is wrong with the scan."""
-
-
-@contextmanager
-def reported(log: str | Path) -> Iterator[None]:
-    """Run a job: known faults end it with their own message, unknown ones with a traceback; both also go to `log`."""
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BrainuadError as error:
-        message, code = str(error), error.code
-    except Exception:
-        message, code = traceback.format_exc(), 1
-    else:
-        return
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(f"{message}\n")
-    sys.stderr.write(f"{message}\n")
-    raise SystemExit(code)

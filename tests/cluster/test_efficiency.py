@@ -14,6 +14,7 @@ import yaml
 from brainuad.cluster import efficiency
 from brainuad.errors import InputError
 from brainuad.formats import clock, run, usage
+from brainuad.resources import recording
 
 
 def job(log, **changes):
@@ -46,7 +47,7 @@ def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "EVERY", 0.05)
     code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1.5)"
     study = tmp_path / "results/demo"
-    with usage.metered(job(study / "logs/download.log")), run.recorded(study, run.Record("download", {}, {})):
+    with usage.metered(job(study / "logs/download.log")), recording.recorded(study, run.Record("download", {}, {})):
         both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
         for each in both:
             each.communicate()
@@ -58,7 +59,7 @@ def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
 
 def test_programs_that_a_job_runs_count_as_its_own(tmp_path):
     busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    with usage.metered(job(tmp_path / "logs/a.log")), run.recorded(tmp_path, run.Record("preprocess", {}, {})):
+    with usage.metered(job(tmp_path / "logs/a.log")), recording.recorded(tmp_path, run.Record("preprocess", {}, {})):
         subprocess.run([sys.executable, "-c", busy], check=True)
     (noted,) = usage.read_all(tmp_path)
     for used in (noted["used"], run.read(tmp_path / run.NAME)):

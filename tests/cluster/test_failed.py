@@ -9,7 +9,8 @@ import pytest
 
 from brainuad.cluster import failed, outcome
 from brainuad.cluster.outcome import Outcome, advice, from_message, from_sacct, from_scontrol
-from brainuad.errors import InputError, reported
+from brainuad.errors import InputError
+from brainuad.logs import job_log
 
 RECORDED = Path(__file__).parent / "recorded"
 # `memory_killed`: without cgroups Slurm polls memory, kills the step, and calls the job failed
@@ -77,7 +78,7 @@ def test_each_end_has_its_remedy(state, log, said):
 
 def test_our_own_error_is_the_remedy_unless_slurm_ended_the_job(tmp_path):
     log = tmp_path / "train.log"
-    with pytest.raises(SystemExit), reported(log):
+    with pytest.raises(SystemExit), job_log(log):
         raise InputError("there is no training scan", file="x.tsv", why="all failed", do="add subjects")
     text = log.read_text(encoding="utf-8")
     assert advice("train", Outcome("FAILED", 1), ASKED, text) == "there is no training scan: add subjects"

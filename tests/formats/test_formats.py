@@ -10,11 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from brainuad.errors import BrainuadError, InputError, reported
+from brainuad.errors import BrainuadError, InputError
 from brainuad.formats import array_cache, bundle, files, scans, transform, volume
 from brainuad.formats.array_cache import Entry
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.scans import Scan
+from brainuad.logs import job_log
 
 AFFINE = np.diag([2.0, 2, 2, 1])
 
@@ -153,12 +154,12 @@ def test_transforms_keep_their_direction(tmp_path):
 
 def test_a_job_reports_known_faults_in_words_and_others_with_their_place(tmp_path, capsys):
     log = tmp_path / "logs/job.log"
-    with pytest.raises(SystemExit), reported(log):
+    with pytest.raises(SystemExit), job_log(log):
         raise InputError("the mask is empty", file="m.nii.gz", why="0 voxels", do="draw it")
     expected = "error: the mask is empty\n  file  m.nii.gz\n  why   0 voxels\n  do    draw it\n"
     assert log.read_text() == expected
     assert capsys.readouterr().err == expected
-    with pytest.raises(SystemExit), reported(log):
+    with pytest.raises(SystemExit), job_log(log):
         raise KeyError("x")
     assert "Traceback" in log.read_text()
 

@@ -23,6 +23,7 @@ from brainuad.papers.reported import Claim, Reported
 from brainuad.papers.systems import origin, system_of
 from brainuad.papers.verdicts import outcome, verdict
 from brainuad.plan import Plan
+from brainuad.resources import recording
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = shipped_models(REPOSITORY / "config")
@@ -269,7 +270,7 @@ def test_a_page_says_how_well_networks_rebuild_healthy_scans_and_marks_those_tha
             facts = {"scans": 2, "rebuilt_explained": explained - (dataset == "mets"), "rebuilt_correlation": 0.5}
             tags = {"model": model, "seed": "0", "dataset": dataset}
             place = tmp_path / "results/mets/infer" / model / "seed-0" / dataset
-            with run.recorded(place, run.Record("infer", tags, {}, 0)) as record:
+            with recording.recorded(place, run.Record("infer", tags, {}, 0)) as record:
                 record.facts = facts
     text = made(path, tmp_path)
     assert " | 0.80 of the variance, correlation 0.50 | " in row_of(text, "`paolini_ae` | 0 |")

@@ -20,6 +20,7 @@ from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report import table
 from brainuad.report.headline import verdicts
 from brainuad.report.job import LIMIT, report
+from brainuad.resources import recording
 
 SHAPE, AFFINE = (40, 48, 30), np.array([[4.0, 0, 0, -80], [0, 4, 0, -110], [0, 0, 4, -60], [0, 0, 0, 1]])
 MODELS: dict[str, Any] = {
@@ -102,9 +103,9 @@ def modelled(
 ) -> None:
     part = Path(model) / "seed-0"
     tags = {"model": model, "seed": "0", "dataset": dataset}
-    with run.recorded(folder / "train" / part, run.Record("train", tags, {}, 0, "d" * 64)) as record:
+    with recording.recorded(folder / "train" / part, run.Record("train", tags, {}, 0, "d" * 64)) as record:
         record.curves += [(s, n, 1 / s) for s in range(1, 30) for n in ("train_loss", "val_loss")]
-    with run.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)) as record:
+    with recording.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)) as record:
         if model != "zscore":
             record.facts = {"rebuilt_explained": {"ae": -0.4, "vae": 0.7}[model], "rebuilt_correlation": 0.6}
     post = folder / "postprocess" / part / dataset / "none"

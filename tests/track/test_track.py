@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from brainuad.formats import run, tables
+from brainuad.resources import recording
 from brainuad.track import job, ui, views
 
 MODELS = ("ae", "thresh")
@@ -23,14 +24,14 @@ def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
             tags = {"model": model, "seed": str(seed), "family": "autoencoder"}
             curves = [(step, name, 1.0 / step) for step in range(1, 4) for name in ("train_loss", "val_loss")]
             settings = {"family": "autoencoder", "network": {"latent": 8}, "title": "a" * 7000}
-            with run.recorded(
+            with recording.recorded(
                 folder / "train" / model / f"seed-{seed}", run.Record("train", tags, settings, seed, "d" * 64)
             ) as record:
                 record.curves += curves if model == "ae" else []
                 record.facts["parameters"] = 12
             for stage in ("infer", "evaluate"):
                 record = run.Record(stage, {**tags, "dataset": "ms"}, {}, seed, "e" * 64)
-                with run.recorded(folder / stage / model / f"seed-{seed}" / "ms", record):
+                with recording.recorded(folder / stage / model / f"seed-{seed}" / "ms", record):
                     evaluated(folder, model, seed, 0.25)
     return folder
 

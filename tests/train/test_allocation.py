@@ -224,9 +224,9 @@ import sys
 from pathlib import Path
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
-from brainuad.errors import reported
+from brainuad.logs import job_log
 from brainuad.train.job import train
-with reported(sys.argv[4]):
+with job_log(sys.argv[4]):
     model = MODEL.validate_json(sys.argv[1])
     train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path(sys.argv[3]), {})
 """

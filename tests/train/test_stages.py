@@ -11,9 +11,9 @@ from lightning import Callback
 from training import COMPUTE, KillAt, KilledError, Whole, curves, judged, scans, staged
 
 from brainuad.errors import InputError
-from brainuad.formats.clock import Clock
 from brainuad.methods.neural import NeuralMethod
 from brainuad.methods.versus import JudgedReconstruction
+from brainuad.resources.clock import Clock
 from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from brainuad.config.postprocessing import THRESHOLDS
 from brainuad.config.study import Evaluate
 from brainuad.evaluate.job import evaluate
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     config = json.loads(snakemake.params.config)
     healthy = zip(snakemake.input.healthy_maps, snakemake.input.healthy_stores, strict=True)
     evaluate(

@@ -4,10 +4,11 @@ from pathlib import Path
 from brainuad.cluster.scratch import nearby
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
-from brainuad.formats.usage import metered
 from brainuad.infer.job import infer
+from brainuad.logs import job_log
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     config = json.loads(snakemake.params.config)
     model = MODEL.validate_python(config["model"])
     compute = Compute.model_validate(snakemake.config.get("compute", {}))

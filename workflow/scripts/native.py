@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
 from brainuad.postprocess.native import native
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     native(
         maps=Path(snakemake.input.maps),
         masks=Path(snakemake.input.masks),

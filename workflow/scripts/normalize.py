@@ -5,10 +5,11 @@ from pathlib import Path
 from brainuad.config.datasets import Made
 from brainuad.config.load import build_study
 from brainuad.config.recipe import Normalize
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
 from brainuad.normalize.job import Source, normalize, normalize_made
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     study = build_study(snakemake.config, os.environ["BRAINUAD_STUDY"])
     label = snakemake.wildcards.dataset
     dataset = study.datasets[label]

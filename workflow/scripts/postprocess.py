@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
 from brainuad.postprocess.job import postprocess
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     config = json.loads(snakemake.params.config)
     validation = zip(snakemake.input.validation_maps, snakemake.input.validation_stores, strict=True)
     postprocess(

@@ -4,10 +4,11 @@ from pathlib import Path
 from brainuad.config.datasets import Split
 from brainuad.config.recipe import Quality
 from brainuad.formats import batch, status
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
 from brainuad.normalize.job import split
+from brainuad.resources.usage import metered
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     config, folder = json.loads(snakemake.params.config), Path(snakemake.params.folder)
     split(
         table=Path(snakemake.input.table),

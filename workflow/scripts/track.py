@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 from brainuad.formats.files import write_json
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
+from brainuad.resources.usage import metered
 from brainuad.track.job import track
 
-with metered(snakemake):
+with metered(snakemake), job_log(snakemake.log[0]):
     mark = Path(snakemake.output.mark)
     folder, attempts = mark.parent, mark.with_name("track.attempts")
     config = json.loads(snakemake.params.config)

@@ -4,7 +4,8 @@ from pathlib import Path
 from brainuad.cluster.scratch import nearby
 from brainuad.config.model import MODEL
 from brainuad.config.study import Compute
-from brainuad.formats.usage import metered
+from brainuad.logs import job_log
+from brainuad.resources.usage import metered
 from brainuad.train.job import train
 
 
@@ -20,5 +21,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # not again in the processes of a training on several GPUs
-    with metered(snakemake, goes_on=True):
+    with metered(snakemake, goes_on=True), job_log(snakemake.log[0]):
         main()

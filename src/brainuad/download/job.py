@@ -15,9 +15,10 @@ from brainuad.download.listing import read_page
 from brainuad.download.phantom import make_dataset
 from brainuad.download.table import read_table
 from brainuad.errors import InputError
-from brainuad.formats import files, run, scans
+from brainuad.formats import files, scans
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan, changed
+from brainuad.resources import recording
 
 
 def fetch(label: str, settings: Known, note: Path) -> None:
@@ -34,7 +35,7 @@ def download(label: str, settings: AnyScans, table: Path, workers: int) -> None:
 
     Scans that lie in files stay where they are.
     """
-    with run.recorded(table.parent, Record("download", {"dataset": label}, _told(settings))):
+    with recording.recorded(table.parent, Record("download", {"dataset": label}, _told(settings))):
         if isinstance(settings, Bids):
             found = look(label, settings)
             rows = found.scans + found.failed

@@ -34,6 +34,7 @@ from brainuad.formats import maps as files
 from brainuad.formats import run, tables
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
+from brainuad.resources import recording
 
 FILES = {
     "metrics.tsv": tables.METRICS,
@@ -63,7 +64,7 @@ def evaluate(
     scans the tables are empty. Raises InputError for missing or foreign maps, masks and scores.
     """
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
-    with atomic_folder(out) as folder, run.recorded(folder, record):
+    with atomic_folder(out) as folder, recording.recorded(folder, record):
         rows: dict[str, list[Row]] = {name: [] for name in FILES}
         if any(scan.role == "test" for scan in array_caches.read(array_cache).scans):
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spool-") as spool:

@@ -7,24 +7,17 @@ records reach MLflow and `costs.tsv`; times never enter the metrics tables.
 from __future__ import annotations
 
 import csv
-import os
-import platform
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainuad.formats.clock import Clock
 from brainuad.formats.files import atomic, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME, CURVES = "run.json", "metrics.csv"
-PACKAGES = ("torch", "lightning", "numpy", "scipy", "nibabel", "SimpleITK", "antspyx", "snakemake")
 
 
 @dataclass
@@ -44,16 +37,8 @@ class Record:
     """(step, name, value)."""
 
 
-@contextmanager
-def recorded(folder: str | Path, record: Record, clock: Clock | None = None) -> Iterator[Record]:
-    """Time the block, with the `clock` of work that earlier processes may have begun, then `write` the record."""
-    clock = clock or Clock()
-    yield record
-    write(folder, record, clock)
-
-
-def write(folder: str | Path, record: Record, clock: Clock) -> None:
-    """Write `run.json`, and `metrics.csv` if there are curves."""
+def write(folder: str | Path, record: Record, measured: Mapping[str, Any]) -> None:
+    """Write `run.json`, and `metrics.csv` if there are curves. `measured`: costs, versions, commit and host."""
     folder = Path(folder)
     if record.curves:
         with atomic(folder / CURVES) as part, part.open("w", encoding="utf-8", newline="") as file:
@@ -69,11 +54,7 @@ def write(folder: str | Path, record: Record, clock: Clock) -> None:
             "seed": record.seed,
             "data": record.data,
             "facts": record.facts,
-            "started": clock.started,
-            **clock.costs(),
-            "versions": versions(),
-            "commit": commit(),
-            "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+            **measured,
         },
     )
 
@@ -90,27 +71,3 @@ def read_curves(path: str | Path) -> pd.DataFrame:
 
     path = Path(path)
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["step", "name", "value"])
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, brainuad and the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("brainuad", *PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def commit() -> str:
-    """Git commit of the code, with `-dirty` if it was changed; empty outside a clone."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
-        state = subprocess.run(
-            ["git", "-C", here, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return head.stdout.strip() + ("-dirty" if state.stdout.strip() else "") if head.returncode == 0 else ""

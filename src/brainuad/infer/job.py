@@ -16,7 +16,7 @@ from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import bundle as bundles
-from brainuad.formats import maps, run, volume
+from brainuad.formats import maps, volume
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.run import Record
@@ -24,6 +24,7 @@ from brainuad.infer.maps import fidelity, predict
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.methods.neural import NeuralMethod
+from brainuad.resources import recording
 
 COLUMNS = ["scan", "subject", "role", "score"]
 
@@ -55,7 +56,7 @@ def infer(
     record = Record("infer", dict(tags), settings, trained.about["seed"], trained.about["arrays_sha256"])
     rows: list[tuple[str, str, str, float]] = []
     rebuilt: list[dict[str, float]] = []
-    with atomic_folder(out) as folder, run.recorded(folder, record), ThreadPoolExecutor(1) as writer:
+    with atomic_folder(out) as folder, recording.recorded(folder, record), ThreadPoolExecutor(1) as writer:
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
         for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
             found = predict(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)

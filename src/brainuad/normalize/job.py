@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, files, run, scans, status, verdict, volume
+from brainuad.formats import array_cache, files, scans, status, verdict, volume
 from brainuad.formats.array_cache import Entry
 from brainuad.formats.coding import Coding
 from brainuad.formats.run import Record
@@ -22,6 +22,7 @@ from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import fit, scale
 from brainuad.normalize.made import Maker
 from brainuad.normalize.split import draw_split
+from brainuad.resources import recording
 
 SHAPE, AFFINE = "grid.shape", "grid.affine"
 """Arrays beside what the scaling learnt: the grid of the training scans, which every data set shares."""
@@ -140,7 +141,9 @@ def _write(
     learnt, part = _learnt(scaling, settings)
     scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries)
     intensity = settings.intensity.model_dump(mode="json")
-    with run.recorded(out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))) as record:
+    with recording.recorded(
+        out, Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))
+    ) as record:
         record.facts |= facts or {}
         shape, affine = part.grid
         coding = Coding(settings.storage_dtype, settings.intensity.clip)

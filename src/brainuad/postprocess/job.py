@@ -18,6 +18,7 @@ from brainuad.formats.files import atomic_folder
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.postprocess.apply import marked, process_map
 from brainuad.postprocess.thresholds import best_dice, healthy_quantile
+from brainuad.resources import recording
 
 Values = Float[np.ndarray, "n"]
 
@@ -43,7 +44,10 @@ def postprocess(
         "postprocessing": postprocessing.model_dump(mode="json"),
         "thresholds": [rule.model_dump(mode="json") for rule in thresholds],
     }
-    with atomic_folder(out) as folder, run.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record:
+    with (
+        atomic_folder(out) as folder,
+        recording.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record,
+    ):
         found = find_cuts(validation, healthy, postprocessing, thresholds)
         cuts.write(folder, found)
         opened = array_caches.read(array_cache)

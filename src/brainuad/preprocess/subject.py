@@ -14,8 +14,6 @@ from brainuad.config import templates
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import files, status, transform, volume
-from brainuad.formats import run as records
-from brainuad.formats.clock import Clock
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
@@ -26,6 +24,8 @@ from brainuad.preprocess import head, overlay, quality
 from brainuad.preprocess.centre import centred
 from brainuad.preprocess.register import align
 from brainuad.preprocess.skullstrip import RegisteredScan, place, shape_of, strip, to_scan, to_template
+from brainuad.resources import recording
+from brainuad.resources.clock import Clock
 
 REFERENCE = "add or mend the other scan of its session, or take register_with out of the study"
 REGISTERED_AT = 2.0
@@ -95,7 +95,7 @@ def preprocess(
         if result is not None:
             _write(part, result)
         status.write(part / status.NAME, state)
-        records.write(part, Record("preprocess", {"scan": subject}, {}), clock)
+        recording.write(part, Record("preprocess", {"scan": subject}, {}), clock)
     return state
 
 

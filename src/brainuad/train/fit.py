@@ -19,9 +19,9 @@ from brainuad.cluster.stop import Watch
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats.clock import Clock
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import Examples, NeuralMethod, Stage
+from brainuad.resources.clock import Clock
 from brainuad.train.data import Batches
 from brainuad.train.faults import Faults, TellingTrainer
 from brainuad.train.keep import HaltError, Keep

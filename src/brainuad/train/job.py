@@ -17,15 +17,16 @@ from brainuad.cluster.stop import watching
 from brainuad.config.model import AnyModel
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, bundle, run
+from brainuad.formats import array_cache, bundle
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.bundle import Bundle
-from brainuad.formats.clock import Clock
 from brainuad.formats.coding import Coded, Picked
 from brainuad.formats.run import Record
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.neural import NeuralMethod
+from brainuad.resources import recording
+from brainuad.resources.clock import Clock
 
 RESUME = "resume"
 SCALING = "scaling."
@@ -57,7 +58,7 @@ def train(
     settings = model.model_dump(mode="json", exclude={"map"})
     record = Record("train", dict(tags), settings, seed, hashed)
     clock = Clock()
-    with run.recorded(out, record, clock):
+    with recording.recorded(out, record, clock):
         method = registry.build(model)
         if isinstance(method, NeuralMethod):
             from brainuad.train.fit import fit_network
@@ -83,7 +84,7 @@ def train(
                 "hash": hashed,
                 "labels": [f"{scan.dataset}/{scan.scan}" for scan in scans if scan.role == "train"],
             },
-            "versions": run.versions(),
+            "versions": recording.versions(),
             "parameters": method.facts().get("parameters", 0),
         }
         scaling = {SCALING + name: array for name, array in opened[0].scaling.items()}

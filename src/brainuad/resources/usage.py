@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from brainuad.errors import InputError, StorageError, reported
-from brainuad.formats.clock import Clock
+from brainuad.errors import InputError, StorageError
 from brainuad.formats.files import read_json, write_json
+from brainuad.resources.clock import Clock
 
 SUFFIX = ".usage.json"
 
 
 @contextmanager
 def metered(job: Any, goes_on: bool = False) -> Iterator[None]:
-    """Run a job as `reported` does, and note what it used, also where it fails. `job`: the `snakemake` of a script.
+    """Note what a job used, also where it fails. `job`: the `snakemake` of a script.
 
     `goes_on`: a job that is stopped, cut short or tried again goes on where it was. Of its turns the largest use then
     counts, and the note says how many there were: none shows what the whole takes. Any other job begins anew.
@@ -31,8 +31,7 @@ def metered(job: Any, goes_on: bool = False) -> Iterator[None]:
     note = {**about, "turns": turns + 1, "done": False, "used": before}
     _write(log, note)  # a job that is killed leaves no other
     try:
-        with reported(log):
-            yield
+        yield
         note["done"] = True
     finally:
         used = clock.costs()

@@ -1,0 +1,21 @@
+"""Settings that older study files know by another name; such a key is refused with the new name."""
+
+from __future__ import annotations
+
+RENAMED: dict[str, str] = {
+    # old key, without the labels of data sets, models and so on above it: new key
+    "chains": "postprocessing",
+    "normalize.store": "normalize.storage_dtype",
+    "compute.batch": "compute.scans_per_job",
+    "kinds": "anomaly_types (source: artificial) or corruption_types (source: corrupted)",
+    "spoiling": "corruption",
+}
+
+
+def new_name(place: str) -> str | None:
+    """The new name of the key at a dotted place of a study file, or None if no key was ever called so."""
+    parts = place.split(".")
+    for start in range(len(parts)):
+        if (new := RENAMED.get(".".join(parts[start:]))) is not None:
+            return new
+    return None

@@ -1,0 +1,58 @@
+"""Run a job: from Snakemake, or alone in the foreground."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from brainuad.errors import InputError
+from brainuad.jobs.base import Job
+from brainuad.jobs.registry import job_class
+from brainuad.logs import job_log
+from brainuad.resources.usage import metered
+
+logger = logging.getLogger("brainuad.job")
+
+
+def from_snakemake(snakemake: Any) -> Job:
+    """The job that Snakemake runs. `snakemake`: the object that Snakemake gives to scripts."""
+    cls = job_class(snakemake.rule)
+    params = snakemake.params
+    settings = json.loads(params.settings) | json.loads(params.untracked)
+    content = {**settings, "code": params.code, "outputs": _named(snakemake.output)}
+    inputs = _named(snakemake.input)
+    by_name = "files" in cls.model_fields["inputs"].annotation.model_fields  # type: ignore[union-attr]
+    return cls.model_validate({**content, "inputs": {"files": inputs} if by_name else inputs})
+
+
+def run_from_snakemake(snakemake: Any) -> None:
+    """Run Snakemake's job, with its log and with a note of what it used."""
+    with metered(snakemake, goes_on=job_class(snakemake.rule).resumes), job_log(snakemake.log[0]):
+        _run(from_snakemake(snakemake), snakemake.rule)
+
+
+def run_alone(job: Job, log: Path) -> None:
+    """Run a job in this process, as Snakemake would. Raises InputError for an input that is not there."""
+    for path in job.inputs.all():
+        if not path.exists():
+            do = f"make it first: snakemake --profile profiles/local {path}"
+            raise InputError(f"an input of {job.rule} is not there", file=path, do=do)
+    for path in job.outputs.all():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with job_log(log):
+        _run(job, job.rule)
+
+
+def _run(job: Job, rule: str) -> None:
+    name = " ".join([rule, *(f"{key}={value}" for key, value in job.tags.items() if key != "study")])
+    logger.info("%s starts", name)
+    job.run()
+    logger.info("%s is done", name)
+
+
+def _named(files: Any) -> dict[str, str | list[str]]:
+    return {
+        name: str(value) if isinstance(value, str) else [str(each) for each in value] for name, value in files.items()
+    }
