@@ -230,7 +230,7 @@ def test_chains_that_change_maps_are_scored_on_their_own_maps(world, tmp_path):
     found = metrics(world.run("dae", "ms", posts, tmp_path / "out"))["value"]
     assert found["sharp", "none", "auprc_pooled"] == 1
     assert found["none", "none", "auprc_pooled"] < 1
-    assert found["sharp", "oracle", "cut"] == 9
+    assert found["sharp", "oracle", "threshold"] == 9
 
 
 def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
@@ -242,7 +242,7 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
     posts = {"none": world.post("dae", "ixi", "none", one_voxel)}
     out = world.run("dae", "ixi", posts, tmp_path / "out")
     table = tables.read(out / "metrics.tsv", tables.METRICS)
-    assert set(table["metric"]) == {"cut", "fp_per_scan", "voxel_fpr"}
+    assert set(table["metric"]) == {"threshold", "fp_per_scan", "voxel_fpr"}
     found = metrics(out)["value"]["none", "fixed_2"]
     assert found["fp_per_scan"] == 1
     assert found["voxel_fpr"] == pytest.approx(1 / (8 * 9 * 6), rel=1e-5)
@@ -416,7 +416,7 @@ def of_kinds(world, **changes):
     """The patients' scans as if they were made, half of each kind; a subject's scans come one after the other."""
     kinds = ["blur", "noise", "blur", "noise", "blur", "noise"]
     world.scans["ms"] = [
-        replace(scan, kind=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
+        replace(scan, lesion_type=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
     ]
     entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
     array_cache.write(world.root / "store" / "ms", entries, len(entries), AFFINE, {})
@@ -443,14 +443,14 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
         "blur",
     ]
     named = {
-        name.replace("_blur", "_<kind>").replace("_noise", "_<kind>") for _, name in metrics(out).loc["none"].index
+        name.replace("_blur", "_<lesion_type>").replace("_noise", "_<lesion_type>") for _, name in metrics(out).loc["none"].index
     }
     assert named <= set(tables.METRIC_NAMES)
 
 
 def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
     kinds = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
-    world.scans["ms"] = [replace(scan, kind=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
+    world.scans["ms"] = [replace(scan, lesion_type=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
     array_cache.write(world.root / "store/ms", [world.entry(scan, "ms") for scan in world.scans["ms"]], 6, AFFINE, {})
     turn = iter([True, False, True, False, False, False])
     world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))

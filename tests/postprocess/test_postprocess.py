@@ -70,10 +70,10 @@ def test_cuts_come_from_the_right_voxels(study, tmp_path):
     healthy = voxels(study[0], ["sub-0", "sub-1"])
     assert cuts["healthy_quantile_0.95"].value == pytest.approx(np.quantile(healthy, 0.95))
     assert cuts["healthy_quantile_0.95"].scans == ("ixi/sub-0", "ixi/sub-1")
-    assert cuts["healthy_quantile_0.95"].kind == "unsupervised"
-    assert (cuts["fixed_2"].value, cuts["fixed_2"].kind) == (2, "paper constant")
+    assert cuts["healthy_quantile_0.95"].source == "unsupervised"
+    assert (cuts["fixed_2"].value, cuts["fixed_2"].source) == (2, "paper constant")
     assert cuts["val_dice"].scans == ("ms/sub-0", "ms/sub-1")
-    assert cuts["val_dice"].kind == "labelled validation"
+    assert cuts["val_dice"].source == "labelled validation"
 
 
 def test_masks_of_test_scans_alone_are_written_and_hold_what_lies_above_the_cut(study, tmp_path):
