@@ -16,6 +16,7 @@ from brainuad.images import template
 from brainuad.normalize.grid import window
 from brainuad.papers.catalogue import parameters
 from brainuad.plan import Plan
+from brainuad.units import format_size
 
 # Measured on six finished studies of 56 to 82 scans, three with real ones: the sum is 1.03 to 1.13 of what they took.
 FLOAT = 4.05
@@ -104,11 +105,11 @@ def said(plan: Plan) -> list[str]:
     need = estimate(plan)
     there = taken(plan.folder) + sum(map(taken, shared(plan)))
     free = shutil.disk_usage(_existing(plan.root)).free
-    parts = ", ".join(f"{name} {in_words(size)}" for name, size in need.parts.items() if size >= 0.01 * need.most)
-    lines = [f"disk: about {in_words(sum(need.parts.values()))} ({parts})"]
+    parts = ", ".join(f"{name} {format_size(size)}" for name, size in need.parts.items() if size >= 0.01 * need.most)
+    lines = [f"disk: about {format_size(sum(need.parts.values()))} ({parts})"]
     if need.passing >= 0.01 * need.most:
-        lines.append(f"and up to {in_words(need.passing)} of checkpoints while models are trained")
-    lines.append(f"{in_words(there)} of it are there; {in_words(free)} are free where results lie, quotas not counted")
+        lines.append(f"and up to {format_size(need.passing)} of checkpoints while models are trained")
+    lines.append(f"{format_size(there)} of it are there; {format_size(free)} are free where results lie, quotas not counted")
     if plan.absent:
         lines.append(f"not counted: {', '.join(plan.absent)}, not downloaded yet")
     if need.most - there > free:
@@ -117,14 +118,6 @@ def said(plan: Plan) -> list[str]:
             "recipe's normalize, or ask for fewer models, seeds or chains"
         )
     return lines
-
-
-def in_words(size: float) -> str:
-    """`350 MB`, `1.2 GB`."""
-    for unit, step in (("TB", 1e12), ("GB", 1e9)):
-        if size >= step:
-            return f"{size / step:.1f} {unit}"
-    return f"{size / 1e6:.0f} MB"
 
 
 def _shares(plan: Plan, label: str) -> dict[str, float]:

@@ -22,6 +22,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from brainuad.cluster import failed
 from brainuad.errors import StorageError
+from brainuad.units import format_duration
 
 NOTHING = "Nothing to be done"
 SHOWN_WITHOUT_EVENT = (NOTHING, "Exiting because", "Complete log", "SLURM run ID")
@@ -50,14 +51,6 @@ class Estimate:
         work = sum(max(count, 0) * mean.get(rule, usual) for rule, count in self.left.items())
         at_once = max(sum(done) / max(time.monotonic() - self.began, 1e-3), 1.0)
         return work / at_once
-
-
-def in_words(seconds: float) -> str:
-    """About how long: `40 s`, `3 min`, `2 h 10 min`."""
-    if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def introduce(workflow: Any) -> None:
@@ -103,7 +96,7 @@ class LogHandler(LogHandlerBase):
             self.last = f"{rule} {wildcards}".strip()
         elif event == LogEvent.PROGRESS:
             done, total = record.__dict__["done"], record.__dict__["total"]
-            left = f", about {in_words(self.estimate.seconds())} left" if done < total else ""
+            left = f", about {format_duration(self.estimate.seconds())} left" if done < total else ""
             self._say(f"[{done:>{len(str(total))}} of {total}{left}] {self.last}")
         elif record.levelno >= WARNING or event in (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR):
             self._say(self.words.format(record))

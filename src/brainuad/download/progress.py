@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
+
+from brainuad.units import format_size
 
 _TERMINAL = 0.2  # seconds between two lines
 _LOG = 30.0
@@ -17,14 +18,6 @@ def say(line: str) -> None:
     """A line of its own on stderr."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-def in_bytes(count: float) -> str:
-    """A size in words: `4.5 GB`."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    power = min(int(math.log10(count)) // 3, 4)
-    return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
 
 
 class Progress:
@@ -58,11 +51,11 @@ class Progress:
         self._last, self._told = self._clock(), self._done
         speed = (self._done - self._before) / max(self._last - self._start, 1e-9)
         if self._total is None:
-            line = f"{self._name}: {in_bytes(self._done)}, {in_bytes(speed)}/s"
+            line = f"{self._name}: {format_size(self._done)}, {format_size(speed)}/s"
         else:
             share = self._done / self._total if self._total else 1.0
             left = int((self._total - self._done) / max(speed, 1e-9)) if speed else 0
-            line = f"{self._name}: {share:.0%} of {in_bytes(self._total)}, {in_bytes(speed)}/s"
+            line = f"{self._name}: {share:.0%} of {format_size(self._total)}, {format_size(speed)}/s"
             line += f", {left // 60}:{left % 60:02d} min left" if speed else ""
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{line}")

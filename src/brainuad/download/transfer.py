@@ -16,9 +16,10 @@ import urllib3
 
 from brainuad.download.known import Remote
 from brainuad.download.login import Login, Session, how_to_log_in, shown
-from brainuad.download.progress import Progress, in_bytes, say
+from brainuad.download.progress import Progress, say
 from brainuad.errors import InputError
 from brainuad.formats import files
+from brainuad.units import format_size
 
 _BLOCK = 1 << 16  # bytes; what a break may lose
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers that another try may better
@@ -72,7 +73,7 @@ def transfer(session: Session, remote: Remote, part: Path, page: str, room: int,
             if why:
                 do = f"check the network (HTTPS_PROXY) and run the same command again, or see {page}"
                 raise _fault(remote, why + _untried(remote), do) from None
-            say(f"{part.stem}: {broken.why}; going on at {in_bytes(size)} in {wait:.0f} s")
+            say(f"{part.stem}: {broken.why}; going on at {format_size(size)} in {wait:.0f} s")
             time.sleep(wait)
 
 
@@ -213,7 +214,7 @@ def _is_page(response: requests.Response, remote: Remote) -> bool:
 def _make_room(remote: Remote, part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
-        why = f"{in_bytes(needed)} are needed and {in_bytes(free)} are free"
+        why = f"{format_size(needed)} are needed and {format_size(free)} are free"
         raise InputError(f"{remote.path} does not fit on the disk", file=part.parent, why=why, do="free space first")
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from brainuad.download.known import ARCHIVES
 from brainuad.download.members import REFUSED, Member, members
-from brainuad.download.progress import in_bytes
 from brainuad.errors import InputError
 from brainuad.formats import files
+from brainuad.units import format_size
 
 _BLOCK = 1 << 20
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
@@ -156,10 +156,10 @@ class _Unpacking:
         """Before anything is written; a member gives no more bytes than its header says."""
         self.bytes += member.size
         if self.bytes > self.allowed:
-            why = f"with it the archive grows to more than {in_bytes(self.allowed)}, {self._times()}"
+            why = f"with it the archive grows to more than {format_size(self.allowed)}, {self._times()}"
             raise _refused(self.archive, member.name, why)
         if self.bytes > self.free:
-            why = f"more than the {in_bytes(self.free)} that are free"
+            why = f"more than the {format_size(self.free)} that are free"
             raise InputError(
                 f"{self.archive.name} does not fit on the disk", file=self.archive, why=why, do="free space"
             )
