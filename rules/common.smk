@@ -9,7 +9,7 @@ from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
 
-# Jobs look for models, recipes and chains where the study file lies; it is no param, for moving it changes nothing.
+# Jobs look for models, recipes and postprocessing where the study file lies; it is no param, for moving it changes nothing.
 STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
 os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
 
@@ -61,36 +61,33 @@ wildcard_constraints:
     scan=r"sub-[^/]+",
 
 
-def traced(stage):
-    """Params whose change reruns a job: the settings it reads, as sorted JSON, and the hash of its code."""
+def job(rule, wildcards):
+    """The job of a rule, from the plan; what a user must do first is said in a sentence, without a traceback."""
+    try:
+        return PLAN.job(rule, **wildcards)
+    except BrainuadError as error:
+        sys.exit(str(error))
+
+
+def inputs(rule):
+    """Input function: the files that the rule's job reads, by name."""
+    return lambda wildcards: job(rule, wildcards).inputs.named()
+
+
+def params(rule):
+    """Params of a rule: settings and code, whose change reruns a job, and what reruns nothing.
+
+    Snakemake leaves params out of the comparison whose functions take `threads`.
+    """
     return {
-        "config": lambda wildcards: PLAN.config(stage, **dict(wildcards.items())),
-        "code": lambda wildcards: PLAN.code(stage, **dict(wildcards.items())),
+        "settings": lambda wildcards: job(rule, wildcards).tracked_json(),
+        "code": lambda wildcards: job(rule, wildcards).code,
+        "untracked": lambda wildcards, threads: job(rule, wildcards).untracked_json(
+            threads=threads
+        ),
     }
 
 
 def gpus(count):
     """Resources of a rule whose jobs may ask for GPUs; where they go is the profile's to say."""
     return gpu_job(count, workflow.resource_settings.default_resources)
-
-
-def healthy(folder):
-    """Input function: this folder of each healthy data set that the evaluated one is held against."""
-    return lambda wildcards: expand(
-        folder,
-        dataset=PLAN.healthy_sets(wildcards.dataset),
-        model=wildcards.model,
-        seed=wildcards.seed,
-    )
-
-
-def told(ask):
-    """Input function: what `ask` answers; what a user must do first is said in a sentence, without a traceback."""
-
-    def answer(wildcards):
-        try:
-            return ask(wildcards)
-        except BrainuadError as error:
-            sys.exit(str(error))
-
-    return answer

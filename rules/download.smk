@@ -8,15 +8,14 @@ rule fetch:
     conda:
         "../envs/preprocess.yaml"
     params:
-        **traced("fetch"),
+        **params("fetch"),
     script:
-        "../workflow/scripts/fetch.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule list_scans:
     input:
-        note=lambda wildcards: PLAN.fetched(wildcards.dataset),
-        scans=lambda wildcards: PLAN.converted(wildcards.dataset),
+        unpack(inputs("list_scans")),
     output:
         table="<results>/download/{dataset}/subjects.tsv",
     log:
@@ -28,6 +27,6 @@ rule list_scans:
         mem_mb=2000,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        **traced("download"),
+        **params("list_scans"),
     script:
-        "../workflow/scripts/download.py"
+        "../workflow/scripts/run_job.py"

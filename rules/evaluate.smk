@@ -1,12 +1,6 @@
 rule evaluate:
     input:
-        maps=rules.infer.output.maps,
-        masks=expand(
-            rules.postprocess.output.masks, postprocessing=PLAN.study.postprocessing, allow_missing=True
-        ),
-        store="<study>/normalize/{dataset}",
-        healthy_maps=healthy(rules.infer.output.maps),
-        healthy_stores=healthy("<study>/normalize/{dataset}"),
+        unpack(inputs("evaluate")),
     output:
         folder=directory("<study>/evaluate/<run>/{dataset}"),
     log:
@@ -17,16 +11,20 @@ rule evaluate:
         mem_mb=2000,
         runtime=60,
     params:
-        **traced("evaluate"),
+        **params("evaluate"),
     script:
-        "../workflow/scripts/evaluate.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule summarise:
     input:
-        folders=PLAN.evaluations(),
+        unpack(inputs("summarise")),
     output:
-        PLAN.tables(),
+        metrics="<study>/evaluate/metrics.tsv",
+        scans="<study>/evaluate/scans.tsv",
+        lesions="<study>/evaluate/lesions.tsv",
+        curves="<study>/evaluate/curves.tsv",
+        comparisons="<study>/evaluate/comparisons.tsv",
     log:
         "<study>/logs/evaluate/summarise.log",
     conda:
@@ -35,6 +33,6 @@ rule summarise:
         mem_mb=1000,
         runtime=30,
     params:
-        **traced("summarise"),
+        **params("summarise"),
     script:
-        "../workflow/scripts/summarise.py"
+        "../workflow/scripts/run_job.py"

@@ -1,10 +1,6 @@
 rule infer:
     input:
-        weights=lambda wildcards: PLAN.bundle(wildcards.model, wildcards.seed)
-        / "arrays.safetensors",
-        about=lambda wildcards: PLAN.bundle(wildcards.model, wildcards.seed)
-        / "bundle.json",
-        store="<study>/normalize/{dataset}",
+        unpack(inputs("infer")),
     output:
         maps=directory("<study>/infer/<run>/{dataset}"),
     log:
@@ -17,6 +13,6 @@ rule infer:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        **traced("infer"),
+        **params("infer"),
     script:
-        "../workflow/scripts/infer.py"
+        "../workflow/scripts/run_job.py"

@@ -1,7 +1,6 @@
 rule split:
     input:
-        table="<results>/download/{dataset}/subjects.tsv",
-        marks=told(lambda wildcards: PLAN.marks(wildcards.dataset)),
+        unpack(inputs("split")),
     output:
         table="<study>/normalize/{dataset}.tsv",
     log:
@@ -9,28 +8,29 @@ rule split:
     conda:
         "../envs/preprocess.yaml"
     params:
-        **traced("split"),
-        folder=lambda wildcards: PLAN.preprocessed(wildcards.dataset),
+        **params("split"),
     script:
-        "../workflow/scripts/split.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule subjects:
     input:
-        expand("<study>/normalize/{dataset}.tsv", dataset=PLAN.sources()),
+        unpack(inputs("subjects")),
     output:
         table="<study>/subjects.tsv",
     log:
         "<study>/logs/normalize/subjects.log",
     conda:
         "../envs/preprocess.yaml"
+    params:
+        **params("subjects"),
     script:
-        "../workflow/scripts/subjects.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule scaling:
     input:
-        tables=expand("<study>/normalize/{dataset}.tsv", dataset=PLAN.training_sets()),
+        unpack(inputs("scaling")),
     output:
         scaling="<study>/normalize/scaling.safetensors",
     log:
@@ -41,20 +41,16 @@ rule scaling:
         mem_mb=2000,
         runtime=30,
     params:
-        **traced("scaling"),
-        folders=[PLAN.preprocessed(dataset) for dataset in PLAN.training_sets()],
+        **params("scaling"),
     script:
-        "../workflow/scripts/scaling.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule normalize:
     input:
-        table=lambda wildcards: f"<study>/normalize/{PLAN.origin(wildcards.dataset)}.tsv",
-        marks=told(lambda wildcards: PLAN.marks(PLAN.origin(wildcards.dataset))),
-        masks=lambda wildcards: PLAN.masks(wildcards.dataset),
-        scaling="<study>/normalize/scaling.safetensors",
+        unpack(inputs("normalize")),
     output:
-        store=directory("<study>/normalize/{dataset}"),
+        array_cache=directory("<study>/normalize/{dataset}"),
     log:
         "<study>/logs/normalize/{dataset}.log",
     conda:
@@ -63,7 +59,6 @@ rule normalize:
         mem_mb=2000,
         runtime=60,
     params:
-        **traced("normalize"),
-        folder=lambda wildcards: PLAN.preprocessed(PLAN.origin(wildcards.dataset)),
+        **params("normalize"),
     script:
-        "../workflow/scripts/normalize.py"
+        "../workflow/scripts/run_job.py"

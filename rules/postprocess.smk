@@ -1,16 +1,8 @@
-# Thresholds come from healthy, or labelled, validation scans: their maps and stores are inputs of every data set's job.
+# Thresholds come from healthy, or labelled, validation scans: their maps and array caches are inputs of every data set's
+# job.
 rule postprocess:
     input:
-        maps=rules.infer.output.maps,
-        store="<study>/normalize/{dataset}",
-        validation_maps=expand(
-            rules.infer.output.maps,
-            dataset=PLAN.study.validation_sets(),
-            allow_missing=True,
-        ),
-        validation_stores=expand(
-            "<study>/normalize/{dataset}", dataset=PLAN.study.validation_sets()
-        ),
+        unpack(inputs("postprocess")),
     output:
         masks=directory("<study>/postprocess/<run>/{dataset}/{postprocessing}"),
     log:
@@ -21,20 +13,14 @@ rule postprocess:
         mem_mb=2000,
         runtime=60,
     params:
-        **traced("postprocess"),
-        healthy=[
-            PLAN.study.datasets[dataset].healthy
-            for dataset in PLAN.study.validation_sets()
-        ],
+        **params("postprocess"),
     script:
-        "../workflow/scripts/postprocess.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule native:
     input:
-        maps=rules.infer.output.maps,
-        masks=rules.postprocess.output.masks,
-        table="<study>/normalize/{dataset}.tsv",
+        unpack(inputs("native")),
     output:
         folder=directory("<study>/native/<run>/{dataset}/{postprocessing}"),
     log:
@@ -45,7 +31,6 @@ rule native:
         mem_mb=2000,
         runtime=60,
     params:
-        **traced("native"),
-        folder=lambda wildcards: PLAN.preprocessed(wildcards.dataset),
+        **params("native"),
     script:
-        "../workflow/scripts/native.py"
+        "../workflow/scripts/run_job.py"

@@ -1,9 +1,9 @@
-# One job a scan, or a batch of scans, as `compute.batch` says. It ends well on bad data too: status.json in the scan's
-# folder says so, and the study goes on. The folders are no declared outputs, which Snakemake would delete at each start:
-# a job leaves alone the scans that are there as they would come out.
+# One job a scan, or a batch of scans, as `compute.scans_per_job` says. It ends well on bad data too: status.json in the
+# scan's folder says so, and the study goes on. The folders are no declared outputs, which Snakemake would delete at each
+# start: a job leaves alone the scans that are there as they would come out.
 rule preprocess:
     input:
-        unpack(lambda wildcards: PLAN.files(wildcards.dataset, wildcards.scan)),
+        unpack(inputs("preprocess")),
     output:
         mark="<results>/preprocess/<recipe>/{dataset}/{scan}/done.json",
     log:
@@ -15,14 +15,14 @@ rule preprocess:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        **traced("preprocess"),
+        **params("preprocess"),
     script:
-        "../workflow/scripts/preprocess.py"
+        "../workflow/scripts/run_job.py"
 
 
 rule preprocess_batch:
     input:
-        unpack(lambda wildcards: PLAN.batch_files(wildcards.dataset, wildcards.batch)),
+        unpack(inputs("preprocess_batch")),
     output:
         mark="<results>/preprocess/<recipe>/{dataset}/batches/{batch}.json",
     log:
@@ -36,20 +36,19 @@ rule preprocess_batch:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         # what is done is not lost when the time is up
         runtime=lambda wildcards, attempt: min(
-            10 * PLAN.study.compute.batch * attempt, 1440
+            10 * PLAN.study.compute.scans_per_job * attempt, 1440
         ),
     params:
-        **traced("preprocess_batch"),
+        **params("preprocess_batch"),
     script:
-        "../workflow/scripts/preprocess.py"
+        "../workflow/scripts/run_job.py"
 
 
 # What a person looks at: quality.tsv and contact sheets. It lies in the study's folder, for another study may have other
 # scans of the same data set.
 rule quality:
     input:
-        table="<results>/download/{dataset}/subjects.tsv",
-        marks=told(lambda wildcards: PLAN.marks(wildcards.dataset)),
+        unpack(inputs("quality")),
     output:
         folder=directory("<study>/preprocess/{dataset}"),
     log:
@@ -57,7 +56,6 @@ rule quality:
     conda:
         "../envs/preprocess.yaml"
     params:
-        **traced("quality"),
-        folder=lambda wildcards: PLAN.preprocessed(wildcards.dataset),
+        **params("quality"),
     script:
-        "../workflow/scripts/quality.py"
+        "../workflow/scripts/run_job.py"

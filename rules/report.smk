@@ -1,8 +1,6 @@
 rule report:
     input:
-        tables=PLAN.tables(),
-        subjects="<study>/subjects.tsv",
-        qualities=PLAN.qualities(),
+        unpack(inputs("report")),
     output:
         page=report(
             "<study>/report/index.html",
@@ -16,6 +14,6 @@ rule report:
     conda:
         "../envs/report.yaml"
     params:
-        **traced("report"),
+        **params("report"),
     script:
-        "../workflow/scripts/report.py"
+        "../workflow/scripts/run_job.py"

@@ -1,8 +1,7 @@
 # A server that is away is a warning; `attempt` then changes, so that the next run tries again.
 rule track:
     input:
-        tables=PLAN.tables(),
-        records=[folder / "run.json" for folder in PLAN.bundles()],
+        unpack(inputs("track")),
     output:
         mark="<study>/track.json",
     log:
@@ -10,6 +9,6 @@ rule track:
     conda:
         "../envs/report.yaml"
     params:
-        **traced("track"),
+        **params("track"),
     script:
-        "../workflow/scripts/track.py"
+        "../workflow/scripts/run_job.py"

@@ -1,10 +1,10 @@
 # The checkpoint of an unfinished training lies in `resume/` beside the outputs: these are deleted when a job starts.
 rule train:
     input:
-        stores=expand("<study>/normalize/{dataset}", dataset=PLAN.training_sets()),
+        unpack(inputs("train")),
     output:
         weights="<study>/train/<run>/arrays.safetensors",
-        about="<study>/train/<run>/bundle.json",
+        bundle="<study>/train/<run>/bundle.json",
         record="<study>/train/<run>/run.json",
     log:
         "<study>/logs/train/<run>.log",
@@ -18,6 +18,6 @@ rule train:
         * PLAN.processes(wildcards.model),
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        **traced("train"),
+        **params("train"),
     script:
-        "../workflow/scripts/train.py"
+        "../workflow/scripts/run_job.py"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from brainuad.closure import code_hash, imported
+
 from brainuad.config.load import shipped
 from brainuad.plan import ENTRY
 from brainuad.reference import PAGES

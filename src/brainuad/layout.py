@@ -67,20 +67,68 @@ class Layout:
         """The folder of a data set's preprocessed scans."""
         return self.root / "preprocess" / self.study.recipe_name / dataset
 
+    def fetch_note(self, dataset: str) -> Path:
+        """The note that a data set has been downloaded."""
+        return self.root / "download" / dataset / "fetched.json"
+
+    def scan_table(self, dataset: str) -> Path:
+        """The table of a data set's scans."""
+        return self.root / "download" / dataset / "subjects.tsv"
+
+    def quality(self, dataset: str) -> Path:
+        """The folder of a data set's verdicts and contact sheets."""
+        return self.folder / "preprocess" / dataset
+
+    def roles_table(self, dataset: str) -> Path:
+        """The table of a data set's scans with role and state."""
+        return self.folder / f"normalize/{dataset}.tsv"
+
+    def subjects_table(self) -> Path:
+        """The same of all data sets."""
+        return self.folder / "subjects.tsv"
+
+    def scaling(self) -> Path:
+        """What intensity scaling learnt."""
+        return self.folder / "normalize/scaling.safetensors"
+
+    def array_cache(self, dataset: str) -> Path:
+        """The normalised scans of a data set."""
+        return self.folder / "normalize" / dataset
+
+    def train_folder(self, model: str, seed: int | str) -> Path:
+        """The folder of a training."""
+        return self.folder / f"train/{model}/seed-{seed}"
+
+    def maps(self, model: str, seed: int | str, dataset: str) -> Path:
+        """The folder of anomaly maps."""
+        return self.folder / f"infer/{model}/seed-{seed}/{dataset}"
+
+    def predicted(self, model: str, seed: int | str, dataset: str, postprocessing: str) -> Path:
+        """The folder of predicted masks."""
+        return self.folder / f"postprocess/{model}/seed-{seed}/{dataset}/{postprocessing}"
+
+    def native(self, model: str, seed: int | str, dataset: str, postprocessing: str) -> Path:
+        """The folder of maps and masks on the scans' own grids."""
+        return self.folder / f"native/{model}/seed-{seed}/{dataset}/{postprocessing}"
+
+    def evaluation(self, model: str, seed: int | str, dataset: str) -> Path:
+        """The folder of an evaluate job's tables."""
+        return self.folder / f"evaluate/{model}/seed-{seed}/{dataset}"
+
     def qualities(self) -> list[Path]:
         """The folder of each data set with its verdicts and contact sheets."""
-        return [self.folder / "preprocess" / label for label in self.sources()]
+        return [self.quality(label) for label in self.sources()]
 
     def natives(self) -> list[Path]:
         """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""
         own = self.sources()
         runs = [(model, seed, label) for model, seed, label in self.runs() if label in own]
         chosen = self.study.postprocessing if self.study.native else ()
-        return [self.folder / f"native/{m}/seed-{seed}/{label}/{post}" for m, seed, label in runs for post in chosen]
+        return [self.native(*run, postprocessing) for run in runs for postprocessing in chosen]
 
     def bundle(self, model: str, seed: int | str) -> Path:
         """The folder of the training that a model uses."""
-        return self.folder / f"train/{self._trainings[model]}/seed-{seed}"
+        return self.train_folder(self._trainings[model], seed)
 
     def bundles(self) -> list[Path]:
         """The folder of each training."""
@@ -89,7 +137,7 @@ class Layout:
 
     def evaluations(self) -> list[Path]:
         """The folder of each evaluate job."""
-        return [self.folder / f"evaluate/{model}/seed-{seed}/{label}" for model, seed, label in self.runs()]
+        return [self.evaluation(*run) for run in self.runs()]
 
     def tables(self) -> list[Path]:
         """The tables of the study."""

@@ -87,5 +87,6 @@ def job_log(path: str | Path) -> Iterator[None]:
 
 def _end(message: str, handler: logging.FileHandler) -> None:
     """The message as it is, without time and level, in the log and on the terminal."""
-    handler.stream.write(f"{message}\n")
+    if handler.stream is not None:
+        handler.stream.write(f"{message}\n")
     sys.stderr.write(f"{message}\n")

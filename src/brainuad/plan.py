@@ -5,42 +5,23 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from brainuad.closure import code_hash
+from brainuad.code_hash import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Inserted, Known, Made, Phantoms, Scans, WithReference
+from brainuad.config.datasets import AnyScans, Inserted, Known, Phantoms
 from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
 from brainuad.errors import InputError
 from brainuad.formats import batch, decisions
 from brainuad.formats.scans import Scan
+from brainuad.jobs.base import Job
 from brainuad.layout import Layout
 from brainuad.normalize.mask_pool import LesionMaskPool
 from brainuad.normalize.split import draw_split, refuse_two_roles
-
-ENTRY = {
-    "fetch": "brainuad.download.job",
-    "download": "brainuad.download.job",
-    # of both what makes a scan: `preprocess.batch`, which they call, decides only which ones are made
-    "preprocess": "brainuad.preprocess.job",
-    "preprocess_batch": "brainuad.preprocess.job",
-    "quality": "brainuad.preprocess.summary",
-    "split": "brainuad.normalize.job",
-    "scaling": "brainuad.normalize.job",
-    "normalize": "brainuad.normalize.job",
-    "train": "brainuad.train.job",
-    "infer": "brainuad.infer.job",
-    "postprocess": "brainuad.postprocess.job",
-    "native": "brainuad.postprocess.native",
-    "evaluate": "brainuad.evaluate.job",
-    "summarise": "brainuad.evaluate.job",
-    "track": "brainuad.track.job",
-    "report": "brainuad.report.job",
-}
+from brainuad.planned_jobs import BUILDERS, preprocessing
 
 
 class Plan(Layout):
@@ -50,6 +31,8 @@ class Plan(Layout):
     folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
     ConfigError for a data set that the user must bring and has not, and for a person in two roles.
     """
+
+    DONE = batch.DONE
 
     def __init__(self, study: Study):
         super().__init__(study)
@@ -69,10 +52,36 @@ class Plan(Layout):
             if isinstance(dataset, Inserted)
         }
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
-        size = study.compute.batch
+        size = study.compute.scans_per_job
         self._batches = {label: batch.batches([row.scan for row in rows], size) for label, rows in self.scans.items()}
         self._template = templates.files_of(study.recipe.preprocess.template)
-        self._chains = {label: self._chain(label) for label in self.scans}
+        self._preprocessing = {label: preprocessing(self, label) for label in self.scans}
+        self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
+
+    def job(self, rule: str, **wildcards: str) -> Job:
+        """The job of a rule for these wildcards, with its files, settings and the hash of its code.
+
+        Raises InputError where a data set must be downloaded first.
+        """
+        key = rule, tuple(sorted(wildcards.items()))
+        if key not in self._jobs:
+            job = BUILDERS[rule](self, **wildcards)
+            tags = {"study": self.study.study, **wildcards}
+            code = code_hash(f"{type(job).__module__}:{type(job).__name__}", *job.code_roots())
+            self._jobs[key] = job.model_copy(update={"tags": tags, "code": code})
+        return self._jobs[key]
+
+    def methods(self) -> list[str]:
+        """The sentences of the methods section, in the order of the work, each once."""
+        scored = self.study.scored_sets()
+        first, second = next(iter(self.study.models)), str(self.study.seeds[0])
+        runs = {"model": first, "seed": second, "dataset": scored[0]}
+        jobs: list[Job] = [BUILDERS["list_scans"](self, dataset=label) for label in self.sources()]
+        jobs += [BUILDERS["normalize"](self, dataset=label) for label in scored] if not self.absent else []
+        jobs += [BUILDERS["train"](self, model=model, seed=second) for model in self.study.models]
+        jobs += [BUILDERS["postprocess"](self, **runs, postprocessing=label) for label in self.study.postprocessing]
+        jobs += [BUILDERS["evaluate"](self, **runs), BUILDERS["summarise"](self)]
+        return list(dict.fromkeys(sentence for job in jobs for sentence in job.describe()))
 
     # What jobs read
 
@@ -82,28 +91,35 @@ class Plan(Layout):
             names = " and ".join(self.absent)
             do = "type `snakemake download` with the same options, then the command that you typed"
             raise InputError(f"{names} must be downloaded before the study can be laid out", do=do)
-        folder = self.preprocessed(dataset)
-        if self.study.compute.batch == 1:
-            return [folder / row.scan / batch.DONE for row in self.scans[dataset]]
-        return [folder / batch.FOLDER / f"{name}.json" for name in self._batches[dataset]]
+        if self.study.compute.scans_per_job == 1:
+            return [self.preprocessed(dataset) / row.scan / self.DONE for row in self.scans[dataset]]
+        return [self.batch_mark(dataset, name) for name in self._batches[dataset]]
 
-    def files(self, dataset: str, scan: str) -> dict[str, str]:
-        """What the preprocess job of a scan reads, by the names of `formats.batch`."""
-        return self._inputs(dataset, [scan])
+    def batch(self, dataset: str, name: str) -> list[str]:
+        """The scans of a batch."""
+        return self._batches[dataset][name]
 
-    def batch_files(self, dataset: str, name: str) -> dict[str, str]:
-        """The same of a batch."""
-        return self._inputs(dataset, self._batches[dataset][name])
+    def batch_mark(self, dataset: str, name: str) -> Path:
+        """The mark of a batch."""
+        return self.preprocessed(dataset) / batch.FOLDER / f"{name}.json"
 
-    def _inputs(self, dataset: str, scans: list[str]) -> dict[str, str]:
-        table = {"table": str(self.root / "download" / dataset / "subjects.tsv")} if self._is_made(dataset) else {}
+    def scan_files(self, dataset: str, scans: list[str]) -> dict[str, str]:
+        """What the preprocess job of these scans reads, by the names of `formats.batch`."""
+        table = {"table": str(self.scan_table(dataset))} if self._is_made(dataset) else {}
         return batch.wanted((self._rows[dataset, scan] for scan in scans), {**table, **self._template})
+
+    def preprocessing(self, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is known of a data set's scans, and the recipe of their preprocessing."""
+        return self._preprocessing[dataset]
+
+    def remotes(self, dataset: str) -> Any:
+        """The files that are downloaded for a data set that is known by name."""
+        settings = self.study.datasets[dataset]
+        return known_set(settings.source).remotes(settings) if isinstance(settings, Known) else ()
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""
-        settings = self.study.datasets[dataset]
-        known = isinstance(settings, Known) and known_set(settings.source).remotes(settings)
-        return [self.root / "download" / dataset / "fetched.json"] if known else []
+        return [self.fetch_note(dataset)] if self.remotes(dataset) else []
 
     def converted(self, dataset: str) -> list[str]:
         """The files of which a known set's scans are made; none of a set whose scans are read where they lie."""
@@ -121,131 +137,11 @@ class Plan(Layout):
         """The lesion masks that are inserted to make a data set; none for one that holds scans of its own."""
         return self._masks.get(dataset, [])
 
-    # What a job depends on
-
-    def config(self, stage: str, **wildcards: str) -> str:
-        """The settings that this job reads, as sorted JSON.
-
-        Paths and the machine's accelerator are not among them.
-        """
-        return json.dumps(getattr(self, f"_{stage}")(**wildcards), sort_keys=True)
-
-    def code(self, stage: str, **wildcards: str) -> str:
-        """The hash of the code that this job runs; of the methods only the model's own family."""
-        entries = [ENTRY[stage]]
-        if stage in ("train", "infer"):
-            entries.append(f"brainuad.methods.{self.study.models[wildcards['model']].family}")
-        settings = self.study.datasets.get(wildcards.get("dataset", ""))
-        if stage in ("fetch", "download") and isinstance(settings, Known):
-            entries.append(f"brainuad.download.sets.{settings.source}")
-        return code_hash(*entries)
-
-    def _scans(self, dataset: str) -> AnyScans:
-        settings = self.study.datasets[dataset]
-        assert isinstance(settings, Scans)
-        return settings
-
-    def _fetch(self, dataset: str) -> Any:
-        settings = self._scans(dataset)
-        assert isinstance(settings, Known)
-        return [[remote.url, remote.checksum] for remote in known_set(settings.source).remotes(settings)]
-
-    def _download(self, dataset: str) -> Any:
-        settings = self._scans(dataset)
-        if not isinstance(settings, Phantoms):
-            return {"label": dataset, "scans": [_row(row) for row in self.scans[dataset]]}
-        return {"label": dataset, **_content(settings)}
-
-    def _preprocess(self, dataset: str, scan: str) -> Any:
-        return {**self._chains[dataset], "scans": [scan]}
-
-    def _preprocess_batch(self, dataset: str, batch: str) -> Any:
-        return {**self._chains[dataset], "scans": self._batches[dataset][batch]}
-
-    def _chain(self, dataset: str) -> Any:
-        """What is done to each scan of a data set."""
-        settings = self._scans(dataset)
-        made = _content(settings, without={"subjects"}) if isinstance(settings, Phantoms) else {}
-        about = {"modality": settings.modality, "healthy": settings.healthy, **made}
-        if isinstance(settings, WithReference) and settings.register_with:
-            about["register_with"] = settings.register_with
-        recipe = self.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
-        return {"about": about, "recipe": {**recipe, "template": Path(recipe["template"]).name}}
-
-    def _quality(self, dataset: str) -> Any:
-        limits = self.study.recipe.preprocess.quality.model_dump(mode="json")
-        return {"exclude": self._scans(dataset).exclude, "limits": limits}
-
-    def _split(self, dataset: str) -> Any:
-        settings = self._scans(dataset)
-        shares = settings.split.model_dump(mode="json") if settings.split else None
-        decided = {scan: decision.word for scan, decision in self.decisions.get(dataset, {}).items()}
-        about = {"healthy": settings.healthy, "decisions": decided, **self._quality(dataset)}
-        return {"split": shares, "seed": self.study.seed, **about}
-
-    def _scaling(self) -> Any:
-        return self.study.recipe.normalize.intensity.model_dump(mode="json")
-
-    def _normalize(self, dataset: str) -> Any:
-        settings = self.study.datasets[dataset]
-        made = None
-        if isinstance(settings, Made):
-            made = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": self.study.seed}
-        return {"recipe": self.study.recipe.normalize.model_dump(mode="json"), "made": made}
-
-    def _train(self, model: str, seed: str) -> Any:
-        settings = self.study.models[model].model_dump(mode="json", exclude={"map", "cite"})
-        compute = self.study.compute
-        return {"model": settings, "seed": int(seed), "threads": compute.threads, "devices": compute.devices}
-
-    def _infer(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002 - the bundle and the store are inputs
-        settings = self.study.models[model].model_dump(mode="json", include={"family", "map"})
-        return {"model": settings, "lesion_sign": self.study.lesion_sign}
-
-    def _postprocess(self, model: str, seed: str, dataset: str, postprocessing: str) -> Any:  # noqa: ARG002
-        rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
-        return {
-            "postprocessing": self.study.postprocessing[postprocessing].model_dump(mode="json", exclude={"cite"}),
-            "thresholds": rules,
-        }
-
-    def _native(self, model: str, seed: str, dataset: str, postprocessing: str) -> Any:  # noqa: ARG002 - all of it are inputs
-        return {}
-
-    def _evaluate(self, model: str, seed: str, dataset: str) -> Any:  # noqa: ARG002
-        rules = [rule.model_dump(mode="json") for rule in self.study.thresholds]
-        located = [label for label, postprocessing in self.study.postprocessing.items() if postprocessing.locates()]
-        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "thresholds": rules, "located": located}
-
-    def _summarise(self) -> Any:
-        return {"evaluate": self.study.evaluate.model_dump(mode="json"), "baselines": self.study.baselines()}
-
-    def _track(self) -> Any:
-        runs = [[model, seed, label] for model, label in self._trainings.items() for seed in self.study.seeds]
-        return {"uri": self.study.track.uri, "attempt": self.track_attempt(), "runs": runs}
-
-    def _report(self) -> Any:
-        cited = [
-            self.study.recipe.cite,
-            *(part.cite for part in (*self.study.models.values(), *self.study.postprocessing.values())),
-        ]
-        shown = {"title": self.study.title, "cites": cited, "postprocessing": list(self.study.postprocessing)}
-        decided = {
-            label: {scan: decision.text for scan, decision in each.items()} for label, each in self.decisions.items()
-        }
-        return {"report": self.study.report.model_dump(mode="json"), "decisions": decided, **shown}
+    def scan_set(self, dataset: str) -> AnyScans:
+        """The settings of a data set that holds scans of its own."""
+        return self.study.scan_sets()[dataset]
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""
         path = self.attempts()
         return int(path.read_text()) if path.exists() else 0
-
-
-def _row(scan: Scan) -> list[Any]:
-    files = {kind: Path(path).name for kind, path in scan.files().items()}
-    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.lesion_type]
-
-
-def _content(settings: Scans, without: set[str] | None = None) -> dict[str, Any]:
-    """The settings that decide what a data set holds, its roles left out."""
-    return settings.model_dump(mode="json", exclude={"split", "exclude", *(without or set())})

@@ -13,8 +13,7 @@ import yaml
 
 from brainuad.cluster import efficiency
 from brainuad.errors import InputError
-from brainuad.formats import clock, run, usage
-from brainuad.resources import recording
+from brainuad.resources import clock, recording, run, usage
 
 
 def job(log, **changes):

@@ -46,7 +46,7 @@ class Compute(Section):
     """Lightning's name."""
     devices: int = Field(1, ge=1)
     """GPUs (or processes) for one training."""
-    batch: int = Field(1, ge=1)
+    scans_per_job: int = Field(1, ge=1)
     """Scans that one preprocess job takes, one after the other: 25 makes 200 jobs of 5,000 scans. No other number
     changes what comes out or preprocesses a scan again, but what follows preprocessing then runs again: choose it
     before the first run."""

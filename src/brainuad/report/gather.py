@@ -12,7 +12,6 @@ import pandas as pd
 from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
 from brainuad.formats import run, scans, status, tables, thresholds, verdict
-from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
@@ -66,7 +65,7 @@ def gather(study: Study, folder: Path, preprocess: Path) -> Findings:
     )
 
 
-def failures(findings: Findings, decisions: ByScan) -> pd.DataFrame:
+def failures(findings: Findings, decisions: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """A row per subject that failed, is in doubt or was decided on by a person, and why; first those left out."""
     remedy = "add what is missing or list the subject under `exclude`"
     rows: list[tuple[str, ...]] = [
@@ -95,10 +94,10 @@ def failures(findings: Findings, decisions: ByScan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FAILURES)
 
 
-def _decided(row: Scan, decisions: ByScan) -> str:
+def _decided(row: Scan, decisions: Mapping[str, Mapping[str, str]]) -> str:
     """Who decided on a scan and why, then what else is said of it."""
     decision = decisions.get(row.dataset, {}).get(row.scan)
-    return "; ".join(filter(None, [decision.text if decision else row.state, row.note]))
+    return "; ".join(filter(None, [decision or row.state, row.note]))
 
 
 def costs(records: list[dict[str, Any]]) -> pd.DataFrame:

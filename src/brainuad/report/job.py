@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import yaml
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats import quality, tables
-from brainuad.formats.decisions import ByScan
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
 from brainuad.report import examples, figures, gather, page, slices, table, viewer
@@ -31,7 +31,9 @@ MOST_BAD, OVERLAY_WIDTH = 40, 900
 SHOWN = {"similarity": "similarity {:.3f}", "overlap": "Dice with the template {:.3f}", "volume_ml": "{:.0f} ml"}
 
 
-def report(study: Study, folder: Path, preprocess: Path, out: Path, decisions: ByScan | None = None) -> None:
+def report(
+    study: Study, folder: Path, preprocess: Path, out: Path, decisions: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
     """Write `index.html` into the folder `out`, and `failures.tsv` and `costs.tsv` into `folder`.
 
     `folder`: `results/<study>`; `preprocess`: `results/preprocess/<recipe>`; `decisions`: a person's. Stages

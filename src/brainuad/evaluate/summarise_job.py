@@ -1,0 +1,39 @@
+"""summarise: the tables of the study, and the comparison of its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainuad.config.study import Evaluate
+from brainuad.jobs.base import Job, Paths
+
+
+class SummariseInputs(Paths):
+    folders: list[Path]
+
+
+class SummariseOutputs(Paths):
+    metrics: Path
+    scans: Path
+    lesions: Path
+    curves: Path
+    comparisons: Path
+
+
+class SummariseJob(Job):
+    """Joins the tables of all models, seeds and data sets."""
+
+    rule = "summarise"
+    inputs: SummariseInputs
+    outputs: SummariseOutputs
+    evaluate: Evaluate
+    baselines: list[str]
+    """Labels of the trivial baselines, with which each other model is compared."""
+
+    def run(self) -> None:
+        from brainuad.evaluate.job import summarise
+
+        summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
+
+
+JOB = SummariseJob

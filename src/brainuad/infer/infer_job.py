@@ -1,0 +1,56 @@
+"""infer: anomaly maps of the validation and test scans of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from brainuad.jobs.base import Job, Paths
+
+
+class InferInputs(Paths):
+    weights: Path
+    bundle: Path
+    array_cache: Path
+
+
+class InferOutputs(Paths):
+    maps: Path
+
+
+class InferJob(Job):
+    """Maps the scans of a data set with a trained model."""
+
+    rule = "infer"
+    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "scratch", "threads"})
+    inputs: InferInputs
+    outputs: InferOutputs
+    family: str
+    map: dict[str, Any]
+    """The `map` section of the model."""
+    lesion_sign: Literal["dark", "bright", "both"]
+    threads: int
+    accelerator: Literal["auto", "cpu", "gpu"]
+    scratch: str | None
+
+    def run(self) -> None:
+        from brainuad.cluster.scratch import nearby
+        from brainuad.config.study import Compute
+        from brainuad.infer.job import infer
+
+        with nearby([self.inputs.array_cache], self.scratch) as (array_cache,):
+            infer(
+                bundle=self.inputs.bundle.parent,
+                array_cache=array_cache,
+                map_settings=self.map,
+                lesion_sign=self.lesion_sign,
+                compute=Compute(threads=self.threads, accelerator=self.accelerator),
+                out=self.outputs.maps,
+                tags={"family": self.family, **self.tags},
+            )
+
+    def code_roots(self) -> list[str]:
+        return [f"brainuad.methods.{self.family}"]
+
+
+JOB = InferJob

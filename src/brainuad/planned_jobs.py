@@ -1,0 +1,314 @@
+"""The job of each rule of a study: its files and its settings, from the plan.
+
+One function a rule, named like the rule. Wildcards are text, as Snakemake has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainuad.config.datasets import Inserted, Made, Phantoms, Scans, WithReference
+from brainuad.download.fetch_job import FetchJob, FetchOutputs
+from brainuad.download.list_scans_job import ListScansInputs, ListScansJob, ListScansOutputs
+from brainuad.evaluate.evaluate_job import EvaluateInputs, EvaluateJob, EvaluateOutputs
+from brainuad.evaluate.summarise_job import SummariseInputs, SummariseJob, SummariseOutputs
+from brainuad.infer.infer_job import InferInputs, InferJob, InferOutputs
+from brainuad.jobs.base import InputsByName, Job
+from brainuad.normalize.normalize_job import NormalizeInputs, NormalizeJob, NormalizeOutputs
+from brainuad.normalize.scaling_job import ScalingInputs, ScalingJob, ScalingOutputs
+from brainuad.normalize.split_job import SplitInputs, SplitJob, SplitOutputs
+from brainuad.normalize.subjects_job import SubjectsInputs, SubjectsJob, SubjectsOutputs
+from brainuad.postprocess.native_job import NativeInputs, NativeJob, NativeOutputs
+from brainuad.postprocess.postprocess_job import PostprocessInputs, PostprocessJob, PostprocessOutputs
+from brainuad.preprocess.preprocess_job import PreprocessJob, PreprocessOutputs
+from brainuad.preprocess.quality_job import QualityInputs, QualityJob, QualityOutputs
+from brainuad.report.report_job import ReportInputs, ReportJob, ReportOutputs
+from brainuad.track.track_job import TrackInputs, TrackJob, TrackOutputs
+from brainuad.train.train_job import TrainInputs, TrainJob, TrainOutputs
+
+if TYPE_CHECKING:
+    from brainuad.formats.scans import Scan
+    from brainuad.plan import Plan
+
+
+def fetch(plan: Plan, dataset: str) -> FetchJob:
+    """Of a data set that is known by name."""
+    settings: Any = plan.study.datasets[dataset]
+    remotes = [(remote.url, remote.checksum) for remote in plan.remotes(dataset)]
+    out = FetchOutputs(note=plan.fetch_note(dataset))
+    return FetchJob(outputs=out, label=dataset, dataset=settings, remotes=remotes)
+
+
+def list_scans(plan: Plan, dataset: str) -> ListScansJob:
+    """Of a data set that holds scans of its own."""
+    settings = plan.scan_set(dataset)
+    if isinstance(settings, Phantoms):
+        content = {"label": dataset, **_content(settings)}
+    else:
+        content = {"label": dataset, "scans": [_listed(row) for row in plan.scans[dataset]]}
+    return ListScansJob(
+        inputs=ListScansInputs(note=plan.fetched(dataset), scans=[Path(p) for p in plan.converted(dataset)]),
+        outputs=ListScansOutputs(table=plan.scan_table(dataset)),
+        label=dataset,
+        dataset=settings,
+        content=content,
+    )
+
+
+def preprocess(plan: Plan, dataset: str, scan: str) -> PreprocessJob:
+    """Of one scan."""
+    return _preprocess(plan, dataset, plan.preprocessed(dataset) / scan / plan.DONE, [scan])
+
+
+def preprocess_batch(plan: Plan, dataset: str, batch: str) -> PreprocessJob:
+    """Of a batch of scans."""
+    return _preprocess(plan, dataset, plan.batch_mark(dataset, batch), plan.batch(dataset, batch))
+
+
+def _preprocess(plan: Plan, dataset: str, mark: Path, scans: list[str]) -> PreprocessJob:
+    files = InputsByName(files=plan.scan_files(dataset, scans))
+    about, recipe = plan.preprocessing(dataset)
+    return PreprocessJob(inputs=files, outputs=PreprocessOutputs(mark=mark), about=about, recipe=recipe, scans=scans)
+
+
+def quality(plan: Plan, dataset: str) -> QualityJob:
+    """Of a data set that holds scans of its own."""
+    return QualityJob(
+        inputs=QualityInputs(table=plan.scan_table(dataset), marks=plan.marks(dataset)),
+        outputs=QualityOutputs(folder=plan.quality(dataset)),
+        limits=plan.study.recipe.preprocess.quality,
+        exclude=plan.scan_set(dataset).exclude,
+        preprocessed=plan.preprocessed(dataset),
+    )
+
+
+def split(plan: Plan, dataset: str) -> SplitJob:
+    """Of a data set that holds scans of its own."""
+    settings = plan.scan_set(dataset)
+    return SplitJob(
+        inputs=SplitInputs(table=plan.scan_table(dataset), marks=plan.marks(dataset)),
+        outputs=SplitOutputs(table=plan.roles_table(dataset)),
+        split=settings.split,
+        seed=plan.study.seed,
+        healthy=settings.healthy,
+        decisions={scan: decision.word for scan, decision in plan.decisions.get(dataset, {}).items()},
+        exclude=settings.exclude,
+        limits=plan.study.recipe.preprocess.quality,
+        preprocessed=plan.preprocessed(dataset),
+    )
+
+
+def subjects(plan: Plan) -> SubjectsJob:
+    """Of the study."""
+    tables = [plan.roles_table(label) for label in plan.sources()]
+    return SubjectsJob(inputs=SubjectsInputs(tables=tables), outputs=SubjectsOutputs(table=plan.subjects_table()))
+
+
+def scaling(plan: Plan) -> ScalingJob:
+    """Of the study."""
+    labels = plan.training_sets()
+    return ScalingJob(
+        inputs=ScalingInputs(tables=[plan.roles_table(label) for label in labels]),
+        outputs=ScalingOutputs(scaling=plan.scaling()),
+        intensity=plan.study.recipe.normalize.intensity,
+        preprocessed=[plan.preprocessed(label) for label in labels],
+    )
+
+
+def normalize(plan: Plan, dataset: str) -> NormalizeJob:
+    """Of a data set that models see."""
+    settings, origin = plan.study.datasets[dataset], plan.origin(dataset)
+    made = None
+    if isinstance(settings, Made):
+        made = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": plan.study.seed}
+    return NormalizeJob(
+        inputs=NormalizeInputs(
+            table=plan.roles_table(origin),
+            marks=plan.marks(origin),
+            masks=plan.masks(dataset),
+            scaling=plan.scaling(),
+        ),
+        outputs=NormalizeOutputs(array_cache=plan.array_cache(dataset)),
+        label=dataset,
+        recipe=plan.study.recipe.normalize,
+        made=made,
+        mask_folders=settings.masks if isinstance(settings, Inserted) else [],
+        preprocessed=plan.preprocessed(origin),
+    )
+
+
+def train(plan: Plan, model: str, seed: str) -> TrainJob:
+    """Of one model and seed."""
+    settings, compute, folder = plan.study.models[model], plan.study.compute, plan.train_folder(model, seed)
+    return TrainJob(
+        inputs=TrainInputs(array_caches=[plan.array_cache(label) for label in plan.training_sets()]),
+        outputs=TrainOutputs(
+            weights=folder / "arrays.safetensors", bundle=folder / "bundle.json", record=folder / "run.json"
+        ),
+        model=settings.model_dump(mode="json", exclude={"map", "cite"}),
+        seed=int(seed),
+        threads=compute.threads,
+        devices=compute.devices,
+        accelerator=compute.accelerator,
+        scratch=compute.scratch,
+        cite=settings.cite,
+    )
+
+
+def infer(plan: Plan, model: str, seed: str, dataset: str) -> InferJob:
+    """Of one model, seed and data set."""
+    settings, compute, bundle = plan.study.models[model], plan.study.compute, plan.bundle(model, seed)
+    return InferJob(
+        inputs=InferInputs(
+            weights=bundle / "arrays.safetensors", bundle=bundle / "bundle.json", array_cache=plan.array_cache(dataset)
+        ),
+        outputs=InferOutputs(maps=plan.maps(model, seed, dataset)),
+        family=settings.family,
+        map=settings.map.model_dump(mode="json"),
+        lesion_sign=plan.study.lesion_sign,
+        threads=compute.threads,
+        accelerator=compute.accelerator,
+        scratch=compute.scratch,
+    )
+
+
+def postprocess(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str) -> PostprocessJob:
+    """Of one model, seed, data set and postprocessing."""
+    validation = plan.study.validation_sets()
+    return PostprocessJob(
+        inputs=PostprocessInputs(
+            maps=plan.maps(model, seed, dataset),
+            array_cache=plan.array_cache(dataset),
+            validation_maps=[plan.maps(model, seed, label) for label in validation],
+            validation_array_caches=[plan.array_cache(label) for label in validation],
+        ),
+        outputs=PostprocessOutputs(masks=plan.predicted(model, seed, dataset, postprocessing)),
+        postprocessing=plan.study.postprocessing[postprocessing],
+        thresholds=plan.study.thresholds,
+        validation_healthy=[plan.study.datasets[label].healthy for label in validation],
+    )
+
+
+def native(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str) -> NativeJob:
+    """Of one model, seed, data set and postprocessing."""
+    return NativeJob(
+        inputs=NativeInputs(
+            maps=plan.maps(model, seed, dataset),
+            masks=plan.predicted(model, seed, dataset, postprocessing),
+            table=plan.roles_table(dataset),
+        ),
+        outputs=NativeOutputs(folder=plan.native(model, seed, dataset, postprocessing)),
+        preprocessed=plan.preprocessed(dataset),
+    )
+
+
+def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
+    """Of one model, seed and data set."""
+    healthy, study = plan.healthy_sets(dataset), plan.study
+    return EvaluateJob(
+        inputs=EvaluateInputs(
+            maps=plan.maps(model, seed, dataset),
+            masks=[plan.predicted(model, seed, dataset, label) for label in study.postprocessing],
+            array_cache=plan.array_cache(dataset),
+            healthy_maps=[plan.maps(model, seed, label) for label in healthy],
+            healthy_array_caches=[plan.array_cache(label) for label in healthy],
+        ),
+        outputs=EvaluateOutputs(folder=plan.evaluation(model, seed, dataset)),
+        evaluate=study.evaluate,
+        thresholds=study.thresholds,
+        located=[label for label, each in study.postprocessing.items() if each.locates()],
+    )
+
+
+def summarise(plan: Plan) -> SummariseJob:
+    """Of the study."""
+    return SummariseJob(
+        inputs=SummariseInputs(folders=plan.evaluations()),
+        outputs=SummariseOutputs.model_validate({path.stem: path for path in plan.tables()}),
+        evaluate=plan.study.evaluate,
+        baselines=plan.study.baselines(),
+    )
+
+
+def track(plan: Plan) -> TrackJob:
+    """Of the study."""
+    runs = [(model, seed, label) for model, label in plan.study.trainings().items() for seed in plan.study.seeds]
+    records = [folder / "run.json" for folder in plan.bundles()]
+    return TrackJob(
+        inputs=TrackInputs(tables=plan.tables(), records=records),
+        outputs=TrackOutputs(mark=plan.folder / "track.json"),
+        uri=plan.study.track.uri,
+        attempt=plan.track_attempt(),
+        runs=runs,
+    )
+
+
+def report(plan: Plan) -> ReportJob:
+    """Of the study."""
+    study, folder = plan.study, plan.folder
+    page = folder / "report/index.html"
+    decided = {label: {scan: each.text for scan, each in by.items()} for label, by in plan.decisions.items()}
+    cited = [part.cite for part in (study.recipe, *study.models.values(), *study.postprocessing.values())]
+    shown = {
+        "title": study.title,
+        "cites": cited,
+        "postprocessing": list(study.postprocessing),
+        "report": study.report.model_dump(mode="json"),
+    }
+    return ReportJob(
+        inputs=ReportInputs(tables=plan.tables(), subjects=plan.subjects_table(), qualities=plan.qualities()),
+        outputs=ReportOutputs(page=page, failures=folder / "failures.tsv", costs=folder / "costs.tsv"),
+        shown=shown,
+        methods=plan.methods(),
+        decisions=decided,
+        study=study,
+        preprocessed=plan.root / "preprocess" / study.recipe_name,
+    )
+
+
+BUILDERS: dict[str, Callable[..., Job]] = {
+    build.__name__: build
+    for build in (
+        fetch,
+        list_scans,
+        preprocess,
+        preprocess_batch,
+        quality,
+        split,
+        subjects,
+        scaling,
+        normalize,
+        train,
+        infer,
+        postprocess,
+        native,
+        evaluate,
+        summarise,
+        track,
+        report,
+    )
+}
+
+
+def _listed(scan: Scan) -> list[Any]:
+    files = {name: Path(path).name for name, path in scan.files().items()}
+    return [scan.scan, files, scan.age, scan.sex, scan.site, scan.lesion_type]
+
+
+def _content(settings: Scans) -> dict[str, Any]:
+    """The settings that decide what a data set holds, its roles left out."""
+    return settings.model_dump(mode="json", exclude={"split", "exclude"})
+
+
+def preprocessing(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is done to each scan of a data set: what is known of it, and the recipe without the limits of quality."""
+    settings = plan.scan_set(dataset)
+    made = _content(settings) if isinstance(settings, Phantoms) else {}
+    made.pop("subjects", None)
+    about = {"modality": settings.modality, "healthy": settings.healthy, **made}
+    if isinstance(settings, WithReference) and settings.register_with:
+        about["register_with"] = settings.register_with
+    recipe = plan.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
+    return about, {**recipe, "template": Path(recipe["template"]).name}

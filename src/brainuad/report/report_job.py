@@ -1,0 +1,47 @@
+"""report: the page of the study, and its tables of failures and costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from brainuad.config.study import Study
+from brainuad.jobs.base import Job, Paths
+
+
+class ReportInputs(Paths):
+    tables: list[Path]
+    subjects: Path
+    qualities: list[Path]
+
+
+class ReportOutputs(Paths):
+    page: Path
+    failures: Path
+    costs: Path
+
+
+class ReportJob(Job):
+    """Writes the report of a study."""
+
+    rule = "report"
+    untracked: ClassVar[frozenset[str]] = frozenset({"study", "preprocessed"})
+    inputs: ReportInputs
+    outputs: ReportOutputs
+    shown: dict[str, Any]
+    """What the page shows of the study's settings and no other input tells."""
+    methods: list[str]
+    """Sentences of the methods section, from each job's `describe`."""
+    decisions: dict[str, dict[str, str]]
+    """A person's decisions in words, by data set and scan."""
+    study: Study
+    preprocessed: Path
+    """Folder of the recipe's preprocessed scans."""
+
+    def run(self) -> None:
+        from brainuad.report.job import report
+
+        report(self.study, self.outputs.failures.parent, self.preprocessed, self.outputs.page.parent, self.decisions)
+
+
+JOB = ReportJob

@@ -1,0 +1,55 @@
+"""train: one model with one seed, on the healthy training scans of the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from brainuad.jobs.base import Job, Paths
+
+
+class TrainInputs(Paths):
+    array_caches: list[Path]
+
+
+class TrainOutputs(Paths):
+    weights: Path
+    bundle: Path
+    record: Path
+
+
+class TrainJob(Job):
+    """Trains a model, and goes on from its checkpoint if it was stopped."""
+
+    rule = "train"
+    resumes: ClassVar[bool] = True
+    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "scratch", "cite"})
+    inputs: TrainInputs
+    outputs: TrainOutputs
+    model: dict[str, Any]
+    """Settings of the model, without `map` and `cite`."""
+    seed: int
+    threads: int
+    devices: int
+    accelerator: Literal["auto", "cpu", "gpu"]
+    scratch: str | None
+    cite: str | None = None
+    """Key of the model's paper."""
+
+    def run(self) -> None:
+        from brainuad.cluster.scratch import nearby
+        from brainuad.config.model import MODEL
+        from brainuad.config.study import Compute
+        from brainuad.train.job import train
+
+        model = MODEL.validate_python(self.model)
+        compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)
+        tags = {"family": model.family, **self.tags}
+        with nearby(self.inputs.array_caches, self.scratch) as array_caches:
+            train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
+
+    def code_roots(self) -> list[str]:
+        return [f"brainuad.methods.{self.model['family']}"]
+
+
+JOB = TrainJob
