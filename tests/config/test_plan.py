@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from brainuad import planned_jobs
 from brainuad.config.load import build_study
 from brainuad.formats.scans import changed
 from brainuad.plan import Plan
@@ -20,7 +21,7 @@ DEMO = Path(__file__).parents[2] / "config.yaml"
 @pytest.fixture
 def demo() -> dict[str, Any]:
     study = deepcopy(yaml.safe_load(DEMO.read_text()))
-    study["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "kinds": ["blur"], "roles": ["validation"]}
+    study["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "anomaly_types": ["blur"], "roles": ["validation"]}
     study["datasets"]["bad"] = {"source": "corrupted", "into": "healthy"}
     return study
 
@@ -47,12 +48,12 @@ def test_only_the_changed_set_is_made_again(demo):
     changed = [
         label
         for label in demo["datasets"]
-        if before.config("normalize", dataset=label) != after.config("normalize", dataset=label)
+        if before.job("normalize", dataset=label).tracked_json() != after.job("normalize", dataset=label).tracked_json()
     ]
     assert changed == ["odd"]
     demo["seed"] = 7
     moved = plan(demo)
-    assert moved.config("normalize", dataset="bad") != after.config("normalize", dataset="bad")
+    assert moved.job("normalize", dataset="bad").tracked_json() != after.job("normalize", dataset="bad").tracked_json()
 
 
 def test_evaluate_knows_the_chains_that_leave_one_component(demo):
@@ -62,7 +63,7 @@ def test_evaluate_knows_the_chains_that_leave_one_component(demo):
         "slices": [{"op": "top_k", "k": 1, "plane": True}],
         "plain": [],
     }
-    settings = plan(demo).config("evaluate", model="any", seed="0", dataset="bad")
+    settings = plan(demo).job("evaluate", model="any", seed="0", dataset="bad").tracked_json()
     assert json.loads(settings)["located"] == ["top"]
 
 
@@ -72,24 +73,24 @@ def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_pa
         (tmp_path / "sub-1/anat" / name).write_bytes(b"")
     demo["datasets"]["own"] = {"source": "bids", "root": str(tmp_path), "healthy": False}
     before = plan(demo)
-    image, mask = (before.files("own", "sub-1")[f"sub-1/{key}"] for key in ("image", "mask"))
+    image, mask = (before.scan_files("own", ["sub-1"])[f"sub-1/{key}"] for key in ("image", "mask"))
     assert (Path(image).name, Path(mask).name) == ("sub-1_acq-a_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz")
     demo["datasets"]["own"]["entities"] = {"acq": "b"}
     after = plan(demo)
-    assert after.config("download", dataset="own") != before.config("download", dataset="own")
-    assert after.config("preprocess", dataset="own", scan="sub-1") == before.config(
+    assert after.job("list_scans", dataset="own").tracked_json() != before.job("list_scans", dataset="own").tracked_json()
+    assert after.job("preprocess", dataset="own", scan="sub-1").tracked_json() == before.job(
         "preprocess", dataset="own", scan="sub-1"
-    )
+    ).tracked_json()
 
 
 def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     (tmp_path / "a.nii").write_bytes(b"")
-    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\tstroke\n")
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\ta.nii\tstroke\n")
     demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": False}
     made = plan(demo)
-    assert made.files("own", "sub-P1") == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
-    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tkind\nP 1\ta.nii\ta.nii\ttumour\n")
-    assert plan(demo).config("download", dataset="own") != made.config("download", dataset="own")
+    assert made.scan_files("own", ["sub-P1"]) == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\ta.nii\ttumour\n")
+    assert plan(demo).job("list_scans", dataset="own").tracked_json() != made.job("list_scans", dataset="own").tracked_json()
 
 
 @pytest.mark.parametrize("kind", ["image", "mask", "reference", "ignore"])
@@ -101,7 +102,7 @@ def test_a_set_is_listed_again_when_a_file_of_a_scan_has_another_name(demo, tmp_
     (row,) = made.scans["own"]
     for path in ("one/b.nii", "one/c.nii", "two/c.nii"):
         made.scans["own"] = [changed(row, **{kind: path})]
-        told.add(made.config("download", dataset="own"))
+        told.add(planned_jobs.list_scans(made, "own").tracked_json())
     assert len(told) == 2, "names count, and folders do not"
 
 
@@ -127,8 +128,8 @@ def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     }
     after = plan(demo)
     scan = before.scans["healthy"][0].scan
-    assert before.config("preprocess", dataset="healthy", scan=scan) == after.config(
+    assert before.job("preprocess", dataset="healthy", scan=scan).tracked_json() == after.job(
         "preprocess", dataset="healthy", scan=scan
-    )
+    ).tracked_json()
     for stage in ("quality", "split"):
-        assert before.config(stage, dataset="healthy") != after.config(stage, dataset="healthy")
+        assert before.job(stage, dataset="healthy").tracked_json() != after.job(stage, dataset="healthy").tracked_json()

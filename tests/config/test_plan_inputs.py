@@ -28,7 +28,7 @@ def plan(study: dict[str, Any]) -> Plan:
 
 
 def about(found: Plan, dataset: str, scan: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(found.config("preprocess", dataset=dataset, scan=scan))
+    content: dict[str, Any] = json.loads(found.job("preprocess", dataset=dataset, scan=scan).tracked_json())
     return content
 
 
@@ -38,19 +38,19 @@ def with_template(demo: dict[str, Any], path: Path) -> Plan:
 
 
 def test_the_template_s_files_are_inputs_and_their_folder_is_no_setting(demo, tmp_path):
-    assert "template" not in plan(demo).files("healthy", "sub-001")
+    assert "template" not in plan(demo).scan_files("healthy", ["sub-001"])
     configs = []
     for place in ("here", "there"):
         path = tmp_path / place / "t1.nii.gz"
         path.parent.mkdir()
         path.write_bytes(b"")
         found = with_template(demo, path)
-        assert found.files("healthy", "sub-001")["template"] == str(path)
-        configs.append(found.config("preprocess", dataset="healthy", scan="sub-001"))
+        assert found.scan_files("healthy", ["sub-001"])["template"] == str(path)
+        configs.append(found.job("preprocess", dataset="healthy", scan="sub-001").tracked_json())
     assert configs[0] == configs[1], "moving a template changes no setting"
     (tmp_path / "there" / "t1_mask.nii.gz").write_bytes(b"")
     found = with_template(demo, path)
-    assert found.files("healthy", "sub-001")["template_mask"] == str(tmp_path / "there" / "t1_mask.nii.gz")
+    assert found.scan_files("healthy", ["sub-001"])["template_mask"] == str(tmp_path / "there" / "t1_mask.nii.gz")
 
 
 def test_a_missing_template_stops_before_any_job(demo, tmp_path):
@@ -67,16 +67,16 @@ def test_a_scan_to_register_with_is_found_beside_and_is_an_input(demo, tmp_path)
     more = {"source": "folder", "root": str(tmp_path), "healthy": True, "modality": "FLAIR", "register_with": "T1w"}
     demo["datasets"]["more"] = more
     found = plan(demo)
-    files = found.files("more", "sub-1_ses-1")
+    files = found.scan_files("more", ["sub-1_ses-1"])
     assert {name: Path(path).name for name, path in files.items()} == {
         "sub-1_ses-1/image": "sub-1_ses-1_FLAIR.nii.gz",
-        "sub-1_ses-1/guide": "sub-1_ses-1_T1w.nii.gz",
+        "sub-1_ses-1/reference": "sub-1_ses-1_T1w.nii.gz",
     }
     assert about(found, "more", "sub-1_ses-1")["about"]["register_with"] == "T1w"
-    assert "sub-2/guide" not in found.files("more", "sub-2")
+    assert "sub-2/reference" not in found.scan_files("more", ["sub-2"])
     assert about(found, "more", "sub-2")["about"]["register_with"] == "T1w", "preprocess says that there is none"
     del more["register_with"]
-    assert "sub-1_ses-1/guide" not in plan(demo).files("more", "sub-1_ses-1")
+    assert "sub-1_ses-1/reference" not in plan(demo).scan_files("more", ["sub-1_ses-1"])
 
 
 def test_a_table_names_scans_to_register_with(demo, tmp_path):
@@ -87,7 +87,7 @@ def test_a_table_names_scans_to_register_with(demo, tmp_path):
     demo["datasets"]["more"] = more | {"register_with": "T1w"}
     found = plan(demo)
     files = {"image": str(tmp_path / "flair.nii"), "reference": str(tmp_path / "t1.nii")}
-    assert batch.given(found.files("more", "sub-A"), ["sub-A"]) == {"sub-A": (files, "")}
+    assert batch.given(found.scan_files("more", ["sub-A"]), ["sub-A"]) == {"sub-A": (files, "")}
     assert about(found, "more", "sub-A")["about"]["register_with"] == "T1w"
 
 
@@ -100,10 +100,10 @@ def test_a_scan_is_given_the_same_files_by_its_own_job_and_by_a_batch(demo, tmp_
             path.write_bytes(b"")
     (tmp_path / "template.nii.gz").write_bytes(b"")
     more = {"source": "folder", "root": str(tmp_path), "healthy": False, "modality": "FLAIR", "register_with": "T1w"}
-    demo["datasets"]["more"], demo["compute"] = more, {"batch": 3}
+    demo["datasets"]["more"], demo["compute"] = more, {"scans_per_job": 3}
     found = with_template(demo, tmp_path / "template.nii.gz")
-    together = batch.given(found.batch_files("more", found.marks("more")[0].stem), names)
-    assert together == {name: batch.given(found.files("more", name), [name])[name] for name in names}
+    together = batch.given(found.scan_files("more", found.batch("more", found.marks("more")[0].stem)), names)
+    assert together == {name: batch.given(found.scan_files("more", [name]), [name])[name] for name in names}
     assert {Path(path).name for path in together["sub-1"][0].values()} == {
         *(f"sub-1_{kind}.nii.gz" for kind in ("FLAIR", "T1w", "desc-lesion_mask")),
         "template.nii.gz",

@@ -64,8 +64,8 @@ def test_baur_s_two_recipes_differ_in_the_grid_alone():
 
 def test_whole_steps_need_a_range():
     with pytest.raises(ValidationError, match="uint8 needs"):
-        Normalize(array_cache="uint8", intensity=Intensity(clip=None))
-    assert Normalize(array_cache="float16", intensity=Intensity(clip=None)).array_cache == "float16"
+        Normalize(storage_dtype="uint8", intensity=Intensity(clip=None))
+    assert Normalize(storage_dtype="float16", intensity=Intensity(clip=None)).storage_dtype == "float16"
 
 
 @pytest.mark.parametrize(

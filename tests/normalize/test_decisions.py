@@ -82,14 +82,14 @@ def test_a_decision_reruns_the_split_of_its_set_and_nothing_before(tmp_path, mon
     after = decided(study, "exclude\t")
 
     def changed(stage, **wildcards):
-        return before.config(stage, **wildcards) != after.config(stage, **wildcards)
+        return before.job(stage, **wildcards).tracked_json() != after.job(stage, **wildcards).tracked_json()
 
     assert changed("split", dataset="healthy")
     assert not changed("split", dataset="patients")
     for dataset in ("healthy", "patients"):
         assert not changed("quality", dataset=dataset)
         assert not changed("preprocess", dataset=dataset, scan="sub-002")
-        assert not changed("download", dataset=dataset)
+        assert not changed("list_scans", dataset=dataset)
     assert changed("report")
 
 
@@ -97,9 +97,9 @@ def test_another_reason_changes_the_report_alone(tmp_path, monkeypatch):
     study = yaml.safe_load(DEMO.read_text())
     monkeypatch.chdir(tmp_path)
     before, after, turned = (decided(study, cells) for cells in ("exclude\t", "exclude\tmoved", "include\tmoved"))
-    assert before.config("split", dataset="healthy") == after.config("split", dataset="healthy")
-    assert before.config("report") != after.config("report")
-    assert after.config("split", dataset="healthy") != turned.config("split", dataset="healthy")
+    assert before.job("split", dataset="healthy").tracked_json() == after.job("split", dataset="healthy").tracked_json()
+    assert before.job("report").tracked_json() != after.job("report").tracked_json()
+    assert after.job("split", dataset="healthy").tracked_json() != turned.job("split", dataset="healthy").tracked_json()
 
 
 def decided(study, cells):

@@ -388,7 +388,7 @@ def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
         claims,
         (
             "the paper's | `mets` | holds",
-            f"{either} | — | not tested | no data set `spoiled`",
+            f"{either} | — | not tested | no data set `corrupted`",
             f"{either} | `mets` | not tested | it is about ct",
         ),
         strict=True,
@@ -434,7 +434,7 @@ def test_the_keys_of_the_comparison_change_no_job():
     ]
     model, dataset = "zscore_atlas", "patients"
     jobs = {
-        "download": {"dataset": dataset},
+        "list_scans": {"dataset": dataset},
         "preprocess": {"dataset": dataset, "scan": "sub-001"},
         "split": {"dataset": dataset},
         "scaling": {},
@@ -448,7 +448,7 @@ def test_the_keys_of_the_comparison_change_no_job():
         "report": {},
     }
     for stage, wildcards in jobs.items():
-        assert plans[0].config(stage, **wildcards) == plans[1].config(stage, **wildcards), stage
+        assert plans[0].job(stage, **wildcards).tracked_json() == plans[1].job(stage, **wildcards).tracked_json(), stage
 
 
 def test_phantoms_are_no_papers_data():

@@ -34,7 +34,7 @@ def study(own: Workspace, batch: int, **changes: Any) -> dict[str, Any]:
         "seeds": [0],
         "postprocessing": {"none": "none"},
     }
-    return own.study(**small, compute={"batch": batch}, **changes)
+    return own.study(**small, compute={"scans_per_job": batch}, **changes)
 
 
 def run(own: Workspace, batch: int, **changes: Any) -> dict[str, int]:

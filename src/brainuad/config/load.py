@@ -18,10 +18,12 @@ from brainuad.config.datasets import AnyDataset, Bids, Known, Table
 from brainuad.config.model import MODEL
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
+from brainuad.config.renamed import new_name
 from brainuad.config.study import Study
 from brainuad.errors import ConfigError
 
-SHIPPED = ("models", "recipes", "postprocessing")
+SHIPPED = {"models": "model", "recipes": "recipe", "postprocessing": "postprocessing"}
+"""Folders of files that a study names, and what one of them is called."""
 ON_THE_NODE = ("compute", "scratch")
 """The setting whose `${NAME}` is replaced by the job that reads it."""
 
@@ -69,9 +71,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def shipped(kind: str, folder: Path) -> list[str]:
+def shipped(part: str, folder: Path) -> list[str]:
     """Names of the model, recipe or chain files."""
-    return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
+    return sorted(path.stem for path in (folder / part).glob("*.yaml"))
 
 
 def hint(name: str, names: list[str]) -> str:
@@ -97,22 +99,22 @@ def _mapping(raw: dict[str, Any], key: str, file: str | Path) -> dict[str, Any]:
     return value
 
 
-def _named(folder: Path, kind: str, name: Any) -> dict[str, Any]:
-    names = shipped(kind, folder)
+def _named(folder: Path, part: str, name: Any) -> dict[str, Any]:
+    names = shipped(part, folder)
     if name not in names:
         do = hint(str(name), names)
-        raise ConfigError(f"there is no {kind[:-1]} {name}", file=folder / kind / f"{name}.yaml", do=do)
-    return read_yaml(folder / kind / f"{name}.yaml")
+        raise ConfigError(f"there is no {SHIPPED[part]} {name}", file=folder / part / f"{name}.yaml", do=do)
+    return read_yaml(folder / part / f"{name}.yaml")
 
 
-def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, Any]:
+def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, Any]:
     """The content of `{use: name, set: {...}}`, or of a bare name."""
     if isinstance(use, str):
-        return _named(folder, kind, use)
+        return _named(folder, part, use)
     allowed = {"use", "set", "sweep", "maps", "label"}
     if not isinstance(use, dict) or "use" not in use:
         raise ConfigError(
-            f"a {kind[:-1]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(kind, folder))
+            f"a {SHIPPED[part]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(part, folder))
         )
     for key in use:
         if key not in allowed:
@@ -123,7 +125,7 @@ def _resolved(folder: Path, kind: str, use: Any, file: str | Path) -> dict[str, 
     over = use.get("set") or {}
     if not isinstance(over, dict):
         raise ConfigError(f"set beside use: {use['use']} must map keys to values", file=file, why=f"it is {over!r}")
-    return _merged(_named(folder, kind, use["use"]), over)
+    return _merged(_named(folder, part, use["use"]), over)
 
 
 def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -234,6 +236,8 @@ def _explained(
     first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", e["type"] != "union_tag_invalid"))
     place = ".".join([prefix] * bool(prefix) + _written(first["loc"], content, first["type"] == "missing"))
     more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
+    if first["type"] == "extra_forbidden" and (new := new_name(place)):
+        return ConfigError(f"{place} is now {new}", file=file, why=more, do="write the new name")
     if first["type"] == "extra_forbidden":
         near = _nearest(str(first["loc"][-1]), _keys(adapter.json_schema()))
         return ConfigError(

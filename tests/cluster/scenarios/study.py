@@ -51,7 +51,7 @@ STUDY: dict[str, Any] = {
     "postprocessing": {"none": "none"},
     "evaluate": {"bootstrap": 100},
     "report": {"examples": 1, "interactive": 0, "overlays": 1},
-    "compute": {"threads": 1, "batch": 4},
+    "compute": {"threads": 1, "scans_per_job": 4},
 }
 
 # What the profile sets for hundreds of jobs is shortened for a few: seconds between polls, and patience with files.
