@@ -109,7 +109,9 @@ def said(plan: Plan) -> list[str]:
     lines = [f"disk: about {format_size(sum(need.parts.values()))} ({parts})"]
     if need.passing >= 0.01 * need.most:
         lines.append(f"and up to {format_size(need.passing)} of checkpoints while models are trained")
-    lines.append(f"{format_size(there)} of it are there; {format_size(free)} are free where results lie, quotas not counted")
+    lines.append(
+        f"{format_size(there)} of it are there; {format_size(free)} are free where results lie, quotas not counted"
+    )
     if plan.absent:
         lines.append(f"not counted: {', '.join(plan.absent)}, not downloaded yet")
     if need.most - there > free:

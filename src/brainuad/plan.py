@@ -77,7 +77,14 @@ class Plan(Layout):
         first, second = next(iter(self.study.models)), str(self.study.seeds[0])
         runs = {"model": first, "seed": second, "dataset": scored[0]}
         jobs: list[Job] = [BUILDERS["list_scans"](self, dataset=label) for label in self.sources()]
-        jobs += [BUILDERS["normalize"](self, dataset=label) for label in scored] if not self.absent else []
+        if not self.absent:
+            jobs += [
+                BUILDERS["preprocess"](self, dataset=label, scan=self.scans[label][0].scan)
+                for label in self.sources()
+                if self.scans[label]
+            ]
+            jobs += [BUILDERS["normalize"](self, dataset=label) for label in scored]
+        jobs.append(BUILDERS["scaling"](self))
         jobs += [BUILDERS["train"](self, model=model, seed=second) for model in self.study.models]
         jobs += [BUILDERS["postprocess"](self, **runs, postprocessing=label) for label in self.study.postprocessing]
         jobs += [BUILDERS["evaluate"](self, **runs), BUILDERS["summarise"](self)]

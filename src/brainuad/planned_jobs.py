@@ -149,6 +149,7 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
         ),
         model=settings.model_dump(mode="json", exclude={"map", "cite"}),
         seed=int(seed),
+        label=model,
         threads=compute.threads,
         devices=compute.devices,
         accelerator=compute.accelerator,
@@ -185,6 +186,7 @@ def postprocess(plan: Plan, model: str, seed: str, dataset: str, postprocessing:
             validation_array_caches=[plan.array_cache(label) for label in validation],
         ),
         outputs=PostprocessOutputs(masks=plan.predicted(model, seed, dataset, postprocessing)),
+        label=postprocessing,
         postprocessing=plan.study.postprocessing[postprocessing],
         thresholds=plan.study.thresholds,
         validation_healthy=[plan.study.datasets[label].healthy for label in validation],
@@ -228,6 +230,7 @@ def summarise(plan: Plan) -> SummariseJob:
         inputs=SummariseInputs(folders=plan.evaluations()),
         outputs=SummariseOutputs.model_validate({path.stem: path for path in plan.tables()}),
         evaluate=plan.study.evaluate,
+        seeds=len(plan.study.seeds),
         baselines=plan.study.baselines(),
     )
 

@@ -21,7 +21,12 @@ DEMO = Path(__file__).parents[2] / "config.yaml"
 @pytest.fixture
 def demo() -> dict[str, Any]:
     study = deepcopy(yaml.safe_load(DEMO.read_text()))
-    study["datasets"]["odd"] = {"source": "artificial", "into": "healthy", "anomaly_types": ["blur"], "roles": ["validation"]}
+    study["datasets"]["odd"] = {
+        "source": "artificial",
+        "into": "healthy",
+        "anomaly_types": ["blur"],
+        "roles": ["validation"],
+    }
     study["datasets"]["bad"] = {"source": "corrupted", "into": "healthy"}
     return study
 
@@ -77,10 +82,13 @@ def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_pa
     assert (Path(image).name, Path(mask).name) == ("sub-1_acq-a_T1w.nii.gz", "sub-1_desc-lesion_mask.nii.gz")
     demo["datasets"]["own"]["entities"] = {"acq": "b"}
     after = plan(demo)
-    assert after.job("list_scans", dataset="own").tracked_json() != before.job("list_scans", dataset="own").tracked_json()
-    assert after.job("preprocess", dataset="own", scan="sub-1").tracked_json() == before.job(
-        "preprocess", dataset="own", scan="sub-1"
-    ).tracked_json()
+    assert (
+        after.job("list_scans", dataset="own").tracked_json() != before.job("list_scans", dataset="own").tracked_json()
+    )
+    assert (
+        after.job("preprocess", dataset="own", scan="sub-1").tracked_json()
+        == before.job("preprocess", dataset="own", scan="sub-1").tracked_json()
+    )
 
 
 def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
@@ -90,7 +98,10 @@ def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
     made = plan(demo)
     assert made.scan_files("own", ["sub-P1"]) == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
     (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\ta.nii\ttumour\n")
-    assert plan(demo).job("list_scans", dataset="own").tracked_json() != made.job("list_scans", dataset="own").tracked_json()
+    assert (
+        plan(demo).job("list_scans", dataset="own").tracked_json()
+        != made.job("list_scans", dataset="own").tracked_json()
+    )
 
 
 @pytest.mark.parametrize("kind", ["image", "mask", "reference", "ignore"])
@@ -128,8 +139,9 @@ def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     }
     after = plan(demo)
     scan = before.scans["healthy"][0].scan
-    assert before.job("preprocess", dataset="healthy", scan=scan).tracked_json() == after.job(
-        "preprocess", dataset="healthy", scan=scan
-    ).tracked_json()
+    assert (
+        before.job("preprocess", dataset="healthy", scan=scan).tracked_json()
+        == after.job("preprocess", dataset="healthy", scan=scan).tracked_json()
+    )
     for stage in ("quality", "split"):
         assert before.job(stage, dataset="healthy").tracked_json() != after.job(stage, dataset="healthy").tracked_json()

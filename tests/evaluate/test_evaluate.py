@@ -443,7 +443,8 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
         "blur",
     ]
     named = {
-        name.replace("_blur", "_<lesion_type>").replace("_noise", "_<lesion_type>") for _, name in metrics(out).loc["none"].index
+        name.replace("_blur", "_<lesion_type>").replace("_noise", "_<lesion_type>")
+        for _, name in metrics(out).loc["none"].index
     }
     assert named <= set(tables.METRIC_NAMES)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from brainuad.config.datasets import AnyScans, Known
+from brainuad.config.datasets import AnyScans, Known, Phantoms
 from brainuad.jobs.base import Job, Paths
 
 
@@ -40,6 +40,14 @@ class ListScansJob(Job):
         from brainuad.download.job import download
 
         download(self.label, self.dataset, self.outputs.table, workers=self.threads)
+
+    def describe(self) -> list[str]:
+        settings = self.dataset
+        if isinstance(settings, Phantoms):
+            lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
+            heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
+            return [f"`{self.label}`: {heads}, {lesions}; no real person."]
+        return [f"`{self.label}`: {'healthy subjects' if settings.healthy else 'subjects with lesions'}."]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.download.sets.{self.dataset.source}"] if isinstance(self.dataset, Known) else []

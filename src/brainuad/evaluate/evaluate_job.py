@@ -50,5 +50,9 @@ class EvaluateJob(Job):
             located=self.located,
         )
 
+    def describe(self) -> list[str]:
+        rim = self.evaluate.erode_voxels
+        return [f"Scores were taken inside the brain mask less {rim} {'voxel' if rim == 1 else 'voxels'} of rim."]
+
 
 JOB = EvaluateJob

@@ -27,6 +27,8 @@ class SummariseJob(Job):
     inputs: SummariseInputs
     outputs: SummariseOutputs
     evaluate: Evaluate
+    seeds: int
+    """Trainings of each model."""
     baselines: list[str]
     """Labels of the trivial baselines, with which each other model is compared."""
 
@@ -34,6 +36,14 @@ class SummariseJob(Job):
         from brainuad.evaluate.job import summarise
 
         summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
+
+    def describe(self) -> list[str]:
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return [
+            f"Each model was trained with {seeds} on healthy scans only. Intervals are 95 % bootstrap intervals over "
+            f"patients ({self.evaluate.bootstrap} resamples); paired differences were tested by Wilcoxon's signed-rank "
+            "test with Holm's correction [@holm1979]."
+        ]
 
 
 JOB = SummariseJob

@@ -53,5 +53,19 @@ class NormalizeJob(Job):
         out = self.outputs.array_cache
         normalize_made(source, self.label, made, self.made["seed"], self.inputs.scaling, self.recipe, out)
 
+    def describe(self) -> list[str]:
+        if self.made is None:
+            return []
+        where = f"of `{self.made['into']}`"
+        match self.made["source"]:
+            case "inserted":
+                text = f"real lesion masks inserted into test or validation subjects {where}."
+            case "artificial":
+                text = f"artificial anomalies ({', '.join(self.made['anomaly_types'])}) in test or validation subjects {where}."
+            case _:
+                types = ", ".join(self.made["corruption_types"]).replace("_", " ")
+                text = f"corrupted test scans {where} ({types}); scored as a whole."
+        return [f"`{self.label}`: {text}"]
+
 
 JOB = NormalizeJob

@@ -8,6 +8,15 @@ from typing import ClassVar
 from brainuad.config.recipe import Intensity
 from brainuad.jobs.base import Job, Paths
 
+SCALINGS = {
+    "percentile": "scaled so that two percentiles of the brain become 0 and 1",
+    "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
+    "nyul": "mapped to landmarks of the training subjects",
+    "histogram": "matched to the mean histogram of the training subjects",
+    "window": "cut to a fixed window",
+    "white": "scaled by the peak of white matter",
+}
+
 
 class ScalingInputs(Paths):
     tables: list[Path]
@@ -33,6 +42,9 @@ class ScalingJob(Job):
 
         sources = [Source(*pair) for pair in zip(self.inputs.tables, self.preprocessed, strict=True)]
         fit_scaling(sources, self.intensity, self.outputs.scaling)
+
+    def describe(self) -> list[str]:
+        return [f"Intensities were {SCALINGS[self.intensity.kind]}, fitted on training subjects alone where it learns."]
 
 
 JOB = ScalingJob

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from brainuad.config.postprocessing import Postprocessing, Threshold
 from brainuad.jobs.base import Job, Paths
+
+RULES = {
+    "healthy_quantile": "a quantile of the brain voxels of healthy validation scans",
+    "val_dice": "the best pooled Dice on labelled validation scans, which share no subject with the test",
+    "fixed": "a constant from a paper",
+}
 
 
 class PostprocessInputs(Paths):
@@ -23,8 +30,11 @@ class PostprocessJob(Job):
     """Turns anomaly maps into masks."""
 
     rule = "postprocess"
+    untracked: ClassVar[frozenset[str]] = frozenset({"label"})
     inputs: PostprocessInputs
     outputs: PostprocessOutputs
+    label: str
+    """Of the postprocessing in the study."""
     postprocessing: Postprocessing
     thresholds: list[Threshold]
     validation_healthy: list[bool]
@@ -44,6 +54,16 @@ class PostprocessJob(Job):
             out=self.outputs.masks,
             tags=self.tags,
         )
+
+    def describe(self) -> list[str]:
+        rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in self.thresholds)
+        steps = ", ".join(operator.op for operator in self.postprocessing.operators) or "the threshold alone"
+        source = f" [@{self.postprocessing.cite}]" if self.postprocessing.cite else ""
+        return [
+            f"Anomaly maps became masks by these thresholds: {rules}. No threshold was chosen on test labels, but for the "
+            "oracle.",
+            f"Postprocessing `{self.label}`: {steps}{source}.",
+        ]
 
 
 JOB = PostprocessJob

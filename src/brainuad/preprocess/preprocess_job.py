@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from brainuad.config import templates
+from brainuad.config.recipe import Preprocess
 from brainuad.jobs.base import InputsByName, Job, Paths
 
 
@@ -32,6 +34,20 @@ class PreprocessJob(Job):
         settings = {"about": self.about, "recipe": self.recipe, "scans": self.scans}
         folder = self.outputs.mark.parents[1]
         preprocess_scans(settings, self.code, self.inputs.files, folder=folder, mark=self.outputs.mark)
+
+    def describe(self) -> list[str]:
+        recipe = Preprocess.model_validate(self.recipe)
+        template = templates.title(recipe.template) + (" [@fonov2011]" if recipe.template == templates.BUNDLED else "")
+        how = f"by the method `{recipe.registration.backend}`"
+        if recipe.registration.backend == "nmi_search":
+            how = "by maximising normalised mutual information [@studholme1999]"
+        sentences = [
+            f"Scans were registered affinely to {template} at {recipe.spacing:g} mm {how}.",
+            f"Brains were extracted by the method `{recipe.skullstrip.backend}`; everything outside was set to 0.",
+        ]
+        if recipe.n4 is not None:
+            sentences.append("The bias field was removed with N4 [@tustison2010].")
+        return sentences
 
 
 JOB = PreprocessJob

@@ -23,12 +23,14 @@ class TrainJob(Job):
 
     rule = "train"
     resumes: ClassVar[bool] = True
-    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "scratch", "cite"})
+    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "scratch", "cite", "label"})
     inputs: TrainInputs
     outputs: TrainOutputs
     model: dict[str, Any]
     """Settings of the model, without `map` and `cite`."""
     seed: int
+    label: str
+    """Of the model in the study."""
     threads: int
     devices: int
     accelerator: Literal["auto", "cpu", "gpu"]
@@ -47,6 +49,10 @@ class TrainJob(Job):
         tags = {"family": model.family, **self.tags}
         with nearby(self.inputs.array_caches, self.scratch) as array_caches:
             train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
+
+    def describe(self) -> list[str]:
+        source = f" [@{self.cite}]" if self.cite else ""
+        return [f"Model `{self.label}`: family `{self.model['family']}`{source}."]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.model['family']}"]
