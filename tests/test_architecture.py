@@ -3,45 +3,87 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from brainuad.closure import code_hash, imported
 
+from brainuad.code_hash import PACKAGE, CodeHasher
 from brainuad.config.load import shipped
-from brainuad.plan import ENTRY
+from brainuad.jobs.registry import STAGE_OF, job_class, job_module
 from brainuad.reference import PAGES
 
 REPOSITORY = Path(__file__).parents[1]
-STAGES = ["download", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "track", "report"]
-STAGE_OF = {
-    "fetch": "download",
-    "quality": "preprocess",
-    "native": "postprocess",
-    **dict.fromkeys(("split", "subjects", "scaling"), "normalize"),
-    "summarise": "evaluate",
-}
-SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
+STAGES = list(dict.fromkeys(STAGE_OF.values()))
 HEAVY = ("torch", "monai", "ants", "mlflow", "SimpleITK", "lightning", "pandas", "scipy", "matplotlib", "nibabel")
+CODE = [path for folder in ("src", "workflow") for path in sorted((REPOSITORY / folder).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_an_adapter_is_short_and_knows_one_stage(script):
-    text = script.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 25
-    own = STAGE_OF.get(script.stem, script.stem)
-    modules = [node.module or "" for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    stages = {module.split(".")[1] for module in modules if module.startswith("brainuad.")} & set(STAGES)
-    assert stages <= {own}
+def roots(rule: str) -> str:
+    return f"{job_module(rule)}:{job_class(rule).__name__}"
 
 
-def test_every_rule_has_its_adapter_and_every_stage_its_rules():
-    assert {path.stem for path in (REPOSITORY / "rules").glob("*.smk")} == {*STAGES, "common"}
-    assert {path.stem for path in SCRIPTS} == {*STAGES, *STAGE_OF}
-    assert len((REPOSITORY / "Snakefile").read_text(encoding="utf-8").splitlines()) <= 70
+def test_every_rule_has_a_job_beside_its_stage_and_runs_it_by_the_one_adapter():
+    rules = {}
+    for path in (REPOSITORY / "rules").glob("*.smk"):
+        text = path.read_text(encoding="utf-8")
+        rules |= dict.fromkeys(re.findall(r"^rule (\w+):", text, re.MULTILINE), path.stem)
+        assert set(re.findall(r'"(.*workflow/scripts/.*)"', text)) <= {"../workflow/scripts/run_job.py"}
+    assert rules == STAGE_OF
+
+
+@pytest.mark.parametrize("rule", STAGE_OF)
+def test_the_names_of_a_rules_outputs_are_those_of_its_job(rule):
+    text = (REPOSITORY / "rules" / f"{STAGE_OF[rule]}.smk").read_text(encoding="utf-8")
+    (own,) = re.findall(rf"^rule {rule}:\n(.*?)^    log:", text, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^        (\w+)=", own.partition("output:")[2], re.MULTILINE)
+    assert names == list(job_class(rule).model_fields["outputs"].annotation.model_fields)
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_no_function_takes_more_than_seven_parameters(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            names = [each.arg for each in every if each.arg not in ("self", "cls")]
+            assert len(names) <= 7, f"{node.name}, line {node.lineno}"
+
+
+def test_no_module_is_part_of_a_circle():
+    """Imports at the top and inside functions alike; those for type hints alone run nothing."""
+    graph = {name: imported(name) for name in modules()}
+    for start in graph:
+        seen, waiting = set(), [*graph[start]]
+        while waiting:
+            name = waiting.pop()
+            assert name != start, f"{start} imports itself by way of others"
+            if name not in seen:
+                seen.add(name)
+                waiting += graph.get(name, ())
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted((REPOSITORY / "src/brainuad").rglob("*.py")):
+        parts = path.relative_to(REPOSITORY / "src").with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(name: str) -> set[str]:
+    known, found = modules(), set()
+    body = ast.parse(known[name].read_text(encoding="utf-8")).body
+    waiting = [node for node in body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))]
+    for node in (each for top in waiting for each in ast.walk(top)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {each if each in known else node.module for each in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return (found & set(known)) - {"brainuad"}
 
 
 def test_parsing_the_snakefile_imports_nothing_heavy():
@@ -50,37 +92,16 @@ def test_parsing_the_snakefile_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_code_hashes_follow_imports_but_not_other_families():
-    train = imported(ENTRY["train"], "brainuad.methods.zscore_atlas")
-    assert "brainuad.methods.base" in train
-    assert "brainuad.formats.store" in train
-    assert "brainuad.methods.autoencoder" not in train, "a change in one family retrains no other"
-    assert not any(module.startswith("brainuad.config") for module in train), "settings count through params"
-    assert code_hash(ENTRY["train"]) != code_hash(ENTRY["infer"])
-
-
-def test_a_change_of_the_verdict_preprocesses_no_scan_anew():
-    preprocess, seen = (imported(ENTRY[stage]) for stage in ("preprocess", "quality"))
-    for module in ("brainuad.formats.verdict", "brainuad.formats.quality", "brainuad.preprocess.contact"):
-        assert module not in preprocess
-        assert module in seen
-
-
-def test_stages_are_reached_from_their_own_entry_alone():
-    for stage, entry in ENTRY.items():
-        own = "preprocess" if stage == "preprocess_batch" else STAGE_OF.get(stage, stage)
-        others = {module.split(".")[1] for module in imported(entry)} & set(STAGES) - {own}
-        assert not others, f"{stage} reaches {others}"
+def test_a_job_reaches_no_other_stage():
+    hasher = CodeHasher(PACKAGE)
+    for rule, own in STAGE_OF.items():
+        reached = {module.split(".")[1] for module, _ in hasher.reached(roots(rule))}
+        assert not reached & set(STAGES) - {own}, rule
 
 
 @pytest.mark.parametrize("path", list(PAGES), ids=str)
 def test_pages_made_from_the_code_are_up_to_date(path):
     assert (REPOSITORY / path).read_text(encoding="utf-8") == PAGES[path](), "run `make docs`"
-
-
-def test_modules_stay_small():
-    long = [p for p in (REPOSITORY / "src").rglob("*.py") if len(p.read_text(encoding="utf-8").splitlines()) > 300]
-    assert not long
 
 
 def test_environments_pin_what_the_requirements_pin():
