@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     native.add_argument("file", type=Path, nargs="+", help="anomaly maps or masks of one scan")
     native.add_argument("--scan", type=Path, required=True, help="results/preprocess/<recipe>/<data set>/<scan>")
     native.add_argument("--like", type=Path, required=True, help="the scan's own file, as it was preprocessed")
-    native.add_argument("--out", type=Path, required=True, help="folder to write to; files keep their names")
+    native.add_argument(
+        "--out", type=Path, required=True, help="folder to write to; names of files lose their space-<label>"
+    )
     native.set_defaults(run=lambda given: _native(given.file, given.scan, given.like, given.out))
 
     ui = commands.add_parser("ui", help="open MLflow on all studies under a results folder")
@@ -100,7 +102,7 @@ def _show(folder: Path) -> None:
     _say(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
     _say(f"\nreport        {folder / 'report' / 'index.html'}")
     _say(f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact.png")
-    _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/*_anomaly.nii.gz")
+    _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz")
     _say(f"tables        {folder / 'evaluate'}/*.tsv")
     _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
     scans = [folder.parent / name for name in ("preprocess", "download")]
@@ -122,13 +124,15 @@ def _efficiency(folder: Path) -> None:
 
 def _native(paths: list[Path], scan: Path, like: Path, out: Path) -> None:
     from brainuad.errors import InputError
+    from brainuad.formats.names import native_name
     from brainuad.postprocess.native import carry
 
     for path in paths:
-        if (out / path.name).resolve() == path.resolve():
+        target = out / native_name(path.name)
+        if target.resolve() == path.resolve():
             raise InputError(f"{path.name} would be written over", file=path, do="name another folder with --out")
-        carry(path, scan, like, out / path.name)
-        _say(f"wrote {out / path.name}")
+        carry(path, scan, like, target)
+        _say(f"wrote {target}")
 
 
 def _ui(results: Path, port: int) -> None:

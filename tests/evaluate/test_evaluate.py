@@ -13,6 +13,7 @@ from brainuad.errors import InputError
 from brainuad.evaluate.job import evaluate, summarise
 from brainuad.formats import array_cache, tables, thresholds, volume
 from brainuad.formats import maps as files
+from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 
@@ -44,7 +45,9 @@ class World:
             "ixi": [Scan(f"sub-{i}", f"sub-x{i}", "ixi", role="test") for i in range(3)],
         }
         for name, scans in self.scans.items():
-            array_cache.write(root / "store" / name, (self.entry(s, name) for s in scans), len(scans), AFFINE, {})
+            array_cache.write(
+                root / "store" / name, (self.entry(s, name) for s in scans), len(scans), CacheHeader(AFFINE)
+            )
 
     def entry(self, scan, name):
         lesion = np.zeros(SHAPE, bool)
@@ -141,7 +144,7 @@ def test_what_is_not_scored_is_in_no_number(world, tmp_path):
     entries = [
         array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), AFFINE, {})
+    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(AFFINE))
     (tmp_path / "again").replace(path.rename(path.with_name("old")).with_name("ms"))
     found = metrics(world.run("sharp", "ms", posts, tmp_path / "out")).loc["none"]["value"]
     assert found["none", "auprc_pooled"] == found["fixed_2", "dice_pooled"] == found["none", "peak_hit_rate"] == 1
@@ -162,10 +165,13 @@ def test_a_scan_of_other_pathology_alone_is_not_healthy(world, tmp_path):
     for i, scan in enumerate(world.scans["ms"]):
         lesion, other = masks.get(i, (world.entry(scan, "ms").lesion, empty))
         entries.append(array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
-    array_cache.write(world.root / "store/ms", entries, len(entries), AFFINE, {})
+    array_cache.write(world.root / "store/ms", entries, len(entries), CacheHeader(AFFINE))
     world.scans["ixi"][2] = replace(world.scans["ixi"][2], ignore="other.nii.gz")
     array_cache.write(
-        world.root / "store/ixi", [world.entry(scan, "ixi") for scan in world.scans["ixi"]], 3, AFFINE, {}
+        world.root / "store/ixi",
+        [world.entry(scan, "ixi") for scan in world.scans["ixi"]],
+        3,
+        CacheHeader(AFFINE),
     )
     for name in world.scans:
         world.infer("sharp", name, lambda lesion: lesion * 1.0)
@@ -256,7 +262,7 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
 def test_intervals_are_empty_under_three_patients(world, tmp_path):
     world.scans["ms"] = [world.scans["ms"][i] for i in (0, 1, 2)]  # three scans of two patients
     entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "store" / "ms", entries, 3, AFFINE, {})
+    array_cache.write(world.root / "store" / "ms", entries, 3, CacheHeader(AFFINE))
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
     voxelwise = table.drop(["auroc_scan", "ap_scan"], level="metric")  # with three healthy patients beside
@@ -300,7 +306,7 @@ def test_a_missing_score_and_a_foreign_mask_are_named(world, tmp_path):
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     path = files.mask_path(posts["none"], "sub-0_ses-0", "fixed_2")
     volume.write(path, np.zeros((2, 2, 2), bool), AFFINE)
-    with pytest.raises(InputError, match=r"fixed_2_mask\.nii\.gz is not on the store's grid"):
+    with pytest.raises(InputError, match=r"desc-fixed2_mask\.nii\.gz is not on the array cache's grid"):
         world.run("dae", "ms", posts, tmp_path / "out")
     (world.root / "infer" / "dae" / "ixi" / "scores.tsv").write_text("scan\tscore\nsub-0\t1\n")
     with pytest.raises(InputError, match="sub-1 has no score"):
@@ -399,7 +405,7 @@ def test_the_residual_is_a_root_mean_square_over_the_scored_brain(world, tmp_pat
 def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):
     healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
     world.scans["ixi"] = healthy
-    array_cache.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, AFFINE, {})
+    array_cache.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, CacheHeader(AFFINE))
     values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
     world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
     marks = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
@@ -419,7 +425,7 @@ def of_kinds(world, **changes):
         replace(scan, lesion_type=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
     ]
     entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "store" / "ms", entries, len(entries), AFFINE, {})
+    array_cache.write(world.root / "store" / "ms", entries, len(entries), CacheHeader(AFFINE))
 
 
 def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
@@ -452,7 +458,12 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
 def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
     kinds = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
     world.scans["ms"] = [replace(scan, lesion_type=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
-    array_cache.write(world.root / "store/ms", [world.entry(scan, "ms") for scan in world.scans["ms"]], 6, AFFINE, {})
+    array_cache.write(
+        world.root / "store/ms",
+        [world.entry(scan, "ms") for scan in world.scans["ms"]],
+        6,
+        CacheHeader(AFFINE),
+    )
     turn = iter([True, False, True, False, False, False])
     world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))
     world.infer("half", "ixi", lambda lesion: lesion * 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainuad.formats import array_cache
-from brainuad.formats.array_cache import Entry
+from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.coding import Coding, Picked
 from brainuad.formats.scans import Scan
 
@@ -22,7 +22,7 @@ def written(folder, coding, n=3):
     images = [scan() for _ in range(n)]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role="train" if i else "test") for i in range(n)]
     entries = [Entry(row, image, BRAIN) for row, image in zip(rows, images, strict=True)]
-    array_cache.write(folder, entries, n, np.eye(4), {}, coding=coding)
+    array_cache.write(folder, entries, n, CacheHeader(np.eye(4), coding=coding))
     return images, array_cache.read(folder)
 
 
@@ -32,7 +32,7 @@ def written(folder, coding, n=3):
 )
 def test_what_is_read_is_what_was_written(tmp_path, coding, bytes_each, error):
     images, opened = written(tmp_path / "s", coding)
-    assert (tmp_path / "s" / "images.npy").stat().st_size == array_cache.HEADER + bytes_each * 3 * BRAIN.size
+    assert (tmp_path / "s" / "images.npy").stat().st_size == array_cache.NPY_HEADER + bytes_each * 3 * BRAIN.size
     for i, image in enumerate(images):
         found = np.asarray(opened.images[i])
         assert found.dtype == np.float32
@@ -67,5 +67,5 @@ def test_a_role_and_a_choice_of_coded_volumes(tmp_path, coding):
 
 
 def test_an_empty_store_keeps_its_coding(tmp_path):
-    array_cache.write(tmp_path / "s", [], 0, np.eye(4), {}, shape=(4, 5, 6), coding=Coding("uint8", LIMITS))
+    array_cache.write(tmp_path / "s", [], 0, CacheHeader(np.eye(4), shape=(4, 5, 6), coding=Coding("uint8", LIMITS)))
     assert array_cache.read(tmp_path / "s").images.shape == (0, 4, 5, 6)

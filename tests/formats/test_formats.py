@@ -12,7 +12,7 @@ import pytest
 
 from brainuad.errors import BrainuadError, InputError
 from brainuad.formats import array_cache, bundle, files, scans, transform, volume
-from brainuad.formats.array_cache import Entry
+from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.scans import Scan
 from brainuad.logs import job_log
@@ -81,7 +81,7 @@ def test_stores_give_views_of_what_went_in(tmp_path):
     roles = ["train", "train", "validation", "test"]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role=role) for i, role in enumerate(roles)]
     entries = [Entry(row, image, image > 0, image > 1) for row, image in zip(rows, images, strict=True)]
-    array_cache.write(tmp_path / "s", entries, 4, AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)})
+    array_cache.write(tmp_path / "s", entries, 4, CacheHeader(AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)}))
     back = array_cache.read(tmp_path / "s")
     np.testing.assert_array_equal(back.images, images)
     np.testing.assert_array_equal(array_cache.read_lesions(tmp_path / "s"), images > 1)
@@ -98,14 +98,14 @@ def test_a_store_holds_what_is_not_scored_where_any_scan_has_it(tmp_path):
         entries = [
             Entry(row, image, image >= 0, None, mask) for row, image, mask in zip(rows, images, masks, strict=True)
         ]
-        array_cache.write(tmp_path / name, entries, 3, AFFINE, {})
+        array_cache.write(tmp_path / name, entries, 3, CacheHeader(AFFINE))
     assert array_cache.read_ignored(tmp_path / "none") is None
     ignored = array_cache.read_ignored(tmp_path / "some")
     np.testing.assert_array_equal(ignored, images > 20)
 
 
 def test_a_store_may_be_empty(tmp_path):
-    array_cache.write(tmp_path / "none", [], 0, AFFINE, {}, shape=(3, 4, 5))
+    array_cache.write(tmp_path / "none", [], 0, CacheHeader(AFFINE, shape=(3, 4, 5)))
     back = array_cache.read(tmp_path / "none")
     assert (back.scans, back.images.shape) == ([], (0, 3, 4, 5))
     assert array_cache.read_lesions(tmp_path / "none").shape == (0, 3, 4, 5)

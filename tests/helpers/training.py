@@ -13,6 +13,7 @@ from brainuad.config.model import MODEL, AdversarialAutoencoder, AnyModel, Autoe
 from brainuad.config.network import Train
 from brainuad.config.study import Compute
 from brainuad.formats import array_cache
+from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
 from brainuad.methods.autoencoder import AutoencoderMethod
@@ -148,7 +149,9 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=Fals
         other[2, 1, 1:3] = ignored and role == "train"
         entries.append(array_cache.Entry(row, image, brain, mask, other))
     scaling = {"landmarks": np.arange(3.0)}
-    array_cache.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
+    array_cache.write(
+        path, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
+    )
     return path
 
 

@@ -10,7 +10,8 @@ import pytest
 from brainuad.config.model import MODEL, ResidualMap, Standardised
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, bundle, run, volume
+from brainuad.formats import array_cache, bundle, maps, names, run, volume
+from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.infer.job import infer
 from brainuad.infer.maps import fidelity
@@ -38,7 +39,7 @@ def stored(path: Path, shape=SHAPE) -> Path:
         )
         for i, role in enumerate(roles)
     ]
-    array_cache.write(path, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+    array_cache.write(path, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
     return path
 
 
@@ -57,14 +58,18 @@ def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
     trained, data = made(NETWORK)
     out = tmp_path / "maps"
     infer(trained, data, ResidualMap(standardise=True), "dark", COMPUTE, out, {"model": "toy"})
-    files = {f"sub-{i}_{kind}.nii.gz" for i in (3, 4, 5) for kind in ("anomaly", "reconstruction")}
-    assert {path.name for path in out.iterdir()} == files | {"scores.tsv", "run.json"}
+    of_the_set = {names.DESCRIPTION, names.README, names.IGNORE, "scores.tsv", "run.json"}
+    assert {path.name for path in out.iterdir()} == {"sub-3", "sub-4", "sub-5"} | of_the_set
+    for i in (3, 4, 5):
+        stems = [f"sub-{i}_space-MNI152NLin2009aSym_{end}" for end in ("anomalymap", "desc-reconstruction_T1w")]
+        wanted = {f"{stem}{end}" for stem in stems for end in (".nii.gz", ".json")}
+        assert {path.name for path in (out / f"sub-{i}" / "anat").iterdir()} == wanted
     seen, method = array_cache.read(data), registry.load_method(bundle.read(trained), ResidualMap(standardise=True))
     scores = pd.read_csv(out / "scores.tsv", sep="\t")
     assert list(scores.columns) == ["scan", "subject", "role", "score"]
     assert list(scores["role"]) == ["validation", "test", "test"]
     for i, row in zip((3, 4, 5), scores.itertuples(), strict=True):
-        written = volume.read(out / f"sub-{i}_anomaly.nii.gz")
+        written = volume.read(maps.anomaly_path(out, f"sub-{i}"))
         expected = method.anomaly_map(seen.images[i], seen.brains[i], seen.spacing, "dark")
         np.testing.assert_array_equal(written.data, expected)
         np.testing.assert_array_equal(written.affine, seen.affine)
@@ -83,10 +88,10 @@ def test_map_settings_and_sign_apply_without_training_again(made, tmp_path):
         ("dark", {"smooth_mm": 0.0}, "dark"),
     ):
         infer(trained, data, settings, sign, COMPUTE, tmp_path / name, {})
-    maps = {n: volume.read(tmp_path / n / "sub-4_anomaly.nii.gz").data for n in ("sharp", "smooth", "dark")}
-    assert maps["smooth"].std() < 0.7 * maps["sharp"].std()
-    np.testing.assert_array_equal(maps["dark"], -maps["sharp"])
-    assert not (tmp_path / "sharp" / "sub-4_reconstruction.nii.gz").exists()
+    found = {n: volume.read(maps.anomaly_path(tmp_path / n, "sub-4")).data for n in ("sharp", "smooth", "dark")}
+    assert found["smooth"].std() < 0.7 * found["sharp"].std()
+    np.testing.assert_array_equal(found["dark"], -found["sharp"])
+    assert not maps.reconstruction_path(tmp_path / "sharp", "sub-4").exists()
 
 
 def test_map_settings_of_another_family_are_refused(made, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -13,7 +12,8 @@ from brainuad.config.datasets import Split
 from brainuad.config.load import build_study
 from brainuad.config.recipe import Quality
 from brainuad.errors import InputError
-from brainuad.formats import scans, status, volume
+from brainuad.formats import names, scans, status
+from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.normalize.job import split
 from brainuad.plan import Plan
@@ -30,9 +30,8 @@ def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
     for name in NAMES:
         statuses[name] = folder / name / status.NAME
         state, reasons = ("failed", ["noise is 60%"]) if name in failed else ("ok", [])
-        status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons))
-        if name in files:
-            volume.write(folder / name / "image.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4))
+        images = {"image": names.preprocessed(name, Naming())} if name in files else {}
+        status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons, files=images))
     split(table, statuses, SHARES, healthy, 0, Quality(), out, decisions)
     return {row.scan: row for row in scans.read(out)}
 

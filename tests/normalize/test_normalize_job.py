@@ -7,7 +7,8 @@ from brainuad.config.anomalies import Anomaly
 from brainuad.config.datasets import Artificial, Corrupted, Inserted, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality, Resize
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import array_cache, run, scans, status, volume
+from brainuad.formats import array_cache, names, run, scans, status, volume
+from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.normalize.grid import window
 from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_made, split
@@ -16,36 +17,44 @@ from brainuad.normalize.mask_pool import LesionMaskPool
 SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
 RECIPE = Normalize(slices=(-20, 20))
+NAMING = Naming()
 
 
-def preprocessed(folder, names, failed=(), lesion=()):
+def preprocessed(folder, labels, failed=(), lesion=()):
     """Scans as the preprocess stage leaves them."""
     rng = np.random.default_rng(1)
     brain = np.zeros(SHAPE, bool)
     brain[3:-3, 3:-3, 3:-3] = True
-    for name in names:
+    for name in labels:
         place = folder / name
         place.mkdir(parents=True)
         state = "failed" if name in failed else "ok"
-        status.write(
-            place / status.NAME, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok"))
-        )
+        images = {}
         if state == "ok":
-            volume.write(place / "image.nii.gz", np.where(brain, rng.normal(100, 20, SHAPE), 0), AFFINE)
-            volume.write(place / "brain.nii.gz", brain, AFFINE)
+            images = {"image": np.where(brain, rng.normal(100, 20, SHAPE), 0), "brain": brain}
         if name in lesion:
-            mask = np.zeros(SHAPE, bool)
-            mask[8:11, 8:11, 8:11] = True
-            volume.write(place / "lesion.nii.gz", mask, AFFINE)
+            images["mask"] = np.zeros(SHAPE, bool)
+            images["mask"][8:11, 8:11, 8:11] = True
+        add(place, images, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok")))
+
+
+def add(place, images, state):
+    """Write images of a scan, and its status with them."""
+    paths = {"image": names.preprocessed(place.name, NAMING), "brain": names.brain_mask(place.name, NAMING)}
+    paths |= {name: names.reference_mask(place.name, NAMING, name) for name in status.MASKS}
+    for name, image in images.items():
+        volume.write(place.parent / paths[name], image, AFFINE)
+    listed = {name: paths[name] for name in images}
+    status.write(place / status.NAME, state.model_copy(update={"files": state.files | listed}))
 
 
 @pytest.fixture
 def healthy(tmp_path):
-    names = [f"sub-{i:02d}" for i in range(10)]
-    preprocessed(tmp_path / "pre", names, failed=["sub-03"])
-    rows = [Scan(scan=name, subject=name, dataset="ixi") for name in names]
+    labels = [f"sub-{i:02d}" for i in range(10)]
+    preprocessed(tmp_path / "pre", labels, failed=["sub-03"])
+    rows = [Scan(scan=name, subject=name, dataset="ixi") for name in labels]
     scans.write(tmp_path / "table.tsv", rows)
-    statuses = {name: tmp_path / "pre" / name / status.NAME for name in names}
+    statuses = {name: tmp_path / "pre" / name / status.NAME for name in labels}
     split(
         tmp_path / "table.tsv",
         statuses,
@@ -87,7 +96,7 @@ def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
     scaling, shape = tmp_path / "scaling.safetensors", (10, 12, 8)
     small = RECIPE.model_copy(update={"resize": Resize(shape=shape)})
     normalize(healthy, scaling, small, tmp_path / "plain")
-    normalize(healthy, scaling, small.model_copy(update={"store": "uint8"}), tmp_path / "coded")
+    normalize(healthy, scaling, small.model_copy(update={"storage_dtype": "uint8"}), tmp_path / "coded")
     plain, coded = array_cache.read(tmp_path / "plain"), array_cache.read(tmp_path / "coded")
     assert plain.images.shape == coded.images.shape == (9, *shape)
     np.testing.assert_allclose(plain.spacing, (8, 8, 5.5))
@@ -104,14 +113,15 @@ def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
 def test_test_scans_do_not_touch_what_is_learnt(healthy, tmp_path):
     before = (tmp_path / "scaling.safetensors").read_bytes()
     for row in healthy.rows("test", "validation"):
-        path = tmp_path / "pre" / row.scan / "image.nii.gz"
+        path = status.paths(tmp_path / "pre" / row.scan)["image"]
         image = volume.read(path)
         volume.write(path, image.data * 5 + 7, image.affine)
     fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == before
     row = healthy.rows("train")[0]
-    image = volume.read(tmp_path / "pre" / row.scan / "image.nii.gz")
-    volume.write(tmp_path / "pre" / row.scan / "image.nii.gz", image.data**2, image.affine)
+    path = status.paths(tmp_path / "pre" / row.scan)["image"]
+    image = volume.read(path)
+    volume.write(path, image.data**2, image.affine)
     fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "other.safetensors")
     assert (tmp_path / "other.safetensors").read_bytes() != before, "training scans do"
 
@@ -129,13 +139,14 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
 
 
 def test_what_is_not_scored_comes_into_the_store(tmp_path):
-    names = ["sub-1", "sub-2"]
-    preprocessed(tmp_path / "pre", names, lesion=names)
+    labels = ["sub-1", "sub-2"]
+    preprocessed(tmp_path / "pre", labels, lesion=labels)
     mask = np.zeros(SHAPE, bool)
     mask[5:7, 8:11, 8:11] = True
-    volume.write(tmp_path / "pre/sub-2/ignore.nii.gz", mask, AFFINE)
-    volume.write(tmp_path / "pre/sub-1/ignore.nii.gz", mask & ~mask, AFFINE)
-    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", ignore="i", role="train") for name in names])
+    for name, ignored in (("sub-2", mask), ("sub-1", mask & ~mask)):
+        place = tmp_path / "pre" / name
+        add(place, {"ignore": ignored}, status.read(place / status.NAME))
+    scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", ignore="i", role="train") for name in labels])
     source = Source(tmp_path / "p.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
     normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
@@ -175,7 +186,7 @@ def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
     normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "whole")
     sliver = np.zeros(SHAPE, bool)
     sliver[3:-3, 3:-3, 3] = True
-    volume.write(healthy.folder / first / "brain.nii.gz", sliver, AFFINE)
+    volume.write(status.paths(healthy.folder / first)["brain"], sliver, AFFINE)
     normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "short")
     whole, short = array_cache.read(tmp_path / "whole"), array_cache.read(tmp_path / "short")
     kept = [i for i, row in enumerate(whole.scans) if not row.scan.startswith(first)]
@@ -201,7 +212,7 @@ def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, t
     settings = Artificial(
         source="artificial",
         into="ixi",
-        kinds=["uniform", "noise"],
+        anomaly_types=["uniform", "noise"],
         draws=2,
         roles=["validation", "test"],
         anomaly=anomaly,
@@ -211,9 +222,9 @@ def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, t
     lesions = array_cache.read_lesions(tmp_path / "one")
     assert {row.role for row in made.scans} == {"validation", "test"}
     for subject in {row.subject for row in made.scans}:
-        assert {row.kind for row in made.scans if row.subject == subject} == {"uniform", "noise"}
+        assert {row.lesion_type for row in made.scans if row.subject == subject} == {"uniform", "noise"}
     assert {(row.dataset, row.origin, row.corrupted) for row in made.scans} == {("odd", "ixi", "")}
-    assert all(row.mask == row.kind for row in made.scans)
+    assert all(row.mask == row.lesion_type for row in made.scans)
     assert not (lesions & ~np.asarray(made.brains)).any()
     assert lesions.reshape(len(lesions), -1).any(axis=1).all(), "in the levels that models see"
     rows = scans.read(healthy.table)
@@ -234,7 +245,7 @@ def test_spoiled_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path
     normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
     made = array_cache.read(tmp_path / "bad")
     assert {row.role for row in made.scans} == {"test"}
-    assert {row.kind for row in made.scans[:6]} == set(settings.kinds)
+    assert {row.lesion_type for row in made.scans[:6]} == set(settings.corruption_types)
     assert {(row.corrupted, row.mask) for row in made.scans} == {("1", "")}
     assert not array_cache.read_lesions(tmp_path / "bad").any()
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from brainuad.formats import array_cache, scans, tables, volume
+from brainuad.formats import array_cache, maps, scans, tables, volume
 
 
 def test_every_promised_output_is_there(finished):
@@ -44,7 +44,7 @@ def test_maps_are_on_the_scans_grid_and_zero_outside_the_brain(finished):
     study = finished.results / "test"
     data = array_cache.read(study / "normalize/patients")
     for i, scan in enumerate(data.scans):
-        anomaly = volume.read(study / f"infer/sae_test/seed-0/patients/{scan.scan}_anomaly.nii.gz")
+        anomaly = volume.read(maps.anomaly_path(study / "infer/sae_test/seed-0/patients", scan.scan))
         np.testing.assert_allclose(anomaly.affine, data.affine)
         assert not anomaly.data[~np.asarray(data.brains[i])].any()
         assert anomaly.data.any()
@@ -55,7 +55,7 @@ def test_the_oracle_never_leaves_its_own_rows(finished):
     metrics = tables.read(study / "evaluate/metrics.tsv", tables.METRICS)
     assert "oracle" in set(metrics["threshold_rule"])
     for path in study.glob("postprocess/*/*/*/*"):
-        assert not list(path.glob("*oracle*"))
+        assert not list(path.rglob("*oracle*"))
         assert "oracle" not in (path / "thresholds.json").read_text()
 
 

@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from brainuad.cli import main
 from brainuad.errors import InputError
-from brainuad.formats import files, maps, scans, status, thresholds, transform, volume
+from brainuad.formats import files, maps, names, scans, status, thresholds, transform, volume
+from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.formats.transform import Affine
@@ -35,10 +36,11 @@ def study(tmp_path):
     nib.save(image, path)
     folder = tmp_path / "pre" / "sub-01"
     told = {"T1w": {"file": path.name, "sha256": files.sha256(path)}}
+    left = {"transform": names.transform("sub-01", Naming())}
     status.write(
-        folder / status.NAME, status.Status(subject="sub-01", state="ok", quality={}, provenance={"inputs": told})
+        folder / status.NAME, status.Status(subject="sub-01", state="ok", files=left, provenance={"inputs": told})
     )
-    transform.write(folder / transform.NAME, Affine(MOVED))
+    transform.write(status.paths(folder)["transform"], Affine(MOVED))
     mark = np.zeros(GRID, bool)
     mark[12:18, 14:20, 11:17] = True
     volume.write(maps.anomaly_path(tmp_path / "maps", "sub-01"), mark * np.float32(0.7), AFFINE)
@@ -52,17 +54,19 @@ def study(tmp_path):
 
 def test_test_scans_get_their_maps_and_masks(study):
     native(study / "maps", study / "masks", study / "x.tsv", study / "pre", study / "out")
-    assert sorted(p.name for p in (study / "out").iterdir()) == ["sub-01_anomaly.nii.gz", "sub-01_fixed_mask.nii.gz"]
+    map_, mask_ = "sub-01_anomalymap.nii.gz", "sub-01_label-lesion_desc-fixed_mask.nii.gz"
+    place = study / "out" / "sub-01" / "anat"
+    assert sorted(p.name for p in place.glob("*.nii.gz")) == [map_, mask_]
     own = nib.load(study / "sub-01_T1w.nii.gz")
-    for name, kind in (("sub-01_anomaly.nii.gz", np.float32), ("sub-01_fixed_mask.nii.gz", np.uint8)):
-        made = nib.load(study / "out" / name)
+    for name, kind in ((map_, np.float32), (mask_, np.uint8)):
+        made = nib.load(place / name)
         assert made.shape == own.shape
         np.testing.assert_array_equal(made.affine, own.affine)
         for code in ("sform_code", "qform_code", "xyzt_units"):
             assert made.header[code] == own.header[code]
         assert made.get_data_dtype() == kind
         assert b"Jane" not in bytes(made.header["descrip"])
-    mask = np.asarray(nib.load(study / "out" / "sub-01_fixed_mask.nii.gz").dataobj) > 0
+    mask = np.asarray(nib.load(place / mask_).dataobj) > 0
     centre = own.affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + own.affine[:3, 3]
     wanted = MOVED @ AFFINE @ [14.5, 16.5, 13.5, 1]
     np.testing.assert_allclose(centre, wanted[:3], atol=0.3)
@@ -82,8 +86,10 @@ def test_the_command_writes_beside_nothing_of_its_own_name(study, capsys):
     map_, scan = maps.anomaly_path(study / "maps", "sub-01"), str(study / "sub-01_T1w.nii.gz")
     command = ["native", str(map_), "--scan", str(study / "pre/sub-01"), "--like", scan, "--out"]
     assert main([*command, str(study / "home")]) == 0
-    assert nib.load(study / "home" / map_.name).shape == (64, 60, 30)
+    assert nib.load(study / "home/sub-01_anomalymap.nii.gz").shape == (64, 60, 30)
+    map_ = map_.rename(study / "sub-01_anomalymap.nii.gz")  # a name without a space is kept
+    command[1] = str(map_)
     before = map_.read_bytes()
-    assert main([*command, str(study / "maps")]) == 1
+    assert main([*command, str(study)]) == 1
     assert "would be written over" in capsys.readouterr().err
     assert map_.read_bytes() == before

@@ -10,6 +10,7 @@ from brainuad.config.postprocessing import POSTPROCESSING, Fixed, HealthyQuantil
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, thresholds, volume
 from brainuad.formats import maps as files
+from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.postprocess.job import postprocess
 from brainuad.postprocess.thresholds import best_dice, healthy_quantile
@@ -45,7 +46,7 @@ def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tupl
         anomaly = np.where(inside, rng.standard_normal(SHAPE) + 3 * lesion, 0).astype(np.float32)
         volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
         entries.append(array_cache.Entry(scan, anomaly, inside, lesion))
-    array_cache.write(root / "store" / name, entries, len(entries), np.diag([2.0, 2, 2, 1]), {})
+    array_cache.write(root / "store" / name, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
     return maps, root / "store" / name
 
 
@@ -78,9 +79,10 @@ def test_cuts_come_from_the_right_voxels(study, tmp_path):
 
 def test_masks_of_test_scans_alone_are_written_and_hold_what_lies_above_the_cut(study, tmp_path):
     cuts = run(study, tmp_path / "out")
-    names = sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz"))
-    rules = ["fixed_2", "healthy_quantile_0.95", "val_dice"]
-    assert names == [f"sub-{i}_{rule}_mask.nii.gz" for i in (2, 3) for rule in rules]
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.nii.gz"))
+    rules = ["fixed2", "healthyQuantile0p95", "valDice"]
+    start = "space-MNI152NLin2009aSym_label-lesion_desc"
+    assert names == [f"sub-{i}_{start}-{rule}_mask.nii.gz" for i in (2, 3) for rule in rules]
     anomaly = volume.read(files.anomaly_path(study[1][0], "sub-2")).data
     mask = files.read_mask(files.mask_path(tmp_path / "out", "sub-2", "val_dice"), SHAPE)
     np.testing.assert_array_equal(mask, brain() & (anomaly > cuts["val_dice"].value))
@@ -144,7 +146,7 @@ def test_what_is_not_scored_moves_no_cut(study, tmp_path):
     entries = [
         array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(opened.affine))
     for scan in opened.scans:
         anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
         volume.write(files.anomaly_path(maps, scan.scan), np.where(odd, 50, anomaly).astype(np.float32), opened.affine)
@@ -160,7 +162,7 @@ def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
     entries = [
         array_cache.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), opened.affine, {})
+    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(opened.affine))
     cut = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
     left = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[brain() & ~odd] for i in range(2)]
     assert cut.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))
@@ -184,16 +186,16 @@ def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
 def test_a_map_on_another_grid_is_refused(study, tmp_path):
     maps = study[1][0]
     volume.write(files.anomaly_path(maps, "sub-2"), np.zeros((3, 3, 3), np.float32), np.eye(4))
-    with pytest.raises(InputError, match="not on the store's grid"):
+    with pytest.raises(InputError, match="not on the array cache's grid"):
         run(study, tmp_path / "out")
 
 
 def test_two_runs_give_equal_bytes(study, tmp_path):
     for name in ("a", "b"):
         run(study, tmp_path / name, CHAIN_2)
-    for path in sorted((tmp_path / "a").iterdir()):
+    for path in sorted(path for path in (tmp_path / "a").rglob("*") if path.is_file()):
         if path.name != "run.json":
-            assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+            assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
 
 
 def test_best_dice_cuts_just_under_the_lowest_lesion_value_that_pays():

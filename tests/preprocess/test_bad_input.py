@@ -10,7 +10,7 @@ import pytest
 
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import ConfigError
-from brainuad.formats import status
+from brainuad.formats import names, status
 from brainuad.formats.verdict import judged
 from brainuad.preprocess.job import preprocess_scan
 from brainuad.preprocess.subject import preprocess
@@ -54,6 +54,7 @@ def text(path: Path) -> Path:
     return path
 
 
+OF_THE_SET = {names.DESCRIPTION, names.README, names.IGNORE}
 CASES = {
     "missing": (lambda p: p, "scan.nii.gz does not exist", "correct the path"),
     "truncated": (truncated, "scan.nii.gz is broken", "copy it again"),
@@ -84,12 +85,13 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     assert told.state == "failed"
     assert what in told.reasons[0].replace("scan.nii ", "scan.nii.gz ")
     assert remedy in (told.remedy or "")
-    written = {p.name for p in out.iterdir()}
+    written = {p.name for p in out.iterdir() if p.is_file()}
     assert written >= {"status.json", "run.json"}
     # what came as far as a verdict keeps its files, for a person may include it
-    assert {"image.nii.gz", "brain.nii.gz", "overlay.png", "transform.json"} <= written or len(written) == 2
-    assert ("image.nii.gz" in written) == bool(state.quality)
-    assert [p.name for p in out.parent.iterdir()] == ["sub-01"]
+    assert ({"image", "brain", "transform"} == set(state.files) and "overlay.png" in written) or len(written) == 2
+    assert bool(state.files) == bool(state.quality)
+    assert all(path.is_file() for path in status.paths(out).values())
+    assert {p.name for p in out.parent.iterdir()} == {"sub-01", *OF_THE_SET}
 
 
 def test_no_path_of_the_machine_is_written(tmp_path):
@@ -132,7 +134,7 @@ def test_a_scan_whose_guide_is_missing_or_broken_is_registered_by_itself_and_mar
     reason = {"missing": "there is no T1w of its session", "broken": "t1.nii.gz is broken"}[kind]
     assert told.reasons[0].startswith(f"it is registered by itself: {reason}")
     assert "register_with" in (told.remedy or "")
-    assert (tmp_path / "out/image.nii.gz").exists()
+    assert status.paths(tmp_path / "out")["image"].exists()
     assert told.reasons[0] in judged(told, Quality()).reasons
 
 
@@ -157,7 +159,7 @@ def test_a_fault_leaves_the_previous_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(status, "write", fall)
     with pytest.raises(RuntimeError, match="our own fault"):
         preprocess({"T1w": scan}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert {p.name for p in tmp_path.iterdir()} == {"out", *OF_THE_SET}
     assert status.read(tmp_path / "out" / "status.json") == before
 
 

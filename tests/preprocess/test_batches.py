@@ -91,7 +91,7 @@ def test_good_and_bad_scans_are_done_and_the_mark_names_them(data, capsys):
     assert list(told) == NAMES
     assert len(set(told.values())) == 3, "a scan's digest tells what its folder was made from"
     assert batch.read([data.folder / "batches/one.json"]) == NAMES
-    assert (data.folder / "sub-2" / status.IMAGE).is_file()
+    assert status.paths(data.folder / "sub-2")["image"].is_file()
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" (")[0] for line in lines] == ["sub-1: no result", "sub-2: measured", "sub-3: no result"]
     assert "(2 of 3, " in lines[1]

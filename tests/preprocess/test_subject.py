@@ -22,10 +22,15 @@ def dice(a, b):
 
 
 def test_files_on_the_template_grid(ready):
-    names = {p.name for p in ready.out.iterdir()}
-    images = {"image.nii.gz", "brain.nii.gz", "lesion.nii.gz", "ignore.nii.gz", "overlay.png"}
-    assert names == images | {"transform.json", "status.json", "run.json"}
-    image, brain = volume.read(ready.out / "image.nii.gz"), volume.read_mask(ready.out / "brain.nii.gz")
+    assert {p.name for p in ready.out.iterdir() if p.is_file()} == {"overlay.png", "status.json", "run.json"}
+    paths = status.paths(ready.out)
+    assert set(paths) == {"image", "brain", "mask", "ignore", "transform"}
+    start = "sub-07_space-MNI152NLin2009aSym"
+    images = ["desc-preproc_T1w", "desc-brain_mask", "label-lesion_mask", "label-ignored_mask"]
+    wanted = {f"{start}_{name}{end}" for name in images for end in (".nii.gz", ".json")}
+    wanted.add("sub-07_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.json")
+    assert {p.name for p in (ready.out.parent / "sub-07" / "anat").iterdir()} == wanted
+    image, brain = volume.read(paths["image"]), volume.read_mask(paths["brain"])
     template = mni152(2.0)
     assert volume.same_grid(image, Volume(template.t1, template.affine))
     assert volume.same_grid(brain, image)
@@ -34,17 +39,17 @@ def test_files_on_the_template_grid(ready):
 
 
 def test_brain_and_lesion_lie_where_they_are(ready):
-    phantom, affine = ready.phantom, transform.read(ready.out / "transform.json").matrix
+    phantom, affine = ready.phantom, transform.read(status.paths(ready.out)["transform"]).matrix
     template = mni152(2.0)
     grid = (template.brain.shape, template.affine, affine)
-    brain = volume.read_mask(ready.out / "brain.nii.gz").data
-    lesion = volume.read_mask(ready.out / "lesion.nii.gz").data
+    brain = volume.read_mask(status.paths(ready.out)["brain"]).data
+    lesion = volume.read_mask(status.paths(ready.out)["mask"]).data
     assert dice(brain, resample_mask(phantom.brain, phantom.affine, *grid)) > 0.96
     truth = resample_mask(
         phantom.lesion, phantom.affine, template.brain.shape, template.affine, phantom.template_to_scan
     )
     assert dice(lesion, truth) > 0.75
-    np.testing.assert_array_equal(volume.read_mask(ready.out / "ignore.nii.gz").data, lesion)
+    np.testing.assert_array_equal(volume.read_mask(status.paths(ready.out)["ignore"]).data, lesion)
     ml = np.linalg.det(affine[:3, :3]) * np.linalg.det(template.affine[:3, :3]) / 1000
     assert lesion.sum() * ml == pytest.approx(phantom.lesion.sum() * 0.008, rel=0.05)
 

@@ -55,7 +55,7 @@ def test_other_voxels_cover_the_same_ground(foreign):
 def test_scans_end_on_its_grid(foreign, ready, tmp_path):
     settings = Preprocess(template=str(foreign))
     preprocess({"T1w": ready.path}, {"mask": ready.mask}, "T1w", "sub-07", settings, tmp_path / "out")
-    ours, theirs = (volume.read(folder / "image.nii.gz") for folder in (ready.out, tmp_path / "out"))
+    ours, theirs = (volume.read(status.paths(folder)["image"]) for folder in (ready.out, tmp_path / "out"))
     np.testing.assert_allclose(theirs.affine[:3, 3], ours.affine[:3, 3] + AWAY, atol=1e-4)
     both = (ours.data != 0) & (theirs.data != 0)
     assert 2 * both.sum() / ((ours.data != 0).sum() + (theirs.data != 0).sum()) > 0.97

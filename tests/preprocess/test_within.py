@@ -65,11 +65,13 @@ def test_a_scan_goes_along_with_its_guide(tmp_path):
         truth @ flair.affine @ np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
     )
     files = {"T1w": tmp_path / "t1.nii.gz", "FLAIR": tmp_path / "flair.nii.gz"}
-    preprocess({"T1w": files["T1w"]}, {}, "T1w", "sub-1", Preprocess(), tmp_path / "alone")
-    state = preprocess(files, {}, "FLAIR", "sub-1", Preprocess(), tmp_path / "led", register_with="T1w")
+    preprocess({"T1w": files["T1w"]}, {}, "T1w", "sub-1", Preprocess(), tmp_path / "alone" / "sub-1")
+    state = preprocess(files, {}, "FLAIR", "sub-1", Preprocess(), tmp_path / "led" / "sub-1", register_with="T1w")
     assert judged(state, Quality()).state != "failed"
     assert set(state.provenance["inputs"]) == {"T1w", "FLAIR"}
-    alone, led = (transform.read(tmp_path / name / "transform.json").matrix for name in ("alone", "led"))
-    grid = volume.read_mask(tmp_path / "led" / "brain.nii.gz")
+    alone, led = (
+        transform.read(status.paths(tmp_path / name / "sub-1")["transform"]).matrix for name in ("alone", "led")
+    )
+    grid = volume.read_mask(status.paths(tmp_path / "led" / "sub-1")["brain"])
     assert apart(led, truth @ alone, grid.data, grid.affine) < 1.0
-    assert "register_with" not in status.read(tmp_path / "led" / "status.json").provenance["settings"]
+    assert "register_with" not in status.read(tmp_path / "led" / "sub-1" / "status.json").provenance["settings"]

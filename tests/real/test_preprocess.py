@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from brainuad.config.recipe import Preprocess, Quality
-from brainuad.formats import volume
+from brainuad.formats import status, volume
 from brainuad.formats.verdict import judged
 from brainuad.preprocess.subject import preprocess
 
@@ -43,8 +43,8 @@ def test_real_head_is_placed(data, name, tmp_path):
     assert state.quality["overlap"] > 0.93
     assert 1000 < state.quality["volume_ml"] < 1800
     if masks:
-        lesion = volume.read_mask(tmp_path / "out" / "lesion.nii.gz").data
-        brain = volume.read_mask(tmp_path / "out" / "brain.nii.gz").data
+        lesion = volume.read_mask(status.paths(tmp_path / "out")["mask"]).data
+        brain = volume.read_mask(status.paths(tmp_path / "out")["brain"]).data
         assert lesion.any()
         assert (lesion & brain).sum() > 0.95 * lesion.sum()
 

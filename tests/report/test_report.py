@@ -14,6 +14,7 @@ from scipy import ndimage
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.formats import array_cache, maps, quality, run, scans, status, tables, thresholds, volume
+from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
@@ -68,7 +69,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             told = status.Status(subject=row.subject, modality="T1w", state="ok", quality=GOOD)
             status.write(good / status.NAME, told)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
-        array_cache.write(folder / "normalize" / dataset, entries, count, AFFINE, {}, {})
+        array_cache.write(folder / "normalize" / dataset, entries, count, CacheHeader(AFFINE))
         for strength, model in enumerate(study.models, 1):
             modelled(folder, study, model, strength, dataset, entries, rng)
             rows = numbers(model, dataset, strength, names)
@@ -115,7 +116,7 @@ def modelled(
         volume.write(maps.anomaly_path(folder / "infer" / part / dataset, entry.scan.scan), anomaly, AFFINE)
         volume.write(maps.mask_path(post, entry.scan.scan, RULE), anomaly > 0.5, AFFINE)
         if model != "zscore":
-            rebuilt = folder / "infer" / part / dataset / f"{entry.scan.scan}_reconstruction.nii.gz"
+            rebuilt = maps.reconstruction_path(folder / "infer" / part / dataset, entry.scan.scan)
             volume.write(rebuilt, entry.image * 0.9, AFFINE)
 
 

@@ -1,4 +1,4 @@
-"""How the values of a store lie on disk, and arrays that are decoded as they are read."""
+"""How an array cache stores intensities, and arrays that are decoded as they are read."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 STEPS = 254
+"""Steps between the limits under uint8; code 0 is the outside of the brain."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """`float32` as they are, `float16` rounded, `uint8` in 254 steps of `limits`; 0 outside the brain stays 0."""
+    """`float32` unchanged, `float16` rounded, `uint8` in 254 steps between `limits`; 0 outside the brain stays 0."""
 
-    kind: Literal["float32", "float16", "uint8"] = "float32"
+    dtype: Literal["float32", "float16", "uint8"] = "float32"
     limits: tuple[float, float] | None = None
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """Type of the values on disk."""
-        return np.dtype(self.kind)
+        """NumPy's type of the stored values."""
+        return np.dtype(self.dtype)
 
     def encode(
         self, image: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"]
     ) -> Shaped[np.ndarray, "x y z"]:
-        """A volume as it lies on disk."""
-        if self.kind != "uint8":
+        """A volume as it is stored."""
+        if self.dtype != "uint8":
             return np.asarray(image, dtype=self.stored)
         assert self.limits is not None
         low, high = self.limits
@@ -37,8 +38,8 @@ class Coding:
         return np.where(brain, steps + 1, 0).astype(np.uint8)
 
     def decode(self, codes: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Values from disk, float32."""
-        return self._table[codes] if self.kind == "uint8" else np.asarray(codes, dtype=np.float32)
+        """Intensities of stored values, float32."""
+        return self._table[codes] if self.dtype == "uint8" else np.asarray(codes, dtype=np.float32)
 
     @cached_property
     def _table(self) -> Float[np.ndarray, "256"]:
@@ -48,14 +49,14 @@ class Coding:
 
 
 class Coded:
-    """Volumes on disk, (n, x, y, z). A number, or a tuple, gives float32; a slice or a list other such volumes."""
+    """Stored volumes, (n, x, y, z). An index or a tuple gives decoded float32 values, a slice or a list `Coded`."""
 
     def __init__(self, codes: Shaped[np.ndarray, "n x y z"], coding: Coding):
         self.codes, self.coding = codes, coding
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As that of an array."""
+        """(n, x, y, z)."""
         return self.codes.shape
 
     def __len__(self) -> int:
@@ -63,31 +64,31 @@ class Coded:
         return len(self.codes)
 
     def __getitem__(self, index: Any) -> Any:
-        """Some of it: only what is asked for is read."""
+        """Reads only what is indexed."""
         part = self.codes[index]
         return Coded(part, self.coding) if isinstance(index, slice | list) else self.coding.decode(part)
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "x y z"]]:
-        """Volume by volume."""
+        """Decoded volumes, one by one."""
         return (self.coding.decode(codes) for codes in self.codes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All of it, in memory."""
+        """All volumes, decoded in memory."""
         return np.asarray(self.coding.decode(self.codes), dtype=dtype)
 
 
 class Picked(Sequence[Float[np.ndarray, "x y z"]]):
-    """Volumes of several stores by their numbers, each read when it is asked for."""
+    """Volumes chosen from several array caches, each read when it is indexed."""
 
     def __init__(self, places: Sequence[tuple[np.ndarray | Coded, int]]):
         self.places = places
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of volumes."""
         return len(self.places)
 
     def level(self, index: int, level: int) -> Float[np.ndarray, "x y"]:
-        """One axial level of one of them: no more is read or decoded."""
+        """One axial slice of a volume; no more is read or decoded."""
         volumes, number = self.places[index]
         plane: np.ndarray = volumes[number, :, :, level]
         return plane
@@ -97,7 +98,7 @@ class Picked(Sequence[Float[np.ndarray, "x y z"]]):
     @overload
     def __getitem__(self, index: slice) -> Picked: ...
     def __getitem__(self, index: int | slice) -> Float[np.ndarray, "x y z"] | Picked:
-        """One of them, or some."""
+        """A volume, or the `Picked` of a slice."""
         if isinstance(index, slice):
             return Picked(self.places[index])
         volumes, number = self.places[index]

@@ -1,41 +1,94 @@
-"""Maps, masks and scores of a model's scans: file names in the folders of infer and postprocess, checked on the way in.
+"""Maps, masks and scores of a model's scans in the folders of infer and postprocess, checked when read.
 
-infer writes `<scan>_anomaly.nii.gz` and `scores.tsv` (scan and score among its columns); postprocess writes
-`<scan>_map.nii.gz` where a chain changes maps, and `<scan>_<threshold rule>_mask.nii.gz`. All on the store's grid.
+infer writes anomaly maps, reconstructions and `scores.tsv` (scan and score among its columns); postprocess writes maps,
+where a postprocessing changes them, and a mask for each threshold rule. All lie on the array cache's grid; their names
+are those of `formats.names`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from brainuad.errors import InputError
-from brainuad.formats import volume
+from brainuad.formats import names, volume
+from brainuad.formats.names import Naming
+from brainuad.formats.thresholds import FoundThreshold
 
 SCORES = "scores.tsv"
+ANY = Naming()
+"""For the name of a file that is not there."""
 
 
 def anomaly_path(folder: Path, scan: str) -> Path:
-    """The map that infer wrote."""
-    return folder / f"{scan}_anomaly.nii.gz"
+    """The map that infer wrote; where there is none, a path that does not exist."""
+    return _found(folder, names.anomaly_map(scan, ANY), scan, suffix="anomalymap")
 
 
 def reconstruction_path(folder: Path, scan: str) -> Path:
     """What infer wrote beside the map; there only if the method has a reconstruction."""
-    return folder / f"{scan}_reconstruction.nii.gz"
+    return _found(folder, names.reconstruction(scan, ANY), scan, desc="reconstruction")
 
 
 def processed_path(folder: Path, scan: str) -> Path:
-    """The map after a chain's map operators; there only if the chain has some."""
-    return folder / f"{scan}_map.nii.gz"
+    """The map after the map operators of a postprocessing; there only if it has some."""
+    return _found(folder, names.anomaly_map(scan, ANY, processed=True), scan, suffix="anomalymap", desc="postprocessed")
 
 
 def mask_path(folder: Path, scan: str, rule: str) -> Path:
     """The mask that a threshold rule made."""
-    return folder / f"{scan}_{rule}_mask.nii.gz"
+    return _found(folder, names.predicted_mask(scan, ANY, rule), scan, "mask", "lesion", names.rule_label(rule))
+
+
+@dataclass(frozen=True)
+class MapWriter:
+    """Writes images of the scans of one array cache, each with its sidecar, into a folder of infer or postprocess."""
+
+    folder: Path
+    affine: Float[np.ndarray, "4 4"]
+    naming: Naming
+
+    def anomaly(self, scan: str, data: Float[np.ndarray, "x y z"]) -> None:
+        """The map of infer."""
+        self._write(names.anomaly_map(scan, self.naming), data, {"Description": "Anomaly map", **self._map(scan)})
+
+    def reconstruction(self, scan: str, data: Float[np.ndarray, "x y z"]) -> None:
+        """The scan as a model reconstructs it."""
+        about = {"Description": "Reconstruction by a model, in normalised intensities", "SkullStripped": True}
+        self._write(names.reconstruction(scan, self.naming), data, {**about, "Sources": self._sources(scan)})
+
+    def processed(self, scan: str, data: Float[np.ndarray, "x y z"]) -> None:
+        """The map after the map operators of a postprocessing."""
+        about = {"Description": "Anomaly map, postprocessed", **self._map(scan)}
+        self._write(names.anomaly_map(scan, self.naming, processed=True), data, about)
+
+    def mask(self, scan: str, data: Bool[np.ndarray, "x y z"], rule: str, threshold: FoundThreshold) -> None:
+        """The mask that the `threshold` of a rule makes of the map."""
+        about = {
+            "Description": "Predicted mask of lesions",
+            "Type": "Lesion",
+            "Sources": self._sources(scan),
+            "ThresholdRule": rule,
+            "Threshold": threshold.value,
+            "ThresholdSource": threshold.source,
+        }
+        self._write(names.predicted_mask(scan, self.naming, rule), data, about)
+
+    def _map(self, scan: str) -> dict[str, Any]:
+        return {"Units": "arbitrary; higher is more abnormal, 0 outside the brain", "Sources": self._sources(scan)}
+
+    def _sources(self, scan: str) -> list[str]:
+        return [names.preprocessed(scan, self.naming)]
+
+    def _write(self, name: str, data: np.ndarray, about: Mapping[str, Any]) -> None:
+        volume.write(self.folder / name, data, self.affine)
+        names.describe(self.folder / name, self.naming, about)
 
 
 def read_map(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
@@ -60,6 +113,10 @@ def read_scores(folder: Path) -> dict[str, float]:
 
 def _on_grid(path: Path, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if data.shape != shape:
-        why = f"it has the shape {data.shape}, the store {shape}"
-        raise InputError(f"{path.name} is not on the store's grid", file=path, why=why, do="run infer again")
+        why = f"it has the shape {data.shape}, the array cache {shape}"
+        raise InputError(f"{path.name} is not on the array cache's grid", file=path, why=why, do="run infer again")
     return data
+
+
+def _found(folder: Path, missing: str, scan: str, suffix: str = "", label: str = "", desc: str = "") -> Path:
+    return names.find(folder, scan, suffix, label, desc) or folder / missing

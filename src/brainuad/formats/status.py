@@ -1,20 +1,34 @@
-"""What preprocess says of one subject: its quality numbers, and why it came to no end. Verdicts: `formats.verdict`."""
+"""What preprocess leaves of one scan: `status.json` and other records in the scan's folder, and images beside it.
+
+The images bear BIDS names (`formats.names`) and lie where BIDS wants them in the data set's folder, the parent of the
+scan's folder; `status.json` lists them.
+"""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from brainuad.config import templates
 from brainuad.config.section import Section
-from brainuad.formats.files import read_json, write_json
+from brainuad.errors import InputError
+from brainuad.formats import names
+from brainuad.formats.files import read_json, unwritable, write_json
+from brainuad.formats.names import Naming
 
 Numbers = dict[str, float]
 """Quality numbers by name; `formats.quality` says what each means."""
 
 NAME = "status.json"
-IMAGE, BRAIN, OVERLAY = "image.nii.gz", "brain.nii.gz", "overlay.png"
-"""What lies beside it: the scan and its brain, on the template's grid; a picture."""
-MASKS = {"mask": "lesion.nii.gz", "ignore": "ignore.nii.gz"}
+OVERLAY = "overlay.png"
+"""A picture to judge the registration by, beside `status.json`."""
+IMAGE, BRAIN, TRANSFORM = "image", "brain", "transform"
+"""Keys of `Status.files`: the scan and its brain mask on the template's grid, and the affine to it."""
+MASKS = ("mask", "ignore")
 """And, where the scan has them, its lesions and what is not scored, by their names among the files of a scan."""
 
 
@@ -31,10 +45,19 @@ class Status(Section):
     """One sentence each, for `warned` and `failed`."""
     remedy: str | None = None
     """What the user may do."""
+    template: str = templates.BUNDLED
+    """The recipe's template, without its folder."""
+    files: dict[str, str] = {}
+    """Images and the transform by `IMAGE`, `BRAIN`, `TRANSFORM` and `MASKS`: paths in the data set's folder."""
     quality: Numbers = {}
     """Numbers by name, e.g. `similarity` (NMI), `overlap` (Dice), `volume_ml`."""
     provenance: dict[str, Any] = {}
     """Input file and its SHA-256, software versions."""
+
+    @property
+    def naming(self) -> Naming:
+        """What names of files say of the scan."""
+        return Naming(self.modality, self.template)
 
 
 def fluid_bright(modality: str) -> bool:
@@ -50,3 +73,49 @@ def write(path: str | Path, status: Status) -> None:
 def read(path: str | Path) -> Status:
     """Read what was written."""
     return Status.model_validate(read_json(path))
+
+
+def paths(out: Path) -> dict[str, Path]:
+    """Images and the transform of a scan by the keys of `Status.files`; `out`: the scan's folder."""
+    return {name: out.parent / path for name, path in read(out / NAME).files.items()}
+
+
+@contextmanager
+def replaced(out: Path, scan: str) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success what it holds replaces all that an earlier job left of a scan.
+
+    `out`: the scan's folder. The paths in the temporary folder are those in the data set's folder. `status.json` goes
+    first and comes last. Raises StorageError where the file system refuses.
+    """
+    folder = out.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=f".part-{out.name}-"))
+    except OSError as error:
+        raise unwritable(out, error) from error
+    try:
+        yield part
+        out.mkdir(exist_ok=True)
+        (out / NAME).unlink(missing_ok=True)
+        for old in (path for path in out.iterdir() if path.is_file()):
+            old.unlink()
+        names.remove(folder, scan)
+        for new in sorted((path for path in part.rglob("*") if path.is_file()), key=lambda path: path.name == NAME):
+            target = folder / new.relative_to(part)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new.replace(target)
+    except OSError as error:
+        raise unwritable(out, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sizes(out: Path) -> dict[str, int]:
+    """Bytes by path, in the data set's folder, of what there is of a scan; `out`: the scan's folder."""
+    try:
+        images = list(paths(out).values())
+    except InputError:
+        images = []
+    sidecars = [names.sidecar(path) for path in images if path.name.endswith(".nii.gz")]
+    there = [path for path in [*out.iterdir(), *images, *sidecars] if path.is_file()]
+    return {path.relative_to(out.parent).as_posix(): path.stat().st_size for path in there}

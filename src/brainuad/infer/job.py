@@ -16,9 +16,10 @@ from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import bundle as bundles
-from brainuad.formats import maps, volume
+from brainuad.formats import maps, names
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
+from brainuad.formats.maps import MapWriter
 from brainuad.formats.run import Record
 from brainuad.infer.maps import fidelity, predict
 from brainuad.methods import registry
@@ -40,7 +41,7 @@ def infer(
 ) -> None:
     """Map the validation and test scans of a store into the folder `out`, which is there whole or not at all.
 
-    `<scan>_anomaly.nii.gz`, `<scan>_reconstruction.nii.gz` where the method has one, `scores.tsv` and `run.json`.
+    Anomaly maps, reconstructions where the method has them, `scores.tsv` and `run.json`.
     Raises InputError if the store is on another grid than the training scans.
     """
     torch.set_num_threads(compute.threads)
@@ -57,15 +58,14 @@ def infer(
     rows: list[tuple[str, str, str, float]] = []
     rebuilt: list[dict[str, float]] = []
     with atomic_folder(out) as folder, recording.recorded(folder, record), ThreadPoolExecutor(1) as writer:
+        files = MapWriter(folder, scans.affine, scans.naming)
+        names.describe_dataset(folder, "Anomaly maps", tags)
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
         for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
             found = predict(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
-            written.append(
-                writer.submit(volume.write, maps.anomaly_path(folder, scan.scan), found.anomaly, scans.affine)
-            )
+            written.append(writer.submit(files.anomaly, scan.scan, found.anomaly))
             if found.reconstruction is not None:
-                path = maps.reconstruction_path(folder, scan.scan)
-                written.append(writer.submit(volume.write, path, found.reconstruction, scans.affine))
+                written.append(writer.submit(files.reconstruction, scan.scan, found.reconstruction))
                 rebuilt.append(fidelity(np.asarray(image), found.reconstruction, np.asarray(brain)))
             rows.append((scan.scan, scan.subject, scan.role, found.score))
         for future in written:

@@ -14,8 +14,9 @@ from brainuad.config.datasets import AnyMade, Split
 from brainuad.config.recipe import Intensity, Normalize, Quality
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, files, scans, status, verdict, volume
-from brainuad.formats.array_cache import Entry
+from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.coding import Coding
+from brainuad.formats.names import Naming
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.normalize.grid import Window, window
@@ -68,7 +69,7 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
     """Write the store of a data set: every usable scan that has a role."""
     rows = source.rows("train", "validation", "test")
     entries = (Entry(row, *source.read(row)) for row in rows)
-    _write(entries, len(rows), scaling, settings, out)
+    _write(entries, len(rows), scaling, settings, out, source.naming())
 
 
 def normalize_made(
@@ -91,7 +92,7 @@ def normalize_made(
                 if len(left_out) == len(draws):
                     raise
 
-    _write(entries(), len(draws), scaling, settings, out, {"left_out": left_out})
+    _write(entries(), len(draws), scaling, settings, out, source.naming(), {"left_out": left_out})
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,19 @@ class Source:
 
     def read(self, row: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Scan, brain mask, and masks of lesions and of what is not scored (None without one) on the template grid."""
-        folder = self.folder / row.scan
-        image, brain = volume.read(folder / status.IMAGE), volume.read_mask(folder / status.BRAIN)
-        paths = (folder / name for name in status.MASKS.values())
-        lesion, ignored = (volume.read_mask(path).data if path.exists() else None for path in paths)
+        paths = status.paths(self.folder / row.scan)
+        image, brain = volume.read(paths[status.IMAGE]), volume.read_mask(paths[status.BRAIN])
+        lesion, ignored = (volume.read_mask(paths[name]).data if name in paths else None for name in status.MASKS)
         return image.data, brain.data, lesion, ignored
 
     def affine(self, row: Scan) -> np.ndarray:
         """Voxel index of the template grid to MNI mm."""
-        return volume.read_mask(self.folder / row.scan / status.BRAIN).affine
+        return volume.read_mask(status.paths(self.folder / row.scan)[status.BRAIN]).affine
+
+    def naming(self) -> Naming:
+        """What names of files say of the scans."""
+        scan = next(iter(self.rows("train", "validation", "test")), None)
+        return Naming() if scan is None else status.read(self.folder / scan.scan / status.NAME).naming
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ def _write(
     scaling: Path,
     settings: Normalize,
     out: Path,
+    naming: Naming,
     facts: dict[str, Any] | None = None,
 ) -> None:
     learnt, part = _learnt(scaling, settings)
@@ -147,7 +153,7 @@ def _write(
         record.facts |= facts or {}
         shape, affine = part.grid
         coding = Coding(settings.storage_dtype, settings.intensity.clip)
-        array_cache.write(out, scaled, count, affine, intensity, learnt, shape, coding)
+        array_cache.write(out, scaled, count, CacheHeader(affine, intensity, learnt, shape, coding, naming))
 
 
 def _learnt(scaling: Path, settings: Normalize) -> tuple[dict[str, np.ndarray], Window]:
@@ -177,7 +183,7 @@ def _with_state(row: Scan, path: Path, limits: Quality, healthy: bool, decision:
     unlabelled = not healthy and row.role and not row.mask
     bare = "no lesion mask, and the data set is not healthy: it cannot be scored"
     if decision == "include":
-        if unlabelled or not path.with_name(status.IMAGE).exists():
+        if unlabelled or not found.files:
             why = bare if unlabelled else "; ".join(found.reasons) or "preprocess left no image"
             do = "take its line out of the decisions, or mend the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)

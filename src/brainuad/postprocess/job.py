@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from brainuad.config.postprocessing import Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import maps as files
-from brainuad.formats import run, volume
+from brainuad.formats import names, run
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
 from brainuad.formats.thresholds import FoundThreshold
@@ -51,15 +51,16 @@ def postprocess(
         found = find_cuts(validation, healthy, postprocessing, thresholds)
         cuts.write(folder, found)
         opened = array_caches.read(array_cache)
+        writer = files.MapWriter(folder, opened.affine, opened.naming)
+        names.describe_dataset(folder, "Predicted masks", tags)
         steps = postprocessing.on_mask()
         for i, anomaly, brain in processed(maps, opened, "test", postprocessing):
             scan = opened.scans[i].scan
             if postprocessing.on_map():
-                volume.write(files.processed_path(folder, scan), anomaly, opened.affine)
+                writer.processed(scan, anomaly)
             for rule, cut in found.items():
                 if cut.value is not None:
-                    mask = marked(anomaly, brain, cut.value, steps)
-                    volume.write(files.mask_path(folder, scan, rule), mask, opened.affine)
+                    writer.mask(scan, marked(anomaly, brain, cut.value, steps), rule, cut)
         record.facts["thresholds"] = {rule: cut.value for rule, cut in found.items()}
 
 

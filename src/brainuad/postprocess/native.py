@@ -8,26 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from brainuad.errors import InputError
-from brainuad.formats import files, scans, status, thresholds, transform, volume
-from brainuad.formats import maps as names
+from brainuad.formats import files, names, scans, status, thresholds, transform, volume
+from brainuad.formats import maps as images
+from brainuad.formats.names import Naming
 from brainuad.images.native import to_native
 
 
 def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) -> None:
-    """Write the folder `out`: of each test scan the anomaly map, the chain's map if it has one, and every mask.
+    """Write the folder `out`: of each test scan the anomaly map, the processed map if there is one, and every mask.
 
     `maps`, `masks`: what infer and postprocess wrote of one data set; `table`: its scans, with roles and files;
-    `preprocessed`: their folders. Files keep their names.
+    `preprocessed`: their folders. The names of files lose their space.
     """
     rules = [rule for rule, cut in thresholds.read(masks).items() if cut.value is not None]
     with files.atomic_folder(out) as part:
+        names.describe_dataset(part, "Anomaly maps and masks on the scans' own grids")
         for row in scans.with_role(scans.read(table), "test"):
-            found = [names.anomaly_path(maps, row.scan), names.processed_path(masks, row.scan)]
-            found += [names.mask_path(masks, row.scan, rule) for rule in rules]
+            found = [images.anomaly_path(maps, row.scan), images.processed_path(masks, row.scan)]
+            found += [images.mask_path(masks, row.scan, rule) for rule in rules]
             try:
                 for path in found:
                     if path.exists():
-                        carry(path, preprocessed / row.scan, Path(row.image), part / path.name)
+                        carry(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
             except (InputError, FileNotFoundError) as error:  # one scan that moved or changed stops no other
                 sys.stderr.write(f"note: {row.scan} is left out: {error}\n")
 
@@ -43,8 +45,10 @@ def carry(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
         there = ", ".join(about["file"] for about in told.values())
         do = "give the file that was, or run preprocess again if it changed"
         raise InputError(f"{scan.name} is not what was preprocessed", file=scan, why=f"that was {there}", do=do)
-    where = transform.read(preprocessed / transform.NAME)
+    where = transform.read(status.paths(preprocessed)[status.TRANSFORM])
     found = volume.read(path, constant=True)
     data = found.data > 0.5 if np.isin(found.data, (0, 1)).all() else found.data
     shape, affine = volume.read_grid(scan)
     volume.write_like(out, to_native(data, found.affine, shape, affine, where.matrix), scan)
+    about = files.read_json(names.sidecar(path)) if names.sidecar(path).exists() else {}
+    names.describe(out, Naming(template=""), {key: value for key, value in about.items() if key != "SpatialReference"})

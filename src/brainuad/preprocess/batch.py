@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import BrainuadError, InputError
-from brainuad.formats import batch
+from brainuad.formats import batch, status
 from brainuad.formats.files import read_json, write_json
 from brainuad.preprocess.job import preprocess_scan
 
@@ -91,8 +91,8 @@ def _fits(out: Path, stamp: Mapping[str, Any]) -> bool:
 
 
 def _files(out: Path) -> dict[str, int]:
-    """Size by name of what preprocess left: storage that is cleaned by age takes single files."""
-    return {path.name: path.stat().st_size for path in out.iterdir() if path.name not in (STAMP, batch.DONE)}
+    """Size by path of what preprocess left: storage that is cleaned by age takes single files."""
+    return {path: size for path, size in status.sizes(out).items() if Path(path).name not in (STAMP, batch.DONE)}
 
 
 def _digest(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float
 from brainuad.config import templates
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import files, status, transform, volume
+from brainuad.formats import files, names, status, transform, volume
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
@@ -80,6 +81,7 @@ def preprocess(
     except InputError as error:  # no fault of the subject
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
     result, state = None, Status(subject=subject, modality=modality, state="failed", provenance=provenance)
+    state = state.model_copy(update={"template": Path(settings.template).name})
     try:
         if fault:
             raise InputError(fault, do="mend the scan, or list it under `exclude`")
@@ -91,11 +93,12 @@ def preprocess(
         state = state.model_copy(update={**marked, "quality": result.quality})
     except InputError as error:
         state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
-    with files.atomic_folder(out) as part:
+    with status.replaced(out, subject) as part:
         if result is not None:
-            _write(part, result)
-        status.write(part / status.NAME, state)
-        recording.write(part, Record("preprocess", {"scan": subject}, {}), clock)
+            state = state.model_copy(update={"files": _write(part, part / out.name, result, state)})
+        status.write(part / out.name / status.NAME, state)
+        recording.write(part / out.name, Record("preprocess", {"scan": subject}, {}), clock)
+    names.describe_dataset(out.parent, "Preprocessed scans", {"dataset": out.parent.name})
     return state
 
 
@@ -211,14 +214,28 @@ def _mask(path: Path, scan: Volume, scan_path: Path, subject: str, healthy: bool
     return mask.data
 
 
-def _write(folder: Path, result: Result) -> None:
-    template = result.registered.template
-    overlay.write(folder / status.OVERLAY, overlay.overlay(result.registered.image, result.brain, template))
-    transform.write(folder / transform.NAME, result.transform)
-    volume.write(folder / status.IMAGE, result.image, template.affine)
-    volume.write(folder / status.BRAIN, result.brain, template.affine)
+def _write(folder: Path, place: Path, result: Result, state: Status) -> dict[str, str]:
+    """Write the images of a scan by their BIDS names into `folder` and its overlay into `place`; `Status.files`."""
+    template, scan, naming = result.registered.template, state.subject, state.naming
+    overlay.write(place / status.OVERLAY, overlay.overlay(result.registered.image, result.brain, template))
+    paths = {status.IMAGE: names.preprocessed(scan, naming), status.BRAIN: names.brain_mask(scan, naming)}
+    source = f"bids::{paths[status.IMAGE]}"
+    raw = [about["file"] for name, about in state.provenance["inputs"].items() if name == state.modality]
+    images: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        status.IMAGE: (result.image, {"Description": "Preprocessed scan", "SkullStripped": True, "RawSources": raw}),
+        status.BRAIN: (result.brain, {"Description": "Brain mask", "Type": "Brain", "Sources": [source]}),
+    }
     for name, mask in result.masks.items():
-        volume.write(folder / status.MASKS[name], mask, template.affine)
+        paths[name] = names.reference_mask(scan, naming, name)
+        raw = [state.provenance["inputs"][name]["file"]]
+        about = {"mask": ("Reference mask of lesions", "Lesion"), "ignore": ("Voxels left out of the scores", "ROI")}
+        images[name] = (mask, {"Description": about[name][0], "Type": about[name][1], "RawSources": raw})
+    for name, (data, described) in images.items():
+        volume.write(folder / paths[name], data, template.affine)
+        names.describe(folder / paths[name], naming, described)
+    paths[status.TRANSFORM] = names.transform(scan, naming)
+    transform.write(folder / paths[status.TRANSFORM], result.transform)
+    return paths
 
 
 def _inputs(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
