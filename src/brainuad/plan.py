@@ -102,6 +102,10 @@ class Plan(Layout):
             return [self.preprocessed(dataset) / row.scan / self.DONE for row in self.scans[dataset]]
         return [self.batch_mark(dataset, name) for name in self._batches[dataset]]
 
+    def batches(self, dataset: str) -> dict[str, list[str]]:
+        """The batches of a data set's scans."""
+        return self._batches[dataset]
+
     def batch(self, dataset: str, name: str) -> list[str]:
         """The scans of a batch."""
         return self._batches[dataset][name]
