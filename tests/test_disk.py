@@ -1,4 +1,4 @@
-"""The disk that a study needs, by its plan, and what it has taken."""
+"""The estimate of disk space, and what folders occupy."""
 
 from __future__ import annotations
 
@@ -28,50 +28,52 @@ def plan(tmp_path):
     return make
 
 
-def test_the_parts_follow_the_study(plan):
+def test_the_estimate_scales_with_the_study(plan):
     once = disk.estimate(plan())
     twice = disk.estimate(plan(seeds=[0, 1]))
-    for part in ("models", "maps", "post-processed maps and masks"):
-        assert twice.parts[part] == pytest.approx(2 * once.parts[part])
-    assert twice.parts["stores"] == once.parts["stores"]
+    for part in ("models", "anomaly maps", "postprocessed maps and masks"):
+        assert twice.results[part] == pytest.approx(2 * once.results[part])
+    assert twice.results["array caches"] == once.results["array caches"]
     coded = disk.estimate(
         plan(recipe={"use": "mri_2mm", "set": {"normalize": {"storage_dtype": "uint8"}}, "label": "small"})
     )
-    assert coded.parts["stores"] == pytest.approx(once.parts["stores"] / 2), "1 + 2 bytes a voxel in place of 4 + 2"
+    assert coded.results["array caches"] == pytest.approx(once.results["array caches"] / 2), (
+        "1 + 2 bytes a voxel in place of 4 + 2"
+    )
     # 3 of 5 models have a reconstruction; 12 healthy scans and 10 patients; 0.9 MB each
-    assert once.parts["maps"] == pytest.approx(8 * 22 * 0.9e6, rel=0.1)
+    assert once.results["anomaly maps"] == pytest.approx(8 * 22 * 0.9e6, rel=0.1)
 
 
-def test_checkpoints_of_all_trainings_may_lie_there_at_once(plan):
+def test_checkpoints_of_all_trainings_may_exist_at_once(plan):
     labels = ("baur_dae_small", "baur_sae3_small", "baur_dvae_small")
     one, all_three = (
-        disk.estimate(plan(models=dict.fromkeys(each), seeds=[0, 1])).passing for each in (labels[:1], labels)
+        disk.estimate(plan(models=dict.fromkeys(each), seeds=[0, 1])).checkpoints for each in (labels[:1], labels)
     )
     weights = [parameters(plan().study.models[label]) for label in labels]
     # weights, best weights and Adam's two moments; the new checkpoint is written beside the old one
     assert one == 2 * (4 * 4 * weights[0]) * 2
     assert all_three == 2 * (4 * 4 * sum(weights)) * 2
-    assert disk.estimate(plan(models={"zscore_atlas": None})).passing == 0
+    assert disk.estimate(plan(models={"zscore_atlas": None})).checkpoints == 0
 
 
-def test_what_does_not_fit_is_warned_of(plan, monkeypatch):
-    assert not any("warning" in line for line in disk.said(plan()))
+def test_too_little_space_is_a_warning(plan, monkeypatch):
+    assert not any("warning" in line for line in disk.report(plan()))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50e6))
-    lines = disk.said(plan())
-    assert any("50.0 MB are free" in line for line in lines)
-    assert lines[-1].startswith("warning: that does not fit: free space")
+    lines = disk.report(plan())
+    assert any("50.0 MB free" in line for line in lines)
+    assert lines[-1].startswith("warning: the disk is too small: free some space")
 
 
-def test_what_is_there_already_needs_no_room(plan, monkeypatch):
+def test_present_results_are_subtracted(plan, monkeypatch):
     layout = plan()
-    need = disk.estimate(layout).most
+    need = disk.estimate(layout).peak
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0.2 * need))
-    monkeypatch.setattr(disk, "taken", lambda folder: 0.9 * need if folder == layout.folder else 0)
-    assert not any("warning" in line for line in disk.said(layout))
+    monkeypatch.setattr(disk, "used", lambda folder: 0.9 * need if folder == layout.folder else 0)
+    assert not any("warning" in line for line in disk.report(layout))
 
 
-def test_what_a_folder_takes(tmp_path):
+def test_the_size_of_a_folder(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.npy").write_bytes(bytes(range(256)) * 400)
-    assert disk.taken(tmp_path) == pytest.approx(102_400, abs=8192)
-    assert disk.taken(tmp_path / "none") == 0
+    assert disk.used(tmp_path) == pytest.approx(102_400, abs=8192)
+    assert disk.used(tmp_path / "none") == 0

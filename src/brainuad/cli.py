@@ -1,192 +1,284 @@
-"""The `brainuad` command: check a study, show its table, open MLflow, write the pages made from the code."""
+"""The `brainuad` command. Modules that take long to import are imported by the command that needs them."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from brainuad.download.catalogue import NAMES, datasets_text
-from brainuad.errors import BrainuadError
+import typer
+from typer.core import TyperGroup
+
+from brainuad import logs, terminal
+from brainuad.errors import BrainuadError, InputError
+
+STUDY, DATA, CLUSTER, DOCS = "Studies", "Data and models", "Cluster", "Documentation"
+BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class Commands(TyperGroup):
+    """The commands, and how a failure ends: with its message and its exit code, without a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a command. Raises typer.Exit with the exit code."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()  # here, so that a closed pipe is noticed
+        except BrainuadError as error:
+            sys.stderr.write(f"{error}\n")
+            raise typer.Exit(1) from None
+        except BrokenPipeError:  # as in `brainuad show results/x | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+            raise typer.Exit(BROKEN_PIPE) from None
+        raise typer.Exit(status if isinstance(status, int) else 0)
+
+
+app = typer.Typer(
+    name="brainuad",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 success, 1 a problem that the message explains, 2 wrong usage. "
+    "Environment: BRAINUAD_LOG sets the level of messages (DEBUG, INFO, WARNING, ERROR).",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 after a message about what was wrong, or that of SIGPIPE."""
-    parser = argparse.ArgumentParser(prog="brainuad", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    check = commands.add_parser("check", help="check a study file and count its scans and jobs")
-    check.add_argument("study", type=Path, nargs="?", default=Path("config.yaml"))
-    check.set_defaults(run=lambda given: _check(given.study))
-
-    show = commands.add_parser("show", help="print a finished study's comparison table and where its files are")
-    show.add_argument("folder", type=Path, help="results/<study>")
-    show.set_defaults(run=lambda given: _show(given.folder))
-
-    used = commands.add_parser("efficiency", help="print what jobs used of what they asked for, and what to ask for")
-    used.add_argument("folder", type=Path, help="results/<study>")
-    used.set_defaults(run=lambda given: _efficiency(given.folder))
-
-    native = commands.add_parser("native", help="write maps or masks on a scan's own grid, with its affine")
-    native.add_argument("file", type=Path, nargs="+", help="anomaly maps or masks of one scan")
-    native.add_argument("--scan", type=Path, required=True, help="results/preprocess/<recipe>/<data set>/<scan>")
-    native.add_argument("--like", type=Path, required=True, help="the scan's own file, as it was preprocessed")
-    native.add_argument(
-        "--out", type=Path, required=True, help="folder to write to; names of files lose their space-<label>"
-    )
-    native.set_defaults(run=lambda given: _native(given.file, given.scan, given.like, given.out))
-
-    ui = commands.add_parser("ui", help="open MLflow on all studies under a results folder")
-    ui.add_argument("--results", type=Path, default=Path("results"))
-    ui.add_argument("--port", type=int, default=5000)
-    ui.set_defaults(run=lambda given: _ui(given.results, given.port))
-
-    models = commands.add_parser("models", help="print every model file: input, parameters, what its paper reports")
-    models.set_defaults(run=lambda _: _models())
-
-    datasets = commands.add_parser("datasets", help="print the data sets known by name, or how one is got and lies")
-    datasets.add_argument("name", nargs="?", choices=NAMES, metavar="name")
-    datasets.set_defaults(run=lambda given: _datasets(given.name))
-
-    compare = commands.add_parser("compare-paper", help="write a page: a paper's numbers and claims beside a study's")
-    compare.add_argument("study", type=Path, nargs="+", help="files of finished studies that name a `paper`")
-    compare.add_argument("--docs", type=Path, default=Path("docs/results"), help="folder of the pages")
-    compare.set_defaults(run=lambda given: _compare_paper(given.study, given.docs))
-
-    site = commands.add_parser("site", help="ask Slurm what it has, and print or write the site block of the profile")
-    site.add_argument("--write", action="store_true", help="write it; lines that you have filled in are kept")
-    site.add_argument("--profile", type=Path, default=Path("profiles/slurm/config.yaml"), help="the profile's file")
-    site.set_defaults(run=lambda given: _site(given.profile, given.write))
-
-    reference = commands.add_parser("reference", help="write the docs pages and the schema that are made from the code")
-    reference.add_argument("--check", action="store_true", help="write nothing; fail if a page is behind the code")
-    reference.set_defaults(run=lambda given: _reference(given.check))
-
-    given = parser.parse_args(arguments)
+    """Run a command line; returns the exit code: 0, 1 after a message about a problem, 2 after wrong usage."""
     try:
-        status: int = given.run(given) or 0
-        sys.stdout.flush()  # here, so that a reader who is gone is noticed
-    except BrainuadError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    except BrokenPipeError:  # as in `brainuad show results/x | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 128 + signal.SIGPIPE
-    return status
+        app(arguments, prog_name="brainuad")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
-def _check(path: Path) -> None:
+def _example(*lines: str) -> str:
+    return "\n\n".join(["[bold]Examples[/bold]" if len(lines) > 1 else "[bold]Example[/bold]", *lines])
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from brainuad import __version__
+
+        terminal.show(f"brainuad {__version__}")
+        raise typer.Exit
+
+
+def _results(incomplete: str) -> list[str]:
+    """Results folders of studies, for completion in a shell."""
+    return [path for path in map(str, Path("results").glob("*")) if path.startswith(incomplete)]
+
+
+def _dataset_names(incomplete: str) -> list[str]:
+    from brainuad.download.catalogue import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def _known_dataset(name: str | None) -> str | None:
+    from brainuad.download.catalogue import NAMES
+
+    if name is not None and name not in NAMES:
+        raise typer.BadParameter(f"{name} is not one of {', '.join(NAMES)}")
+    return name
+
+
+ResultsFolder = Annotated[
+    Path, typer.Argument(help="Results folder of the study: results/<study>.", autocompletion=_results)
+]
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="More messages: -v for INFO, -vv for DEBUG.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Unsupervised lesion detection in brain MRI and CT.
+
+    Studies are run by Snakemake: [bold]snakemake --profile local --configfile STUDY[/bold].
+    These commands check a study before it runs, show its results, and describe models and data sets.
+    """
+    if verbose and quiet:
+        raise typer.BadParameter("--verbose and --quiet exclude each other")
+    logs.configure_terminal("ERROR" if quiet else (None, "INFO", "DEBUG")[min(verbose, 2)])
+
+
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad check config/studies/real_t1.yaml"))
+def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("config.yaml")) -> None:
+    """Check a study file; count its scans, models and the disk space it needs."""
     from brainuad.config.load import load_study
     from brainuad.plan import Plan
 
-    plan = Plan(load_study(path))
-    for label, rows in plan.scans.items():
-        _say(f"{label}: {len(rows)} scans of {len({row.subject for row in rows})} subjects")
-    study = plan.study
-    _say(
-        f"{len(study.models)} models, {len(study.seeds)} seeds, {len(study.postprocessing)} chains, results in {plan.folder}"
-    )
-    from brainuad import disk  # late: it imports torch, and what is wrong with a study is said before
+    plan = Plan(load_study(study))
+    for label, scans in plan.scans.items():
+        terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
+    parts = plan.study
+    counts = f"{len(parts.models)} models, {len(parts.seeds)} seeds, {len(parts.postprocessing)} postprocessings"
+    terminal.show(f"{counts}, results in {plan.folder}")
+    from brainuad import disk  # late: it imports torch, and a fault of the study is reported before
 
-    for line in disk.said(plan):
-        _say(line)
+    terminal.show(*disk.report(plan))
 
 
-def _show(folder: Path) -> None:
-    from brainuad.disk import in_words, taken
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad show results/demo", "brainuad show results/demo | less"))
+def show(folder: ResultsFolder) -> None:
+    """Print the comparison table of a finished study, and where its files are."""
+    from brainuad.disk import used
     from brainuad.formats import tables
     from brainuad.report.table import comparison_text
+    from brainuad.units import format_size
 
-    _say(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
-    _say(f"\nreport        {folder / 'report' / 'index.html'}")
-    _say(f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact.png")
-    _say(f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz")
-    _say(f"tables        {folder / 'evaluate'}/*.tsv")
-    _say(f"MLflow        {folder.parent / 'mlflow'} (make ui)")
+    terminal.show(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
     scans = [folder.parent / name for name in ("preprocess", "download")]
-    _say(f"disk          {in_words(taken(folder))} there; {in_words(sum(map(taken, scans)))} of scans of all studies")
+    shared = format_size(sum(map(used, scans)))
+    terminal.show(
+        "",
+        f"report        {folder / 'report' / 'index.html'}",
+        f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact.png",
+        f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz",
+        f"tables        {folder / 'evaluate'}/*.tsv",
+        f"MLflow        {folder.parent / 'mlflow'} (brainuad ui)",
+        f"disk          {format_size(used(folder))}, and {shared} for the scans of all studies",
+    )
 
 
-def _efficiency(folder: Path) -> None:
-    from brainuad.cluster import efficiency
-    from brainuad.errors import InputError
-    from brainuad.resources import usage
-
-    rows = efficiency.by_rule(usage.read_all(folder))
-    if not rows:
-        raise InputError("no job has noted what it used", file=folder, do="name the folder of a study that has run")
-    efficiency.write(folder / efficiency.NAME, rows)
-    _say(efficiency.text(rows))
-    _say(f"\ntable         {folder / efficiency.NAME}")
-
-
-def _native(paths: list[Path], scan: Path, like: Path, out: Path) -> None:
-    from brainuad.errors import InputError
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_example(
+        "brainuad native results/x/infer/dae/seed-0/ms/sub-p01/anat/*_anomalymap.nii.gz "
+        "--scan results/preprocess/mri_2mm/ms/sub-p01 --like data/ms/p01_T1w.nii.gz --out p01_native"
+    ),
+)
+def native(
+    files: Annotated[list[Path], typer.Argument(help="Anomaly maps or masks of one scan.")],
+    scan: Annotated[Path, typer.Option(help="Its folder: results/preprocess/<recipe>/<data set>/<scan>.")],
+    like: Annotated[Path, typer.Option(help="The original file of the scan, as it was preprocessed.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; file names lose their space-<label>.")],
+) -> None:
+    """Resample anomaly maps or masks to the grid of the original scan."""
     from brainuad.formats.names import native_name
     from brainuad.postprocess.native import carry
 
-    for path in paths:
+    for path in files:
         target = out / native_name(path.name)
         if target.resolve() == path.resolve():
-            raise InputError(f"{path.name} would be written over", file=path, do="name another folder with --out")
+            raise InputError(f"{path.name} would be overwritten", file=path, do="name another folder with --out")
         carry(path, scan, like, target)
-        _say(f"wrote {target}")
+        terminal.show(f"wrote {target}")
 
 
-def _ui(results: Path, port: int) -> None:
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad ui --port 5001"))
+def ui(
+    results: Annotated[Path, typer.Option(help="Folder with the results of all studies.")] = Path("results"),
+    port: Annotated[int, typer.Option(help="Port of the local server.")] = 5000,
+) -> None:
+    """Serve MLflow with the runs of all studies until ctrl-c."""
     from brainuad.track.ui import serve
 
     serve(results / "mlflow", port)
 
 
-def _models() -> None:
-    from brainuad.papers.catalogue import models_text, shipped_models
+@app.command(rich_help_panel=DATA, epilog=_example("brainuad models", "brainuad models | grep vqvae"))
+def models() -> None:
+    """List the models in config/models: family, input, parameters, and the results that their papers report."""
+    from brainuad.papers import catalogue
 
-    _say(models_text(shipped_models()))
-
-
-def _datasets(name: str | None) -> None:
-    _say(datasets_text(name))
+    terminal.show(*catalogue.models_table(catalogue.shipped_models()))
 
 
-def _compare_paper(files: list[Path], docs: Path) -> None:
+@app.command(rich_help_panel=DATA, epilog=_example("brainuad datasets", "brainuad datasets mslub"))
+def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A data set: print its licence, how to get it, and its folder layout.",
+            autocompletion=_dataset_names,
+            callback=_known_dataset,
+        ),
+    ] = None,
+) -> None:
+    """List the published data sets that a study can name, or describe one."""
+    from brainuad.download import catalogue
+
+    terminal.show(*([catalogue.description(name)] if name else catalogue.datasets_table()))
+
+
+@app.command(rich_help_panel=CLUSTER, epilog=_example("brainuad site", "brainuad site --write"))
+def site(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the block into the profile; values that you filled in are kept.")
+    ] = False,
+    profile: Annotated[Path, typer.Option(help="Profile of Snakemake.")] = Path("profiles/slurm/config.yaml"),
+) -> None:
+    """Ask Slurm for its partitions and accounts; print or write the site block of the profile."""
+    from brainuad.cluster import ask, block, start
+    from brainuad.cluster import site as slurm_site
+
+    start.refuse_silence(None)
+    found = slurm_site.proposal(block.read(profile))
+    terminal.show(
+        *(f"# partition {row}" for row in slurm_site.partitions()),
+        f"# Slurm {'keeps accounts' if ask.keeps_accounts() else 'keeps no accounts'}",
+        block.text(found),
+    )
+    if write:
+        terminal.show(f"wrote {profile}" if block.write(profile, found) else f"{profile} holds this already")
+    else:
+        terminal.show(f"`brainuad site --write` puts this into {profile}")
+
+
+@app.command(rich_help_panel=CLUSTER, epilog=_example("brainuad efficiency results/demo"))
+def efficiency(folder: ResultsFolder) -> None:
+    """Compare the memory, time and cores that jobs used with what they asked for; suggest values for the profile."""
+    from brainuad.cluster import efficiency as usage_by_rule
+    from brainuad.resources import usage
+
+    rows = usage_by_rule.by_rule(usage.read_all(folder))
+    if not rows:
+        do = "name the folder of a study that has run"
+        raise InputError("no job has recorded what it used", file=folder, do=do)
+    usage_by_rule.write(folder / usage_by_rule.NAME, rows)
+    terminal.show(usage_by_rule.text(rows), "", f"table         {folder / usage_by_rule.NAME}")
+
+
+@app.command(
+    "compare-paper", rich_help_panel=DOCS, epilog=_example("brainuad compare-paper config/studies/paolini.yaml")
+)
+def compare_paper(
+    studies: Annotated[list[Path], typer.Argument(help="Files of finished studies that name a `paper`.")],
+    docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs/results"),
+) -> None:
+    """Write a page that sets the numbers and claims of a paper beside those of finished studies."""
     from brainuad.papers import finished, page
     from brainuad.papers.catalogue import shipped_models
 
-    models = shipped_models()
-    for path in page.write([finished.read(file, models) for file in files], docs):
-        _say(f"wrote {path}")
+    shipped = shipped_models()
+    for path in page.write([finished.read(file, shipped) for file in studies], docs):
+        terminal.show(f"wrote {path}")
 
 
-def _site(profile: Path, write: bool) -> None:
-    from brainuad.cluster import ask, block, site, start
-
-    start.refuse_silence(None)
-    found = site.proposal(block.read(profile))
-    _say("\n".join(f"# partition {row}" for row in site.partitions()))
-    _say(f"# Slurm {'keeps accounts' if ask.keeps_accounts() else 'keeps no accounts'}")
-    _say(block.text(found))
-    if write:
-        _say(f"wrote {profile}" if block.write(profile, found) else f"{profile} holds this already")
-    else:
-        _say(f"`brainuad site --write` puts this into {profile}")
-
-
-def _reference(check: bool) -> int:
+@app.command(rich_help_panel=DOCS, epilog=_example("brainuad reference", "brainuad reference --check"))
+def reference(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a page is outdated.")] = False,
+) -> int:
+    """Write the pages in docs/ and the schema that are generated from the code."""
     from brainuad.reference import PAGES
 
-    behind = [path for path, made in PAGES.items() if not path.exists() or path.read_text(encoding="utf-8") != made()]
-    for path in behind:
-        _say(f"{path} is behind the code: run `make docs`" if check else f"wrote {path}")
+    outdated = [path for path, made in PAGES.items() if not path.exists() or path.read_text(encoding="utf-8") != made()]
+    for path in outdated:
+        terminal.show(f"{path} is outdated: run `make docs`" if check else f"wrote {path}")
         if not check:
             path.write_text(PAGES[path](), encoding="utf-8")
-    return int(check and bool(behind))
-
-
-def _say(text: str) -> None:
-    print(text)  # noqa: T201
+    return int(check and bool(outdated))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from brainuad.download.known import known_set, list_known
 from brainuad.download.listing import bucket, dataverse, read_page
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import volume
+from brainuad.terminal import plain
 
 OPEN = ("ixi", "msd01", "mslub", "wmh", "oasis1", "cq500", "openneuro")
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -671,9 +672,9 @@ def test_every_set_that_a_study_can_name_is_in_the_catalogue():
     sets = Path(catalogue.__file__).parent / "sets"
     modules = {path.stem for path in sets.glob("*.py")} - {"__init__"}
     assert set(catalogue.NAMES) == modules
-    lines = catalogue.datasets_text().splitlines()
-    assert [line.split()[0] for line in lines[: len(modules)]] == sorted(modules)
+    lines = plain(catalogue.datasets_table()[0]).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == sorted(modules)
     (line,) = (line for line in lines if line.startswith("openneuro "))
     assert line.split()[1] == "downloaded"
-    assert "below data/<accession>" in catalogue.datasets_text("openneuro")
+    assert "below data/<accession>" in catalogue.description("openneuro")
     assert "\n## openneuro\n" in catalogue.datasets_page("")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.formats.files import atomic
+from brainuad.terminal import aligned
 
 NAME = "efficiency.tsv"
 MARGIN = 1.3
@@ -50,7 +51,7 @@ def by_rule(jobs: Sequence[Mapping[str, Any]]) -> list[Row]:
 def text(rows: Sequence[Row]) -> str:
     """The table for a terminal, and the lines for the profile."""
     head = ("rule", "jobs", "memory asked, used (MB)", "time asked, used (min)", "cores asked, used")
-    cells = [head] + [
+    cells = [
         (
             row.rule,
             str(row.jobs),
@@ -60,9 +61,7 @@ def text(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join([*table, "", *_lines(rows)])
+    return "\n".join([aligned(head, cells), "", *_lines(rows)])
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from brainuad.cluster.ask import SHORT, told
 from brainuad.cluster.outcome import Outcome, advice, from_message, from_sacct, from_scontrol, telling
 from brainuad.formats.files import atomic
+from brainuad.terminal import aligned
 
 NAME = "failed_jobs.tsv"
 LINES, WIDTH, TAIL = 5, 200, 20_000
@@ -91,10 +92,9 @@ class Failed:
 def text(rows: Sequence[Row], file: Path | None) -> str:
     """The table for a terminal; the first ones of many."""
     count = "1 job failed" if len(rows) == 1 else f"{len(rows)} jobs failed"
-    cells = [("rule", "wildcards", "Slurm job", "state", "tries")]
-    cells += [(row.rule, row.wildcards, row.slurm_job or "-", row.state or "-", str(row.tries)) for row in rows[:SHOWN]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    head = ("rule", "wildcards", "Slurm job", "state", "tries")
+    cells = [(row.rule, row.wildcards, row.slurm_job or "-", row.state or "-", str(row.tries)) for row in rows[:SHOWN]]
+    lines = aligned(head, cells).splitlines()
     shown = [f"\n{count}" + (f"; the whole table is {file}" if file else ""), "", lines[0]]
     for row, line in zip(rows, lines[1:], strict=False):
         shown += [line, *(f"    {said}" for said in row.last_lines.split(" | ") if said), f"    do: {row.do}"]

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from brainuad.config.datasets import AnyScans, Known
 from brainuad.download.known import KnownSet, known_set
-from brainuad.download.vocabulary import table
+from brainuad.download.vocabulary import table as vocabulary_table
+from brainuad.terminal import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _SOURCES = [kind.model_fields["source"].annotation for kind in get_args(AnyScans) if issubclass(kind, Known)]
 NAMES: tuple[str, ...] = tuple(sorted(name for source in _SOURCES for name in get_args(source)))
 
 
-def datasets_text(name: str | None = None) -> str:
-    """A line per data set, or everything about one."""
-    if name is not None:
-        return "\n".join(_told(name, known_set(name)))
-    lines = [(name, known_set(name)) for name in NAMES]
-    widest = max(map(len, NAMES))
-    rows = [
-        f"{name:<{widest}}  {_enters(found):<10}  {', '.join(found.about.modalities):<22}  {found.about.title}"
-        for name, found in lines
+def datasets_table() -> list[Table | str]:
+    """The table for a terminal: a row per data set."""
+    sets = [(name, known_set(name)) for name in NAMES]
+    rows = [(name, _enters(found), ", ".join(found.about.modalities), found.about.title) for name, found in sets]
+    headings = ["name", "access", "modalities", "data set"]
+    return [
+        table(headings, rows),
+        "",
+        "`brainuad datasets NAME` tells how to get a data set and how its files must lie.",
     ]
-    return "\n".join([*rows, "", "`brainuad datasets NAME` tells how to get one and how its files lie."])
+
+
+def description(name: str) -> str:
+    """Everything about one data set."""
+    return "\n".join(_description(name, known_set(name)))
 
 
 def datasets_page(head: str) -> str:
@@ -49,11 +57,11 @@ def datasets_page(head: str) -> str:
         lines += ["", about.deviations] if about.deviations else []
     lines += ["", "## Kinds of lesions", "", "What the sets call them, and the `kind` of a scan in our tables.", ""]
     lines += ["| data set | label | meaning | kind |", "| --- | --- | --- | --- |"]
-    lines += [f"| {source} | `{label}` | {meaning} | `{kind}` |" for source, label, meaning, kind in table()]
+    lines += [f"| {source} | `{label}` | {meaning} | `{kind}` |" for source, label, meaning, kind in vocabulary_table()]
     return "\n".join(lines) + "\n"
 
 
-def _told(name: str, found: KnownSet) -> Iterator[str]:
+def _description(name: str, found: KnownSet) -> Iterator[str]:
     about = found.about
     yield f"{name}: {about.title}, {about.home}"
     yield f"modalities  {', '.join(about.modalities)}"

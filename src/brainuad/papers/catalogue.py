@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brainuad.config.load import config_folder, read_yaml, shipped
 from brainuad.config.model import MODEL, AnyModel
 from brainuad.papers import reported, systems
+from brainuad.terminal import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 HEADS = ("model", "family", "paper", "input", "parameters", "reported by the paper")
 HEADLINE = ("dice", "auprc", "auroc_scan")
@@ -39,13 +44,9 @@ def rows(models: dict[str, AnyModel]) -> list[Row]:
     return [_row(name, model) for name, model in models.items()]
 
 
-def models_text(models: dict[str, AnyModel]) -> str:
-    """The table for a terminal."""
-    lines = [HEADS, *(astuple(row) for row in rows(models))]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADS))]
-    lines.insert(1, tuple("-" * width for width in widths))
-    table = ["  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, "", LEGEND])
+def models_table(models: dict[str, AnyModel]) -> list[Table | str]:
+    """The table for a terminal, and its legend."""
+    return [table(HEADS, [astuple(row) for row in rows(models)], right=["parameters"]), "", LEGEND]
 
 
 def models_page(head: str) -> str:
