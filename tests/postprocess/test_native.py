@@ -91,5 +91,5 @@ def test_the_command_writes_beside_nothing_of_its_own_name(study, capsys):
     command[1] = str(map_)
     before = map_.read_bytes()
     assert main([*command, str(study)]) == 1
-    assert "would be written over" in capsys.readouterr().err
+    assert "would be overwritten" in capsys.readouterr().err
     assert map_.read_bytes() == before
