@@ -29,6 +29,7 @@ THREADS = PLAN.study.compute.threads
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
     from brainuad.cluster.start import begin
+    from brainuad.formats.older_layout import refuse_older_layout
     from snakemake.logging import logger
     from snakemake_logger_plugin_brainuad import introduce
 
@@ -36,6 +37,7 @@ onstart:
     # With its limit each round of the scheduler starts another one later, for as long as jobs wait (decision 16).
     workflow.scheduler.job_rate_limiter = None
     try:
+        refuse_older_layout(PLAN.folder, map(PLAN.preprocessed, PLAN.sources()))
         begin(
             workflow,
             PLAN.folder,

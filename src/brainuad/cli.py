@@ -134,9 +134,11 @@ def show(folder: ResultsFolder) -> None:
     """Print the comparison table of a finished study, and where its files are."""
     from brainuad.disk import used
     from brainuad.formats import tables
+    from brainuad.formats.older_layout import refuse_older_layout
     from brainuad.report.table import comparison_text
     from brainuad.units import format_size
 
+    refuse_older_layout(folder)
     terminal.show(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
     scans = [folder.parent / name for name in ("preprocess", "download")]
     shared = format_size(sum(map(used, scans)))
