@@ -25,6 +25,7 @@ COLUMNS = {
     "marked_ml": "predicted_ml",
     "lesions_found": "lesions_detected",
     "residual_l2": "residual_rms",
+    "lesion_outside": "lesion_share_outside",
     "share_marked": "overlap",
     "found": "detected",
     "lean_degrees": "tilt_deg",

@@ -220,7 +220,7 @@ def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
         outputs=EvaluateOutputs(folder=plan.evaluation(model, seed, dataset)),
         evaluate=study.evaluate,
         thresholds=study.thresholds,
-        located=[label for label, each in study.postprocessing.items() if each.locates()],
+        locating=[label for label, each in study.postprocessing.items() if each.locates()],
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from brainuad import metrics
 from brainuad.config import anomalies, datasets, insertion, model, postprocessing, recipe, study
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
@@ -63,8 +64,12 @@ def columns_page() -> str:
     lines += ["", "## quality.tsv", "", "In `results/<study>/preprocess/<data set>/`.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in quality.COLUMNS.items()]
-    lines += ["", "## Metrics", "", "| metric | meaning |", "| --- | --- |"]
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in tables.METRIC_NAMES.items()]
+    lines += ["", "## Metrics", "", "In `metrics.tsv`, and in MLflow. Shown: in the report and by `brainuad show`.", ""]
+    lines += ["| metric | label | better | unit | shown | meaning |", "| --- | --- | --- | --- | --- | --- |"]
+    for metric in metrics.by_name().values():
+        shown = "" if metric.column is None else "yes"
+        about = (f"`{metric.name}`", metric.label, metric.direction, metric.unit, shown, metric.description)
+        lines.append(f"| {' | '.join(about)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -47,7 +47,10 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
     ("change", "expected"),
     [
         ({"lesion_sing": "dark"}, ["unknown key lesion_sing", "did you mean lesion_sign?"]),
-        ({"evaluate": {"bootstraps": 10}}, ["unknown key evaluate.bootstraps", "did you mean bootstrap?"]),
+        (
+            {"evaluate": {"bootstrap_resample": 10}},
+            ["unknown key evaluate.bootstrap_resample", "did you mean bootstrap_resamples?"],
+        ),
         ({"seed": "one"}, ["seed: Input should be a valid integer", "'one'"]),
         ({"seeds": [0, 0]}, ["seeds: one is listed twice"]),
         ({"lesion_sign": "grey"}, ["lesion_sign: Input should be 'dark', 'bright' or 'both'", "'grey'"]),

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from brainuad import metrics as declared
 from brainuad.config.postprocessing import Fixed, HealthyQuantile
 from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
-from brainuad.evaluate.job import evaluate, summarise
-from brainuad.formats import array_cache, tables, thresholds, volume
+from brainuad.evaluate.evaluate_job import EvaluateInputs
+from brainuad.evaluate.evaluation import evaluate, summarise
+from brainuad.formats import array_cache, postprocessed, tables, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
@@ -21,7 +24,8 @@ SHAPE = (14, 15, 12)
 AFFINE = np.diag([2.0, 2, 2, 1])
 RULES = [HealthyQuantile(rule="healthy_quantile"), Fixed(rule="fixed", value=2)]
 LABELS = [rule.label for rule in RULES]
-SETTINGS = Evaluate(bootstrap=200, min_lesion_ml=0.01, min_component=1)
+NAMES = set(declared.by_name())
+SETTINGS = Evaluate(bootstrap_resamples=200, min_lesion_ml=0.01, min_component_voxels=1)
 
 
 def brain() -> np.ndarray:
@@ -79,17 +83,25 @@ class World:
                 if changed is not None:
                     anomaly = np.where(brain(), changed(lesion), 0).astype(np.float32)
                     volume.write(files.processed_path(folder, scan.scan), anomaly, AFFINE)
+        postprocessed.write(folder, changes_maps=changed is not None)
         thresholds.write(
             folder,
             {label: FoundThreshold(1.5, "unsupervised") for label in LABELS} | {"val_dice": FoundThreshold(None, "x")},
         )
         return folder
 
-    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, located=()):
-        maps = self.root / "infer" / model
+    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=()):
+        maps, caches = self.root / "infer" / model, self.root / "store"
         tags = {"model": model, "seed": str(seed), "dataset": name}
-        healthy = [(maps / "ixi", self.root / "store" / "ixi")]
-        evaluate(maps / name, posts, self.root / "store" / name, healthy, settings, RULES, out, tags, located)
+        inputs = EvaluateInputs(
+            maps=maps / name,
+            masks=list(posts.values()),
+            array_cache=caches / name,
+            healthy_maps=[maps / "ixi"],
+            healthy_array_caches=[caches / "ixi"],
+        )
+        assert list(inputs.postprocessed()) == list(posts)
+        evaluate(inputs, settings, RULES, locating, out, tags)
         return out
 
 
@@ -203,7 +215,7 @@ def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
 def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explained(world, tmp_path):
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = tables.read(world.run("dae", "ms", posts, tmp_path / "out") / "metrics.tsv", tables.METRICS)
-    assert set(table["metric"]) <= set(tables.METRIC_NAMES)
+    assert {re.sub("_(small|medium|large)$", "_<lesion_size>", name) for name in table["metric"]} <= NAMES
     assert set(table["threshold_rule"]) == {"none", "oracle", *LABELS}
     oracle = set(table.loc[table["threshold_rule"] == "oracle", "metric"])
     youden = {f"oracle_youden_{name}" for name in ("sensitivity", "specificity", "accuracy")}
@@ -223,7 +235,7 @@ def test_one_row_for_each_scan_and_chain_and_validation_scans_are_not_scored(wor
     assert not table.duplicated(["scan", "postprocessing"]).any()
     assert "sub-9" not in set(table["subject"])
     first = table.iloc[0]
-    assert first["lesion_outside"] == pytest.approx(1 / 29, rel=1e-4)
+    assert first["lesion_share_outside"] == pytest.approx(1 / 29, rel=1e-4)
     assert first["lesion_ml"] == pytest.approx(28 * 0.008)
     assert (first["lesions"], first["lesions_detected"], first["dice"]) == (1, 1, 1)  # one voxel is under 0.01 ml
 
@@ -254,7 +266,7 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
     assert found["voxel_fpr"] == pytest.approx(1 / (8 * 9 * 6), rel=1e-5)
     scans = tables.read(out / "scans.tsv", tables.SCANS)
     assert (scans["healthy"] == 1).all()
-    assert scans[["auprc", "auroc", "dice", "lesion_outside"]].isna().all(axis=None)
+    assert scans[["auprc", "auroc", "dice", "lesion_share_outside"]].isna().all(axis=None)
     assert set(tables.read(out / "curves.tsv", tables.CURVES)["curve"]) == {"healthy"}
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
 
@@ -281,7 +293,9 @@ def test_intervals_hold_the_value(world, tmp_path):
 
 def test_lesions_and_curves(world, tmp_path):
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: np.roll(lesion, 1, axis=1))}
-    out = world.run("dae", "ms", posts, tmp_path / "out", settings=SETTINGS.model_copy(update={"hit_share": 0.7}))
+    out = world.run(
+        "dae", "ms", posts, tmp_path / "out", settings=SETTINGS.model_copy(update={"detection_overlap": 0.7})
+    )
     lesions = tables.read(out / "lesions.tsv", tables.LESIONS)
     assert len(lesions) == 5 * len(LABELS)
     np.testing.assert_allclose(lesions["overlap"], 18 / 27, rtol=1e-5)
@@ -349,7 +363,7 @@ def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):
     world.infer("beside", "ixi", lambda lesion: lesion * 0.0)
     posts = {"none": world.post("beside", "ms", "none", lambda lesion: lesion)}
     for reach, rate in ((5.9, 0), (6, 1)):
-        settings = SETTINGS.model_copy(update={"peak_mm": reach})
+        settings = SETTINGS.model_copy(update={"peak_distance_mm": reach})
         out = world.run("beside", "ms", posts, tmp_path / f"{reach}", settings=settings)
         found = metrics(out).loc["none"].loc["none"].loc["peak_hit_rate"]
         assert (found["value"], found["n"]) == (rate, 5)
@@ -376,8 +390,8 @@ def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
         "ms",
         posts,
         tmp_path / "out",
-        settings=SETTINGS.model_copy(update={"peak_mm": 0}),
-        located=["top", "empty"],
+        settings=SETTINGS.model_copy(update={"peak_distance_mm": 0}),
+        locating=["top", "empty"],
     )
     found = metrics(out)["value"]
     assert found["none", "none", "peak_hit_rate"] == 0
@@ -411,7 +425,7 @@ def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(
     marks = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
     world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(marks)))
     posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
-    settings = SETTINGS.model_copy(update={"scan_quantile": 0.5})
+    settings = SETTINGS.model_copy(update={"scan_threshold_quantile": 0.5})
     found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
     found = found.loc["healthy_quantile_0.5"]
     assert found["value"].to_dict() == {"threshold_scan": 2.5, "sensitivity_scan": 0.8, "specificity_scan": 0.75}
@@ -449,10 +463,10 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
         "blur",
     ]
     named = {
-        name.replace("_blur", "_<lesion_type>").replace("_noise", "_<lesion_type>")
+        re.sub("_(blur|noise)$", "_<lesion_type>", re.sub("_small$", "_<lesion_size>", name))
         for _, name in metrics(out).loc["none"].index
     }
-    assert named <= set(tables.METRIC_NAMES)
+    assert named <= NAMES
 
 
 def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
@@ -490,6 +504,6 @@ def test_spoiled_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tm
     assert found[["auroc_scan", "ap_scan", "auroc_scan_blur", "auroc_scan_noise"]].tolist() == [1] * 4
     scans = tables.read(out / "scans.tsv", tables.SCANS)
     assert (scans["healthy"] == 0).all()
-    assert scans[["lesion_outside", "auprc", "dice", "false_positives", "peak_hit"]].isna().all(axis=None)
+    assert scans[["lesion_share_outside", "auprc", "dice", "false_positives", "peak_hit"]].isna().all(axis=None)
     assert tables.read(out / "curves.tsv", tables.CURVES).empty
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty

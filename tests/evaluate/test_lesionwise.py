@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from brainuad.config.study import Evaluate
-from brainuad.evaluate.lesionwise import false_positives, lesions, shares_marked
-from brainuad.evaluate.scan import mask_counts, truth
+from brainuad.evaluate.scan import count_mask, scan_truth
 from brainuad.formats.scans import Scan
+from brainuad.metrics.lesionwise import false_positives, label_lesions, overlaps
 
 SHAPE = (20, 20, 10)
 ALL = np.ones(SHAPE, bool)
@@ -23,7 +23,7 @@ BIG, SMALL = np.s_[2:6, 2:6, 2:6], np.s_[10:12, 10:12, 2:4]  # 64 and 8 voxels
 
 
 def test_lesions_are_numbered_from_the_largest():
-    found = lesions(boxes(SMALL, BIG), ALL, 0.008)
+    found = label_lesions(boxes(SMALL, BIG), ALL, 0.008)
     assert found.ml == pytest.approx([64 * 0.008, 8 * 0.008])
     assert (found.labels[BIG] == 1).all()
     assert (found.labels[SMALL] == 2).all()
@@ -33,14 +33,14 @@ def test_only_what_lies_in_the_scored_brain_counts_and_a_cut_lesion_stays_one():
     scored = ALL.copy()
     scored[4] = False
     scored[SMALL] = False
-    found = lesions(boxes(BIG, SMALL), scored, 1.0)
+    found = label_lesions(boxes(BIG, SMALL), scored, 1.0)
     assert found.ml.tolist() == [48]
-    assert shares_marked(found, boxes(np.s_[2:4, 2:6, 2:6])).tolist() == [pytest.approx(32 / 48)]
+    assert overlaps(found, boxes(np.s_[2:4, 2:6, 2:6])).tolist() == [pytest.approx(32 / 48)]
 
 
 def test_the_share_of_each_lesion_that_is_marked():
-    found = lesions(boxes(BIG, SMALL), ALL, 1.0)
-    assert shares_marked(found, boxes(np.s_[2:4, 2:6, 2:6], np.s_[0:1, 0:1, 0:1])).tolist() == [0.5, 0]
+    found = label_lesions(boxes(BIG, SMALL), ALL, 1.0)
+    assert overlaps(found, boxes(np.s_[2:4, 2:6, 2:6], np.s_[0:1, 0:1, 0:1])).tolist() == [0.5, 0]
 
 
 def test_false_positives_are_large_enough_and_overlap_no_lesion():
@@ -57,26 +57,26 @@ def test_counts_of_a_mask_in_the_scored_brain():
     brain = boxes(np.s_[1:19, 1:19, 1:9])
     lesion = boxes(np.s_[1:6, 5:7, 4:6])  # 20 voxels, 4 of them in the rim
     marked = boxes(np.s_[2:6, 5:7, 4:5], np.s_[0:3, 0:3, 0:3])  # 8 hits; 1 voxel of the rest is scored
-    seen = truth(Scan("sub-1", "sub-1", "ms"), brain, lesion, 0.5, Evaluate(min_lesion_ml=0.5))
-    counted = mask_counts(marked, seen, Evaluate(min_lesion_ml=0.5))
-    assert (counted.lesion, counted.hits, counted.marked) == (16, 8, 9)
+    seen = scan_truth(Scan("sub-1", "sub-1", "ms"), brain, lesion, 0.5, Evaluate(min_lesion_ml=0.5))
+    counted = count_mask(marked, seen, Evaluate(min_lesion_ml=0.5))
+    assert (counted.lesion, counted.true_positives, counted.predicted) == (16, 8, 9)
     assert counted.normal == 16 * 16 * 6 - 16
     assert counted.dice == pytest.approx(2 * 8 / (9 + 16))
     assert (counted.slice_dice, counted.slices) == (1, 2)  # one slice whole, one missed
-    assert counted.shares.tolist() == [0.5]
-    assert seen.facts.lesion_outside == pytest.approx(4 / 20)
+    assert counted.overlaps.tolist() == [0.5]
+    assert seen.facts.lesion_share_outside == pytest.approx(4 / 20)
     assert (seen.facts.lesion_ml, seen.facts.brain_ml) == (8, 16 * 16 * 6 / 2)
 
 
 def test_dice_of_all_brain_is_two_p_over_one_plus_p():
     lesion = boxes(BIG)
-    seen = truth(Scan("sub-1", "sub-1", "ms"), ALL, lesion, 1.0, Evaluate(erode_voxels=0))
+    seen = scan_truth(Scan("sub-1", "sub-1", "ms"), ALL, lesion, 1.0, Evaluate(erode_voxels=0))
     share = 64 / ALL.size
-    assert mask_counts(ALL, seen, Evaluate()).dice == pytest.approx(2 * share / (1 + share))
+    assert count_mask(ALL, seen, Evaluate()).dice == pytest.approx(2 * share / (1 + share))
 
 
 def test_no_mark_on_no_lesion_has_no_dice_and_a_mark_on_none_has_0():
-    seen = truth(Scan("sub-1", "sub-1", "ms"), ALL, boxes(), 1.0, Evaluate())
-    assert np.isnan(mask_counts(boxes(), seen, Evaluate()).dice)
-    assert mask_counts(boxes(BIG), seen, Evaluate()).dice == 0
-    assert np.isnan(seen.facts.lesion_outside)
+    seen = scan_truth(Scan("sub-1", "sub-1", "ms"), ALL, boxes(), 1.0, Evaluate())
+    assert np.isnan(count_mask(boxes(), seen, Evaluate()).dice)
+    assert count_mask(boxes(BIG), seen, Evaluate()).dice == 0
+    assert np.isnan(seen.facts.lesion_share_outside)

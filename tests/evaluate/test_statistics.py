@@ -6,12 +6,12 @@ import pytest
 from scipy import stats
 
 from brainuad.evaluate.comparisons import compare
-from brainuad.evaluate.scanwise import auroc, youden
-from brainuad.evaluate.statistics import holm, interval, paired, patient_mean, ratio, resamples
+from brainuad.metrics.scanwise import auroc, youden
+from brainuad.metrics.statistics import bootstrap_weights, holm, interval, paired, patient_mean, ratio
 
 
 def test_scans_of_a_patient_are_drawn_together():
-    weights = resamples(["b", "a", "b", "c", "a"], 300)
+    weights = bootstrap_weights(["b", "a", "b", "c", "a"], 300)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
     np.testing.assert_array_equal(weights[:, 1], weights[:, 4])
     np.testing.assert_array_equal(weights[:, [0, 1, 3]].sum(axis=1), 3)
@@ -19,8 +19,8 @@ def test_scans_of_a_patient_are_drawn_together():
 
 
 def test_equal_patients_are_drawn_equally_and_under_three_there_is_no_interval():
-    np.testing.assert_array_equal(resamples(["a", "b", "c"], 50), resamples(["a", "b", "c"], 50))
-    assert resamples(["a", "b", "a", "b"], 100) is None
+    np.testing.assert_array_equal(bootstrap_weights(["a", "b", "c"], 50), bootstrap_weights(["a", "b", "c"], 50))
+    assert bootstrap_weights(["a", "b", "a", "b"], 100) is None
     value, low, high = ratio(np.array([1.0, 2]), np.array([2.0, 2]), None)
     assert value == 0.75
     assert np.isnan([low, high]).all()
@@ -30,7 +30,7 @@ def test_interval_of_a_mean_is_the_textbooks():
     rng = np.random.default_rng(0)
     values = rng.normal(5, 2, 200)
     names = [str(i) for i in range(200)]
-    mean, low, high = patient_mean(values, names, resamples(names, 2000))
+    mean, low, high = patient_mean(values, names, bootstrap_weights(names, 2000))
     error = values.std(ddof=1) / np.sqrt(200)
     assert mean == pytest.approx(values.mean())
     assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.1 * error * 2)
@@ -39,7 +39,7 @@ def test_interval_of_a_mean_is_the_textbooks():
 def test_many_scans_of_one_patient_weigh_as_one_and_widen_the_interval():
     names = ["a"] * 8 + ["b", "c", "d"]
     values = np.array([1.0] * 8 + [0, 0, np.nan])
-    mean, low, high = patient_mean(values, names, resamples(names, 500))
+    mean, low, high = patient_mean(values, names, bootstrap_weights(names, 500))
     assert mean == pytest.approx(1 / 3)  # d has no value
     assert (low, high) == (0, 1)
 
@@ -69,15 +69,15 @@ def test_holm_is_the_papers_step_down():
 
 
 def test_scan_level_auroc_counts_ties_half_and_weights_scans():
-    scores, ill = np.array([3.0, 1, 1, 0]), np.array([True, True, False, False])
-    assert auroc(scores, ill, np.ones(4)) == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    scores, abnormal = np.array([3.0, 1, 1, 0]), np.array([True, True, False, False])
+    assert auroc(scores, abnormal, np.ones(4)) == pytest.approx((1 + 1 + 0.5 + 1) / 4)
     weights = np.array([[1.0, 0, 1, 1], [0, 1, 2, 0], [0, 0, 1, 1]])
-    np.testing.assert_allclose(auroc(scores, ill, weights), [1, 0.5, np.nan])
+    np.testing.assert_allclose(auroc(scores, abnormal, weights), [1, 0.5, np.nan])
 
 
-def test_youden_is_the_best_of_all_cuts():
-    scores, ill = np.array([5.0, 4, 1, 3, 2, 0, 0]), np.array([True, True, True, False, False, False, False])
-    assert youden(scores, ill) == (4, pytest.approx(2 / 3), 1)
+def test_youden_is_the_best_of_all_thresholds():
+    scores, abnormal = np.array([5.0, 4, 1, 3, 2, 0, 0]), np.array([True, True, True, False, False, False, False])
+    assert youden(scores, abnormal) == (4, pytest.approx(2 / 3), 1)
 
 
 def scans(values):

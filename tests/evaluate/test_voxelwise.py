@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from brainuad.evaluate.pooled import Spool, areas, oracle_cut, oracle_dice, pool
-from brainuad.evaluate.scan import MapValues
-from brainuad.evaluate.voxelwise import Sweep, counts, edges, scan_areas, scored_brain
+from brainuad.metrics.pooled import MapValues, ValuesOnDisk, count_in_bins, oracle_dice, oracle_threshold, pooled_areas
+from brainuad.metrics.voxelwise import Sweep, bin_counts, bin_edges, scan_areas, scored_brain
 
 
 def pooled(scans, folder):
     """Pool scans given as (values in lesions, values outside)."""
-    spool = Spool(folder)
+    values = ValuesOnDisk(folder)
     for lesion, normal in scans:
-        spool.add(MapValues(np.sort(np.float32(lesion)), np.sort(np.float32(normal)), np.nan, np.nan))
-    return pool(spool)
+        values.add(MapValues(np.sort(np.float32(lesion)), np.sort(np.float32(normal)), np.nan, np.nan))
+    return count_in_bins(values)
 
 
 def exact(scans):
@@ -54,10 +53,10 @@ def test_pooled_areas_differ_from_the_exact_ones_by_less_than_a_thousandth(shape
     rng = np.random.default_rng(1)
     draw = SHAPES[shape]
     scans = [(draw(rng, 400 * (i + 1), shift), draw(rng, 60_000, 0.2 * i)) for i in range(5)]
-    found = areas(pooled(scans, tmp_path), None)
+    found = pooled_areas(pooled(scans, tmp_path), None)
     auprc, auroc = exact(scans)
-    assert found["auprc_pooled"][0] == pytest.approx(auprc, abs=1e-3)
-    assert found["auroc_pooled"][0] == pytest.approx(auroc, abs=1e-3)
+    assert found.auprc[0] == pytest.approx(auprc, abs=1e-3)
+    assert found.auroc[0] == pytest.approx(auroc, abs=1e-3)
 
 
 def test_a_resample_equals_the_pool_of_its_scans(tmp_path):
@@ -73,38 +72,38 @@ def test_a_resample_equals_the_pool_of_its_scans(tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, -3.5])
 def test_a_constant_map_gives_the_prevalence(value, tmp_path):
-    found = areas(pooled([(np.full(30, value), np.full(970, value))] * 2, tmp_path), None)
-    assert found["auprc_pooled"][0] == pytest.approx(0.03)
-    assert found["auroc_pooled"][0] == pytest.approx(0.5)
-    assert found["dice_pooled"][0] == pytest.approx(2 * 0.03 / 1.03)  # of all brain: 2p / (1 + p)
+    found = pooled_areas(pooled([(np.full(30, value), np.full(970, value))] * 2, tmp_path), None)
+    assert found.auprc[0] == pytest.approx(0.03)
+    assert found.auroc[0] == pytest.approx(0.5)
+    assert found.best_dice[0] == pytest.approx(2 * 0.03 / 1.03)  # of all brain: 2p / (1 + p)
     assert scan_areas(np.full(30, value), np.full(970, value)) == pytest.approx((0.03, 0.5))
 
 
 def test_a_random_map_gives_about_the_prevalence(tmp_path):
     rng = np.random.default_rng(3)
-    found = areas(pooled([(rng.random(5000), rng.random(95_000))] * 3, tmp_path), None)
-    assert found["auprc_pooled"][0] == pytest.approx(0.05, abs=0.003)
-    assert found["auroc_pooled"][0] == pytest.approx(0.5, abs=0.01)
+    found = pooled_areas(pooled([(rng.random(5000), rng.random(95_000))] * 3, tmp_path), None)
+    assert found.auprc[0] == pytest.approx(0.05, abs=0.003)
+    assert found.auroc[0] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_perfect_map_and_its_reverse(tmp_path):
-    assert areas(pooled([([2, 3], [0, 1, 1])], tmp_path), None)["auprc_pooled"][0] == 1
-    reverse = areas(pooled([([0], [1, 2, 3])], tmp_path), None)
-    assert reverse["auroc_pooled"][0] == 0
-    assert reverse["auprc_pooled"][0] == pytest.approx(0.25)
+    assert pooled_areas(pooled([([2, 3], [0, 1, 1])], tmp_path), None).auprc[0] == 1
+    reverse = pooled_areas(pooled([([0], [1, 2, 3])], tmp_path), None)
+    assert reverse.auroc[0] == 0
+    assert reverse.auprc[0] == pytest.approx(0.25)
 
 
-def test_the_oracle_finds_the_best_cut_and_the_dice_of_each_scan(tmp_path):
+def test_the_oracle_finds_the_best_threshold_and_the_dice_of_each_scan(tmp_path):
     scans = [([5, 6], [0, 1, 5]), ([6], [0, 0, 7]), ([], [0, 1, 2])]
     counted = pooled(scans, tmp_path)
-    assert oracle_cut(counted) == 5  # from 5 up: 3 hits, 2 false
+    assert oracle_threshold(counted) == 5  # from 5 up: 3 hits, 2 false
     dice = oracle_dice(counted, np.ones(3))
     assert dice[:2] == pytest.approx([2 * 2 / (3 + 2), 2 * 1 / (2 + 1)])
     assert np.isnan(dice[2])
-    assert areas(pooled(scans, tmp_path), None)["dice_pooled"][0] == pytest.approx(2 * 3 / (5 + 3))
+    assert pooled_areas(pooled(scans, tmp_path), None).best_dice[0] == pytest.approx(2 * 3 / (5 + 3))
 
 
-def test_the_oracle_of_the_mean_dice_has_a_cut_of_its_own(tmp_path):
+def test_the_oracle_of_the_mean_dice_has_a_threshold_of_its_own(tmp_path):
     large, small = ([9] * 50, [0] * 50), ([5], [0] * 98 + [4])
     counted = pooled([large, small], tmp_path)
     assert oracle_dice(counted, np.ones(2)) == pytest.approx([1, 1])
@@ -116,25 +115,27 @@ def test_the_oracle_of_the_mean_dice_has_a_cut_of_its_own(tmp_path):
 def test_bins_hold_every_voxel_once():
     rng = np.random.default_rng(4)
     lesion, normal = rng.normal(3, 1, 900).astype(np.float32), np.sort(rng.normal(0, 1, 50_000)).astype(np.float32)
-    at = edges(lesion, normal[::7])
-    assert len(at) <= 2 * 4096
-    found = counts(normal, at)
+    edges = bin_edges(lesion, normal[::7])
+    assert len(edges) <= 2 * 4096
+    found = bin_counts(normal, edges)
     assert found.sum() == normal.size
-    expected = np.bincount(np.clip(np.searchsorted(at, normal, side="right") - 1, 0, None), minlength=len(at))
+    expected = np.bincount(np.clip(np.searchsorted(edges, normal, side="right") - 1, 0, None), minlength=len(edges))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_the_curve_keeps_to_its_points_and_ends_at_full_recall():
     rng = np.random.default_rng(5)
     lesion, normal = np.sort(rng.normal(2, 1, 5000)), np.sort(rng.normal(0, 1, 50_000))
-    at = edges(lesion, normal)
-    recall, precision = Sweep.of(*(counts(kind, at).astype(float) for kind in (lesion, normal))).precision_recall(200)
+    edges = bin_edges(lesion, normal)
+    recall, precision = Sweep.of(
+        *(bin_counts(values, edges).astype(float) for values in (lesion, normal))
+    ).precision_recall(200)
     assert len(recall) <= 200
     assert (np.diff(recall) > 0).all()
     assert recall[-1] == 1
     middle = np.abs(recall - 0.5).argmin()
-    cut = np.quantile(lesion, 0.5)
-    assert precision[middle] == pytest.approx(2500 / (2500 + (normal >= cut).sum()), abs=0.02)
+    threshold = np.quantile(lesion, 0.5)
+    assert precision[middle] == pytest.approx(2500 / (2500 + (normal >= threshold).sum()), abs=0.02)
 
 
 def test_the_scored_brain_has_lost_its_rim():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 
 from brainuad.formats import array_cache, maps, scans, tables, volume
+from brainuad.metrics import by_name
 
 
 def test_every_promised_output_is_there(finished):
@@ -32,7 +34,8 @@ def test_tables_have_their_columns_and_a_row_per_scan(finished):
     metrics = tables.read(folder / "metrics.tsv", tables.METRICS)
     rows = tables.read(folder / "scans.tsv", tables.SCANS)
     assert set(metrics["dataset"]) == {"healthy", "patients", "planted"}
-    assert set(metrics["metric"]) <= set(tables.METRIC_NAMES)
+    names = {re.sub("_(small|medium|large)$", "_<lesion_size>", name) for name in metrics["metric"]}
+    assert names <= set(by_name())
     assert not rows.duplicated(["scan", "model", "seed", "postprocessing", "dataset"]).any()
     split = scans.with_role(scans.read(finished.results / "test/subjects.tsv"), "test")
     planted = len(scans.with_role(array_cache.read(finished.results / "test/normalize/planted").scans, "test"))

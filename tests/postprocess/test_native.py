@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from brainuad.cli import main
 from brainuad.errors import InputError
-from brainuad.formats import files, maps, names, scans, status, thresholds, transform, volume
+from brainuad.formats import files, maps, names, postprocessed, scans, status, thresholds, transform, volume
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
@@ -45,6 +45,7 @@ def study(tmp_path):
     mark[12:18, 14:20, 11:17] = True
     volume.write(maps.anomaly_path(tmp_path / "maps", "sub-01"), mark * np.float32(0.7), AFFINE)
     volume.write(maps.mask_path(tmp_path / "masks", "sub-01", "fixed"), mark, AFFINE)
+    postprocessed.write(tmp_path / "masks", changes_maps=False)
     thresholds.write(tmp_path / "masks", {"fixed": FoundThreshold(0.5, "x"), "val_dice": FoundThreshold(None, "x")})
     rows = [Scan("sub-01", "sub-01", "x", str(path), role="test", state="included")]
     rows += [Scan("sub-02", "sub-02", "x", role="test", state="excluded"), Scan("sub-03", "sub-03", "x", role="train")]

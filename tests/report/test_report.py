@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
-from brainuad.formats import array_cache, maps, quality, run, scans, status, tables, thresholds, volume
+from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, status, tables, thresholds, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
@@ -110,6 +110,7 @@ def modelled(
         if model != "zscore":
             record.facts = {"rebuilt_explained": {"ae": -0.4, "vae": 0.7}[model], "rebuilt_correlation": 0.6}
     post = folder / "postprocess" / part / dataset / "none"
+    postprocessed.write(post, changes_maps=False)
     thresholds.write(post, {RULE: FoundThreshold(0.5, "unsupervised")})
     for entry in entries:
         anomaly = np.where(entry.brain, 0.2 * strength * entry.lesion + 0.3 * rng.random(SHAPE), 0).astype(np.float32)
@@ -201,7 +202,7 @@ def test_whole_scans_are_not_called_healthy() -> None:
     row = {"dataset": "bad", "postprocessing": "none", "model": "vae", "metric": "auroc_scan", "threshold_rule": "none"}
     (block,) = table.blocks(pd.DataFrame([row | {"seed": 0, "value": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 9}]))
     assert block.title == "bad (whole scans against healthy ones)"
-    assert block.columns == [table.Column("auroc_scan", "none")]
+    assert [column.key for column in block.columns] == [("auroc_scan", "none")]
 
 
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:

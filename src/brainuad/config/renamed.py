@@ -9,6 +9,11 @@ RENAMED: dict[str, str] = {
     "compute.batch": "compute.scans_per_job",
     "kinds": "anomaly_types (source: artificial) or corruption_types (source: corrupted)",
     "spoiling": "corruption",
+    "evaluate.bootstrap": "evaluate.bootstrap_resamples",
+    "evaluate.hit_share": "evaluate.detection_overlap",
+    "evaluate.min_component": "evaluate.min_component_voxels",
+    "evaluate.peak_mm": "evaluate.peak_distance_mm",
+    "evaluate.scan_quantile": "evaluate.scan_threshold_quantile",
 }
 
 

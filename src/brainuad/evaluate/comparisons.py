@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from brainuad.evaluate import statistics
 from brainuad.formats import tables
+from brainuad.metrics import PRIMARY, statistics
 
 
-def compare(scans: pd.DataFrame, baselines: Sequence[str], bootstrap: int) -> pd.DataFrame:
+def compare(scans: pd.DataFrame, baselines: Sequence[str], resamples: int) -> pd.DataFrame:
     """Rows of `comparisons.tsv` from those of `scans.tsv`.
 
     AUPRC of each scan that both models have, averaged over seeds, then over the patient's scans; paired by patient.
@@ -25,10 +25,10 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str], bootstrap: int) -> pd
             for reference in [label for label in baselines if label in by_scan]:
                 difference = (by_scan[model] - by_scan[reference]).dropna().groupby("subject").mean().to_numpy()
                 if len(difference):
-                    mean, low, high, p = statistics.paired(difference, bootstrap)
+                    mean, low, high, p = statistics.paired(difference, resamples)
                     rows.append(
                         {"dataset": dataset, "postprocessing": postprocessing, "model": model, "reference": reference}
-                        | {"metric": "auprc_scan", "difference": mean, "ci_low": low, "ci_high": high}
+                        | {"metric": PRIMARY.name, "difference": mean, "ci_low": low, "ci_high": high}
                         | {"p": p, "n": len(difference)}
                     )
     table = pd.DataFrame(rows, columns=list(tables.COMPARISONS))

@@ -1,4 +1,4 @@
-"""evaluate: metrics of one model, seed and data set, for every postprocessing."""
+"""evaluate: metrics of one model, seed and data set, for every post-processing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from brainuad.jobs.base import Job, Paths
 
 class EvaluateInputs(Paths):
     maps: Path
+    """Folder of infer."""
     masks: list[Path]
-    """Of each postprocessing."""
+    """Folder of each post-processing, named by its label."""
     array_cache: Path
     healthy_maps: list[Path]
     healthy_array_caches: list[Path]
-    """Of the healthy data sets against which scans are told apart as a whole."""
+    """Of the healthy data sets that abnormal scans are compared with at the scan level; same model and seed."""
+
+    def postprocessed(self) -> dict[str, Path]:
+        """The folder of each post-processing by its label."""
+        return {folder.name: folder for folder in self.masks}
+
+    def healthy(self) -> list[tuple[Path, Path]]:
+        """Infer's folder and the array cache of each healthy data set."""
+        return list(zip(self.healthy_maps, self.healthy_array_caches, strict=True))
 
 
 class EvaluateOutputs(Paths):
@@ -31,24 +40,13 @@ class EvaluateJob(Job):
     outputs: EvaluateOutputs
     evaluate: Evaluate
     thresholds: list[Threshold]
-    located: list[str]
-    """Postprocessing that leaves one component, in which the peak of the map is sought."""
+    locating: list[str]
+    """Post-processings that leave one component, in which the peak of the map is sought."""
 
     def run(self) -> None:
-        from brainuad.evaluate.job import evaluate
+        from brainuad.evaluate.evaluation import evaluate
 
-        healthy = zip(self.inputs.healthy_maps, self.inputs.healthy_array_caches, strict=True)
-        evaluate(
-            maps=self.inputs.maps,
-            posts={folder.name: folder for folder in self.inputs.masks},
-            array_cache=self.inputs.array_cache,
-            healthy_scores=list(healthy),
-            settings=self.evaluate,
-            thresholds=self.thresholds,
-            out=self.outputs.folder,
-            tags=self.tags,
-            located=self.located,
-        )
+        evaluate(self.inputs, self.evaluate, self.thresholds, self.locating, self.outputs.folder, self.tags)
 
     def describe(self) -> list[str]:
         rim = self.evaluate.erode_voxels

@@ -33,7 +33,7 @@ class SummariseJob(Job):
     """Labels of the trivial baselines, with which each other model is compared."""
 
     def run(self) -> None:
-        from brainuad.evaluate.job import summarise
+        from brainuad.evaluate.evaluation import summarise
 
         summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
 

@@ -14,18 +14,24 @@ from brainuad.config.section import Section
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats.files import read_json
+from brainuad.metrics import scan_metrics
+from brainuad.metrics.registry import ORACLE
 from brainuad.papers import reported
 from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
 from brainuad.report.gather import gather
-from brainuad.report.table import KEY, ORACLE, summary
+from brainuad.report.table import KEY, summary
 
 FLAT = 0.01
 """Relative gain of the healthy validation loss, last fifth of its checks against the fifth before, that is none."""
 FEWEST = 5
 """Checks from which a curve is judged."""
-AT_ORACLE = ("oracle_youden_accuracy", "oracle_youden_sensitivity", "oracle_youden_specificity")
-"""What papers give at a cut chosen on their test scans, and so do we, under that name."""
+AT_ORACLE = (
+    scan_metrics.oracle_youden_accuracy.name,
+    scan_metrics.oracle_youden_sensitivity.name,
+    scan_metrics.oracle_youden_specificity.name,
+)
+"""What papers give at a threshold chosen on their test scans, and so do we, under that name."""
 
 
 @dataclass(frozen=True)

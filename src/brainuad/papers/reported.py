@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from brainuad.config.load import hint, read_yaml
 from brainuad.config.section import Section
 from brainuad.errors import ConfigError
+from brainuad.metrics import map_metrics, mask_metrics, scan_metrics
 
 FILE = Path(__file__).with_name("paper_results.yaml")
 Mark = Literal["paper", "fig", "inf", "ref", "txt", "lit"]
@@ -18,15 +19,21 @@ Metric = Literal[
     "dice", "auprc", "auroc_scan", "mcc", "jaccard", "accuracy", "recall", "specificity", "seconds_per_slice"
 ]
 OURS = {
-    "auprc": "auprc_pooled",
-    "auroc_scan": "auroc_scan",
-    "accuracy": "oracle_youden_accuracy",
-    "recall": "oracle_youden_sensitivity",
-    "specificity": "oracle_youden_specificity",
+    "auprc": map_metrics.auprc_pooled.name,
+    "auroc_scan": scan_metrics.auroc_scan.name,
+    "accuracy": scan_metrics.oracle_youden_accuracy.name,
+    "recall": scan_metrics.oracle_youden_sensitivity.name,
+    "specificity": scan_metrics.oracle_youden_specificity.name,
     "seconds_per_scan": "seconds_per_scan",
     "seconds_per_slice": "seconds_per_slice",
 }
-"""Names in `metrics.tsv`; a metric that is not here is not measured. Dice goes by its kind."""
+"""Names of ours by the paper's metric; a metric that is not here is not measured."""
+OUR_DICE = {
+    "pooled": mask_metrics.dice_pooled.name,
+    "volume": mask_metrics.dice_volume.name,
+    "slice": mask_metrics.dice_slice.name,
+}
+"""The same for Dice, by what it is taken over."""
 
 
 class Reported(Section):
@@ -179,7 +186,7 @@ def paper(key: str) -> Paper:
 
 def our_metric(metric: str, dice_kind: str | None) -> str | None:
     """Name in `metrics.tsv` of a paper's metric, or None. Dice of unknown kind is held against the mean of scans."""
-    return f"dice_{dice_kind or 'volume'}" if metric == "dice" else OURS.get(metric)
+    return OUR_DICE[dice_kind or "volume"] if metric == "dice" else OURS.get(metric)
 
 
 def _words(metric: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from brainuad.config.postprocessing import Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import maps as files
-from brainuad.formats import names, run
+from brainuad.formats import names, postprocessed, run
 from brainuad.formats import thresholds as cuts
 from brainuad.formats.files import atomic_folder
 from brainuad.formats.thresholds import FoundThreshold
@@ -50,6 +50,7 @@ def postprocess(
     ):
         found = find_cuts(validation, healthy, postprocessing, thresholds)
         cuts.write(folder, found)
+        postprocessed.write(folder, changes_maps=bool(postprocessing.on_map()))
         opened = array_caches.read(array_cache)
         writer = files.MapWriter(folder, opened.affine, opened.naming)
         names.describe_dataset(folder, "Predicted masks", tags)

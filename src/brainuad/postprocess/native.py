@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from brainuad.errors import InputError
-from brainuad.formats import files, names, scans, status, thresholds, transform, volume
+from brainuad.formats import files, names, postprocessed, scans, status, thresholds, transform, volume
 from brainuad.formats import maps as images
 from brainuad.formats.names import Naming
 from brainuad.images.native import to_native
@@ -20,16 +20,16 @@ def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) 
     `maps`, `masks`: what infer and postprocess wrote of one data set; `table`: its scans, with roles and files;
     `preprocessed`: their folders. The names of files lose their space.
     """
+    changed = postprocessed.changes_maps(masks)
     rules = [rule for rule, cut in thresholds.read(masks).items() if cut.value is not None]
     with files.atomic_folder(out) as part:
         names.describe_dataset(part, "Anomaly maps and masks on the scans' own grids")
         for row in scans.with_role(scans.read(table), "test"):
-            found = [images.anomaly_path(maps, row.scan), images.processed_path(masks, row.scan)]
-            found += [images.mask_path(masks, row.scan, rule) for rule in rules]
+            found = [images.anomaly_path(maps, row.scan), *(images.mask_path(masks, row.scan, rule) for rule in rules)]
+            found += [images.processed_path(masks, row.scan)] if changed else []
             try:
                 for path in found:
-                    if path.exists():
-                        carry(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
+                    carry(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
             except (InputError, FileNotFoundError) as error:  # one scan that moved or changed stops no other
                 sys.stderr.write(f"note: {row.scan} is left out: {error}\n")
 

@@ -92,7 +92,7 @@ def methods(study: Study) -> Methods:
     for label, postprocessing in study.postprocessing.items():
         steps = ", ".join(operator.op for operator in postprocessing.operators) or "nothing but the cut"
         sentences.append(f"Post-processing chain `{label}`: {steps}{cite(postprocessing.cite)}.")
-    rim, resamples = _counted(study.evaluate.erode_voxels, "voxel"), study.evaluate.bootstrap
+    rim, resamples = _counted(study.evaluate.erode_voxels, "voxel"), study.evaluate.bootstrap_resamples
     sentences.append(
         f"Scores were taken inside the brain mask less {rim} of rim. Intervals are 95 % bootstrap intervals over "
         f"patients ({resamples} resamples); paired differences were tested by Wilcoxon's signed-rank test with Holm's "

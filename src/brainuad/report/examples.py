@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, maps, volume
+from brainuad.formats import array_cache, maps, postprocessed, volume
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.report import slices
 
@@ -123,8 +123,10 @@ def result(study: Study, folder: Path, example: Example, model: str) -> Result |
     postprocessing = next(iter(study.postprocessing))
     part = Path(model) / f"seed-{study.seeds[0]}" / example.dataset
     inferred, processed = folder / "infer" / part, folder / "postprocess" / part / postprocessing
-    path = maps.processed_path(processed, example.scan)
-    path = path if path.exists() else maps.anomaly_path(inferred, example.scan)
+    ran = (processed / postprocessed.NAME).exists()
+    path = (
+        postprocessed.map_path(inferred, processed, example.scan) if ran else maps.anomaly_path(inferred, example.scan)
+    )
     if not path.exists():
         return None
     shape = example.image.shape

@@ -8,10 +8,9 @@ from typing import Literal
 import pandas as pd
 
 from brainuad.config.study import Study
+from brainuad.metrics import PRIMARY
 from brainuad.report.table import Cell, summary
 
-METRIC = "auprc_scan"
-"""Mean over patients: the number whose differences are tested pair by pair."""
 SIGNIFICANT = 0.05
 Outcome = Literal["wins", "loses", "open"]
 
@@ -55,7 +54,7 @@ def verdicts(study: Study, metrics: pd.DataFrame, comparisons: pd.DataFrame, pos
     below; without a paired comparison, if the two intervals of the AUPRC do not touch.
     """
     postprocessing = postprocessing or next(iter(study.postprocessing))
-    whole = summary(metrics[(metrics["metric"] == METRIC) & (metrics["postprocessing"] == postprocessing)])
+    whole = summary(metrics[(metrics["metric"] == PRIMARY.name) & (metrics["postprocessing"] == postprocessing)])
     paired = comparisons[
         (comparisons["postprocessing"] == postprocessing) & comparisons["metric"].str.startswith("auprc")
     ]

@@ -7,49 +7,58 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-ORACLE = "oracle"
+from brainuad import metrics as declared
+from brainuad.metrics import map_metrics, scan_metrics
+from brainuad.metrics.registry import NO_RULE, ORACLE, Metric
+from brainuad.metrics.registry import Column as Appearance
+
 ORACLE_LABEL = "ORACLE – upper bound, not a result"
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
-HEADS = {
-    "auprc_scan": "AUPRC per scan",
-    "auprc_pooled": "AUPRC, pooled",
-    "dice_volume": "Dice per scan",
-    "dice_pooled": "Dice, pooled",
-    "lesion_recall": "lesion recall",
-    "fp_per_scan": "FP per scan",
-    "auroc_scan": "scan AUROC",
-}
-LOW_IS_GOOD = ("fp_per_scan",)
-ONE_RULE = ("lesion_recall", "fp_per_scan")
-"""Shown for the first rule that has them; the full table holds the rest."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A metric under a threshold rule."""
 
-    metric: str
+    metric: Metric
+    appearance: Appearance
     rule: str
 
     @property
     def oracle(self) -> bool:
-        """Whether the cut was chosen on test labels."""
+        """Whether the threshold was chosen on the test labels."""
         return self.rule == ORACLE
 
     @property
     def digits(self) -> int:
         """Decimals shown."""
-        return 1 if self.metric in LOW_IS_GOOD else 3
+        return self.appearance.digits
 
     @property
     def name(self) -> str:
         """The metric in words."""
-        return HEADS[self.metric]
+        return self.metric.label
 
     @property
     def under(self) -> str:
         """The rule in words; empty where none applies."""
-        return "" if self.rule == "none" else self.rule.replace("_", " ")
+        return "" if self.rule == NO_RULE else self.rule.replace("_", " ")
+
+    @property
+    def quantity(self) -> str:
+        """What is measured; a terminal shows one column of each."""
+        return self.appearance.quantity or self.metric.name
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The metric's name and the rule, as in `metrics.tsv`."""
+        return self.metric.name, self.rule
+
+    def best(self, values: Sequence[float]) -> float | None:
+        """The best of several values; None for a single one, for the oracle, and where neither direction is better."""
+        if self.oracle or len(values) < 2 or self.metric.direction == "neither":
+            return None
+        return min(values) if self.metric.direction == "lower" else max(values)
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Block:
     chance: float | None
     """Share of lesion voxels: the AUPRC of guessing; None where no lesion is scored."""
     whole: bool = False
-    """Whether scans are told from healthy ones as a whole."""
+    """Whether scans are compared with healthy ones as a whole."""
 
     @property
     def title(self) -> str:
@@ -103,7 +112,7 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(metrics: pd.DataFrame) -> list[Block]:
-    """A block per data set, those with lesions first; empty columns are left out, oracle columns stand last."""
+    """A block per data set, those with lesions first; empty columns are excluded, oracle columns are last."""
     whole = summary(metrics)
     found = [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
     return sorted(found, key=lambda block: block.chance is None)
@@ -130,14 +139,14 @@ def comparison_text(metrics: pd.DataFrame) -> str:
         parts.append(f"{block.title}\n{_aligned([heads, rules], lines)}")
     notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
     if (metrics["threshold_rule"] == ORACLE).any():
-        notes.append("oracle: cut chosen on test labels; an upper bound, not a result.")
+        notes.append("oracle: threshold chosen on the test labels; an upper bound, not a result.")
     return "\n\n".join([*parts, "\n".join(notes)])
 
 
 def _block(dataset: str, rows: pd.DataFrame) -> Block:
     columns = _columns(rows)
     pairs = list(dict.fromkeys(zip(rows["model"], rows["postprocessing"], strict=True)))
-    cells = {
+    numbers = {
         (row["model"], row["postprocessing"], row["metric"], row["threshold_rule"]): (
             row["value"],
             row["ci_low"],
@@ -146,49 +155,46 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
         for row in rows.to_dict("records")
         if pd.notna(row["value"])
     }
-    best = {}
-    for column in columns:
-        values = [
-            cells[*pair, column.metric, column.rule][0]
-            for pair in pairs
-            if (*pair, column.metric, column.rule) in cells
-        ]
-        best[column] = None if column.oracle or len(values) < 2 else _best(column.metric, values)
+    best = {
+        column.key: column.best([numbers[*pair, *column.key][0] for pair in pairs if (*pair, *column.key) in numbers])
+        for column in columns
+    }
     table: dict[tuple[str, str], list[Cell | None]] = {}
     for pair in pairs:
-        found = [(column, cells.get((*pair, column.metric, column.rule))) for column in columns]
+        found = [(column, numbers.get((*pair, *column.key))) for column in columns]
         table[pair] = [
-            None if cell is None else Cell(*cell, cell[0] == best[column], column.digits) for column, cell in found
+            None if number is None else Cell(*number, number[0] == best[column.key], column.digits)
+            for column, number in found
         ]
-    prevalence = rows["value"][rows["metric"] == "prevalence"].dropna()
+    prevalence = rows["value"][rows["metric"] == map_metrics.prevalence.name].dropna()
     chance = float(prevalence.mean()) if len(prevalence) else None
-    return Block(dataset, columns, _ordered(columns, table), chance, whole=bool((rows["metric"] == "auroc_scan").any()))
+    whole = bool((rows["metric"] == scan_metrics.auroc_scan.name).any())
+    return Block(dataset, columns, _ordered(columns, table), chance, whole)
 
 
 def _ordered(
     columns: list[Column], table: dict[tuple[str, str], list[Cell | None]]
 ) -> dict[tuple[str, str], list[Cell | None]]:
     """Best first by the first column; rows without that number last."""
-    sign = 1 if columns and columns[0].metric in LOW_IS_GOOD else -1
+    sign = 1 if columns and columns[0].metric.direction == "lower" else -1
     keys = {pair: cells[0].value * sign if cells and cells[0] else float("inf") for pair, cells in table.items()}
     return dict(sorted(table.items(), key=lambda item: keys[item[0]]))
 
 
 def _columns(rows: pd.DataFrame) -> list[Column]:
+    """A column for each shown metric and threshold rule that has values; those of the oracle are last."""
     filled = rows[rows["value"].notna()]
     there = list(dict.fromkeys(zip(filled["metric"], filled["threshold_rule"], strict=True)))
-    shown = set(HEADS) - ({"dice_pooled"} if any(metric == "dice_volume" for metric, _ in there) else set())
-    columns = []
-    for metric in HEADS:
-        rules = [rule for name, rule in there if name == metric and metric in shown]
-        honest = [rule for rule in rules if rule != ORACLE]
-        columns += [Column(metric, rule) for rule in (honest[:1] if metric in ONE_RULE else honest)]
-    dice = "dice_volume" if "dice_volume" in shown else "dice_pooled"
-    return columns + [Column(metric, rule) for metric, rule in there if rule == ORACLE and metric == dice]
-
-
-def _best(metric: str, values: Sequence[float]) -> float:
-    return min(values) if metric in LOW_IS_GOOD else max(values)
+    names = {name for name, _ in there}
+    columns, oracle = [], []
+    for metric in declared.by_name().values():
+        if metric.column is None or metric.column.instead_of in names:
+            continue
+        rules = [rule for name, rule in there if name == metric.name]
+        honest = [Column(metric, metric.column, rule) for rule in rules if rule != ORACLE]
+        columns += honest if metric.column.every_rule else honest[:1]
+        oracle += [Column(metric, metric.column, rule) for rule in rules if rule == ORACLE]
+    return columns + oracle
 
 
 def _starred(cell: Cell) -> str:
@@ -196,10 +202,10 @@ def _starred(cell: Cell) -> str:
 
 
 def _terse(columns: list[Column]) -> list[int]:
-    """Positions of the columns for a terminal: one AUPRC, Dice by the first rule, and the oracle."""
+    """Positions of the columns for a terminal: the first one of each quantity, and of each at the oracle."""
     firsts: dict[tuple[str, bool], int] = {}
     for i, column in enumerate(columns):
-        firsts.setdefault((column.metric.partition("_")[0], column.oracle), i)
+        firsts.setdefault((column.quantity, column.oracle), i)
     return sorted(firsts.values())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from brainuad import metrics as declared
 from brainuad.formats.files import write_json
 from brainuad.track import figures, records, views
 from brainuad.track.records import Result
@@ -28,8 +29,6 @@ DATABASE, ARTIFACTS, LOCK = "mlflow.db", "artifacts", ".lock"
 HASH = "brainuad.hash"
 BATCH, PARAMS = 1000, 100
 """Values and params that MLflow takes at once."""
-COLUMNS = ("auprc_scan", "auprc_pooled", "dice_volume", "lesion_recall", "fp_per_scan", "auroc_scan")
-"""Metrics in the saved views, the most telling first."""
 MOST_COLUMNS = 16
 
 
@@ -179,12 +178,13 @@ def _describe(client: MlflowClient, experiment: str, study: str, results: list[R
 
 
 def _columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:
-    """Names for the views: each metric of `COLUMNS` once per data set, by the first chain and honest rule."""
+    """Names for the views: each tracked metric once per data set, by the first chain and honest rule."""
     first: dict[tuple[str, str], str] = {}
     for row in rows:
         if row["threshold_rule"] != "oracle":
             first.setdefault((row["dataset"], row["metric"]), records.metric_name(row))
-    return [name for metric in COLUMNS for (_, found), name in first.items() if found == metric][:MOST_COLUMNS]
+    tracked = [metric.name for metric in declared.by_name().values() if metric.tracked]
+    return [name for metric in tracked for (_, found), name in first.items() if found == metric][:MOST_COLUMNS]
 
 
 def _same_view(old: str | None, new: str) -> bool:

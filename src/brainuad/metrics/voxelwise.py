@@ -1,7 +1,7 @@
 """Voxel by voxel: areas under precision-recall and ROC curves, and Dice, inside the scored brain.
 
-One scan is scored exactly. Pooled numbers and their bootstraps go over counts in bins that all scans share, so that a
-resample is a weighted sum: with the bins of `edges` they differ from the exact value by less than 0.001.
+One scan is scored exactly. Pooled numbers and their bootstraps use counts in bins that all scans share, so that a
+resample is a weighted sum: with the bins of `bin_edges` they differ from the exact value by less than 0.001.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def scored_brain(brain: Bool[np.ndarray, "x y z"], voxels: int) -> Bool[np.ndarr
 
 
 def scan_areas(lesion: Values, normal: Values) -> tuple[float, float]:
-    """Average precision and area under the ROC curve of one scan, exactly; NaN if it lacks either kind of voxel.
+    """Average precision and area under the ROC curve of one scan, exactly; NaN without lesion or normal voxels.
 
     `lesion`, `normal`: values of the map in and outside lesions; `normal` ascending. Equal values are one step.
     """
@@ -32,72 +32,75 @@ def scan_areas(lesion: Values, normal: Values) -> tuple[float, float]:
         return np.nan, np.nan
     levels, counts = np.unique(lesion, return_counts=True)
     below, upto = (np.searchsorted(normal, levels, side=side) for side in ("left", "right"))
-    hits = np.cumsum(counts[::-1])[::-1]
-    precision = hits / (hits + normal.size - below)
+    true_positives = np.cumsum(counts[::-1])[::-1]
+    precision = true_positives / (true_positives + normal.size - below)
     area = float((counts * precision).sum() / lesion.size)
     return area, float((counts * (below + upto)).sum() / (2 * lesion.size * normal.size))
 
 
-def edges(lesion: Values, normal: Values) -> Values:
+def bin_edges(lesion: Values, normal: Values) -> Values:
     """Ascending bin edges: quantiles of both kinds of voxels, so that neither lies in a few bins. float32.
 
     Where a kind has at most as many distinct values as bins, each value is a bin of its own, and nothing is lost.
     """
-    return np.unique(np.concatenate([_levels(kind) for kind in (lesion, normal)]))
+    return np.unique(np.concatenate([_levels(values) for values in (lesion, normal)]))
 
 
-def counts(values: Values, at: Values) -> Int[np.ndarray, "bins"]:
+def bin_counts(values: Values, edges: Values) -> Int[np.ndarray, "bins"]:
     """How many of the ascending `values` lie in each bin [edge, next edge); the outer bins take the rest."""
-    starts = np.searchsorted(values, at[1:], side="left")
+    starts = np.searchsorted(values, edges[1:], side="left")
     return np.diff(np.concatenate([[0], starts, [values.size]]))
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is marked if the cut stands at the start of each bin: voxels in lesions (`hits`) and outside (`false`).
+    """Predicted voxels in lesions and outside with the threshold at the start of each bin.
 
-    The first bin marks everything. All voxels of a bin are one step of the curves; any leading axes are resamples.
+    At the first bin everything is predicted. All voxels of a bin are one step of the curves; any leading axes are
+    resamples.
     """
 
-    hits: Counts
-    false: Counts
+    true_positives: Counts
+    false_positives: Counts
 
     @classmethod
     def of(cls, lesion: Counts, normal: Counts) -> Sweep:
         """From the counts of each bin."""
-        return cls(_above(lesion), _above(normal))
+        return cls(_at_or_above(lesion), _at_or_above(normal))
 
     def auprc(self) -> Float[np.ndarray, "*resamples"]:
         """Average precision; NaN without lesion voxels."""
-        gained = -np.diff(self.hits, append=0)
+        gained = -np.diff(self.true_positives, append=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(gained > 0, self.hits / (self.hits + self.false), 0)
-            return np.asarray((gained * precision).sum(axis=-1) / self.hits[..., 0])
+            predicted = self.true_positives + self.false_positives
+            precision = np.where(gained > 0, self.true_positives / predicted, 0)
+            return np.asarray((gained * precision).sum(axis=-1) / self.true_positives[..., 0])
 
     def auroc(self) -> Float[np.ndarray, "*resamples"]:
-        """Area under the ROC curve, a pair within a bin counting half; NaN without either kind of voxel."""
-        gained, within = -np.diff(self.hits, append=0), -np.diff(self.false, append=0)
-        total = self.false[..., :1]
+        """Area under the ROC curve, a pair within a bin counting half; NaN without lesion or normal voxels."""
+        gained, within = -np.diff(self.true_positives, append=0), -np.diff(self.false_positives, append=0)
+        total = self.false_positives[..., :1]
         with np.errstate(invalid="ignore", divide="ignore"):
-            area = (gained * (total - self.false + within / 2)).sum(axis=-1)
-            return np.asarray(area / (self.hits[..., 0] * total[..., 0]))
+            area = (gained * (total - self.false_positives + within / 2)).sum(axis=-1)
+            return np.asarray(area / (self.true_positives[..., 0] * total[..., 0]))
 
     def dice(self) -> Float[np.ndarray, "*resamples bins"]:
-        """Pooled Dice at each cut; NaN where nothing is marked and no lesion is there."""
+        """Pooled Dice at each threshold; NaN where nothing is predicted and no lesion is there."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(2 * self.hits / (self.hits + self.false + self.hits[..., :1]))
+            total = self.true_positives + self.false_positives + self.true_positives[..., :1]
+            return np.asarray(2 * self.true_positives / total)
 
     def precision_recall(self, points: int) -> tuple[Values, Values]:
-        """Recall, ascending, and precision at no more than `points` cuts, about evenly spaced in recall."""
-        recall, precision = self.hits / self.hits[0], self.hits / np.maximum(self.hits + self.false, 1)
+        """Recall, ascending, and precision at no more than `points` thresholds, about evenly spaced in recall."""
+        recall = self.true_positives / self.true_positives[0]
+        precision = self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
         wanted = np.linspace(1 / points, 1, points)
         place = np.unique(len(recall) - 1 - np.searchsorted(recall[::-1], wanted, side="left"))[::-1]
         return recall[place], precision[place]
 
 
-def _above(counted: Counts) -> Counts:
-    """Voxels in this bin or a higher one."""
-    return np.cumsum(counted[..., ::-1], axis=-1)[..., ::-1]
+def _at_or_above(counts: Counts) -> Counts:
+    return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
 
 
 def _levels(values: Values) -> Values:

@@ -1,0 +1,148 @@
+"""Read the test scans of a data set one by one, with their maps and masks, and keep what the metrics need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainuad import metrics
+from brainuad.config.postprocessing import Threshold
+from brainuad.config.study import Evaluate
+from brainuad.errors import InputError
+from brainuad.evaluate.evaluate_job import EvaluateInputs
+from brainuad.evaluate.peak import find_peak
+from brainuad.evaluate.scan import ScanTruth, count_mask, map_values, scan_truth
+from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores
+from brainuad.formats import array_cache as array_caches
+from brainuad.formats import maps as files
+from brainuad.formats import postprocessed, thresholds
+from brainuad.formats.array_cache import ArrayCache
+from brainuad.metrics.evidence import ReconstructionEvidence
+from brainuad.metrics.pooled import ValuesOnDisk
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The maps that some post-processings are scored on: infer's, or those that one of them changed."""
+
+    postprocessed: Path
+    """Folder of the first of them."""
+    scored: ScoredMaps
+
+
+def has_test_scans(inputs: EvaluateInputs) -> bool:
+    """Whether there is anything to evaluate."""
+    return any(scan.role == "test" for scan in array_caches.read(inputs.array_cache).scans)
+
+
+def collect(
+    inputs: EvaluateInputs, settings: Evaluate, rules: Sequence[Threshold], locating: Sequence[str], folder: Path
+) -> tuple[ScoredScans, dict[str, ScoredPostprocessing]]:
+    """Score every test scan under every post-processing, scan by scan.
+
+    `locating`: post-processings that leave one component. `folder`: for values that would fill the memory. Raises
+    InputError for missing or foreign maps, masks and scores.
+    """
+    opened = array_caches.read(inputs.array_cache)
+    scans = ScoredScans(settings, _scores(inputs))
+    sources, folders = _sources(inputs, folder), inputs.postprocessed()
+    postprocessings = {
+        label: ScoredPostprocessing(sources[label].scored, _masks(post, rules), label in locating)
+        for label, post in folders.items()
+    }
+    distinct = {source.postprocessed: source for source in sources.values()}
+    for row, truth in _truths(opened, inputs.array_cache, settings):
+        scan, shape = truth.facts.scan, opened.brains[row].shape
+        scans.facts.append(truth.facts)
+        _add_reconstruction(scans, files.reconstruction_path(inputs.maps, scan), opened, row, truth)
+        anomalies = {}
+        for post, source in distinct.items():
+            anomalies[post] = files.read_map(postprocessed.map_path(inputs.maps, post, scan), shape)
+            values = map_values(anomalies[post], truth)
+            source.scored.values.add(values)
+            source.scored.areas.append((values.auprc, values.auroc))
+        for label, postprocessing in postprocessings.items():
+            masks = {
+                rule: files.read_mask(files.mask_path(folders[label], scan, rule), shape)
+                for rule in postprocessing.masks
+            }
+            for rule, scored in postprocessing.masks.items():
+                scored.counts.append(count_mask(masks[rule], truth, settings))
+            anomaly, within = anomalies[sources[label].postprocessed], masks.get(postprocessing.peak_rule)
+            peak = find_peak(anomaly, truth, opened.affine, settings.peak_distance_mm, within)
+            postprocessing.peaks.append(peak)
+    return scans, postprocessings
+
+
+def _sources(inputs: EvaluateInputs, folder: Path) -> dict[str, _Source]:
+    """By post-processing the maps that it is scored on; those that leave the maps as they are share infer's."""
+    by_folder: dict[Path, _Source] = {}
+    found = {}
+    for label, post in inputs.postprocessed().items():
+        source = post if postprocessed.changes_maps(post) else inputs.maps
+        if source not in by_folder:
+            (folder / label).mkdir()
+            by_folder[source] = _Source(post, ScoredMaps(ValuesOnDisk(folder / label)))
+        found[label] = by_folder[source]
+    return found
+
+
+def _truths(opened: ArrayCache, path: Path, settings: Evaluate) -> Iterator[tuple[int, ScanTruth]]:
+    """The row and the truth of each test scan."""
+    lesions, ignored = array_caches.read_lesions(path), array_caches.read_ignored(path)
+    voxel_ml = float(np.prod(opened.spacing)) / 1000
+    for row, scan in enumerate(opened.scans):
+        if scan.role == "test":
+            excluded = None if ignored is None else np.asarray(ignored[row])
+            brain, lesion = np.asarray(opened.brains[row]), np.asarray(lesions[row])
+            yield row, scan_truth(scan, brain, lesion, voxel_ml, settings, excluded)
+
+
+def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
+    """By rule, in the study's order; rules that found no threshold are excluded."""
+    found = thresholds.read(post)
+    values = [(rule.label, found[rule.label].value) for rule in rules if rule.label in found]
+    return {rule: ScoredMasks(value) for rule, value in values if value is not None}
+
+
+def _scores(inputs: EvaluateInputs) -> Scores:
+    other = [(maps, cache) for maps, cache in inputs.healthy() if maps.resolve() != inputs.maps.resolve()]
+    return Scores(
+        scans=[score for _, score in _read_scores(inputs.maps, inputs.array_cache, "test")],
+        controls=[score for pair in other for score in _read_scores(*pair, "test", healthy=True)],
+        validation=[score for pair in other for _, score in _read_scores(*pair, "validation", healthy=True)],
+    )
+
+
+def _read_scores(maps: Path, array_cache: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
+    """(person, score) of the scans in a role, in order; of `healthy` ones only those without other pathology."""
+    scores = files.read_scores(maps)
+    opened = array_caches.read(array_cache)
+    scans = [scan for scan in opened.scans if scan.role == role and not (healthy and scan.ignore)]
+    for scan in scans:
+        if scan.scan not in scores:
+            raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")
+    return [(scan.person, scores[scan.scan]) for scan in scans]
+
+
+def _add_reconstruction(scans: ScoredScans, path: Path, opened: ArrayCache, row: int, truth: ScanTruth) -> None:
+    """Measure the reconstruction of a scan; NaN if the method has none."""
+    evidence = None
+    if path.exists():
+        image, brain = np.asarray(opened.images[row])[truth.box], np.asarray(opened.brains[row])[truth.box]
+        reconstruction = files.read_map(path, opened.brains[row].shape)[truth.box]
+        evidence = ReconstructionEvidence(image, reconstruction, brain, truth.scored)
+    scans.residual_rms.append(np.nan if evidence is None else _residual_rms(evidence))
+    for metric in metrics.of(ReconstructionEvidence):
+        scans.reconstruction.setdefault(metric.name, []).append(np.nan if evidence is None else metric(evidence))
+
+
+def _residual_rms(scan: ReconstructionEvidence) -> float:
+    """Root mean square of scan minus reconstruction in the scored brain."""
+    if not scan.scored.any():
+        return np.nan
+    difference = (scan.image - scan.reconstruction)[scan.scored]
+    return float(np.sqrt(np.square(difference, dtype=np.float64).mean()))

@@ -1,0 +1,65 @@
+"""evaluate: first each model × seed × data set, with all its post-processings, then the tables of the study."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from brainuad.config.postprocessing import Threshold
+from brainuad.config.study import Evaluate
+from brainuad.evaluate import comparisons
+from brainuad.evaluate.collect import collect, has_test_scans
+from brainuad.evaluate.evaluate_job import EvaluateInputs
+from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows
+from brainuad.formats import run, tables
+from brainuad.formats.files import atomic_folder
+from brainuad.resources import recording
+
+FILES = {METRICS: tables.METRICS, SCANS: tables.SCANS, LESIONS: tables.LESIONS, CURVES: tables.CURVES}
+"""What each job writes, and `summarise` joins: columns by file."""
+
+
+def evaluate(
+    inputs: EvaluateInputs,
+    settings: Evaluate,
+    thresholds: Sequence[Threshold],
+    locating: Sequence[str],
+    out: Path,
+    tags: Mapping[str, str],
+) -> None:
+    """Score the test scans of one data set under every post-processing; write tables and `run.json` into `out`.
+
+    `thresholds`: the study's rules; `locating`: post-processings that leave one component, in which the peak of the map
+    is sought; `tags`: at least model, seed and dataset. Without test scans the tables are empty. Raises InputError for
+    missing or foreign maps, masks and scores.
+    """
+    record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
+    with atomic_folder(out) as folder, recording.recorded(folder, record):
+        rows: dict[str, list[dict[str, object]]] = {name: [] for name in FILES}
+        if has_test_scans(inputs):
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".values-") as values:
+                scans, postprocessings = collect(inputs, settings, thresholds, locating, Path(values))
+                rows = all_rows(scans, postprocessings)
+                record.facts["scans"] = len(scans.facts)
+        common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
+        for name, columns in FILES.items():
+            table = pd.DataFrame([{**common, **row} for row in rows[name]], columns=list(columns))
+            tables.write(folder / name, table, columns)
+
+
+def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[str], out: Path) -> None:
+    """Join the tables of all jobs into `out`, in the order of their labels, and add `comparisons.tsv`.
+
+    `baselines`: labels of the trivial baselines, with which each other model is compared.
+    """
+    joined: dict[str, pd.DataFrame] = {}
+    for name, columns in FILES.items():
+        parts = [part for folder in folders if len(part := tables.read(folder / name, columns))]
+        whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
+        joined[name] = whole.sort_values(["dataset", "model", "seed"], kind="stable", ignore_index=True)
+        tables.write(out / name, joined[name], columns)
+    compared = comparisons.compare(joined[SCANS], baselines, settings.bootstrap_resamples)
+    tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)

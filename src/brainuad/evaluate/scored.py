@@ -1,0 +1,154 @@
+"""What is kept of the test scans of a data set while they are read one by one, and the evidence that metrics take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from brainuad.config.study import Evaluate
+from brainuad.evaluate.peak import Peak
+from brainuad.evaluate.scan import ScanFacts
+from brainuad.formats.scans import lesion_types_in
+from brainuad.metrics import pooled, scanwise, statistics
+from brainuad.metrics.evidence import (
+    MapEvidence,
+    MaskCounts,
+    MaskEvidence,
+    OracleEvidence,
+    Patients,
+    PeakEvidence,
+    ScanOracle,
+    ScanScores,
+    ScanThreshold,
+)
+from brainuad.metrics.registry import NO_RULE, ORACLE
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Anomaly scores: of the test scans, and of healthy scans of other data sets for the scan level."""
+
+    scans: Sequence[float]
+    controls: Sequence[tuple[str, float]]
+    """(person, score) of the healthy test scans of other data sets."""
+    validation: Sequence[float]
+    """Of the healthy validation scans of those data sets."""
+
+
+@dataclass(frozen=True)
+class ScoredScans:
+    """The test scans of a data set, the same for every post-processing. Lists grow scan by scan."""
+
+    settings: Evaluate
+    scores: Scores
+    facts: list[ScanFacts] = field(default_factory=list)
+    residual_rms: list[float] = field(default_factory=list)
+    """Root mean square of scan minus reconstruction in the scored brain; NaN without reconstruction."""
+    reconstruction: dict[str, list[float]] = field(default_factory=dict)
+    """Metrics of the reconstruction by name, for each scan; NaN without reconstruction."""
+
+    @property
+    def with_lesions(self) -> bool:
+        """Whether any scan holds lesion that is scored."""
+        return any(scan.lesion_ml > 0 for scan in self.facts)
+
+    @property
+    def corrupted(self) -> bool:
+        """Whether any scan is bad as a whole; then no voxel is scored."""
+        return any(scan.corrupted for scan in self.facts)
+
+    @cached_property
+    def patients(self) -> Patients:
+        """Whose scans they are; once all are read."""
+        return self._patients([scan.person for scan in self.facts])
+
+    def scan_scores(self) -> ScanScores | None:
+        """All scores, those of the controls last; None without both abnormal and healthy scans."""
+        controls = self.scores.controls
+        abnormal = np.array([not scan.healthy for scan in self.facts] + [False] * len(controls))
+        if abnormal.all() or not abnormal.any():
+            return None
+        return ScanScores(
+            self._patients([scan.person for scan in self.facts] + [person for person, _ in controls]),
+            NO_RULE,
+            np.array([*self.scores.scans, *(score for _, score in controls)]),
+            abnormal,
+            [lesion_types_in(scan.lesion_type) for scan in self.facts] + [[] for _ in controls],
+        )
+
+    def scan_threshold(self, scores: ScanScores) -> ScanThreshold | None:
+        """The scores above a quantile of the healthy validation scans; None without such scans."""
+        if not self.scores.validation:
+            return None
+        quantile = self.settings.scan_threshold_quantile
+        threshold = float(np.quantile(self.scores.validation, quantile))
+        rule = f"healthy_quantile_{quantile:g}"
+        return ScanThreshold(scores.patients, rule, scores, threshold, len(self.scores.validation))
+
+    def scan_oracle(self, scores: ScanScores) -> ScanOracle:
+        """The scores at their best Youden index."""
+        return ScanOracle(scores.patients, ORACLE, scores, *scanwise.youden(scores.scores, scores.abnormal))
+
+    def _patients(self, people: list[str]) -> Patients:
+        weights = statistics.bootstrap_weights(people, self.settings.bootstrap_resamples)
+        return Patients(people, weights, self.with_lesions)
+
+
+@dataclass(frozen=True)
+class ScoredMaps:
+    """The maps of all scans. Post-processings that leave the maps as they are share them."""
+
+    values: pooled.ValuesOnDisk
+    areas: list[tuple[float, float]] = field(default_factory=list)
+    """(AUPRC, AUROC) of each scan."""
+
+    def evidence(self, scans: ScoredScans) -> MapEvidence | None:
+        """None without lesions."""
+        if not scans.with_lesions:
+            return None
+        auprc, auroc = np.array(self.areas).T
+        types = [lesion_types_in(scan.lesion_type) for scan in scans.facts]
+        return MapEvidence(scans.patients, NO_RULE, pooled.count_in_bins(self.values), auprc, auroc, types)
+
+
+@dataclass(frozen=True)
+class ScoredMasks:
+    """The masks of a threshold rule."""
+
+    threshold: float
+    counts: list[MaskCounts] = field(default_factory=list)
+    """For each scan."""
+
+
+@dataclass(frozen=True)
+class ScoredPostprocessing:
+    """What a post-processing made of all scans. `masks`: by threshold rule, the study's first one first."""
+
+    maps: ScoredMaps
+    masks: dict[str, ScoredMasks]
+    locates: bool
+    """Whether it leaves one component, which then holds the peak."""
+    peaks: list[Peak] = field(default_factory=list)
+    """Of each scan."""
+
+    @property
+    def peak_rule(self) -> str:
+        """The rule whose mask bounds the peaks; `none` if the whole brain does."""
+        return next(iter(self.masks), NO_RULE) if self.locates else NO_RULE
+
+    def peak_evidence(self, scans: ScoredScans) -> PeakEvidence:
+        """Whether each peak hits a lesion."""
+        return PeakEvidence(scans.patients, self.peak_rule, np.array([peak.peak_hit for peak in self.peaks]))
+
+    def mask_evidence(self, rule: str, scans: ScoredScans) -> MaskEvidence:
+        """The masks of a threshold rule."""
+        masks = self.masks[rule]
+        return MaskEvidence(scans.patients, rule, masks.threshold, masks.counts, scans.settings.detection_overlap)
+
+
+def oracle(maps: MapEvidence) -> OracleEvidence:
+    """The same maps at thresholds chosen on the test labels."""
+    return OracleEvidence(maps.patients, ORACLE, maps)

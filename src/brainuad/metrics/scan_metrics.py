@@ -1,0 +1,83 @@
+"""Metrics at the scan level: anomaly scores of whole scans, abnormal ones against the study's healthy test scans.
+
+No post-processing changes these scores.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from brainuad.metrics import scanwise
+from brainuad.metrics.evidence import ScanOracle, ScanScores, ScanThreshold
+from brainuad.metrics.registry import Estimate, metric
+
+
+@metric(ScanScores, label="abnormal scans", direction="neither")
+def prevalence_scan(scans: ScanScores) -> Estimate:
+    """Share of scans that are not healthy: what `ap_scan` is by chance."""
+    return Estimate(float(scans.abnormal.mean()), n=len(scans.scores))
+
+
+@metric(ScanScores, label="scan AUROC", direction="higher", shown=True, tracked=True)
+def auroc_scan(scans: ScanScores) -> Estimate:
+    """Scan level: area under the ROC curve of the anomaly score, abnormal scans against healthy test scans."""
+    return scans.area(scanwise.auroc)
+
+
+@metric(ScanScores, label="scan AP", direction="higher")
+def ap_scan(scans: ScanScores) -> Estimate:
+    """Scan level: average precision (area under the precision-recall curve) of the anomaly score."""
+    return scans.area(scanwise.average_precision)
+
+
+@metric(ScanScores, name="auroc_scan_<lesion_type>", label="scan AUROC", direction="higher")
+def auroc_scan_by_lesion_type(scans: ScanScores) -> Estimate:
+    """`auroc_scan` of the scans with one type of anomaly, lesion or corruption, against all healthy ones."""
+    return auroc_scan(scans)
+
+
+@metric(ScanScores, name="ap_scan_<lesion_type>", label="scan AP", direction="higher")
+def ap_scan_by_lesion_type(scans: ScanScores) -> Estimate:
+    """`ap_scan` of the scans with one type of anomaly, lesion or corruption, against all healthy ones."""
+    return ap_scan(scans)
+
+
+@metric(ScanThreshold, label="scan threshold", direction="neither", unit="of the score")
+def threshold_scan(scans: ScanThreshold) -> Estimate:
+    """Scan level: the quantile of the scores of healthy validation scans above which a scan is called abnormal."""
+    return Estimate(scans.threshold, n=scans.validation_scans)
+
+
+@metric(ScanThreshold, label="scan sensitivity", direction="higher")
+def sensitivity_scan(scans: ScanThreshold) -> Estimate:
+    """Share of abnormal scans above `threshold_scan`: the recall."""
+    abnormal = scans.scores.abnormal
+    above = scans.scores.scores > scans.threshold
+    return scans.patients.ratio(1.0 * (above & abnormal), 1.0 * abnormal, int(abnormal.sum()))
+
+
+@metric(ScanThreshold, label="scan specificity", direction="higher")
+def specificity_scan(scans: ScanThreshold) -> Estimate:
+    """Share of healthy scans at `threshold_scan` or below."""
+    healthy = ~scans.scores.abnormal
+    below = scans.scores.scores <= scans.threshold
+    return scans.patients.ratio(1.0 * (below & healthy), 1.0 * healthy, int(healthy.sum()))
+
+
+@metric(ScanOracle, label="scan sensitivity", direction="higher")
+def oracle_youden_sensitivity(scans: ScanOracle) -> Estimate:
+    """Scan level, at the threshold with the best Youden index: share of abnormal scans that reach it."""
+    return Estimate(scans.sensitivity, n=int(scans.scores.abnormal.sum()))
+
+
+@metric(ScanOracle, label="scan specificity", direction="higher")
+def oracle_youden_specificity(scans: ScanOracle) -> Estimate:
+    """At the same threshold: share of healthy scans under it."""
+    return Estimate(scans.specificity, n=int((~scans.scores.abnormal).sum()))
+
+
+@metric(ScanOracle, label="scan accuracy", direction="higher")
+def oracle_youden_accuracy(scans: ScanOracle) -> Estimate:
+    """At the same threshold: share of scans on the right side."""
+    right = (scans.scores.scores >= scans.threshold) == scans.scores.abnormal
+    return Estimate(float(np.mean(right)), n=len(right))
