@@ -69,7 +69,7 @@ def test_evaluate_knows_the_chains_that_leave_one_component(demo):
         "plain": [],
     }
     settings = plan(demo).job("evaluate", model="any", seed="0", dataset="bad").tracked_json()
-    assert json.loads(settings)["located"] == ["top"]
+    assert json.loads(settings)["locating"] == ["top"]
 
 
 def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_path):

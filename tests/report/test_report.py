@@ -159,7 +159,7 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study = settings()
     folder, preprocess = results(tmp_path_factory.mktemp("results"), study)
-    decisions = {"ms": {"sub-97": Decision("include", by="AB"), "sub-96": Decision("exclude", "moved", "AB")}}
+    decisions = {"ms": {"sub-97": Decision("include", by="AB").text, "sub-96": Decision("exclude", "moved", "AB").text}}
     report(study, folder, preprocess, folder / "report", decisions)
     return folder, (folder / "report" / "index.html").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Post-processing: operators on maps (floats) and on masks (bools), as a list in the order they run (models.md 4.2)."""
+"""Postprocessing: operators on maps (floats) and on masks (bools), as a list in the order they run (models.md 4.2)."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ Operator = Annotated[MapOperator | MaskOperator, Field(discriminator="op")]
 
 
 class Postprocessing(Section):
-    """A named post-processing chain: a file in `config/chains/`, or a list in the study."""
+    """A named postprocessing chain: a file in `config/chains/`, or a list in the study."""
 
     cite: str | None = None
     """Key of the paper that the chain follows."""

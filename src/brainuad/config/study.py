@@ -1,4 +1,4 @@
-"""A study: data sets in roles, a recipe, models, seeds, post-processing, evaluation."""
+"""A study: data sets in roles, a recipe, models, seeds, postprocessing, evaluation."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Study(Section):
     """Models by label; the label is wildcard, folder and tag. Models that differ in `map` alone are trained once, under
     the first one's label."""
     postprocessing: dict[Label, Postprocessing] = {"none": Postprocessing()}
-    """Post-processing chains by label."""
+    """Postprocessing chains by label."""
     thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
     """Rules that turn maps into masks."""
     evaluate: Evaluate = Evaluate()

@@ -26,7 +26,7 @@ from brainuad.metrics.pooled import ValuesOnDisk
 
 @dataclass(frozen=True)
 class _Source:
-    """The maps that some post-processings are scored on: infer's, or those that one of them changed."""
+    """The maps that some postprocessings are scored on: infer's, or those that one of them changed."""
 
     postprocessed: Path
     """Folder of the first of them."""
@@ -41,9 +41,9 @@ def has_test_scans(inputs: EvaluateInputs) -> bool:
 def collect(
     inputs: EvaluateInputs, settings: Evaluate, rules: Sequence[Threshold], locating: Sequence[str], folder: Path
 ) -> tuple[ScoredScans, dict[str, ScoredPostprocessing]]:
-    """Score every test scan under every post-processing, scan by scan.
+    """Score every test scan under every postprocessing, scan by scan.
 
-    `locating`: post-processings that leave one component. `folder`: for values that would fill the memory. Raises
+    `locating`: postprocessings that leave one component. `folder`: for values that would fill the memory. Raises
     InputError for missing or foreign maps, masks and scores.
     """
     opened = array_caches.read(inputs.array_cache)
@@ -78,7 +78,7 @@ def collect(
 
 
 def _sources(inputs: EvaluateInputs, folder: Path) -> dict[str, _Source]:
-    """By post-processing the maps that it is scored on; those that leave the maps as they are share infer's."""
+    """By postprocessing the maps that it is scored on; those that leave the maps as they are share infer's."""
     by_folder: dict[Path, _Source] = {}
     found = {}
     for label, post in inputs.postprocessed().items():

@@ -1,4 +1,4 @@
-"""evaluate: metrics of one model, seed and data set, for every post-processing."""
+"""evaluate: metrics of one model, seed and data set, for every postprocessing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class EvaluateInputs(Paths):
     maps: Path
     """Folder of infer."""
     masks: list[Path]
-    """Folder of each post-processing, named by its label."""
+    """Folder of each postprocessing, named by its label."""
     array_cache: Path
     healthy_maps: list[Path]
     healthy_array_caches: list[Path]
     """Of the healthy data sets that abnormal scans are compared with at the scan level; same model and seed."""
 
     def postprocessed(self) -> dict[str, Path]:
-        """The folder of each post-processing by its label."""
+        """The folder of each postprocessing by its label."""
         return {folder.name: folder for folder in self.masks}
 
     def healthy(self) -> list[tuple[Path, Path]]:
@@ -41,7 +41,7 @@ class EvaluateJob(Job):
     evaluate: Evaluate
     thresholds: list[Threshold]
     locating: list[str]
-    """Post-processings that leave one component, in which the peak of the map is sought."""
+    """Postprocessings that leave one component, in which the peak of the map is sought."""
 
     def run(self) -> None:
         from brainuad.evaluate.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""evaluate: first each model × seed × data set, with all its post-processings, then the tables of the study."""
+"""evaluate: first each model × seed × data set, with all its postprocessings, then the tables of the study."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def evaluate(
     out: Path,
     tags: Mapping[str, str],
 ) -> None:
-    """Score the test scans of one data set under every post-processing; write tables and `run.json` into `out`.
+    """Score the test scans of one data set under every postprocessing; write tables and `run.json` into `out`.
 
-    `thresholds`: the study's rules; `locating`: post-processings that leave one component, in which the peak of the map
+    `thresholds`: the study's rules; `locating`: postprocessings that leave one component, in which the peak of the map
     is sought; `tags`: at least model, seed and dataset. Without test scans the tables are empty. Raises InputError for
     missing or foreign maps, masks and scores.
     """

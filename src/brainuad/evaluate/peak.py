@@ -29,7 +29,7 @@ def find_peak(
 ) -> Peak:
     """The highest value in the scored brain, of equals the first in the order of the grid.
 
-    `within`: the component that a post-processing left, to which the search is then bound. It hits if a lesion voxel
+    `within`: the component that a postprocessing left, to which the search is then bound. It hits if a lesion voxel
     lies within `distance_mm`, centre to centre. A mask that is empty in the scored brain gives no location, and no hit.
     """
     searched = truth.scored if within is None else truth.scored & within[truth.box]

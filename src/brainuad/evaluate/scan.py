@@ -1,4 +1,4 @@
-"""What is counted in one scan: its lesions once, then its map and its masks for each post-processing."""
+"""What is counted in one scan: its lesions once, then its map and its masks for each postprocessing."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class ScoredScans:
-    """The test scans of a data set, the same for every post-processing. Lists grow scan by scan."""
+    """The test scans of a data set, the same for every postprocessing. Lists grow scan by scan."""
 
     settings: Evaluate
     scores: Scores
@@ -99,7 +99,7 @@ class ScoredScans:
 
 @dataclass(frozen=True)
 class ScoredMaps:
-    """The maps of all scans. Post-processings that leave the maps as they are share them."""
+    """The maps of all scans. Postprocessings that leave the maps as they are share them."""
 
     values: pooled.ValuesOnDisk
     areas: list[tuple[float, float]] = field(default_factory=list)
@@ -125,7 +125,7 @@ class ScoredMasks:
 
 @dataclass(frozen=True)
 class ScoredPostprocessing:
-    """What a post-processing made of all scans. `masks`: by threshold rule, the study's first one first."""
+    """What a postprocessing made of all scans. `masks`: by threshold rule, the study's first one first."""
 
     maps: ScoredMaps
     masks: dict[str, ScoredMasks]

@@ -1,4 +1,4 @@
-"""`postprocessing.json`: whether a post-processing changed the anomaly maps of a data set, beside the masks it made."""
+"""`postprocessing.json`: whether a postprocessing changed the anomaly maps of a data set, beside the masks it made."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def changes_maps(folder: Path) -> bool:
     except (KeyError, TypeError) as error:
         why = f"it lacks {error}"
         raise InputError(
-            "cannot read what the post-processing did", file=path, why=why, do="run postprocess again"
+            "cannot read what the postprocessing did", file=path, why=why, do="run postprocess again"
         ) from None
 
 
 def map_path(inferred: Path, postprocessed: Path, scan: str) -> Path:
-    """The map of a scan after post-processing: postprocess's own if it changes maps, else infer's."""
+    """The map of a scan after postprocessing: postprocess's own if it changes maps, else infer's."""
     changed = changes_maps(postprocessed)
     return maps.processed_path(postprocessed, scan) if changed else maps.anomaly_path(inferred, scan)

@@ -13,7 +13,7 @@ JOB_COLUMNS = {
     "model": "label of the model in the study",
     "seed": "training seed",
     "dataset": "label of the test data set",
-    "postprocessing": "label of the post-processing",
+    "postprocessing": "label of the postprocessing",
 }
 METRICS = JOB_COLUMNS | {
     "threshold_rule": "how maps were thresholded: none, a rule of the study, or oracle (chosen on the test labels)",
@@ -36,7 +36,7 @@ SCANS = JOB_COLUMNS | {
     "auroc": "area under the ROC curve over its voxels; empty without lesions",
     "residual_rms": "root mean square of scan minus reconstruction over the scored brain; empty without reconstruction",
     "ssim": "structural similarity of scan and reconstruction over the scored brain; empty without reconstruction",
-    "peak_x_mm": "where the map is highest in the scored brain, or in the component that the post-processing leaves, "
+    "peak_x_mm": "where the map is highest in the scored brain, or in the component that the postprocessing leaves, "
     "in MNI mm; empty where nothing is predicted",
     "peak_y_mm": "the same",
     "peak_z_mm": "the same",
@@ -59,7 +59,7 @@ LESIONS = JOB_COLUMNS | {
 }
 COMPARISONS = {
     "dataset": "label of the test data set",
-    "postprocessing": "label of the post-processing",
+    "postprocessing": "label of the postprocessing",
     "model": "label of the model",
     "reference": "label of the model that it is compared with",
     "metric": "per-scan number that is compared",

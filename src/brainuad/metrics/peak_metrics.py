@@ -12,6 +12,6 @@ from brainuad.metrics.registry import Estimate, metric
 def peak_hit_rate(peaks: PeakEvidence) -> Estimate | None:
     """Share of scans with lesions where the highest value of the map lies in or near one, mean over patients.
 
-    Under the name of a threshold rule where the post-processing leaves one component, in which it is then sought.
+    Under the name of a threshold rule where the postprocessing leaves one component, in which it is then sought.
     """
     return peaks.patients.mean(peaks.hits) if np.isfinite(peaks.hits).any() else None

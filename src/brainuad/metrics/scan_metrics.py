@@ -1,6 +1,6 @@
 """Metrics at the scan level: anomaly scores of whole scans, abnormal ones against the study's healthy test scans.
 
-No post-processing changes these scores.
+No postprocessing changes these scores.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ class PostprocessJob(Job):
         steps = ", ".join(operator.op for operator in self.postprocessing.operators) or "the threshold alone"
         source = f" [@{self.postprocessing.cite}]" if self.postprocessing.cite else ""
         return [
-            f"Anomaly maps became masks by these thresholds: {rules}. No threshold was chosen on test labels, but for the "
-            "oracle.",
+            f"Anomaly maps became masks by these thresholds: {rules}. No threshold but the oracle's was chosen on test "
+            "labels.",
             f"Postprocessing `{self.label}`: {steps}{source}.",
         ]
 
