@@ -1,8 +1,8 @@
-"""The slices store against NIfTI, and what its smaller codings do to residuals: `python benchmarks/store.py`.
+"""Reading slices from the array cache and from NIfTI, and residuals under its codings: `python benchmarks/store.py`.
 
 Phantoms on the 2 mm template by their known place, scaled as the recipe mri_2mm does. Random batches of axial slices
-are read in turn from each store and from NIfTI files, all of them in the page cache; then a small autoencoder, trained
-on the float32 store, maps every volume as each store gives it. Prints two Markdown tables.
+are read in turn from each array cache and from NIfTI files, all of them in the page cache; then a small autoencoder,
+trained on the float32 cache, maps every volume as each cache returns it. Prints two Markdown tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from brainuad.config.model import MODEL
 from brainuad.config.recipe import Normalize
 from brainuad.config.study import Compute
 from brainuad.formats import array_cache, bundle
-from brainuad.formats.array_cache import ArrayCache, Entry
+from brainuad.formats.array_cache import ArrayCache, CacheHeader, Entry
 from brainuad.formats.coding import Coding, Picked
 from brainuad.formats.scans import Scan
 from brainuad.images.phantom import make_phantom
@@ -35,7 +35,7 @@ from brainuad.train.job import train
 
 BATCH = 32
 RECIPE = Normalize(slices=(-60, 78))
-CODINGS = {kind: Coding(kind, RECIPE.intensity.clip) for kind in ("float32", "float16", "uint8")}
+CODINGS = {dtype: Coding(dtype, RECIPE.intensity.clip) for dtype in ("float32", "float16", "uint8")}
 MODELS = ("zscore_atlas", "baur_dae_small")
 
 
@@ -60,25 +60,29 @@ def entries(subjects: int) -> tuple[list[Entry], np.ndarray]:
 
 def array_caches(folder: Path, made: list[Entry], affine: np.ndarray) -> dict[str, ArrayCache]:
     """The same volumes in every coding, and as NIfTI files."""
-    for kind, coding in CODINGS.items():
-        array_cache.write(folder / kind, made, len(made), affine, RECIPE.intensity.model_dump(), coding=coding)
+    for dtype, coding in CODINGS.items():
+        header = CacheHeader(affine, RECIPE.intensity.model_dump(), coding=coding)
+        array_cache.write(folder / dtype, made, len(made), header)
     for entry in made:
         for ending in ("nii.gz", "nii"):
             nib.save(nib.Nifti1Image(entry.image, affine), folder / f"{entry.scan.scan}.{ending}")
-    return {kind: array_cache.read(folder / kind) for kind in CODINGS}
+    return {dtype: array_cache.read(folder / dtype) for dtype in CODINGS}
 
 
 def readers(folder: Path, opened: dict[str, ArrayCache]) -> dict[str, Callable[[int, int], np.ndarray]]:
     """How one slice is read from each."""
 
-    def of_store(kind: str) -> Callable[[int, int], np.ndarray]:
-        picked = Picked([(opened[kind].images, scan) for scan in range(len(opened[kind].images))])
+    def of_cache(dtype: str) -> Callable[[int, int], np.ndarray]:
+        picked = Picked([(opened[dtype].images, scan) for scan in range(len(opened[dtype].images))])
         return lambda scan, level: np.array(picked.level(scan, level), dtype=np.float32)
 
     def of_nifti(ending: str) -> Callable[[int, int], np.ndarray]:
         return lambda scan, level: np.asarray(nib.load(folder / f"sub-{scan}.{ending}").dataobj[..., level], np.float32)
 
-    return {**{kind: of_store(kind) for kind in opened}, **{ending: of_nifti(ending) for ending in ("nii", "nii.gz")}}
+    return {
+        **{dtype: of_cache(dtype) for dtype in opened},
+        **{ending: of_nifti(ending) for ending in ("nii", "nii.gz")},
+    }
 
 
 def times(read: dict[str, Callable[[int, int], np.ndarray]], scans: int, levels: int, rounds: int) -> dict[str, list]:
@@ -96,8 +100,8 @@ def times(read: dict[str, Callable[[int, int], np.ndarray]], scans: int, levels:
 
 
 def residuals(folder: Path, opened: dict[str, ArrayCache], steps: int) -> None:
-    """Largest and mean difference of each map to that of the float32 store, beside the map's healthy 98 % quantile."""
-    print("\n| model | map | store | largest difference | mean difference | 98 % quantile of the map |")
+    """Largest and mean difference of each map to that of the float32 cache, beside the map's healthy 98 % quantile."""
+    print("\n| model | map | coding | largest difference | mean difference | 98 % quantile of the map |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in MODELS:
         settings = yaml.safe_load((Path("config/models") / f"{name}.yaml").read_text())
@@ -109,16 +113,16 @@ def residuals(folder: Path, opened: dict[str, ArrayCache], steps: int) -> None:
             maps["plain residual"] = {"residual": "absolute", "standardise": False, "smooth_mm": 0.0}
         for label, map_settings in maps.items():
             method = registry.load_method(bundle.read(folder / name), map_settings)
-            shown: dict[str, list[np.ndarray]] = {kind: [] for kind in opened}
-            for kind, part in opened.items():
+            shown: dict[str, list[np.ndarray]] = {dtype: [] for dtype in opened}
+            for dtype, part in opened.items():
                 chosen = part.select("test")
                 for image, brain in zip(chosen.images, chosen.brains, strict=True):
                     found = method.anomaly_map(np.asarray(image), np.asarray(brain), part.spacing, "both")
-                    shown[kind].append(found[brain])
+                    shown[dtype].append(found[brain])
             usual = np.quantile(np.concatenate(shown["float32"]), 0.98)
-            for kind in ("float16", "uint8"):
-                apart = np.abs(np.concatenate(shown[kind]) - np.concatenate(shown["float32"]))
-                print(f"| {name} | {label} | {kind} | {apart.max():.5f} | {apart.mean():.6f} | {usual:.3f} |")
+            for dtype in ("float16", "uint8"):
+                apart = np.abs(np.concatenate(shown[dtype]) - np.concatenate(shown["float32"]))
+                print(f"| {name} | {label} | {dtype} | {apart.max():.5f} | {apart.mean():.6f} | {usual:.3f} |")
 
 
 def main() -> None:

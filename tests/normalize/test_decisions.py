@@ -15,7 +15,7 @@ from brainuad.errors import InputError
 from brainuad.formats import names, scans, status
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
-from brainuad.normalize.job import split
+from brainuad.normalize.split import SplitRules, split
 from brainuad.plan import Plan
 
 DEMO = Path(__file__).parents[2] / "config.yaml"
@@ -32,7 +32,7 @@ def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
         state, reasons = ("failed", ["noise is 60%"]) if name in failed else ("ok", [])
         images = {"image": names.preprocessed(name, Naming())} if name in files else {}
         status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons, files=images))
-    split(table, statuses, SHARES, healthy, 0, Quality(), out, decisions)
+    split(table, statuses, SplitRules(SHARES, healthy, 0, Quality(), decisions), out)
     return {row.scan: row for row in scans.read(out)}
 
 
@@ -58,7 +58,7 @@ def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
         status.write(
             path, status.Status(subject=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
         )
-    split(tmp_path / "table.tsv", statuses, SHARES, True, 0, Quality(), tmp_path / "x.tsv")
+    split(tmp_path / "table.tsv", statuses, SplitRules(SHARES, True, 0, Quality()), tmp_path / "x.tsv")
     found = scans.read(tmp_path / "x.tsv")
     assert [row.scan for row in found] == NAMES
     assert [row.scan for row in found if row.state == "failed"] == ["sub-03"]

@@ -19,7 +19,7 @@ def head(gain: float = 1.0, offset: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["percentile", "zscore", "nyul", "histogram"])
 def test_gain_and_offset_of_the_scanner_vanish(kind):
-    settings = Intensity(kind=kind, clip=None)
+    settings = Intensity(method=kind, clip=None)
     image = head()
     learnt = fit([(head(), BRAIN), (head(3, 5), BRAIN)], settings)
     one = scale(image, BRAIN, settings, learnt)
@@ -36,7 +36,7 @@ def test_percentiles_go_to_zero_and_one():
 
 def test_the_window_is_fixed_and_clipped():
     image = np.where(BRAIN, np.linspace(-500, 500, BRAIN.size).reshape(BRAIN.shape), 0)
-    values = scale(image, BRAIN, Intensity(kind="window", window=(-20, 100), clip=(0, 1)), {})[BRAIN]
+    values = scale(image, BRAIN, Intensity(method="window", window=(-20, 100), clip=(0, 1)), {})[BRAIN]
     assert values.min() == 0
     assert values.max() == 1
     inside = (image[BRAIN] > -20) & (image[BRAIN] < 100)
@@ -44,7 +44,7 @@ def test_the_window_is_fixed_and_clipped():
 
 
 def test_nyul_meets_its_landmarks():
-    settings = Intensity(kind="nyul", percentiles=(1, 99), clip=None)
+    settings = Intensity(method="nyul", percentiles=(1, 99), clip=None)
     learnt = fit([(head() ** 1.2, BRAIN) for _ in range(3)], settings)
     values = scale(head(), BRAIN, settings, learnt)[BRAIN]
     levels = [1, *range(10, 100, 10), 99]
@@ -53,11 +53,11 @@ def test_nyul_meets_its_landmarks():
 
 def test_a_linear_trend_is_removed_but_a_lesion_stays():
     tissue = np.where(BRAIN, RNG.uniform(0.6, 1.0, BRAIN.shape), 0).astype(np.float32)
-    learnt = fit([(tissue, BRAIN)] * 2, Intensity(kind="window", window=(0, 1), bias_fit="linear", clip=None))
+    learnt = fit([(tissue, BRAIN)] * 2, Intensity(method="window", window=(0, 1), bias_fit="linear", clip=None))
     trend = np.linspace(0.8, 1.2, BRAIN.shape[0])[:, None, None]
     lesioned = tissue * trend
     lesioned[5:7, 5:7, 4:6] *= 0.5
-    fixed = Intensity(kind="window", window=(0, 1), bias_fit="linear", clip=None)
+    fixed = Intensity(method="window", window=(0, 1), bias_fit="linear", clip=None)
     out = scale(lesioned.astype(np.float32), BRAIN, fixed, learnt)
     ratio = out[BRAIN] / tissue[BRAIN]
     assert abs(np.median(ratio) - 1) < 0.02
@@ -70,7 +70,7 @@ def test_what_cannot_be_scaled_is_refused():
     with pytest.raises(InputError, match="no contrast"):
         scale(np.ones(BRAIN.shape, np.float32), BRAIN, Intensity(), {})
     with pytest.raises(InputError, match="no training subject"):
-        fit([], Intensity(kind="nyul"))
+        fit([], Intensity(method="nyul"))
     with pytest.raises(InputError, match="no training subject"):
         fit([], Intensity(bias_fit="linear"))
 
@@ -81,7 +81,7 @@ def test_the_peak_of_white_matter_goes_to_its_place():
     tissue = rng.choice([30.0, 70.0, 110.0], p=[0.15, 0.5, 0.35], size=brain.shape)
     image = (tissue + rng.normal(0, 6, brain.shape)).astype(np.float32)
     image.ravel()[:200] = 400  # a lesion or a vessel does not set the scale
-    settings = Intensity(kind="white", white=0.75, clip=(0, 1))
+    settings = Intensity(method="white", white=0.75, clip=(0, 1))
     for gain in (1, 9):
         scaled = scale(image * gain, brain, settings, {})
         assert np.median(scaled[tissue == 110]) == pytest.approx(0.75, abs=0.02)

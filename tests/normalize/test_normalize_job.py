@@ -10,14 +10,18 @@ from brainuad.errors import ConfigError, InputError
 from brainuad.formats import array_cache, names, run, scans, status, volume
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
+from brainuad.normalize.caching import normalize, normalize_made
 from brainuad.normalize.grid import window
-from brainuad.normalize.job import Source, fit_scaling, normalize, normalize_made, split
 from brainuad.normalize.mask_pool import LesionMaskPool
+from brainuad.normalize.scaling import fit_scaling
+from brainuad.normalize.source import Source
+from brainuad.normalize.split import SplitRules, split
 
 SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
 RECIPE = Normalize(slices=(-20, 20))
 NAMING = Naming()
+RULES = SplitRules(Split(train=0.6, validation=0.2, test=0.2), healthy=True, seed=0, limits=Quality())
 
 
 def preprocessed(folder, labels, failed=(), lesion=()):
@@ -55,17 +59,9 @@ def healthy(tmp_path):
     rows = [Scan(scan=name, subject=name, dataset="ixi") for name in labels]
     scans.write(tmp_path / "table.tsv", rows)
     statuses = {name: tmp_path / "pre" / name / status.NAME for name in labels}
-    split(
-        tmp_path / "table.tsv",
-        statuses,
-        Split(train=0.6, validation=0.2, test=0.2),
-        True,
-        0,
-        Quality(),
-        tmp_path / "ixi.tsv",
-    )
+    split(tmp_path / "table.tsv", statuses, RULES, tmp_path / "ixi.tsv")
     source = Source(tmp_path / "ixi.tsv", tmp_path / "pre")
-    fit_scaling([source], Intensity(kind="nyul"), tmp_path / "scaling.safetensors")
+    fit_scaling([source], Intensity(method="nyul"), tmp_path / "scaling.safetensors")
     return source
 
 
@@ -79,7 +75,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
     for name in rows:
         status.write(tmp_path / "pre" / name / status.NAME, status.Status(subject=name, state="ok"))
     statuses = {name: tmp_path / "pre" / name / status.NAME for name in rows}
-    split(tmp_path / "table.tsv", statuses, Split(train=0.6, validation=0.2, test=0.2), True, 0, Quality(), again)
+    split(tmp_path / "table.tsv", statuses, RULES, again)
     assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}
 
 
@@ -116,13 +112,13 @@ def test_test_scans_do_not_touch_what_is_learnt(healthy, tmp_path):
         path = status.paths(tmp_path / "pre" / row.scan)["image"]
         image = volume.read(path)
         volume.write(path, image.data * 5 + 7, image.affine)
-    fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "again.safetensors")
+    fit_scaling([healthy], Intensity(method="nyul"), tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == before
     row = healthy.rows("train")[0]
     path = status.paths(tmp_path / "pre" / row.scan)["image"]
     image = volume.read(path)
     volume.write(path, image.data**2, image.affine)
-    fit_scaling([healthy], Intensity(kind="nyul"), tmp_path / "other.safetensors")
+    fit_scaling([healthy], Intensity(method="nyul"), tmp_path / "other.safetensors")
     assert (tmp_path / "other.safetensors").read_bytes() != before, "training scans do"
 
 
@@ -131,7 +127,7 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p")]
     scans.write(tmp_path / "table.tsv", rows)
     statuses = {row.scan: tmp_path / "pre" / row.scan / status.NAME for row in rows}
-    split(tmp_path / "table.tsv", statuses, Split(test=1), False, 0, Quality(), tmp_path / "p.tsv")
+    split(tmp_path / "table.tsv", statuses, SplitRules(Split(test=1), False, 0, Quality()), tmp_path / "p.tsv")
     found = {row.scan: row for row in scans.read(tmp_path / "p.tsv")}
     assert found["sub-1"].state == "ok"
     assert found["sub-2"].state == "failed"
@@ -195,7 +191,7 @@ def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
     np.testing.assert_array_equal(
         array_cache.read_lesions(tmp_path / "short"), array_cache.read_lesions(tmp_path / "whole")[kept]
     )
-    assert "outside the brain" in run.read(tmp_path / "short" / run.NAME)["facts"]["left_out"][f"{first}_draw-1"]
+    assert "outside the brain" in run.read(tmp_path / "short" / run.NAME)["facts"]["excluded"][f"{first}_draw-1"]
 
 
 def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):

@@ -80,7 +80,7 @@ EDITS: list[tuple[str, Any]] = [
             "max_missing": 0.2,
         }.items()
     ],
-    (RECIPE + "normalize__intensity", {"kind": "nyul"}),
+    (RECIPE + "normalize__intensity", {"method": "nyul"}),
     (RECIPE + "normalize__intensity", {"percentiles": [1, 99]}),
     (RECIPE + "normalize__intensity", {"window": [0, 90]}),
     (RECIPE + "normalize__intensity", {"clip": [0, 1.5]}),

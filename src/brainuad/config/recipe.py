@@ -143,7 +143,7 @@ class Preprocess(Section):
 class Intensity(Section):
     """How brain voxels are scaled; what learns from subjects is fitted on the study's training subjects."""
 
-    kind: Literal["percentile", "zscore", "nyul", "histogram", "window", "white"] = "percentile"
+    method: Literal["percentile", "zscore", "nyul", "histogram", "window", "white"] = "percentile"
     """`percentile`: the two percentiles go to 0 and 1; `zscore`: mean 0 and sd 1 in the mask; `nyul`: landmarks of
     the training subjects (Nyul 2000); `histogram`: the training subjects' mean histogram; `window`: the recipe's
     fixed limits to 0 and 1; `white`: T1w only, the peak of white matter goes to `white`, 0 stays."""

@@ -6,6 +6,7 @@ RENAMED: dict[str, str] = {
     # old key, without the labels of data sets, models and so on above it: new key
     "chains": "postprocessing",
     "normalize.store": "normalize.storage_dtype",
+    "intensity.kind": "normalize.intensity.method",
     "compute.batch": "compute.scans_per_job",
     "kinds": "anomaly_types (source: artificial) or corruption_types (source: corrupted)",
     "spoiling": "corruption",

@@ -1,6 +1,9 @@
-"""Synthetic lesions: which mask of a bank goes into which scan."""
+"""Inserted lesions: which mask of a pool goes into which scan."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,39 +13,28 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.images.insert import insert_lesion
 from brainuad.images.resample import resample_mask
-from brainuad.normalize.mask_pool import LesionMaskPool
+from brainuad.normalize.source import Preprocessed
 
-Image = Float[np.ndarray, "x y z"]
-Mask = Bool[np.ndarray, "x y z"]
 TRIES = 40
 
 
-def planted(
-    image: Image,
-    brain: Mask,
-    affine: Float[np.ndarray, "4 4"],
-    mask_pool: LesionMaskPool,
-    role: str,
-    rng: np.random.Generator,
-    settings: Insertion,
-    without: set[str],
-) -> tuple[Image, Mask, str]:
-    """The scan with a lesion, the lesion's mask, and the name of the file it came from, which is not in `without`.
+def insert_from_pool(
+    scan: Preprocessed, candidates: Sequence[Path], rng: np.random.Generator, settings: Insertion
+) -> tuple[Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"], str]:
+    """The scan with a lesion, the lesion's mask, and the name of the file of `candidates` that it came from.
 
-    Masks that cannot be read, or of which too little lies in the brain, are passed over. Raises InputError when
-    none of 40 fits.
+    Masks that cannot be read, or of which too little lies in the brain, are skipped. Raises InputError if none of 40
+    fits.
     """
-    spacing = float(np.linalg.norm(affine[:3, 0]))
-    candidates = [path for path in mask_pool.files[role] if path.name not in without] or mask_pool.files[role]
+    spacing = float(np.linalg.norm(scan.affine[:3, 0]))
     reasons: list[str] = []
     for index in rng.permutation(len(candidates))[:TRIES]:
         path = candidates[index]
         try:
             mask = volume.read_mask(path)
-            on_grid = resample_mask(mask.data, mask.affine, image.shape, affine)
-            return *insert_lesion(image, brain, on_grid, rng, settings, spacing), path.name
+            on_grid = resample_mask(mask.data, mask.affine, scan.image.shape, scan.affine)
+            return *insert_lesion(scan.image, scan.brain, on_grid, rng, settings, spacing), path.name
         except InputError as error:
             reasons.append(f"{path.name}: {error.what}")
-    raise InputError(
-        f"no lesion mask fits for {role}", why="; ".join(reasons[:3]) or "the bank is empty", do="add masks to the bank"
-    )
+    why = "; ".join(reasons[:3]) or "there are none for this role"
+    raise InputError("no lesion mask fits", why=why, do="add masks to the folders of the data set")

@@ -24,7 +24,7 @@ def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling
     `training` is iterated once per part that is learnt, so give a list or a re-iterable. Raises InputError if empty.
     """
     scaling: Scaling = {}
-    if settings.kind in ("nyul", "histogram"):
+    if settings.method in ("nyul", "histogram"):
         levels = _levels(settings)
         quantiles = [_quantiles(image[brain], levels) for image, brain in training]
         if not quantiles:
@@ -61,16 +61,16 @@ def scale(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -> 
 def _mapped(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -> Image:
     """Intensities on the common scale, before bias and clipping."""
     values = image[brain]
-    if settings.kind == "zscore":
+    if settings.method == "zscore":
         return (image - values.mean()) / max(float(values.std()), 1e-6)
-    if settings.kind == "window":
+    if settings.method == "window":
         low, high = settings.window
         return (image - low) / (high - low)
-    if settings.kind == "white":
+    if settings.method == "white":
         return image * (settings.white / white_peak(values))
     levels = _levels(settings)
     marks = _quantiles(values, levels)
-    if settings.kind == "percentile":
+    if settings.method == "percentile":
         return (image - marks[0]) / max(marks[-1] - marks[0], 1e-6)
     return _piecewise(image, marks, scaling["landmarks"])
 
@@ -92,9 +92,9 @@ def white_peak(values: Float[np.ndarray, "n"]) -> float:
 def _levels(settings: Intensity) -> Float[np.ndarray, "n"]:
     """Percentiles: the two ends, with deciles (Nyul 2000) or 254 steps between them."""
     low, high = settings.percentiles
-    if settings.kind == "nyul":
+    if settings.method == "nyul":
         return np.array([low, *(p for p in range(10, 100, 10) if low < p < high), high])
-    return np.linspace(low, high, 256) if settings.kind == "histogram" else np.array([low, high])
+    return np.linspace(low, high, 256) if settings.method == "histogram" else np.array([low, high])
 
 
 def _quantiles(values: Float[np.ndarray, "n"], levels: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:

@@ -1,4 +1,4 @@
-"""Scans made of healthy ones: a lesion inserted, an anomaly planted, or the whole scan spoiled."""
+"""Scans made of healthy ones: a lesion inserted, an anomaly planted, or the whole scan corrupted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from brainuad.config.datasets import AnyMade, Artificial, Corrupted, Inserted
 from brainuad.formats import scans
@@ -17,16 +16,15 @@ from brainuad.images.anomalies import plant_anomaly
 from brainuad.images.corrupt_scan import corrupt_scan
 from brainuad.images.seeds import rng_for
 from brainuad.normalize.grid import Window
-from brainuad.normalize.insertion import planted
+from brainuad.normalize.insertion import insert_from_pool
 from brainuad.normalize.mask_pool import LesionMaskPool
+from brainuad.normalize.source import Preprocessed
 
-Image = Float[np.ndarray, "x y z"]
-Mask = Bool[np.ndarray, "x y z"]
 T = TypeVar("T", bound=str)
 
 
 class Maker:
-    """Makes the scans of one data set. Each hangs on the study's seed, the data set's label, the scan and the draw.
+    """Makes the scans of one data set; each depends on the study's seed, the data set's label, the scan and the draw.
 
     `part`: what models see of the template grid; artificial anomalies have their centres there.
     """
@@ -36,28 +34,29 @@ class Maker:
         self.mask_pool = LesionMaskPool([Path(folder) for folder in made.masks]) if isinstance(made, Inserted) else None
         self._used: dict[str, set[str]] = {}  # masks, by the scan whose earlier draws took them
 
-    def entry(self, row: Scan, draw: int, image: Image, brain: Mask, affine: Float[np.ndarray, "4 4"]) -> Entry:
+    def entry(self, row: Scan, draw: int, scan: Preprocessed) -> Entry:
         """Draw number `draw` (from 1 on, in order) of a scan; raises InputError if nothing fits into it."""
         rng = rng_for(self.seed, self.label, row.scan, f"draw-{draw}")
-        spacing, lesion, about = float(np.linalg.norm(affine[:3, 0])), None, {}
+        image, brain, affine = scan.image, scan.brain, scan.affine
+        lesion, about = None, {}
         match self.made:
             case Inserted():
                 assert self.mask_pool is not None
                 used = self._used.setdefault(row.scan, set())
-                image, lesion, name = planted(
-                    image, brain, affine, self.mask_pool, row.role, rng, self.made.insertion, used
-                )
+                pool = self.mask_pool.files[row.role]
+                unused = [path for path in pool if path.name not in used] or pool
+                image, lesion, name = insert_from_pool(scan, unused, rng, self.made.insertion)
                 used.add(name)
                 about = {"mask": name}
             case Artificial():
-                kind = self._type_of_draw(self.made.anomaly_types, row, draw)
-                seen = self.part.covers(brain.shape)
-                image, lesion = plant_anomaly(image, brain, kind, rng, self.made.anomaly, spacing, seen)
-                about = {"mask": kind, "lesion_type": kind}
+                anomaly_type = self._type_of_draw(self.made.anomaly_types, row, draw)
+                spacing, seen = float(np.linalg.norm(affine[:3, 0])), self.part.covers(brain.shape)
+                image, lesion = plant_anomaly(image, brain, anomaly_type, rng, self.made.anomaly, spacing, seen)
+                about = {"mask": anomaly_type, "lesion_type": anomaly_type}
             case Corrupted():
-                bad = self._type_of_draw(self.made.corruption_types, row, draw)
-                image, brain = corrupt_scan(image, brain, affine, bad, rng, self.made.corruption)
-                about = {"lesion_type": bad, "corrupted": "1"}
+                corruption_type = self._type_of_draw(self.made.corruption_types, row, draw)
+                image, brain = corrupt_scan(image, brain, affine, corruption_type, rng, self.made.corruption)
+                about = {"lesion_type": corruption_type, "corrupted": "1"}
         made = scans.changed(row, scan=f"{row.scan}_draw-{draw}", dataset=self.label, origin=row.dataset, **about)
         return Entry(made, image, brain, lesion)
 

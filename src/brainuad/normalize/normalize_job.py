@@ -42,7 +42,8 @@ class NormalizeJob(Job):
     """Folder of the preprocessed scans that are read."""
 
     def run(self) -> None:
-        from brainuad.normalize.job import Source, normalize, normalize_made
+        from brainuad.normalize.caching import normalize, normalize_made
+        from brainuad.normalize.source import Source
 
         source = Source(self.inputs.table, self.preprocessed)
         if self.made is None:

@@ -38,13 +38,16 @@ class ScalingJob(Job):
     """Folder of preprocessed scans of each table's data set."""
 
     def run(self) -> None:
-        from brainuad.normalize.job import Source, fit_scaling
+        from brainuad.normalize.scaling import fit_scaling
+        from brainuad.normalize.source import Source
 
         sources = [Source(*pair) for pair in zip(self.inputs.tables, self.preprocessed, strict=True)]
         fit_scaling(sources, self.intensity, self.outputs.scaling)
 
     def describe(self) -> list[str]:
-        return [f"Intensities were {SCALINGS[self.intensity.kind]}, fitted on training subjects alone where it learns."]
+        return [
+            f"Intensities were {SCALINGS[self.intensity.method]}, fitted on training subjects alone where it learns."
+        ]
 
 
 JOB = ScalingJob

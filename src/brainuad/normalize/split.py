@@ -1,27 +1,61 @@
-"""The split: which subject trains, validates or tests. Drawn once, by subject, from the study's seed."""
+"""The split: which subject trains, validates or tests; and the table of scans with their roles and states."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from brainuad.config.datasets import Split
+from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
 from brainuad.errors import ConfigError, InputError
+from brainuad.formats import scans, verdict
 from brainuad.formats.scans import Role, Scan, changed
 
 ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
 
 
-def draw_split(scans: list[Scan], split: Split, seed: int) -> list[Scan]:
+@dataclass(frozen=True)
+class SplitRules:
+    """How a data set is split, and which of its scans are used.
+
+    `shares`: of the roles, None for a data set that is only preprocessed; `healthy`: whether its subjects are; `limits`:
+    of the recipe, beyond which a scan fails; `decisions`: a person's, by scan, `exclude` or `include`, which win over
+    the limits.
+    """
+
+    shares: Split | None
+    healthy: bool
+    seed: int
+    limits: Quality
+    decisions: Mapping[str, str] = field(default_factory=dict)
+
+
+def split(table: Path, statuses: Mapping[str, Path], rules: SplitRules, out: Path) -> None:
+    """Write `out`: the data set's scans with role and state.
+
+    `statuses`: the `status.json` of each preprocessed scan. The split is drawn before the states are read, so that one
+    failed scan does not change the role of another. Subjects without a scan to preprocess keep their failed row. Raises
+    InputError if a scan is to be included that has no files or no lesion mask.
+    """
+    listed = scans.read(table)
+    rows = [row for row in listed if row.scan in statuses]  # neither excluded scans nor those without a file
+    rows = rows if rules.shares is None else draw_split(rows, rules.shares, rules.seed)
+    rows = [_with_state(row, statuses[row.scan], rules) for row in rows]
+    scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in statuses])
+
+
+def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
     """Give every scan of one data set its role; all sessions of a subject share it.
 
-    Subjects are ordered by site, sex and age third, within these by a hash of seed, data set and name, and dealt out
-    in proportion, so that every stratum is spread over the roles. A subject's hash does not depend on the others.
-    Raises InputError where a role with a share above 0 would stay empty.
+    Subjects are ordered by site, sex and age third, within these by a hash of seed, data set and name, and assigned in
+    proportion, so that every stratum is spread over the roles. A subject's hash does not depend on other subjects.
+    Raises InputError if a role with a share above 0 would stay empty.
     """
-    first = {scan.subject: scan for scan in reversed(scans)}
+    first = {row.subject: row for row in reversed(rows)}
     thirds = _age_thirds(list(first.values()))
     order = sorted(
         first,
@@ -32,10 +66,29 @@ def draw_split(scans: list[Scan], split: Split, seed: int) -> list[Scan]:
     for role in ROLES:
         if shares[role] > 0 and counts[role] == 0:
             why = f"{len(order)} subjects, {shares[role]:.0%} for {role}"
-            do = f"add subjects or change datasets.{scans[0].dataset}.split"
-            raise InputError(f"too few subjects in {scans[0].dataset} for the split", why=why, do=do)
-    roles = dict(zip(order, _dealt(counts), strict=True))
-    return [changed(scan, role=roles[scan.subject]) for scan in scans]
+            do = f"add subjects or change datasets.{rows[0].dataset}.split"
+            raise InputError(f"too few subjects in {rows[0].dataset} for the split", why=why, do=do)
+    roles = dict(zip(order, _interleaved(counts), strict=True))
+    return [changed(row, role=roles[row.subject]) for row in rows]
+
+
+def _with_state(row: Scan, path: Path, rules: SplitRules) -> Scan:
+    """`path`: of the scan's `status.json`."""
+    judged, decision = verdict.read(path, rules.limits), rules.decisions.get(row.scan)
+    notes = [row.note] * bool(row.note) + judged.reasons
+    if decision == "exclude":
+        return changed(row, state="excluded", note="; ".join(notes))
+    unlabelled = not rules.healthy and row.role and not row.mask
+    no_mask = "no lesion mask, and the data set is not healthy: it cannot be scored"
+    if decision == "include":
+        if unlabelled or not judged.files:
+            why = no_mask if unlabelled else "; ".join(judged.reasons) or "preprocess left no image"
+            do = "remove its line from the decisions, or repair the scan"
+            raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
+        return changed(row, state="included", note="; ".join(notes))
+    if unlabelled and judged.state != "failed":
+        return changed(row, state="failed", note=no_mask)
+    return changed(row, state=judged.state, note="; ".join(notes))
 
 
 def _counts(n: int, shares: dict[Role, float]) -> dict[Role, int]:
@@ -47,20 +100,20 @@ def _counts(n: int, shares: dict[Role, float]) -> dict[Role, int]:
     return counts
 
 
-def _dealt(counts: dict[Role, int]) -> list[Role]:
-    """The roles interleaved: each next one goes where the least of its share has been dealt."""
-    dealt: dict[Role, int] = dict.fromkeys(ROLES, 0)
+def _interleaved(counts: dict[Role, int]) -> list[Role]:
+    """Roles in proportion: each place takes the role of whose share the least has been used."""
+    used: dict[Role, int] = dict.fromkeys(ROLES, 0)
     sequence: list[Role] = []
     for _ in range(sum(counts.values())):
-        role = min((r for r in ROLES if dealt[r] < counts[r]), key=lambda r: (dealt[r] + 0.5) / counts[r])
-        dealt[role] += 1
+        role = min((r for r in ROLES if used[r] < counts[r]), key=lambda r: (used[r] + 0.5) / counts[r])
+        used[role] += 1
         sequence.append(role)
     return sequence
 
 
-def _age_thirds(scans: list[Scan]) -> dict[str, int]:
+def _age_thirds(rows: list[Scan]) -> dict[str, int]:
     """0, 1 or 2 by age, -1 where it is unknown."""
-    ages = {scan.subject: float(scan.age) for scan in scans if _is_number(scan.age)}
+    ages = {row.subject: float(row.age) for row in rows if _is_number(row.age)}
     ranked = sorted(ages, key=lambda name: (ages[name], name))
     thirds: dict[str, int] = defaultdict(lambda: -1)
     thirds.update({name: 3 * i // len(ranked) for i, name in enumerate(ranked)})
@@ -78,17 +131,17 @@ def _hash(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
 
-def refuse_two_roles(study: Study, scans: Mapping[str, Sequence[Scan]]) -> None:
-    """Of sets that are read from one place nobody may train as healthy and be a patient at another visit.
+def refuse_two_roles(study: Study, rows: Mapping[str, Sequence[Scan]]) -> None:
+    """Raise ConfigError if a person is in a training set and also in a set of patients.
 
-    Raises ConfigError naming one of those who would.
+    Labels of persons are compared between data sets that are read from one place.
     """
     sets = study.scan_sets()
     places = {label: getattr(d, "root", None) or getattr(d, "file", None) for label, d in sets.items()}
-    learning = [label for label, d in sets.items() if d.split and d.split.train]
-    for label, other in ((a, b) for a in learning for b, d in sets.items() if not d.healthy):
-        both = {row.subject for row in scans[label]} & {row.subject for row in scans[other]}
+    training = [label for label, d in sets.items() if d.split and d.split.train]
+    for label, other in ((a, b) for a in training for b, d in sets.items() if not d.healthy):
+        both = {row.subject for row in rows[label]} & {row.subject for row in rows[other]}
         if both and places[label] is not None and places[label] == places[other]:
-            why = f"{len(both)} people, such as {sorted(both)[0]}: models would be tested on whom they know"
+            why = f"{len(both)} people, such as {sorted(both)[0]}: models would be tested on persons of their training"
             do = f"list them under datasets.{label}.exclude"
             raise ConfigError(f"{label} and {other} share people", file=places[label], why=why, do=do)

@@ -38,18 +38,11 @@ class SplitJob(Job):
 
     def run(self) -> None:
         from brainuad.formats import batch, status
-        from brainuad.normalize.job import split
+        from brainuad.normalize.split import SplitRules, split
 
-        split(
-            table=self.inputs.table,
-            statuses={scan: self.preprocessed / scan / status.NAME for scan in batch.read(self.inputs.marks)},
-            shares=self.split,
-            healthy=self.healthy,
-            seed=self.seed,
-            limits=self.limits,
-            out=self.outputs.table,
-            decisions=self.decisions,
-        )
+        statuses = {scan: self.preprocessed / scan / status.NAME for scan in batch.read(self.inputs.marks)}
+        rules = SplitRules(self.split, self.healthy, self.seed, self.limits, self.decisions)
+        split(self.inputs.table, statuses, rules, self.outputs.table)
 
 
 JOB = SplitJob

@@ -81,7 +81,7 @@ def methods(study: Study) -> Methods:
     ]
     if prepare.n4 is not None:
         sentences.append(f"The bias field was removed with N4{cite('tustison2010')}.")
-    sentences.append(f"Intensities were {SCALINGS[scaling.kind]}, fitted on training subjects alone where it learns.")
+    sentences.append(f"Intensities were {SCALINGS[scaling.method]}, fitted on training subjects alone where it learns.")
     sentences += [_dataset(label, dataset) for label, dataset in study.datasets.items()]
     for label, model in study.models.items():
         source = cite("meissen2021") if model.family == "thresh_histeq" and not model.cite else cite(model.cite)

@@ -1,0 +1,97 @@
+"""The array cache of a data set: its preprocessed scans, or scans made of healthy ones, with scaled intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainuad.config.datasets import AnyMade
+from brainuad.config.recipe import Intensity, Normalize
+from brainuad.errors import InputError
+from brainuad.formats import array_cache, scans
+from brainuad.formats.array_cache import CacheHeader, Entry
+from brainuad.formats.coding import Coding
+from brainuad.formats.names import Naming
+from brainuad.formats.run import Record
+from brainuad.normalize.grid import Window
+from brainuad.normalize.intensity import Scaling, scale
+from brainuad.normalize.made import Maker
+from brainuad.normalize.scaling import read_scaling
+from brainuad.normalize.source import Source
+from brainuad.resources import recording
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Scans on their way into a cache, before intensity scaling, `count` at most.
+
+    `excluded`: where scans may be left out, the reasons by scan; filled while `each` is iterated.
+    """
+
+    each: Iterator[Entry]
+    count: int
+    naming: Naming
+    excluded: dict[str, str] | None = None
+
+
+def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
+    """Write the array cache of a data set: every usable scan that has a role."""
+    rows = source.rows("train", "validation", "test")
+    read = ((row, source.read(row)) for row in rows)
+    each = (Entry(row, scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
+    _write(Entries(each, len(rows), source.naming()), scaling, settings, out)
+
+
+def normalize_made(
+    source: Source, label: str, made: AnyMade, seed: int, scaling: Path, settings: Normalize, out: Path
+) -> None:
+    """Write the array cache of a data set that is made of the scans of `source`, before intensities are scaled.
+
+    A scan into which nothing fits is excluded, and `run.json` has the reason; raises InputError if all are.
+    """
+    maker = Maker(made, label, seed, read_scaling(scaling, settings)[1])
+    draws = [(row, draw) for row in source.rows(*made.roles) for draw in range(1, made.draws + 1)]
+    excluded: dict[str, str] = {}
+
+    def each() -> Iterator[Entry]:
+        for row, draw in draws:
+            try:
+                yield maker.entry(row, draw, source.read(row))
+            except InputError as error:
+                excluded[f"{row.scan}_draw-{draw}"] = str(error.why or error.what)
+                if len(excluded) == len(draws):
+                    raise
+
+    _write(Entries(each(), len(draws), source.naming(), excluded), scaling, settings, out)
+
+
+def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> None:
+    learnt, part = read_scaling(scaling, settings)
+    scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries.each)
+    record = Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))
+    shape, affine = part.grid
+    header = CacheHeader(
+        affine=affine,
+        intensity=settings.intensity.model_dump(mode="json"),
+        scaling=learnt,
+        shape=shape,
+        coding=Coding(settings.storage_dtype, settings.intensity.clip),
+        naming=entries.naming,
+    )
+    with recording.recorded(out, record):
+        array_cache.write(out, scaled, entries.count, header)
+        record.facts |= {} if entries.excluded is None else {"excluded": entries.excluded}
+
+
+def _scaled(entry: Entry, settings: Intensity, scaling: Scaling, part: Window) -> Entry:
+    image, brain = part.image(scale(entry.image, entry.brain, settings, scaling)), part.mask(entry.brain)
+    if part.resize is not None:
+        image = np.where(brain, image, 0)  # smoothing moves intensity across the brain's border
+    # masks are not cut to the brain, so that evaluate can count what skull stripping removed of a lesion
+    lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
+    masks = {"mask": entry.lesion, "ignore": entry.ignored}
+    empty = {name: "" for name, mask in masks.items() if mask is None or not mask.any()}
+    return Entry(scans.changed(entry.scan, **empty), image, brain, lesion, ignored)

@@ -1,0 +1,39 @@
+"""`scaling.safetensors`: what the intensity scaling learns from a study's training scans, and the grid of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from brainuad.config.recipe import Intensity, Normalize
+from brainuad.errors import InputError
+from brainuad.formats import files
+from brainuad.normalize.grid import Window, window
+from brainuad.normalize.intensity import Scaling, fit
+from brainuad.normalize.source import Source, TrainingImages
+
+SHAPE, AFFINE = "grid.shape", "grid.affine"
+"""Names of two arrays: the grid of the training scans, which every data set shares."""
+
+
+def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
+    """Write `out`, fitted on the training scans of `sources`. Raises InputError if there is none."""
+    training = TrainingImages([(source, row) for source in sources for row in source.rows("train")])
+    if not training.rows:
+        do = f"see the notes in {sources[0].table}; repair or add subjects"
+        raise InputError("no healthy training subject is left", do=do)
+    source, row = training.rows[0]
+    first = source.read(row)
+    grid = {SHAPE: np.array(first.brain.shape), AFFINE: first.affine}
+    with files.atomic(out) as part:
+        save_file({**fit(training, settings), **grid}, part)
+
+
+def read_scaling(path: Path, settings: Normalize) -> tuple[Scaling, Window]:
+    """What the scaling learnt, and the part of the grid that models see."""
+    scaling = load_file(path)
+    x, y, z = scaling.pop(SHAPE).tolist()
+    return scaling, window((x, y, z), scaling.pop(AFFINE), settings)

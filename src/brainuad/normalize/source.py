@@ -1,0 +1,67 @@
+"""Preprocessed scans as the normalize stage reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.formats import scans, status, volume
+from brainuad.formats.names import Naming
+from brainuad.formats.scans import Scan
+
+Image = Float[np.ndarray, "x y z"]
+Mask = Bool[np.ndarray, "x y z"]
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """A preprocessed scan on the template grid. `lesion`, `ignored`: None where the scan has no such mask.
+
+    `affine`: voxel index to the template's mm.
+    """
+
+    image: Image
+    brain: Mask
+    lesion: Mask | None
+    ignored: Mask | None
+    affine: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A preprocessed data set. `table`: its scans with roles; `folder`: holds a folder for each scan."""
+
+    table: Path
+    folder: Path
+
+    def rows(self, *roles: str) -> list[Scan]:
+        """Usable scans in these roles."""
+        return scans.with_role(scans.read(self.table), *roles)
+
+    def read(self, row: Scan) -> Preprocessed:
+        """Raises InputError for missing or broken files."""
+        paths = status.paths(self.folder / row.scan)
+        image, brain = volume.read(paths[status.IMAGE]), volume.read_mask(paths[status.BRAIN])
+        lesion, ignored = (volume.read_mask(paths[name]).data if name in paths else None for name in status.MASKS)
+        return Preprocessed(image.data, brain.data, lesion, ignored, brain.affine)
+
+    def naming(self) -> Naming:
+        """What file names say of the scans; the default where there is no usable scan."""
+        row = next(iter(self.rows("train", "validation", "test")), None)
+        return Naming() if row is None else status.read(self.folder / row.scan / status.NAME).naming
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images and brain masks of training scans, read anew in each iteration: memory holds one scan at a time."""
+
+    rows: Sequence[tuple[Source, Scan]]
+
+    def __iter__(self) -> Iterator[tuple[Image, Mask]]:
+        for source, row in self.rows:
+            scan = source.read(row)
+            yield scan.image, scan.brain
