@@ -135,11 +135,11 @@ def show(folder: ResultsFolder) -> None:
     from brainuad.disk import used
     from brainuad.formats import tables
     from brainuad.formats.older_layout import refuse_older_layout
-    from brainuad.report.table import comparison_text
+    from brainuad.report.table import comparison
     from brainuad.units import format_size
 
     refuse_older_layout(folder)
-    terminal.show(comparison_text(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
+    terminal.show(*comparison(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
     scans = [folder.parent / name for name in ("preprocess", "download")]
     shared = format_size(sum(map(used, scans)))
     terminal.show(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
@@ -16,8 +19,11 @@ from brainuad.config import anomalies, datasets, insertion, model, postprocessin
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
 from brainuad.formats import quality, tables
+from brainuad.jobs.base import Job
+from brainuad.jobs.registry import STAGE_OF, job_class, job_module
 from brainuad.papers.catalogue import models_page
 
+ARCHITECTURE = Path("docs/architecture.md")
 HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
@@ -28,7 +34,7 @@ PARTS: dict[str, list[Any]] = {
     ],
     "Recipes": [recipe.Recipe],
     "Models": list(get_args(get_args(model.AnyModel)[0])),
-    "Chains": [
+    "Postprocessing": [
         postprocessing.Postprocessing,
         *get_args(postprocessing.MapOperator),
         *get_args(postprocessing.MaskOperator),
@@ -45,8 +51,9 @@ def settings_page() -> str:
     lines += [
         "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
         "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`, where",
-        "`maps` names further `map` settings for the same training; a chain is the name of a file in `config/chains/`",
-        "or a list of operators. `config/study.schema.json` lets an editor help.",
+        "`maps` names further `map` settings for the same training; a postprocessing is the name of a file in",
+        "`config/postprocessing/` or a list of operators. Editors can check a study file with the schema",
+        "`config/study.schema.json`.",
     ]
     for title, classes in PARTS.items():
         lines += ["", f"## {title}"]
@@ -99,13 +106,46 @@ def schema() -> str:
     return json.dumps(made, indent=1, sort_keys=True) + "\n"
 
 
+def jobs_table() -> str:
+    """A row per rule: its file, the module of its job, the functions that compute, and what it does."""
+    lines = ["| rule | in | job | computes in | |", "| --- | --- | --- | --- | --- |"]
+    for rule, stage in STAGE_OF.items():
+        job = job_class(rule)
+        module = job_module(rule).removeprefix("brainuad.").replace(".", "/")
+        functions = "<br>".join(f"`{function}`" for function in _computing_functions(job, stage))
+        about = _one_line(job.__doc__)
+        lines.append(f"| `{rule}` | `rules/{stage}.smk` | `{module}.py` | {functions} | {about} |")
+    return "\n".join(lines) + "\n"
+
+
+def architecture_page() -> str:
+    """The page as it is, with the table of jobs made anew between its marks."""
+    start, end = "<!-- jobs: made from the code by `make docs` -->\n", "<!-- end of jobs -->"
+    before, rest = ARCHITECTURE.read_text(encoding="utf-8").split(start)
+    return before + start + jobs_table() + end + rest.partition(end)[2]
+
+
 PAGES: dict[Path, Callable[[], str]] = {
+    ARCHITECTURE: architecture_page,
     Path("docs/settings.md"): settings_page,
     Path("docs/columns.md"): columns_page,
     Path("docs/models.md"): lambda: models_page(HEAD),
     Path("docs/datasets.md"): lambda: datasets_page(HEAD),
     Path("config/study.schema.json"): schema,
 }
+
+
+def _computing_functions(job: type[Job], stage: str) -> list[str]:
+    """The functions of its stage that a job's `run` imports and calls, as `<module>.<function>`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(job.run)))
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return [
+        f"{node.module.removeprefix('brainuad.')}.{name.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"brainuad.{stage}")
+        for name in node.names
+        if name.name in calls and name.name.islower()
+    ]
 
 
 def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str]:

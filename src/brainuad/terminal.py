@@ -41,6 +41,11 @@ def plain(made: Table) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def text(parts: Iterable[Table | str]) -> str:
+    """Tables and lines as plain text."""
+    return "\n".join(part if isinstance(part, str) else plain(part) for part in parts)
+
+
 def aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Headings and rows as plain aligned columns."""
     return plain(table(headings, rows))

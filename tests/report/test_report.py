@@ -11,6 +11,7 @@ from good_numbers import GOOD
 from PIL import Image
 from scipy import ndimage
 
+from brainuad import terminal
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, status, tables, thresholds, volume
@@ -273,7 +274,7 @@ def test_pictures_that_do_not_fit_are_left_out_and_counted(
 
 
 def test_the_text_table_tells_the_same(made: tuple[Path, str]) -> None:
-    text = table.comparison_text(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS))
+    text = terminal.text(table.comparison(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS)))
     lines = text.splitlines()
     assert [line.split()[0] for line in lines if re.match(r"(vae|ae|zscore) ", line)][:3] == ["vae", "zscore", "ae"]
     assert text.index("ms (chance AUPRC 0.012)") < text.index("healthy (healthy scans)")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from brainuad import metrics as declared
+from brainuad import terminal
 from brainuad.metrics import map_metrics, scan_metrics
 from brainuad.metrics.registry import NO_RULE, ORACLE, Metric
 from brainuad.metrics.registry import Column as Appearance
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 ORACLE_LABEL = "ORACLE – upper bound, not a result"
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
@@ -87,7 +92,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """The table of one data set. `rows`: (model, chain) to a cell, or None, per column."""
+    """The table of one data set. `rows`: (model, postprocessing) to a cell, or None, per column."""
 
     dataset: str
     columns: list[Column]
@@ -118,29 +123,25 @@ def blocks(metrics: pd.DataFrame) -> list[Block]:
     return sorted(found, key=lambda block: block.chance is None)
 
 
-def comparison_text(metrics: pd.DataFrame) -> str:
-    """The comparison for a terminal: a table per data set. `metrics`: columns of `formats.tables.METRICS`."""
+def comparison(metrics: pd.DataFrame) -> list[Table | str]:
+    """For a terminal: a table per data set, then notes. `metrics`: the columns of `formats.tables.METRICS`."""
     if metrics.empty:
-        return "nothing was evaluated yet"
-    parts = []
+        return ["nothing was evaluated yet"]
+    parts: list[Table | str] = []
     for block in blocks(metrics):
         several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
-        heads = ["model", *(["postprocessing"] if several else []), *(block.columns[i].name for i in kept)]
-        rules = [""] * (1 + several) + [block.columns[i].under for i in kept]
-        lines = [
-            [
-                model,
-                *([postprocessing] if several else []),
-                *("-" if (cell := cells[i]) is None else _starred(cell) for i in kept),
-            ]
+        heads = ["model", *(["postprocessing"] if several else [])]
+        heads += [f"{block.columns[i].name}\n{block.columns[i].under}".rstrip() for i in kept]
+        rows = [
+            [model, *([postprocessing] if several else []), *(_starred(cells[i]) for i in kept)]
             for (model, postprocessing), cells in block.rows.items()
         ]
-        parts.append(f"{block.title}\n{_aligned([heads, rules], lines)}")
-    notes = ["[ ]: 95 % bootstrap interval over patients. *: best of the column."]
+        parts += [block.title, terminal.table(heads, rows), ""]
+    parts.append("[ ]: 95 % bootstrap interval over patients. *: best of the column.")
     if (metrics["threshold_rule"] == ORACLE).any():
-        notes.append("oracle: threshold chosen on the test labels; an upper bound, not a result.")
-    return "\n\n".join([*parts, "\n".join(notes)])
+        parts.append("oracle: threshold chosen on the test labels; an upper bound, not a result.")
+    return parts
 
 
 def _block(dataset: str, rows: pd.DataFrame) -> Block:
@@ -197,8 +198,8 @@ def _columns(rows: pd.DataFrame) -> list[Column]:
     return columns + oracle
 
 
-def _starred(cell: Cell) -> str:
-    return f"{cell}*" if cell.best else f"{cell}"
+def _starred(cell: Cell | None) -> str:
+    return "-" if cell is None else f"{cell}*" if cell.best else f"{cell}"
 
 
 def _terse(columns: list[Column]) -> list[int]:
@@ -207,9 +208,3 @@ def _terse(columns: list[Column]) -> list[int]:
     for i, column in enumerate(columns):
         firsts.setdefault((column.quantity, column.oracle), i)
     return sorted(firsts.values())
-
-
-def _aligned(heads: list[list[str]], lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in heads + lines) for i in range(len(heads[0]))]
-    whole = [*heads, ["-" * width for width in widths], *lines]
-    return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in whole)
