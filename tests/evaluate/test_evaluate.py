@@ -3,111 +3,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluation_files import AFFINE, LABELS, SETTINGS, SHAPE, EvaluationFiles, brain
 
 from brainuad import metrics as declared
-from brainuad.config.postprocessing import Fixed, HealthyQuantile
-from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
-from brainuad.evaluate.evaluate_job import EvaluateInputs
-from brainuad.evaluate.evaluation import evaluate, summarise
-from brainuad.formats import array_cache, postprocessed, tables, thresholds, volume
+from brainuad.evaluate.evaluation import summarise
+from brainuad.formats import array_cache, tables, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
-from brainuad.formats.thresholds import FoundThreshold
 
-SHAPE = (14, 15, 12)
-AFFINE = np.diag([2.0, 2, 2, 1])
-RULES = [HealthyQuantile(rule="healthy_quantile"), Fixed(rule="fixed", value=2)]
-LABELS = [rule.label for rule in RULES]
 NAMES = set(declared.by_name())
-SETTINGS = Evaluate(bootstrap_resamples=200, min_lesion_ml=0.01, min_component_voxels=1)
-
-
-def brain() -> np.ndarray:
-    mask = np.zeros(SHAPE, bool)
-    mask[2:-2, 2:-2, 2:-2] = True
-    return mask
-
-
-class World:
-    """Stores, maps and masks of two data sets: `ms` (5 test scans of 4 patients, one in validation) and `ixi` (3)."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.rng = np.random.default_rng(0)
-        subjects = ["sub-0", "sub-0", "sub-1", "sub-2", "sub-3", "sub-9"]
-        self.scans = {
-            "ms": [
-                Scan(f"{s}_ses-{i}", s, "ms", role="validation" if s == "sub-9" else "test")
-                for i, s in enumerate(subjects)
-            ],
-            "ixi": [Scan(f"sub-{i}", f"sub-x{i}", "ixi", role="test") for i in range(3)],
-        }
-        for name, scans in self.scans.items():
-            array_cache.write(
-                root / "store" / name, (self.entry(s, name) for s in scans), len(scans), CacheHeader(AFFINE)
-            )
-
-    def entry(self, scan, name):
-        lesion = np.zeros(SHAPE, bool)
-        if name == "ms":
-            at = int(self.rng.integers(4, 8))
-            lesion[at : at + 3, 5:8, 4:7] = True
-            lesion[2:4, 10, 8] = True  # half of it in the rim
-        return array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
-
-    def lesions(self, name):
-        return array_cache.read_lesions(self.root / "store" / name)
-
-    def infer(self, model, name, make):
-        folder = self.root / "infer" / model / name
-        rows = ["scan\tsubject\trole\tscore"]
-        for scan, lesion in zip(self.scans[name], self.lesions(name), strict=True):
-            anomaly = np.where(brain(), make(lesion), 0).astype(np.float32)
-            volume.write(files.anomaly_path(folder, scan.scan), anomaly, AFFINE)
-            rows.append(f"{scan.scan}\t{scan.subject}\t{scan.role}\t{float(anomaly[brain()].mean())!r}")
-        (folder / "scores.tsv").write_text("\n".join(rows) + "\n")
-        return folder
-
-    def post(self, model, name, postprocessing, make, changed=None):
-        folder = self.root / "post" / model / name / postprocessing
-        for scan, lesion in zip(self.scans[name], self.lesions(name), strict=True):
-            if scan.role == "test":
-                for label in LABELS:
-                    volume.write(files.mask_path(folder, scan.scan, label), make(lesion) & brain(), AFFINE)
-                if changed is not None:
-                    anomaly = np.where(brain(), changed(lesion), 0).astype(np.float32)
-                    volume.write(files.processed_path(folder, scan.scan), anomaly, AFFINE)
-        postprocessed.write(folder, changes_maps=changed is not None)
-        thresholds.write(
-            folder,
-            {label: FoundThreshold(1.5, "unsupervised") for label in LABELS} | {"val_dice": FoundThreshold(None, "x")},
-        )
-        return folder
-
-    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=()):
-        maps, caches = self.root / "infer" / model, self.root / "store"
-        tags = {"model": model, "seed": str(seed), "dataset": name}
-        inputs = EvaluateInputs(
-            maps=maps / name,
-            masks=list(posts.values()),
-            array_cache=caches / name,
-            healthy_maps=[maps / "ixi"],
-            healthy_array_caches=[caches / "ixi"],
-        )
-        assert list(inputs.postprocessed()) == list(posts)
-        evaluate(inputs, settings, RULES, locating, out, tags)
-        return out
 
 
 @pytest.fixture
 def world(tmp_path):
-    world = World(tmp_path)
+    world = EvaluationFiles(tmp_path)
     noise = world.rng.standard_normal
     for model, gain in (("dae", 4.0), ("zscore", 1.0)):
         for name in world.scans:
@@ -414,6 +328,25 @@ def test_the_residual_is_a_root_mean_square_over_the_scored_brain(world, tmp_pat
         volume.write(path, rebuilt.astype(np.float32), AFFINE)
     after = tables.read(world.run("dae", "ms", posts, tmp_path / "b") / "scans.tsv", tables.SCANS)
     np.testing.assert_allclose(after["residual_rms"], np.sqrt(9 + 16 / 432), rtol=1e-5)
+
+
+def test_structural_similarity_is_that_of_the_scored_brain(world, tmp_path):
+    entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
+    entries = [
+        replace(entry, image=np.where(brain(), world.rng.random(SHAPE), 0).astype(np.float32)) for entry in entries
+    ]
+    array_cache.write(world.root / "store/ms", entries, len(entries), CacheHeader(AFFINE))
+    for i, entry in enumerate(entries):
+        rebuilt = entry.image + (0.1 * i * world.rng.standard_normal(SHAPE) if i else 5.0 * ~brain())
+        path = files.reconstruction_path(world.root / "infer" / "dae" / "ms", entry.scan.scan)
+        volume.write(path, rebuilt.astype(np.float32), AFFINE)
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    out = world.run("dae", "ms", posts, tmp_path / "out")
+    scans = tables.read(out / "scans.tsv", tables.SCANS)["ssim"]
+    assert scans[0] == 1, "what lies outside the brain does not count"
+    assert (np.diff(scans) < 0).all()
+    mean = np.mean([scans[:2].mean(), *scans[2:]])  # two scans of one patient
+    assert metrics(out).loc[("none", "none", "ssim"), ["value", "n"]].tolist() == [pytest.approx(mean, rel=1e-5), 5]
 
 
 def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from brainuad import metrics
 from brainuad.config.postprocessing import Threshold
 from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
-from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.peak import find_peak
 from brainuad.evaluate.scan import ScanTruth, count_mask, map_values, scan_truth
 from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores
@@ -22,6 +22,9 @@ from brainuad.formats import postprocessed, thresholds
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.metrics.evidence import ReconstructionEvidence
 from brainuad.metrics.pooled import ValuesOnDisk
+
+if TYPE_CHECKING:
+    from brainuad.evaluate.evaluate_job import EvaluateInputs
 
 
 @dataclass(frozen=True)

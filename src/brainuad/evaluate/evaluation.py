@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,11 +13,13 @@ from brainuad.config.postprocessing import Threshold
 from brainuad.config.study import Evaluate
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.collect import collect, has_test_scans
-from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows
 from brainuad.formats import run, tables
 from brainuad.formats.files import atomic_folder
 from brainuad.resources import recording
+
+if TYPE_CHECKING:
+    from brainuad.evaluate.evaluate_job import EvaluateInputs
 
 FILES = {METRICS: tables.METRICS, SCANS: tables.SCANS, LESIONS: tables.LESIONS, CURVES: tables.CURVES}
 """What each job writes, and `summarise` joins: columns by file."""

@@ -166,7 +166,7 @@ def _put(target: Path, files: dict[str, bytes]) -> None:
 
 
 def _describe(client: MlflowClient, experiment: str, study: str, results: list[Result]) -> None:
-    chosen = _columns([row for result in results for row in result.metrics.to_dict("records")])
+    chosen = view_columns([row for result in results for row in result.metrics.to_dict("records")])
     curves = sorted({name for result in results for name in result.curves["name"].unique() if "loss" in name})
     everything = sorted({_legal(point.name) for result in results for point in records.points(result)})
     known = client.get_experiment(experiment).tags
@@ -177,7 +177,7 @@ def _describe(client: MlflowClient, experiment: str, study: str, results: list[R
             client.set_experiment_tag(experiment, key, value)
 
 
-def _columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:
+def view_columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:
     """Names for the views: each tracked metric once per data set, by the first chain and honest rule."""
     first: dict[tuple[str, str], str] = {}
     for row in rows:

@@ -1,0 +1,84 @@
+"""Add a metric as docs/contributing says: one function in one place. It appears wherever metrics do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_files import SHAPE, EvaluationFiles
+
+from brainuad.code_hash import PACKAGE, CodeHasher
+from brainuad.jobs.registry import STAGE_OF
+
+TOY = '''
+
+@metric(MaskEvidence, label="precision, pooled", direction="higher", shown=True, tracked=True)
+def precision_pooled(masks: MaskEvidence) -> Estimate:
+    """Share of predicted voxels that are lesion, over all scans together."""
+    return masks.patients.ratio(masks.true_positives, masks.predicted)
+'''
+SHOW = """
+import json, sys
+from pathlib import Path
+from evaluation_files import EvaluationFiles
+from brainuad.formats import tables
+from brainuad.reference import columns_page
+from brainuad.report.table import comparison_text
+from brainuad.track.job import view_columns
+
+files = EvaluationFiles(Path(sys.argv[1]), write=False)
+posts = {"none": files.root / "post/dae/ms/none"}
+table = tables.read(files.run("dae", "ms", posts, files.root / "out") / "metrics.tsv", tables.METRICS)
+found = {"rows": table.to_dict("records"), "text": comparison_text(table), "page": columns_page()}
+print(json.dumps(found | {"tracked": view_columns(table.to_dict("records"))}))
+"""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """What a copy of the package with one more metric makes of a small evaluation."""
+    folder = tmp_path_factory.mktemp("toy")
+    shutil.copytree(PACKAGE, folder / "src/brainuad", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(folder / "src/brainuad/metrics/mask_metrics.py", "a", encoding="utf-8") as file:
+        file.write(TOY)
+    files = EvaluationFiles(folder / "files")
+    for name in files.scans:
+        files.infer("dae", name, lambda lesion: files.rng.standard_normal(SHAPE) + 4 * lesion)
+    files.post("dae", "ms", "none", lambda lesion: lesion | np.roll(lesion, 4, axis=1))
+    path = os.pathsep.join([str(folder / "src"), str(Path(__file__).parents[1] / "helpers")])
+    command = [sys.executable, "-c", SHOW, str(folder / "files")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout), CodeHasher(folder / "src/brainuad")
+
+
+def test_the_metric_is_a_row_of_metrics_tsv(shown):
+    rows = [row for row in shown[0]["rows"] if row["metric"] == "precision_pooled"]
+    assert [row["threshold_rule"] for row in rows] == ["healthy_quantile_0.98", "fixed_2"]
+    assert [row["n"] for row in rows] == [5, 5]
+    assert all(0.4 < row["ci_low"] <= row["value"] <= row["ci_high"] < 0.7 for row in rows)
+
+
+def test_the_metric_is_a_column_of_the_comparison(shown):
+    assert "precision, pooled" in shown[0]["text"].splitlines()[1]
+
+
+def test_the_metric_is_tracked(shown):
+    assert "ms/none/precision_pooled/healthy_quantile_0.98" in shown[0]["tracked"]
+
+
+def test_the_metric_is_documented(shown):
+    row = "| `precision_pooled` | precision, pooled | higher |  | yes | Share of predicted voxels that are lesion, "
+    assert row in shown[0]["page"]
+
+
+def test_evaluations_are_run_again_and_nothing_before_them(shown):
+    before = CodeHasher(PACKAGE)
+    roots = {rule: f"brainuad.{STAGE_OF[rule]}.{rule}_job:JOB" for rule in STAGE_OF}
+    changed = {rule for rule, root in roots.items() if shown[1].code_hash(root) != before.code_hash(root)}
+    assert changed == {"evaluate", "track", "report"}, "and what follows them"
