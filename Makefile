@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all a newcomer needs. Both make their own environment first.
+# `make demo` and `make test` are enough to start. Both create their own environment first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ demo: $(VENV)/run.ready
 ui: $(VENV)/run.ready
 	$(RUN) brainuad ui --port $(PORT)
 
-# Fast tests first, so that a mistake shows within seconds.
+# Fast checks first, so that a mistake shows within seconds.
 test: check fast pipeline real
 
 check: $(VENV)/dev.ready
@@ -35,21 +35,22 @@ real: $(VENV)/dev.ready
 ifdef BRAINUAD_REAL_DATA
 	$(RUN) pytest tests/real
 else
-	@echo "tests on real scans left out: set BRAINUAD_REAL_DATA to a folder laid out as docs/data.md says"
+	@echo "tests on real scans are skipped: set BRAINUAD_REAL_DATA to a folder with the layout of docs/data.md"
 endif
 
-# On a real Slurm of one node; installs Debian's packages where Slurm is missing. ARGS go to pytest.
+# On a real Slurm with one node; installs Debian packages if Slurm is missing. ARGS are passed to pytest.
 test-cluster: $(VENV)/dev.ready
 	$(RUN) tests/cluster/run.sh $(ARGS)
 
-# Pages and the schema that are made from the code; a test fails when they are behind.
+# Pages and the schema that are generated from the code; a test fails if they are outdated.
 docs: $(VENV)/dev.ready
 	$(RUN) brainuad reference
 
-# The drivers that torch brings for a GPU are left to torch itself: it was installed first.
+# The table of reruns in docs/reruns.md, from dry runs.
 reruns: $(VENV)/dev.ready
 	$(RUN) pytest tests/pipeline/test_reruns.py --write-reruns
 
+# GPU drivers are left out: torch, which is installed first, brings those that it needs.
 lock:
 	uv pip compile -q --universal --no-header --no-annotate --python-version 3.11 pyproject.toml \
 	  | grep -Ev '^(nvidia|cuda|triton)' > requirements.txt
@@ -57,7 +58,7 @@ lock:
 	  | grep -Ev '^(nvidia|cuda|triton)' > requirements-dev.txt
 
 $(VENV)/run.ready: requirements.txt
-	@echo "making the environment in $(VENV), about two minutes"
+	@echo "creating the environment in $(VENV), about two minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
