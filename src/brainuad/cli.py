@@ -73,6 +73,12 @@ def _results(incomplete: str) -> list[str]:
     return [path for path in map(str, Path("results").glob("*")) if path.startswith(incomplete)]
 
 
+def _rules(incomplete: str) -> list[str]:
+    from brainuad.jobs.registry import STAGE_OF
+
+    return [name for name in STAGE_OF if name.startswith(incomplete)]
+
+
 def _dataset_names(incomplete: str) -> list[str]:
     from brainuad.download.catalogue import NAMES
 
@@ -151,6 +157,34 @@ def show(folder: ResultsFolder) -> None:
         f"MLflow        {folder.parent / 'mlflow'} (brainuad ui)",
         f"disk          {format_size(used(folder))}, and {shared} for the scans of all studies",
     )
+
+
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_example(
+        "brainuad job train model=baur_dae seed=0 --study mine.yaml",
+        "brainuad job quality dataset=patients",
+        "python -m pdb -m brainuad.cli job scaling --study mine.yaml",
+    ),
+)
+def job(
+    rule: Annotated[str, typer.Argument(help="Rule of the workflow, such as train.", autocompletion=_rules)],
+    wildcards: Annotated[
+        list[str] | None, typer.Argument(help="Its wildcards: model=baur_dae seed=0.", metavar="[NAME=VALUE]...")
+    ] = None,
+    study: Annotated[Path, typer.Option(help="Study file.")] = Path("config.yaml"),
+) -> None:
+    """Run one job of a study in this process, as Snakemake would run it; its inputs must be there."""
+    from brainuad.config.load import load_study
+    from brainuad.jobs.run import run_alone
+    from brainuad.plan import Plan
+
+    plan = Plan(load_study(study))
+    named = plan.wildcards(rule, wildcards or [])
+    log = plan.folder / "logs" / "alone" / ("_".join([rule, *named.values()]) + ".log")
+    made = plan.job(rule, **named)
+    run_alone(made, log)
+    terminal.show(*(f"wrote {path}" for path in made.outputs.all()), f"log   {log}")
 
 
 @app.command(

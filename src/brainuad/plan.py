@@ -5,16 +5,19 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from brainuad.code_hash import code_hash
 from brainuad.config import templates
 from brainuad.config.datasets import AnyScans, Inserted, Known, Phantoms
+from brainuad.config.load import hint
 from brainuad.config.study import Study
 from brainuad.download.known import known_set
 from brainuad.download.listed import list_scans
-from brainuad.errors import InputError
+from brainuad.errors import ConfigError, InputError
 from brainuad.formats import batch, decisions
 from brainuad.formats.scans import Scan
 from brainuad.jobs.base import Job
@@ -70,6 +73,36 @@ class Plan(Layout):
             code = code_hash(f"{type(job).__module__}:{type(job).__name__}", *job.code_roots())
             self._jobs[key] = job.model_copy(update={"tags": tags, "code": code})
         return self._jobs[key]
+
+    def wildcards(self, rule: str, given: Sequence[str]) -> dict[str, str]:
+        """The wildcards of a rule from `name=value` texts.
+
+        Raises ConfigError for an unknown rule or wildcard, for a missing one, and for a value that the study lacks.
+        """
+        if rule not in BUILDERS:
+            raise ConfigError(f"there is no rule {rule}", do=hint(rule, list(BUILDERS)))
+        names = list(inspect.signature(BUILDERS[rule]).parameters)[1:]
+        example = " ".join([rule, *(f"{name}=..." for name in names)])
+        found = dict(text.partition("=")[::2] for text in given)
+        if set(found) != set(names) or len(found) < len(given):
+            wanted = ", ".join(names) or "none"
+            raise ConfigError(f"the wildcards of {rule} are: {wanted}", why=f"given: {' '.join(given)}", do=example)
+        for name, value in found.items():
+            if value not in (known := self._values(name, found.get("dataset", ""))):
+                raise ConfigError(f"the study has no {name} {value}", do=hint(value, known))
+        return found
+
+    def _values(self, wildcard: str, dataset: str) -> list[str]:
+        """The values of a wildcard in this study."""
+        values = {
+            "dataset": list(self.study.datasets),
+            "model": list(self.study.models),
+            "seed": [str(seed) for seed in self.study.seeds],
+            "postprocessing": list(self.study.postprocessing),
+            "scan": [row.scan for row in self.scans.get(dataset, [])],
+            "batch": list(self._batches.get(dataset, {})),
+        }
+        return values[wildcard]
 
     def methods(self) -> list[str]:
         """The sentences of the methods section, in the order of the work, each once."""
