@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
+from skimage import measure
 
 Mask = Bool[np.ndarray, "x y z"]
 Labels = Int[np.ndarray, "x y z"]
 
-_CUBE = np.ones((3, 3, 3), dtype=bool)
 _PLANE = np.zeros((3, 3, 3), dtype=bool)
 _PLANE[:, :, 1] = True
 _CROSS = ndimage.generate_binary_structure(3, 1)
 
 
 def label(mask: Mask, plane: bool = False) -> tuple[Labels, int]:
-    """Number the components from 1 on (0: background), and count them. `plane`: slices along z are apart."""
-    labels, count = ndimage.label(mask, structure=_PLANE if plane else _CUBE)
+    """Labels of the components from 1 to n (0: background), and n. `plane`: components of axial slices."""
+    if plane:  # scikit-image has no connectivity within slices
+        labels, count = ndimage.label(mask, structure=_PLANE)
+    else:
+        labels, count = measure.label(mask, connectivity=3, return_num=True)
     return labels, int(count)
 
 
@@ -33,7 +36,7 @@ def sums(labels: Labels, count: int, values: Float[np.ndarray, "x y z"]) -> Floa
 
 
 def slices(labels: Labels, count: int) -> Int[np.ndarray, "n"]:
-    """The slice (index along z) of each of components 1 to n, which must be those of slices."""
+    """Index along z of each of components 1 to n, which must be components of axial slices."""
     found = np.zeros(count + 1, dtype=np.intp)
     inside = np.nonzero(labels)
     found[labels[inside]] = inside[2]
@@ -41,12 +44,12 @@ def slices(labels: Labels, count: int) -> Int[np.ndarray, "n"]:
 
 
 def keep(labels: Labels, chosen: Bool[np.ndarray, "n"]) -> Mask:
-    """The mask of the chosen ones of components 1 to n."""
+    """The mask of the components for which `chosen` is true."""
     return np.concatenate([[False], chosen])[labels]
 
 
 def fill_holes(mask: Mask, plane: bool = False) -> Mask:
-    """Add background that reaches no border of the grid through faces (within slices, through edges)."""
+    """Add the background that is not connected with the border of the grid (6 neighbours; in slices, 4)."""
     labels, count = ndimage.label(~mask, structure=_CROSS & _PLANE if plane else _CROSS)
     outer = np.zeros(count + 1, dtype=bool)
     for axis in range(2 if plane else 3):
@@ -55,7 +58,7 @@ def fill_holes(mask: Mask, plane: bool = False) -> Mask:
 
 
 def box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
-    """The smallest box around the mask, grown by `margin` voxels within the grid; the whole grid if it is empty."""
+    """The smallest box around the mask, wider by `margin` voxels inside the grid; the whole grid for an empty mask."""
     found = ndimage.find_objects(mask.astype(np.uint8))
     if not found:
         return slice(None), slice(None), slice(None)

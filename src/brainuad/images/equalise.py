@@ -11,8 +11,9 @@ def equalise(
 ) -> Float[np.ndarray, "x y z"]:
     """Share of brain voxels that are as bright or darker, in (0, 1]; 0 outside the brain.
 
-    The volume is quantised to `levels` grey levels between its darkest and brightest brain voxel, never to the integers
-    of its own scale (models.md 6, T10). Source: Meissen et al. 2021.
+    The volume is quantised to `levels` grey levels between its darkest and brightest brain voxel, whatever its unit.
+    Source: Meissen et al. 2021. Not `skimage.exposure.equalize_hist`, which interpolates between the levels
+    (docs/decisions/0022-scikit-image.md).
     """
     out = np.zeros(image.shape, dtype=np.float32)
     values = image[brain]
