@@ -69,7 +69,7 @@ def estimate(plan: Plan) -> DiskUse:
     map_voxels = float(cropped.mask(grid.brain).sum())
     shares = {label: _shares(plan, label) for label in study.datasets}
     scored = {label: shares[label]["validation"] + shares[label]["test"] for label in study.scored_sets()}
-    maps = sum(1 + hasattr(model, "network") for model in study.models.values()) * len(study.seeds)
+    maps = sum(1 + model.reconstructs for model in study.models.values()) * len(study.seeds)
     runs = len(study.models) * len(study.seeds)
     tested = runs * sum(shares[label]["test"] for label in scored)
     postprocessed = VOXEL_BYTES * sum(bool(each.on_map()) for each in study.postprocessing.values())

@@ -48,13 +48,13 @@ class Layout:
         return [label for label in labels if (split := splits[label]) and split.test]
 
     def gpus(self, model: str) -> int:
-        """GPUs that training and inference of a model ask for: none for methods without a network."""
-        neural = hasattr(self.study.models[model], "network") and self.study.compute.accelerator != "cpu"
-        return self.study.compute.devices if neural else 0
+        """GPUs that training and inference of a model ask for."""
+        uses_gpu = self.study.models[model].uses_gpu and self.study.compute.accelerator != "cpu"
+        return self.study.compute.devices if uses_gpu else 0
 
     def processes(self, model: str) -> int:
         """Processes of one training, each with threads of its own."""
-        return self.study.compute.devices if hasattr(self.study.models[model], "network") else 1
+        return self.study.compute.devices if self.study.models[model].uses_gpu else 1
 
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
         """Every model, seed and scored data set."""

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from brainuad import metrics
-from brainuad.config import anomalies, datasets, insertion, model, postprocessing, recipe, study
+from brainuad.config import anomalies, datasets, insertion, postprocessing, recipe, study
+from brainuad.config.model import MethodSettings, families, settings_class
+from brainuad.config.model import schema as models_schema
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
 from brainuad.formats import quality, tables
@@ -33,7 +35,7 @@ PARTS: dict[str, list[Any]] = {
         *(insertion.Insertion, anomalies.Anomaly, anomalies.ScanCorruption),
     ],
     "Recipes": [recipe.Recipe],
-    "Models": list(get_args(get_args(model.AnyModel)[0])),
+    "Models": [settings_class(family) for family in families()],
     "Postprocessing": [
         postprocessing.Postprocessing,
         *get_args(postprocessing.MapOperator),
@@ -125,6 +127,11 @@ def architecture_page() -> str:
     return before + start + jobs_table() + end + rest.partition(end)[2]
 
 
+def model_schema() -> str:
+    """JSON schema of a file in `config/models/`, of any family."""
+    return json.dumps(models_schema(), indent=1, sort_keys=True) + "\n"
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     ARCHITECTURE: architecture_page,
     Path("docs/settings.md"): settings_page,
@@ -132,6 +139,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/models.md"): lambda: models_page(HEAD),
     Path("docs/datasets.md"): lambda: datasets_page(HEAD),
     Path("config/study.schema.json"): schema,
+    Path("config/model.schema.json"): model_schema,
 }
 
 
@@ -153,7 +161,8 @@ def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str
     if section in seen:
         return
     seen.add(section)
-    yield from ("", f"### {section.__name__}", "", _one_line(section.__doc__), "")
+    name = _family(section) if issubclass(section, MethodSettings) else section.__name__
+    yield from ("", f"### {name}", "", _one_line(section.__doc__), "")
     yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
     for name, field in section.model_fields.items():
         yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
@@ -162,6 +171,10 @@ def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str
         for inner in _sections(field.annotation):
             if inner not in listed:
                 yield from _described(inner, seen)
+
+
+def _family(section: type[MethodSettings]) -> str:
+    return str(get_args(section.model_fields["family"].annotation)[0])
 
 
 def _takes(field: FieldInfo) -> str:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from brainuad.config.datasets import AnyDataset, Bids, Known, Table
-from brainuad.config.model import MODEL
+from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
 from brainuad.config.renamed import new_name
@@ -216,9 +216,18 @@ def _check_parts(content: dict[str, Any], file: str | Path) -> None:
     if isinstance(content.get("recipe"), dict):
         _validated(TypeAdapter(Recipe), content["recipe"], file, "recipe")
     for label, model in content["models"].items():
-        _validated(MODEL, model, file, f"models.{label}")
+        _validated(TypeAdapter(_settings_of(model, file, label)), model, file, f"models.{label}")
     for label, postprocessing in content.get("postprocessing", {}).items():
         _validated(POSTPROCESSING, postprocessing, file, f"postprocessing.{label}")
+
+
+def _settings_of(model: dict[str, Any], file: str | Path, label: str) -> type[MethodSettings]:
+    """The settings class of a model's family."""
+    family, names = model.get("family"), families()
+    if family not in names:
+        what = f"there is no family {family}" if family else "a model needs its family"
+        raise ConfigError(f"models.{label}.family: {what}", file=file, do=hint(str(family), names))
+    return settings_class(family)
 
 
 def _validated(adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix: str = "") -> Any:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import MethodSettings, ResidualMap
 from brainuad.config.section import Section
 
 Channels = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
 class Optimisation(Section):
-    """Optimisation by Adam; what it sees is the first stage's business (`Train`)."""
+    """Optimisation by Adam. All stages of a training see the examples of the first (`Train`)."""
 
     epochs: int | None = Field(None, ge=1)
     """Passes over the training examples; give this or `steps`."""
     steps: int | None = Field(None, ge=1)
     """Optimiser steps; give this or `epochs`."""
-    batch: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1)
     """Slices (or volumes) per step, over all devices together."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
@@ -44,11 +45,11 @@ class Train(Optimisation):
     """The first, or only, stage of a training; later stages see the same examples."""
 
     min_brain: float = Field(0.01, ge=0, le=1)
-    """Training slices with a smaller share of brain are left out."""
+    """Training slices with a smaller share of brain are not used."""
 
 
 class Grid(Section):
-    """What a network takes in."""
+    """Input of a network."""
 
     dims: Literal[2, 3] = 2
     """2: axial slices, one by one. 3: whole volumes."""
@@ -65,7 +66,7 @@ class Grid(Section):
 
 
 class Trunk(Grid):
-    """Strided convolutions down and transposed ones up (models.md 1.1 to 1.4)."""
+    """Strided convolutions down and transposed ones up (docs/methods/)."""
 
     kernel: int = Field(5, ge=3)
     """Kernel of the strided convolutions."""
@@ -83,11 +84,11 @@ class Trunk(Grid):
     """How the decoder ends. `conv`: it doubles with the channels halved from the encoder's last number down to its
     first, then a 1x1 convolution. `up`: it mirrors the encoder, and the last doubling gives the image."""
     output: Literal["linear", "sigmoid"] = "linear"
-    """What bounds the reconstruction."""
+    """Last layer of the decoder: a sigmoid bounds the reconstruction to [0, 1]."""
 
 
 STRIDED = ("norm", "slope", "bias", "coords", "dropout", "top")
-"""Settings that strided convolutions alone take."""
+"""Settings that only strided convolutions have."""
 
 
 class Network(Trunk):
@@ -104,7 +105,7 @@ class Network(Trunk):
     reduce: int = Field(16, ge=1)
     """Channels before the dense layer."""
     variational: bool = False
-    """Mean and log variance instead of one code; the mean is decoded at test time (trap T2)."""
+    """Mean and log variance instead of one code; the mean is decoded at test time."""
 
     @model_validator(mode="after")
     def _residual_is_dense(self) -> Network:
@@ -119,54 +120,82 @@ class Network(Trunk):
         return self
 
 
-class Corruption(Section):
-    """Squares (cubes in 3D) painted over the input, from which the clean image is to be rebuilt (trap T5)."""
+class Masking(Section):
+    """Squares (cubes in 3D) that cover parts of the input; the target of the reconstruction is the uncovered image."""
 
     squares: tuple[int, int] = (1, 1)
-    """Fewest and most per image; each image has its own (trap T6)."""
+    """Fewest and most per image; they are drawn for each image by itself."""
     largest: float = Field(0.5, gt=0, le=1)
-    """Longest side, as a share of the image's; sides are drawn evenly up to it. The value is drawn between the batch's
-    lowest and highest."""
+    """Longest side, as a share of the image's; sides are drawn uniformly up to it. The value of a square is drawn
+    between the batch's lowest and highest."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Corruption:
+    def _ordered(self) -> Masking:
         if not 0 <= self.squares[0] <= self.squares[1]:
             raise ValueError("squares must be two rising numbers from 0")
         return self
 
 
 class Loss(Section):
-    """Terms and weights. With a KL term reconstruction is summed over pixels, else averaged (models.md 0)."""
+    """Terms and weights. Reconstruction is averaged over pixels, or with a KL term summed: the evidence lower bound."""
 
     reconstruction: Literal["l1", "l2", "gaussian"] = "l1"
     """Pixel-wise norm. `gaussian`: squared error over twice the `variance`, always summed."""
     variance: float = Field(1.0, gt=0)
-    """Of the Gaussian."""
+    """Variance of the Gaussian."""
     scale: float = Field(1.0, gt=0)
     """Weight of all reconstruction terms."""
     kl: float = Field(0.0, ge=0)
     """Weight of the KL divergence to N(0, I)."""
     context: float = Field(0.0, ge=0)
-    """Weight of context encoding: the distance of the clean image to what is rebuilt, by the mean of the code, from a
-    corrupted one."""
-    corruption: Corruption = Corruption()
-    """How images are corrupted where `context` is above 0."""
+    """Weight of context encoding: the distance between the image and the reconstruction, by the mean of the code, of a
+    masked copy."""
+    masking: Masking = Masking()
+    """How images are masked where `context` is above 0."""
 
 
 class Adversarial(Section):
-    """A critic that learns to tell images apart, in turns with the network that it judges."""
+    """A critic that learns to tell generated images from scans, in turns with the generator."""
 
-    kind: Literal["cross_entropy", "wasserstein"] = "cross_entropy"
+    loss: Literal["cross_entropy", "wasserstein"] = "cross_entropy"
     """`cross_entropy`: -log D; `wasserstein`: difference of means, with a gradient penalty."""
     weight: float = Field(1.0, ge=0)
-    """Weight of the critic's opinion in the network's loss."""
+    """Weight of the adversarial loss in the generator's loss."""
     lr: float = Field(1e-4, gt=0)
     """Learning rate of the critic."""
     critic_steps: int = Field(1, ge=1)
-    """Steps of the critic before each one of the network, every one on examples of its own."""
+    """Steps of the critic before each one of the generator, every one on examples of its own."""
     penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty (`wasserstein` alone)."""
 
-    def shared_out(self, train: Train) -> Train:
-        """The training with batches as large as all steps of the critic together need."""
-        return train.model_copy(update={"batch": train.batch * self.critic_steps})
+    def with_critic_batches(self, train: Train) -> Train:
+        """The training with a batch size that gives each step of the critic examples of its own."""
+        return train.model_copy(update={"batch_size": train.batch_size * self.critic_steps})
+
+
+class NetworkSettings(MethodSettings):
+    """Settings of a family whose method trains a network and reconstructs scans."""
+
+    learns: ClassVar[bool] = True
+    uses_gpu: ClassVar[bool] = True
+    reconstructs: ClassVar[bool] = True
+    trivial_baseline: ClassVar[bool] = False
+
+    network: Grid
+    train: Train
+    map: ResidualMap = ResidualMap()
+
+    def input_size(self) -> tuple[int, ...]:
+        return (self.network.size,) * self.network.dims
+
+
+def check_last_weights(train: Train) -> None:
+    """Raise ValueError for a GAN of which the best weights are to be kept."""
+    if train.keep != "last":
+        raise ValueError("a GAN's loss does not choose weights: give train keep: last")
+
+
+def check_kl(network: Network, loss: Loss) -> None:
+    """Raise ValueError unless a KL term and a variational network go together."""
+    if network.variational != (loss.kl > 0):
+        raise ValueError("a variational network needs loss.kl above 0, and no other one takes it")

@@ -179,5 +179,5 @@ class Study(Section):
         }
 
     def baselines(self) -> list[str]:
-        """Labels of the models without a network, against which the others are compared."""
-        return [label for label, model in self.models.items() if not hasattr(model, "network")]
+        """Labels of the trivial baselines, against which the other models are compared."""
+        return [label for label, model in self.models.items() if model.trivial_baseline]

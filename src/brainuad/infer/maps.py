@@ -10,7 +10,7 @@ from brainuad.methods.base import Brain, Image, Method, Sign
 
 
 @dataclass(frozen=True)
-class Found:
+class Prediction:
     """`anomaly`: higher = more abnormal, 0 outside the brain; `score`: one number for the scan."""
 
     anomaly: Image
@@ -18,22 +18,23 @@ class Found:
     score: float
 
 
-def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Found:
-    """What a method finds in one normalised scan."""
+def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Prediction:
+    """The method's prediction for one normalised scan. `spacing`: voxel size in mm."""
     anomaly, reconstruction = method.predict(image, brain, spacing, sign)
     anomaly[~brain] = 0
-    return Found(anomaly, reconstruction, method.anomaly_score(anomaly, brain, image))
+    return Prediction(anomaly, reconstruction, method.anomaly_score(anomaly, brain, image))
 
 
-def fidelity(image: Image, rebuilt: Image, brain: Brain) -> dict[str, float]:
-    """How far a reconstruction follows its scan in the brain.
+def reconstruction_similarity(image: Image, reconstruction: Image, brain: Brain) -> dict[str, float]:
+    """Similarity of a scan and its reconstruction over the brain.
 
-    `explained`: share of the scan's variance, 1 at best; 0 or less where the scan's own mean would do as well, so that
-    the residual shows the scan rather than what is wrong with it. `correlation`: Pearson's, 0 for an even picture.
+    `explained`: share of the scan's variance that the reconstruction explains, 1 at best; 0 or less where the scan's
+    own mean would do as well, so that the residual shows the scan rather than its lesions. `correlation`: Pearson's, 0
+    for a constant image.
     """
-    seen, found = image[brain].astype(float), rebuilt[brain].astype(float)
-    spread = float(seen.var())
-    explained = 1 - float(np.square(seen - found).mean()) / spread if spread else 0.0
-    together = float(np.cov(seen, found, bias=True)[0, 1]) if spread and found.var() else 0.0
-    correlation = together / float(seen.std() * found.std()) if together else 0.0
+    scan, model = image[brain].astype(float), reconstruction[brain].astype(float)
+    variance = float(scan.var())
+    explained = 1 - float(np.square(scan - model).mean()) / variance if variance else 0.0
+    covariance = float(np.cov(scan, model, bias=True)[0, 1]) if variance and model.var() else 0.0
+    correlation = covariance / float(scan.std() * model.std()) if covariance else 0.0
     return {"explained": explained, "correlation": correlation}

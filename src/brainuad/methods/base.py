@@ -1,16 +1,19 @@
-"""What every method can do. A method is fitted on healthy scans and maps a scan to anomalies."""
+"""The contract of a method: it is fitted on healthy scans and maps a scan to anomalies."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.errors import InputError
+
+if TYPE_CHECKING:
+    from brainuad.methods.shared.neural import NeuralMethod
 
 Image = Float[np.ndarray, "x y z"]
 Brain = Bool[np.ndarray, "x y z"]
@@ -19,9 +22,9 @@ Sign = Literal["dark", "bright", "both"]
 
 @dataclass(frozen=True)
 class TrainingScans:
-    """Healthy scans on one grid that a method learns from or is checked on. `spacing`: voxel size in mm.
+    """Healthy scans on one grid, for training or validation. `spacing`: voxel size in mm.
 
-    The volumes may be views of files: read one at a time.
+    The images may be views of files: read one at a time.
     """
 
     images: Sequence[Image]
@@ -30,44 +33,57 @@ class TrainingScans:
 
 
 class Method(ABC):
-    """The contract. State is plain arrays (`state`) beside the settings, so that nothing is ever pickled.
+    """A method, built from its family's `Settings`. Its state is plain arrays, so that nothing is ever pickled.
 
-    Maps are float32, (x, y, z) as the scan, higher = more abnormal, may be negative, 0 outside the brain, and never
-    rescaled by scan.
+    A method that learns overrides `fit`, `state` and `load`, one that reconstructs scans `reconstruct`, one that uses a
+    GPU `to`; its `Settings` declare which of these it does. A method with a network derives from
+    `shared.neural.NeuralMethod`.
     """
 
-    @abstractmethod
-    def fit(self, training: TrainingScans) -> None:
-        """Learn from healthy scans; a network, which the train stage has trained, learns what residuals are normal."""
+    def initialise(self, seed: int) -> None:  # noqa: B027 - nothing to draw unless a method says so
+        """Draw whatever is random before training, e.g. the first weights."""
+
+    def neural(self) -> NeuralMethod | None:
+        """Itself, for a method whose network the train stage must train before `fit`; else None."""
+        return None
+
+    def to(self, accelerator: str) -> None:  # noqa: B027 - a method runs on the CPU unless it says otherwise
+        """Move to `cpu`, `gpu`, or with `auto` to a GPU if there is one."""
+
+    def fit(self, training: TrainingScans) -> None:  # noqa: B027 - a method learns nothing unless it says so
+        """Learn from healthy scans. A network has been trained by then, and learns which residuals are normal."""
 
     @abstractmethod
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
-        """The map of one scan; `sign`: how lesions differ from healthy tissue."""
+        """The anomaly map of one scan: float32, (x, y, z) as the scan, higher = more abnormal, 0 outside the brain.
+
+        May be negative; never rescaled by scan. `spacing`: voxel size in mm; `sign`: how lesions differ from healthy
+        tissue.
+        """
 
     def reconstruct(self, image: Image, brain: Brain) -> Image | None:  # noqa: ARG002
-        """What the model of health makes of the scan, or None where a method has no reconstruction."""
+        """The scan as the model of health reconstructs it, or None for a method without reconstructions."""
         return None
 
     def predict(
         self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
-        """Map and reconstruction of one scan at once."""
+        """Map and reconstruction of one scan."""
         return self.anomaly_map(image, brain, spacing, sign), self.reconstruct(image, brain)
 
     def anomaly_score(self, anomaly: Image, brain: Brain, image: Image) -> float:  # noqa: ARG002
-        """One number for the scan `image`, whose map is `anomaly`: the mean over the brain of the map's positive part.
+        """One number for the scan `image` with the map `anomaly`: the mean over the brain of the map's positive part.
 
-        Without that, tissue that is abnormal the other way would cancel out a lesion in a signed map.
+        With negative values counted, tissue that is abnormal the other way would cancel out a lesion in a signed map.
         """
         return float(np.maximum(anomaly[brain], 0).mean()) if brain.any() else 0.0
 
-    @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Everything learnt, by name."""
+        return {}
 
-    @abstractmethod
-    def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take back what `state` gave."""
+    def load(self, state: Mapping[str, np.ndarray]) -> None:  # noqa: B027 - nothing learnt, nothing to load
+        """Restore what `state` returned. Raises InputError if a part is missing."""
 
     def facts(self) -> dict[str, Any]:
         """Numbers for the run record, e.g. the count of trainable parameters."""

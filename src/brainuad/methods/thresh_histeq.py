@@ -1,42 +1,58 @@
-"""The scan itself after histogram equalisation: what any model of health has to beat."""
+"""The scan itself after histogram equalisation: a baseline that needs no training.
+
+Source: Meissen et al. 2021 (docs/methods/baselines.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from brainuad.config.model import ThreshHisteq
-from brainuad.images.equalise import equalise
-from brainuad.images.smooth import smooth_inside
-from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
+from brainuad.config.model import MethodSettings
+from brainuad.config.section import Section
+from brainuad.methods.base import Brain, Image, Method, Sign, check_finite
+
+
+class EqualisedMap(Section):
+    """How an equalised scan becomes an anomaly map."""
+
+    levels: int = Field(4096, ge=256)
+    """Grey levels that the brain is quantised to first. Rounding a scan in [0, 1] to integers would leave two."""
+    smooth_mm: float = Field(0.0, ge=0)
+    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+
+
+class Settings(MethodSettings):
+    """The scan itself after histogram equalisation inside the brain (Meissen 2021); no training."""
+
+    learns: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False
+    reconstructs: ClassVar[bool] = False
+    trivial_baseline: ClassVar[bool] = True
+
+    family: Literal["thresh_histeq"]
+    map: EqualisedMap = EqualisedMap()
+
+    @classmethod
+    def method_class(cls) -> type[Any]:
+        return EqualisedIntensity
 
 
 class EqualisedIntensity(Method):
-    """Map: the share of the scan's brain voxels that are darker than this one, for bright lesions.
+    """Map in [0, 1], for bright lesions: the share of the scan's brain voxels that are as bright or darker.
 
-    For dark ones the share that is brighter; for both, twice the distance of the former from one half.
-    Source: Meissen et al. 2021; models.md 3.1.
+    For dark lesions 1 minus that share; for both, twice the distance of the share from one half.
     """
 
-    def __init__(self, settings: ThreshHisteq):
+    def __init__(self, settings: Settings):
         self.settings = settings
 
-    def fit(self, training: TrainingScans) -> None:
-        """Nothing is learnt."""
-
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
-        """In [0, 1]."""
+        from brainuad.images.equalise import equalise  # late, as scipy in all numerical code of these families
+        from brainuad.images.smooth import smooth_inside
+
         rank = equalise(image, brain, self.settings.map.levels)
         rank = {"bright": rank, "dark": 1 - rank, "both": np.abs(2 * rank - 1)}[sign]
         return check_finite(smooth_inside(rank, brain, self.settings.map.smooth_mm, spacing), "thresh_histeq")
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Nothing."""
-        return {}
-
-    def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Nothing."""
-
-
-METHOD = EqualisedIntensity

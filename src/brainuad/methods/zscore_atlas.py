@@ -1,51 +1,69 @@
-"""Voxel-wise z-score against an atlas of healthy scans: the baseline that is hard to beat."""
+"""Voxel-wise z-score against an atlas of healthy scans: the strongest of the simple baselines.
+
+Source: docs/methods/baselines.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from brainuad.config.model import ZscoreAtlas
+from brainuad.config.model import MethodSettings, Standardised
 from brainuad.errors import InputError
-from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
-from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
+from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
+
+
+class Settings(MethodSettings):
+    """Voxel-wise z-score against the healthy training scans, scan and atlas smoothed alike."""
+
+    learns: ClassVar[bool] = True
+    uses_gpu: ClassVar[bool] = False
+    reconstructs: ClassVar[bool] = False
+    trivial_baseline: ClassVar[bool] = True
+
+    family: Literal["zscore_atlas"]
+    smooth_mm: float = Field(4.0, ge=0)
+    """Sigma of the smoothing of scans before mean and sd are taken, in mm."""
+    map: Standardised = Standardised(smooth_mm=2.0)
+
+    @classmethod
+    def method_class(cls) -> type[Any]:
+        return AtlasDistance
 
 
 class AtlasDistance(Method):
-    """Map: (smoothed scan - mean) / sd of the smoothed training scans, smoothed again, signed; in units of sd.
+    """Map: (smoothed scan - mean) / sd of the smoothed training scans, smoothed again, signed; in units of sd."""
 
-    Scan and atlas are smoothed alike: smoothing the atlas alone is worse than either. Source: models.md 3.1.
-    """
-
-    def __init__(self, settings: ZscoreAtlas):
+    def __init__(self, settings: Settings):
         self.settings = settings
         self.atlas: Statistics | None = None
 
     def fit(self, training: TrainingScans) -> None:
-        """Mean and sd per voxel."""
         atlas = Accumulator(training.images[0].shape)
         for image, brain in zip(training.images, training.brains, strict=True):
-            atlas.add(smooth_inside(image, brain, self.settings.smooth_mm, training.spacing), brain)
+            atlas.add(_smooth(image, brain, self.settings.smooth_mm, training.spacing), brain)
         self.atlas = atlas.result()
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
-        """In units of the healthy sd."""
         if self.atlas is None:
             raise InputError("zscore_atlas has no atlas yet", do="train it first")
-        smooth = smooth_inside(image, brain, self.settings.smooth_mm, spacing)
+        smooth = _smooth(image, brain, self.settings.smooth_mm, spacing)
         z = standardise(smooth, brain, self.atlas, self.settings.map)
-        z = smooth_inside(z, brain, self.settings.map.smooth_mm, spacing)
+        z = _smooth(z, brain, self.settings.map.smooth_mm, spacing)
         return check_finite(signed(z, sign), "zscore_atlas")
 
     def state(self) -> dict[str, np.ndarray]:
-        """The atlas."""
         return {} if self.atlas is None else self.atlas.state("atlas")
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """The atlas."""
         self.atlas = Statistics.load(state, "atlas")
 
 
-METHOD = AtlasDistance
+def _smooth(image: Image, brain: Brain, sigma_mm: float, spacing: tuple[float, float, float]) -> Image:
+    from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
+
+    return smooth_inside(image, brain, sigma_mm, spacing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainuad.config.load import config_folder, read_yaml, shipped
-from brainuad.config.model import MODEL, AnyModel
+from brainuad.config.model import MethodSettings, validate
 from brainuad.papers import reported, systems
 from brainuad.terminal import table
 
@@ -32,19 +32,19 @@ class Row:
     reported: str
 
 
-def shipped_models(folder: Path | None = None) -> dict[str, AnyModel]:
+def shipped_models(folder: Path | None = None) -> dict[str, MethodSettings]:
     """The models in `config/models/` by name."""
     folder = folder or config_folder(Path.cwd() / "config.yaml")
     names = shipped("models", folder)
-    return {name: MODEL.validate_python(read_yaml(folder / "models" / f"{name}.yaml")) for name in names}
+    return {name: validate(read_yaml(folder / "models" / f"{name}.yaml")) for name in names}
 
 
-def rows(models: dict[str, AnyModel]) -> list[Row]:
+def rows(models: dict[str, MethodSettings]) -> list[Row]:
     """A row per model."""
     return [_row(name, model) for name, model in models.items()]
 
 
-def models_table(models: dict[str, AnyModel]) -> list[Table | str]:
+def models_table(models: dict[str, MethodSettings]) -> list[Table | str]:
     """The table for a terminal, and its legend."""
     return [table(HEADS, [astuple(row) for row in rows(models)], right=["parameters"]), "", LEGEND]
 
@@ -57,7 +57,7 @@ def models_page(head: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parameters(model: AnyModel) -> int | None:
+def parameters(model: MethodSettings) -> int | None:
     """Trainable parameters, critics included; None for a method without a network. No memory is taken for them."""
     import torch  # late: the command line starts without it
 
@@ -68,7 +68,7 @@ def parameters(model: AnyModel) -> int | None:
     return count
 
 
-def _row(name: str, model: AnyModel) -> Row:
+def _row(name: str, model: MethodSettings) -> Row:
     count = parameters(model)
     stem = name.removesuffix(systems.SMALL)
     source = model.cite or next((key for key, paper in reported.papers().items() if stem in paper.systems), None)
@@ -76,14 +76,12 @@ def _row(name: str, model: AnyModel) -> Row:
     return Row(name, model.family, whose, _input(model), "none" if count is None else f"{count:,}", _said(name, model))
 
 
-def _input(model: AnyModel) -> str:
-    network = getattr(model, "network", None)
-    if network is None:
-        return "whole scan"
-    return "×".join([str(network.size)] * network.dims)
+def _input(model: MethodSettings) -> str:
+    size = model.input_size()
+    return "whole scan" if size is None else "×".join(map(str, size))
 
 
-def _said(name: str, model: AnyModel) -> str:
+def _said(name: str, model: MethodSettings) -> str:
     """The headline numbers of its paper; a reduced file has none, and a dash stands where no paper of ours is."""
     paper = reported.papers().get(model.cite or "")
     system = systems.system_of(name, model, paper) if paper and not name.endswith(systems.SMALL) else None

@@ -1,4 +1,4 @@
-"""Training and validation examples as Lightning takes them."""
+"""Training and validation examples for Lightning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from brainuad.config.network import Optimisation
-from brainuad.methods.neural import Examples
+from brainuad.methods.shared.neural import Examples
 from brainuad.train.sampler import batches
 
 
@@ -27,11 +27,11 @@ class _Items(Dataset[Tensor]):
         return self.examples.fetch(indices) if indices else None
 
 
-class Batches(LightningDataModule):  # type: ignore[misc]
+class ExampleBatches(LightningDataModule):  # type: ignore[misc]
     """A loader per epoch, whose batches depend on seed and epoch alone.
 
-    `start`: the epoch that training starts at, and how many of its batches are done. If these are all, the epoch has
-    one batch that is None: Lightning takes no step on it, and goes on to validation.
+    `start`: the epoch that training starts at, and the number of its batches that are done. If these are all, the epoch
+    has one batch that is None: Lightning takes no step on it, and continues with validation.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Batches(LightningDataModule):  # type: ignore[misc]
         """All validation examples, in order; every device sees all of them."""
         if self.validation is None:
             return []
-        count, size = len(self.validation), self.settings.batch
+        count, size = len(self.validation), self.settings.batch_size
         return self._loader(self.validation, [list(range(i, min(i + size, count))) for i in range(0, count, size)])
 
     def _loader(self, examples: Examples, order: list[list[int]]) -> DataLoader[Tensor]:
         pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        own = torch.Generator()  # a loader draws a number when it starts: not from the stream of the training's noise
+        own = torch.Generator()  # a loader draws a number when it starts: not from the random numbers of the training
         items = _Items(examples)
-        return DataLoader(items, batch_sampler=order, collate_fn=_as_it_is, pin_memory=pinned, generator=own)
+        return DataLoader(items, batch_sampler=order, collate_fn=_unchanged, pin_memory=pinned, generator=own)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch

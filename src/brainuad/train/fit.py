@@ -1,12 +1,12 @@
-"""Trains a network with Lightning: seeded, deterministic, and resumed where it was killed."""
+"""Trains a network with Lightning: seeded, deterministic, and resumed at the step where it was stopped."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,38 @@ from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.neural import Examples, NeuralMethod, Stage
+from brainuad.methods.shared.neural import Examples, NeuralMethod, Stage
 from brainuad.resources.clock import Clock
-from brainuad.train.data import Batches
-from brainuad.train.faults import Faults, TellingTrainer
-from brainuad.train.keep import HaltError, Keep
-from brainuad.train.progress import Bar
+from brainuad.resources.training_progress import TrainingProgressBar
+from brainuad.train.checkpoint import STATE_KEY, CheckpointCallback, HaltError
+from brainuad.train.data import ExampleBatches
+from brainuad.train.process_errors import ErrorReportingTrainer, SharedErrors
 from brainuad.train.sampler import epochs, stage_seed, steps
 
 CHECKPOINT = "last.ckpt"
-"""The first stage's; those of others carry their names."""
+"""Checkpoint of the first stage; that of another stage has its name."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One training. `key` names settings, data and seed; checkpoints lie in `folder`; `label` is for progress bars.
+
+    `watch` says when to stop; `clock` learns the time that earlier turns of the training took.
+    """
+
+    seed: int
+    compute: Compute
+    folder: Path
+    key: str
+    label: str = "train"
+    watch: Watch = field(default_factory=Watch)
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a training went. `curves`: (step, name, value)."""
+    """Result of a training. `curves`: (step, name, value)."""
 
     curves: list[tuple[int, str, float]]
     facts: dict[str, Any]
@@ -44,32 +61,25 @@ def fit_network(
     method: NeuralMethod,
     training: TrainingScans,
     validation: TrainingScans | None,
-    seed: int,
-    compute: Compute,
-    folder: Path,
-    key: str,
-    label: str = "train",
-    callbacks: list[Callback] | None = None,
-    watch: Watch | None = None,
-    clock: Clock | None = None,
+    run: TrainingRun,
+    callbacks: Sequence[Callback] = (),
 ) -> Fitted:
-    """Train the method's network, stage by stage, and leave the kept weights in it.
+    """Train the method's network, stage by stage, and load the kept weights into it.
 
-    A stage goes on from its checkpoint in `folder`, at the step that this was written after. `key` names settings, data
-    and seed: a checkpoint of another key is put aside with a warning. On a CPU the weights depend on seed, data,
-    settings and the number of threads alone. `clock` learns what earlier turns of the training have cost. Raises
-    InputError when a loss is not finite, and Stopped, with the checkpoint written, where `watch` wants it.
+    A stage resumes from its checkpoint in the run's folder, at the step after which this was written. A checkpoint of
+    another key is put aside with a warning. On a CPU the weights depend on seed, data, settings and the number of
+    threads alone. Raises InputError when a loss is not finite, and Stopped, with the checkpoint written, when `watch`
+    says so.
     """
-    torch.set_num_threads(compute.threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    method.initialise(seed)
-    data = method.examples(training), None if validation is None else method.examples(validation)
+    torch.set_num_threads(run.compute.threads)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    method.initialise(run.seed)
+    examples = method.examples(training)
+    held_out = None if validation is None else method.examples(validation)
     curves: list[tuple[int, str, float]] = []
-    facts: dict[str, Any] = {"examples": len(data[0]), "steps": 0}
-    watch, clock = watch or Watch(), clock or Clock()
+    facts: dict[str, Any] = {"examples": len(examples), "steps": 0}
     for number, stage in enumerate(method.stages()):
-        run = _Run(stage, *data, stage_seed(seed, number), compute, folder, key, label, watch, clock)
-        done = run.fit(method, callbacks or [])
+        done = _StageTraining(stage, stage_seed(run.seed, number), examples, held_out, run).fit(method, callbacks)
         prefix = f"{stage.name}_" if stage.name else ""
         curves += [(facts["steps"] + step, prefix + name, value) for step, name, value in done.curves]
         steps_before = facts["steps"]
@@ -79,68 +89,72 @@ def fit_network(
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One stage's training."""
+class _StageTraining:
+    """The training of one stage."""
 
     stage: Stage
+    seed: int
     examples: Examples
     held_out: Examples | None
-    seed: int
-    compute: Compute
-    folder: Path
-    key: str
-    label: str
-    watch: Watch
-    clock: Clock
+    run: TrainingRun
 
-    def fit(self, method: NeuralMethod, callbacks: list[Callback]) -> Fitted:
-        """Optimisation from a fresh start or from the stage's checkpoint."""
-        train, path = self.stage.train, self.folder / f"{self.stage.name or 'last'}.ckpt"
-        label = f"{self.label} {self.stage.name}".strip()
-        saved = _checkpoint(path, self.key)
-        at: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0} if saved is None else saved["callbacks"]["keep"]
-        done = int(at["epoch"])
-        if "used" in at:
-            self.clock.go_on(at["used"])
+    def fit(self, method: NeuralMethod, callbacks: Sequence[Callback]) -> Fitted:
+        """Optimise from a fresh start or from the stage's checkpoint."""
+        train, path = self.stage.train, self.run.folder / f"{self.stage.name or 'last'}.ckpt"
+        saved = _checkpoint(path, self.run.key)
+        start: dict[str, Any] = {"epoch": 0, "batches_done": 0, "step": 0}
+        if saved is not None:
+            start = saved["callbacks"][STATE_KEY]
+            self.run.clock.go_on(start["used"])
+            logger.info("resume %s at step %d", path.name, start["step"])
+        done = int(start["epoch"])
         if done < epochs(train):
-            keep = Keep(path, self.key, self.seed, self.watch, self.clock.so_far())
-            data = Batches(self.examples, self.held_out, train, self.seed, start=(done, int(at["batch"])))
-            bar = Bar(keep, steps(len(self.examples), train), label)
-            with _quiet():
-                faults, length = Faults(self.compute.devices), epochs(train) - done
-                trainer = _trainer(train, self.compute, self.folder, length, [keep, bar, *callbacks], faults)
-                resumed = None if saved is None else path
-                try:
-                    trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
-                except (HaltError, ProcessRaisedException):
-                    if self.watch.settled:
-                        raise self.watch.ended(f"the training {self.stage.name}".strip()) from None
-                    if fault := faults.first():
-                        raise fault from None
-                    raise
+            self._optimise(path, start, None if saved is None else path, callbacks)
             saved = torch.load(path, map_location="cpu", weights_only=True)
         assert saved is not None
-        state = saved["callbacks"]["keep"]
+        state = saved["callbacks"][STATE_KEY]
         best = train.keep == "best" and bool(state["best"]["weights"])
         last = {n.removeprefix("network."): t for n, t in saved["state_dict"].items() if n.startswith("network.")}
         method.network.load_state_dict(state["best"]["weights"] if best else last)
         kept = state["best"]["step"] if best else state["step"]
-        facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done, "resumed_at_step": at["step"]}
+        facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done, "resumed_at_step": start["step"]}
         if state["best"]["weights"]:
             facts["best_validation_loss"] = state["best"]["loss"]
         return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
+    def _optimise(self, path: Path, start: dict[str, Any], resumed: Path | None, callbacks: Sequence[Callback]) -> None:
+        """Train from `start`, which the checkpoint `resumed` says if there is one, and write the checkpoint `path`."""
+        train, run = self.stage.train, self.run
+        done = int(start["epoch"])
+        checkpoint = CheckpointCallback(path, run.key, self.seed, run.watch, run.clock.so_far())
+        position = (done, int(start["batches_done"]))
+        data = ExampleBatches(self.examples, self.held_out, train, self.seed, start=position)
+        label = f"{run.label} {self.stage.name}".strip()
+        bar = TrainingProgressBar(int(start["step"]), steps(len(self.examples), train), label)
+        with _quiet():
+            errors = SharedErrors(run.compute.devices)
+            trainer = _trainer(train, run, epochs(train) - done, [checkpoint, bar, *callbacks], errors)
+            try:
+                trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
+            except (HaltError, ProcessRaisedException):
+                if run.watch.settled:
+                    raise run.watch.ended(f"the training {self.stage.name}".strip()) from None
+                if error := errors.first():
+                    raise error from None
+                raise
+
 
 def _trainer(
-    train: Optimisation, compute: Compute, folder: Path, length: int, callbacks: list[Callback], faults: Faults
+    train: Optimisation, run: TrainingRun, length: int, callbacks: list[Callback], errors: SharedErrors
 ) -> Trainer:
+    compute = run.compute
     if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
     on_cpu = compute.accelerator == "cpu" or not torch.cuda.is_available()
     # a step of a critic or of a later stage leaves parts of the network without a gradient
     shared = f"ddp_{'fork' if on_cpu else 'spawn'}_find_unused_parameters_true"
-    return TellingTrainer(
-        faults,
+    return ErrorReportingTrainer(
+        errors,
         accelerator="cpu" if on_cpu else "gpu",
         devices=compute.devices,
         strategy="auto" if compute.devices == 1 else shared,
@@ -150,7 +164,7 @@ def _trainer(
         deterministic=True,
         callbacks=callbacks,
         plugins=[LightningEnvironment()],  # else Lightning takes a Slurm allocation for its own and starts processes
-        default_root_dir=folder,
+        default_root_dir=run.folder,
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,  # the batches of an epoch are drawn when it starts
         num_sanity_val_steps=0,
@@ -168,7 +182,7 @@ def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found, _ = (saved["callbacks"]["keep"][name] for name in ("key", "batch"))
+        found, _ = (saved["callbacks"][STATE_KEY][name] for name in ("key", "batches_done"))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -184,24 +198,24 @@ def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
         fault = "was made with other settings or data"
     aside = path.with_name(f"{path.name}.old")
     path.replace(aside)
-    warnings.warn(f"{path} {fault}: it is put aside as {aside.name}, training starts from the beginning", stacklevel=2)
+    logger.warning("%s %s: it is put aside as %s, training starts from the beginning", path, fault, aside.name)
     return None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence Lightning's advice, and undo the global switches that a deterministic trainer sets."""
-    logger = logging.getLogger("lightning.pytorch")
+    lightning_logger = logging.getLogger("lightning.pytorch")
     switches: Any = torch.utils.deterministic
-    level, fill = logger.level, switches.fill_uninitialized_memory
+    level, fill = lightning_logger.level, switches.fill_uninitialized_memory
     before = torch.are_deterministic_algorithms_enabled()
-    logger.setLevel(logging.ERROR)
+    lightning_logger.setLevel(logging.ERROR)
     switches.fill_uninitialized_memory = False  # a safeguard against bugs that costs time
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        logger.setLevel(level)
+        lightning_logger.setLevel(level)
         switches.fill_uninitialized_memory = fill
         torch.use_deterministic_algorithms(before)

@@ -1,12 +1,12 @@
-"""One training: stores in, bundle and run record out."""
+"""One training: from array caches to a bundle and a run record."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from brainuad.cluster.stop import watching
-from brainuad.config.model import AnyModel
+from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle
@@ -24,31 +24,31 @@ from brainuad.formats.coding import Coded, Picked
 from brainuad.formats.run import Record
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.neural import NeuralMethod
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
 RESUME = "resume"
+logger = getLogger(__name__)
+
 SCALING = "scaling."
 """Prefix of the arrays that intensity scaling learnt, in the bundle."""
 
 
 def train(
-    array_caches: Sequence[Path], model: AnyModel, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
+    array_caches: Sequence[Path], model: MethodSettings, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
 ) -> None:
-    """Fit a model on the training scans of healthy stores and write its bundle, `run.json` and `metrics.csv` to `out`.
+    """Train a model on the training scans of healthy array caches; write bundle, `run.json` and `metrics.csv` to `out`.
 
-    The `map` section of the model is not looked at. `out`/resume holds the checkpoint until the bundle is whole, in a
-    folder of its settings and data: where these change for a while, the training goes on once they come back.
-    Signals and the end of a Slurm job stop the training between two steps; the next call goes on from there.
-    Raises InputError without training scans, for scans with lesions or other pathology, and for stores on different
-    grids.
+    The `map` section of the model has no effect. `out`/resume holds the checkpoint until the bundle is complete, in a
+    folder named by settings and data: if these change and change back, the training resumes. Signals and the end of a
+    Slurm job stop the training between two steps; the next call resumes there. Raises InputError without training
+    scans, for scans with lesions or other pathology, and for array caches on different grids.
     """
     torch.set_num_threads(compute.threads)
     opened = [array_cache.read(path) for path in array_caches]
     training = _gathered(opened, array_caches, "train")
     if training is None:
-        why = "no store holds a scan of the role train"
+        why = "no array cache holds a scan of the role train"
         raise InputError(
             "there is no training scan", file=array_caches[0] if array_caches else None, why=why, do=TRAINING
         )
@@ -60,18 +60,18 @@ def train(
     clock = Clock()
     with recording.recorded(out, record, clock):
         method = registry.build(model)
-        if isinstance(method, NeuralMethod):
-            from brainuad.train.fit import fit_network
+        method.initialise(seed)
+        if (neural := method.neural()) is not None:
+            from brainuad.train.fit import TrainingRun, fit_network
 
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
             key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
-            label = " ".join(tags[name] for name in ("model", "seed") if name in tags)
+            label = " ".join(tags[name] for name in ("model", "seed") if name in tags) or "train"
             with watching() as watch:
-                data = method, training, validation
-                place = _resume(out / RESUME, key), key, label or "train"
-                fitted = fit_network(*data, seed, compute, *place, watch=watch, clock=clock)
+                this = TrainingRun(seed, compute, _resume_folder(out / RESUME, key), key, label, watch, clock)
+                fitted = fit_network(neural, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts
-            method.to(compute.accelerator)
+        method.to(compute.accelerator)
         method.fit(training)
         record.facts |= {**method.facts(), "training_scans": len(training.images)}
         about: dict[str, Any] = {
@@ -92,17 +92,17 @@ def train(
     shutil.rmtree(out / RESUME, ignore_errors=True)
 
 
-def _resume(folder: Path, key: str) -> Path:
-    """Where the checkpoint of a training lies."""
+def _resume_folder(folder: Path, key: str) -> Path:
+    """The folder of a training's checkpoints."""
     own = folder / key[:12]
     if folder.exists() and not own.exists():
-        what = f"{folder} holds a training with other settings or data, which goes on when they come back"
-        warnings.warn(f"{what}: this one starts from the beginning", stacklevel=2)
+        what = "holds a training with other settings or data, which resumes when these are restored"
+        logger.warning("%s %s: this one starts from the beginning", folder, what)
     return own
 
 
 def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) -> TrainingScans | None:
-    """The scans of a role from all stores, still on disk."""
+    """The scans of a role from all array caches, still on disk."""
     images: list[tuple[np.ndarray | Coded, int]] = []
     brains: list[np.ndarray] = []
     first = opened[0] if opened else None
@@ -110,22 +110,22 @@ def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) ->
         same = first is not None and part.images.shape[1:] == first.images.shape[1:]
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
-            raise InputError("the training stores are on different grids", file=path, do=do)
+            raise InputError("the training array caches are on different grids", file=path, do=do)
         masks = {"lesions": array_cache.read_lesions(path), "other pathology": array_cache.read_ignored(path)}
         for i, (scan, brain) in enumerate(zip(part.scans, part.brains, strict=True)):
             if scan.role != role:
                 continue
-            for name, marked in masks.items():
-                if marked is not None and (count := int(marked[i].sum())):
-                    what = f"{scan.scan} is not healthy, but is to train a model"
-                    raise InputError(what, file=path, why=f"its mask of {name} marks {count} voxels", do=HEALTHY)
+            for name, mask in masks.items():
+                if mask is not None and (count := int(mask[i].sum())):
+                    what = f"{scan.scan} is not healthy, and cannot train a model"
+                    raise InputError(what, file=path, why=f"its mask of {name} has {count} voxels", do=HEALTHY)
             images.append((part.images, i))
             brains.append(brain)
     return TrainingScans(Picked(images), brains, first.spacing) if first is not None and images else None
 
 
 def _hash(parts: Sequence[TrainingScans]) -> str:
-    """Of all voxels that training and validation see, in order."""
+    """Hash of all voxels of training and validation, in order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{len(part.images)} {part.spacing}".encode())
@@ -136,6 +136,6 @@ def _hash(parts: Sequence[TrainingScans]) -> str:
 
 
 TRAINING = (
-    "give one healthy data set a split with train above 0, and see the table beside its store for scans that were lost"
+    "give one healthy data set a split with train above 0, and see the table beside its array cache for excluded scans"
 )
 HEALTHY = "give the data set the role test, or exclude the subject"

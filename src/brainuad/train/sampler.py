@@ -1,4 +1,4 @@
-"""Which examples make which batch: a function of seed and epoch alone, so that a resumed training needs no memory."""
+"""Batches of examples: a function of seed and epoch alone, so that a resumed training needs no state for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def epochs(train: Optimisation) -> int:
 
 
 def batches(count: int, train: Optimisation, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """Indices below `count`, batch by batch, for device `rank` of `world`, which share each batch.
+    """Indices below `count`, batch by batch, for device `rank` of `world`; the devices share each batch.
 
     Examples come in shuffled passes over all of them. With `epochs` an epoch is one pass and its last batch may be
     short; with `steps` every batch is full, and the last epoch ends at that step.
@@ -24,16 +24,16 @@ def batches(count: int, train: Optimisation, seed: int, epoch: int, rank: int = 
         chosen = _order(count, seed, epoch)
     else:
         last = min((epoch + 1) * train.validate_every, train.steps or 0)
-        start, stop = epoch * train.validate_every * train.batch, last * train.batch
+        start, stop = epoch * train.validate_every * train.batch_size, last * train.batch_size
         passes = range(start // count, (stop - 1) // count + 1)
         chosen = np.concatenate([_order(count, seed, number) for number in passes])[start % count :][: stop - start]
-    cut = [chosen[i : i + train.batch] for i in range(0, len(chosen), train.batch)]
-    return [batch[rank::world].tolist() for batch in cut if len(batch) >= world]
+    whole = [chosen[i : i + train.batch_size] for i in range(0, len(chosen), train.batch_size)]
+    return [batch[rank::world].tolist() for batch in whole if len(batch) >= world]
 
 
 def steps(count: int, train: Optimisation) -> int:
     """Optimiser steps of the whole training."""
-    return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch)
+    return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch_size)
 
 
 def stage_seed(seed: int, stage: int) -> int:
@@ -42,7 +42,7 @@ def stage_seed(seed: int, stage: int) -> int:
 
 
 def torch_seed(seed: int, epoch: int, rank: int = 0) -> int:
-    """Seed of the noise that is drawn within an epoch."""
+    """Seed of torch's random numbers within an epoch."""
     return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
 
 

@@ -40,11 +40,11 @@ class TrainJob(Job):
 
     def run(self) -> None:
         from brainuad.cluster.scratch import nearby
-        from brainuad.config.model import MODEL
+        from brainuad.config.model import validate
         from brainuad.config.study import Compute
         from brainuad.train.job import train
 
-        model = MODEL.validate_python(self.model)
+        model = validate(self.model)
         compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)
         tags = {"family": model.family, **self.tags}
         with nearby(self.inputs.array_caches, self.scratch) as array_caches:

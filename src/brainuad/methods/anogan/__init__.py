@@ -1,0 +1,68 @@
+"""A GAN on slices, and a search among its images for the one nearest to each slice.
+
+Source: Schlegl et al. 2017, Baur et al. 2018 (docs/methods/baur2018.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from brainuad.config.network import Adversarial, Channels, Grid, NetworkSettings, Train, check_last_weights
+from brainuad.config.section import Section
+
+
+class Dcgan(Grid):
+    """A generator of transposed convolutions and a critic that mirrors it (DCGAN)."""
+
+    dims: Literal[2] = 2
+    """Slices."""
+    channels: Channels = [32, 64, 128, 256, 512, 512]
+    """Output channels of the critic's strided convolutions; the generator's, from the last to the first."""
+    kernel: int = Field(5, ge=3)
+    """Kernel of both networks' convolutions; odd."""
+    latent: int = Field(128, ge=1)
+    """Length of the generator's code, drawn from N(0, I)."""
+    slope: float = Field(0.2, ge=0)
+    """Negative slope of the critic's LeakyReLU; the generator has ReLU."""
+
+    @model_validator(mode="after")
+    def _odd_kernel(self) -> Dcgan:
+        if self.kernel % 2 == 0:
+            raise ValueError("a stride of 2 halves exactly with an odd kernel alone")
+        return self
+
+
+class Search(Section):
+    """Gradient descent (Adam) on the code of each slice towards an image near the slice."""
+
+    steps: int = Field(100, ge=1)
+    """Steps of each search."""
+    lr: float = Field(1e-2, gt=0)
+    """Learning rate."""
+    features: float = Field(0.1, ge=0, le=1)
+    """Share of the critic's features in the distance; pixels have the rest. Both are mean absolute differences."""
+    starts: int = Field(1, ge=1)
+    """Codes to start from, the same for every slice; the nearest result of each slice is taken."""
+
+
+class Settings(NetworkSettings):
+    """A GAN on slices, and a search among its images for the one nearest to each slice (Schlegl 2017)."""
+
+    family: Literal["anogan"]
+    network: Dcgan = Dcgan()
+    adversarial: Adversarial = Adversarial()
+    train: Train = Train(epochs=82, lr=1e-4, beta1=0.5, keep="last")
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _last_weights(self) -> Settings:
+        check_last_weights(self.train)
+        return self
+
+    @classmethod
+    def method_class(cls) -> type[Any]:
+        from brainuad.methods.anogan.method import AnoGanMethod
+
+        return AnoGanMethod

@@ -1,0 +1,112 @@
+"""Methods that reconstruct scans as if they were healthy, slice by slice or whole, and map the residual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainuad.config.model import ResidualMap
+from brainuad.config.network import NetworkSettings
+from brainuad.errors import InputError
+from brainuad.images.smooth import smooth_inside
+from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
+from brainuad.methods.shared.neural import Examples, NeuralMethod
+from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
+from brainuad.methods.shared.slices import Slices
+from brainuad.methods.shared.volumes import Volumes
+
+Residual = Literal["signed", "absolute"]
+RESIDUALS: tuple[Residual, ...] = ("signed", "absolute")
+
+
+class View(Protocol):
+    """How a network sees scans: as slices or volumes of its own size."""
+
+    def examples(self, scans: TrainingScans) -> Examples:
+        """The examples to train or validate on."""
+
+    def inputs(self, image: Image, brain: Brain) -> Iterator[tuple[Any, Tensor]]:
+        """The scan as inputs of the network, (n, 1, *size), each with its position for `insert`."""
+
+    def insert(self, output: Tensor, position: Any, image: Image) -> None:
+        """Write an output of the network, (n, 1, *size), into a scan at the position of its input."""
+
+
+class ReconstructionMethod(NeuralMethod):
+    """A network that reconstructs slices or volumes. Maps are residuals on the scan's grid, by the `map` section."""
+
+    def __init__(self, settings: NetworkSettings):
+        self.name, self.train = settings.family, settings.train
+        self.map_settings: ResidualMap = settings.map
+        grid = settings.network
+        self.view: View = Slices(grid.size, self.train.min_brain) if grid.dims == 2 else Volumes(grid.size)
+        self.healthy: dict[str, Statistics] = {}
+        self.initialise(seed=0)
+
+    def reconstruct_batch(self, batch: Tensor) -> Tensor:
+        """The network's reconstructions of slices or volumes, (n, 1, *size), at test time."""
+        reconstruction: Tensor = self.network(batch).reconstruction
+        return reconstruction
+
+    def examples(self, scans: TrainingScans) -> Examples:
+        """Slices with enough brain, or whole scans."""
+        return self.view.examples(scans)
+
+    def fit(self, training: TrainingScans) -> None:
+        """Mean and sd of the training residuals, signed and absolute."""
+        gathered = {kind: Accumulator(training.images[0].shape) for kind in RESIDUALS}
+        for image, brain in zip(training.images, training.brains, strict=True):
+            residual = image - self.reconstruct(image, brain)
+            gathered["signed"].add(residual, brain)
+            gathered["absolute"].add(np.abs(residual), brain)
+        self.healthy = {kind: residuals.result() for kind, residuals in gathered.items()}
+
+    @torch.no_grad()
+    def reconstruct(self, image: Image, brain: Brain) -> Image:
+        """The reconstruction on the scan's grid; 0 outside the brain and in slices without brain."""
+        self.network.eval()
+        reconstruction = np.zeros(image.shape, dtype=np.float32)
+        for position, batch in self.view.inputs(image, brain):
+            self.view.insert(self.reconstruct_batch(batch.to(self.device)), position, reconstruction)
+        reconstruction[~brain] = 0
+        return reconstruction
+
+    def predict(
+        self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
+    ) -> tuple[Image, Image | None]:
+        """Map and reconstruction; the network runs once."""
+        reconstruction = self.reconstruct(image, brain)
+        return self.residual_map(image, reconstruction, brain, spacing, sign), reconstruction
+
+    def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
+        """In units of intensity, or of the healthy residual's sd where it is standardised."""
+        return self.predict(image, brain, spacing, sign)[0]
+
+    def residual_map(
+        self, image: Image, reconstruction: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
+    ) -> Image:
+        """Residual, standardised, smoothed and signed as the settings say. Needs no network."""
+        kind = self.map_settings.residual
+        residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
+        residual = np.abs(residual) if kind == "absolute" else residual
+        if self.map_settings.standardise:
+            if kind not in self.healthy:
+                raise InputError(f"{self.name} has no training residuals yet", do="train it first")
+            residual = standardise(residual, brain, self.healthy[kind], self.map_settings)
+        smooth = smooth_inside(residual, brain, self.map_settings.smooth_mm, spacing)
+        return check_finite(smooth if kind == "absolute" else signed(smooth, sign), self.name)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Weights and residual statistics."""
+        state = self.weights()
+        for kind, statistics in self.healthy.items():
+            state |= statistics.state(f"residual_{kind}")
+        return state
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        self.load_weights(state)
+        self.healthy = {kind: Statistics.load(state, f"residual_{kind}") for kind in RESIDUALS}

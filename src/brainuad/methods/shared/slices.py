@@ -1,0 +1,113 @@
+"""Between a scan's grid and a 2D network's input: axial slices, padded to a square, then resized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from brainuad.errors import InputError
+from brainuad.formats.coding import Picked
+from brainuad.methods.base import Brain, Image, TrainingScans
+
+SLICES_AT_ONCE = 16
+"""Slices reconstructed together; more of them leave the processor's cache."""
+IN_MEMORY = 2 * 2**30
+"""Prepared training slices up to this many bytes are kept; larger sets are prepared batch by batch."""
+
+
+class Slices:
+    """A scan as its axial slices with brain."""
+
+    def __init__(self, size: int, min_brain: float):
+        self.size, self.min_brain = size, min_brain
+
+    def examples(self, scans: TrainingScans) -> SliceExamples:
+        """Slices with enough brain."""
+        return SliceExamples(scans, self.size, self.min_brain)
+
+    def inputs(self, image: Image, brain: Brain) -> Iterator[tuple[np.ndarray, Float[Tensor, "n 1 size size"]]]:
+        """Levels (indices along z) and their slices, some at once."""
+        levels = np.flatnonzero(brain.any(axis=(0, 1)))
+        for chunk in np.array_split(levels, range(SLICES_AT_ONCE, len(levels), SLICES_AT_ONCE)):
+            if len(chunk):
+                yield chunk, to_network(axial(image, chunk), self.size)
+
+    def insert(self, output: Float[Tensor, "n 1 size size"], levels: np.ndarray, image: Image) -> None:
+        """Write the network's output for the slices at these levels into a scan."""
+        slices = from_network(output, image.shape[:2]).float().cpu().numpy()
+        image[:, :, levels] = np.moveaxis(slices, 0, 2)
+
+
+def to_network(slices: Float[Tensor, "n x y"], size: int) -> Float[Tensor, "n 1 size size"]:
+    """Slices centred in a square, 0 around them, and resized linearly (with a filter against aliasing)."""
+    x, y = slices.shape[1:]
+    side = max(x, y)
+    left, below = (side - x) // 2, (side - y) // 2
+    square = functional.pad(slices, (below, side - y - below, left, side - x - left))[:, None]
+    if side == size:
+        return square
+    return functional.interpolate(square, size=(size, size), mode="bilinear", antialias=side > size)
+
+
+def from_network(output: Float[Tensor, "n 1 size size"], shape: tuple[int, int]) -> Float[Tensor, "n x y"]:
+    """The network's output on slices of this shape: the inverse of `to_network`."""
+    x, y = shape
+    side = max(x, y)
+    if output.shape[-1] != side:
+        output = functional.interpolate(output, size=(side, side), mode="bilinear", antialias=output.shape[-1] > side)
+    left, below = (side - x) // 2, (side - y) // 2
+    return output[:, 0, left : left + x, below : below + y]
+
+
+def axial(image: Image, levels: Sequence[int] | np.ndarray) -> Float[Tensor, "n x y"]:
+    """These axial slices as a stack."""
+    stack = np.ascontiguousarray(np.moveaxis(image[:, :, levels], 2, 0), dtype=np.float32)
+    return torch.from_numpy(stack)
+
+
+class SliceExamples:
+    """Slices with at least the share `min_brain` of brain, prepared for the network; kept in memory if it is little.
+
+    Raises InputError if there is no such slice.
+    """
+
+    def __init__(self, scans: TrainingScans, size: int, min_brain: float):
+        self.scans, self.size = scans, size
+        self.positions = [
+            (i, int(level))
+            for i, brain in enumerate(scans.brains)
+            for level in np.flatnonzero(brain.any(axis=(0, 1)) & (brain.mean(axis=(0, 1)) >= min_brain))
+        ]
+        if not self.positions:
+            why = f"no slice holds {100 * min_brain:g} % brain"
+            raise InputError("there is nothing to train on", why=why, do="lower min_brain, or look at the brain masks")
+        self.kept: Tensor | None = None
+        if len(self) * size * size * 4 <= IN_MEMORY:
+            self.kept = torch.empty(len(self), 1, size, size)
+            for start in range(0, len(self), 64):
+                batch = range(start, min(start + 64, len(self)))
+                self.kept[start : batch.stop] = self._prepared(batch)
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.positions)
+
+    def fetch(self, indices: Sequence[int]) -> Float[Tensor, "n 1 size size"]:
+        """These slices, prepared for the network."""
+        return self._prepared(indices) if self.kept is None else self.kept[indices]
+
+    def _prepared(self, indices: Sequence[int]) -> Tensor:
+        chosen = [self.positions[index] for index in indices]
+        slices = np.stack([_level(self.scans.images, scan, level) for scan, level in chosen])
+        return to_network(torch.from_numpy(slices), self.size)
+
+
+def _level(images: Sequence[Image], scan: int, level: int) -> Float[np.ndarray, "x y"]:
+    """One axial level; of an encoded array cache only that is decoded."""
+    plane = images.level(scan, level) if isinstance(images, Picked) else images[scan][:, :, level]
+    return np.ascontiguousarray(plane, dtype=np.float32)

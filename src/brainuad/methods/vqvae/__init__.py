@@ -1,0 +1,68 @@
+"""Autoencoders whose code is a map of entries of a codebook: VQ-VAE, with context encoding if wanted.
+
+Source: Paolini et al., Kuznetsov and Simpson (docs/methods/).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from brainuad.config.network import Loss, NetworkSettings, Train, Trunk
+
+
+class Quantised(Trunk):
+    """An encoder, a codebook whose nearest entry replaces each vector of the encoder's map, and a decoder."""
+
+    blocks: Literal["strided", "monai"] = "strided"
+    """`strided`: our convolutions alone. `monai`: MONAI's VQVAE without residual layers, which has ReLU, and a 3x3
+    convolution before and one after the codebook."""
+    codes: int = Field(512, ge=2)
+    """Number of entries of the codebook."""
+    embedding: int = Field(128, ge=1)
+    """Length of an entry; for `strided` the encoder's last number of channels."""
+    decay: float = Field(0.99, ge=0, lt=1)
+    """Entries are moving averages of the vectors assigned to them; this is the share that each step keeps."""
+
+    init: Literal["normal", "kaiming_uniform"] = "kaiming_uniform"
+    """Distribution of the first entries: N(0, 1) for each number, or uniform so that an entry's length is about 1. A
+    fresh encoder gives vectors near 0: with N(0, 1) one entry can take them all, and with a high `decay` the other
+    entries return only after a thousand steps."""
+
+    @model_validator(mode="after")
+    def _fits_its_blocks(self) -> Quantised:
+        if self.blocks == "strided" and self.embedding != self.channels[-1]:
+            raise ValueError(f"with blocks: strided embedding is the last of channels, {self.channels[-1]}")
+        plain = self.norm == "none" and self.slope == 0 and self.top == "up" and self.bias and not self.coords
+        if self.blocks == "monai" and not plain:
+            raise ValueError("blocks: monai takes norm: none, slope: 0, top: up, bias: true and coords: false alone")
+        return self
+
+
+class QuantisedLoss(Loss):
+    """Reconstruction, context encoding and commitment; moving averages replace a loss for the codebook."""
+
+    commitment: float = Field(0.25, ge=0)
+    """Weight of the mean squared distance between the encoder's vectors and their entries."""
+
+    @model_validator(mode="after")
+    def _no_kl(self) -> QuantisedLoss:
+        if self.kl:
+            raise ValueError("a codebook takes no loss.kl")
+        return self
+
+
+class Settings(NetworkSettings):
+    """Autoencoders whose code is a map of entries of a codebook, with context encoding if wanted."""
+
+    family: Literal["vqvae"]
+    network: Quantised = Quantised()
+    loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
+    train: Train = Train(epochs=200)
+
+    @classmethod
+    def method_class(cls) -> type[Any]:
+        from brainuad.methods.vqvae.method import VqVaeMethod
+
+        return VqVaeMethod

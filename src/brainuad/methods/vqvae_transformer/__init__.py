@@ -1,0 +1,62 @@
+"""A VQ-VAE whose unlikely codes a transformer replaces before they are decoded.
+
+Source: Kuznetsov and Simpson, and their code (docs/methods/kuznetsov.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from brainuad.config.network import NetworkSettings, Optimisation, Train
+from brainuad.config.section import Section
+from brainuad.methods.vqvae import Quantised, QuantisedLoss
+
+
+class Transformer(Section):
+    """A decoder-only transformer that predicts each code from those before it in raster order."""
+
+    width: int = Field(32, ge=1)
+    """Length of the vectors between its layers."""
+    depth: int = Field(4, ge=1)
+    """Attention layers."""
+    heads: int = Field(4, ge=1)
+    """Attention heads per layer; they share the width evenly."""
+    dropout: float = Field(0.4, ge=0, lt=1)
+    """Share of the embeddings' values that are dropped in training."""
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> Transformer:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} cannot be shared by {self.heads} heads; take a multiple")
+        return self
+
+
+class Resampling(Section):
+    """Which codes of a scan are replaced by the most likely ones."""
+
+    rule: Literal["healthy", "per_image"] = "healthy"
+    """Source of the threshold of the log likelihood. `healthy`: the `quantile` over all codes of the training scans.
+    `per_image`: over those of the same slice or volume, so that a healthy one loses as many as any other."""
+    quantile: float = Field(0.04, ge=0, le=1)
+    """Share of codes below the threshold."""
+
+
+class Settings(NetworkSettings):
+    """A VQ-VAE whose unlikely codes a transformer replaces."""
+
+    family: Literal["vqvae_transformer"]
+    network: Quantised = Quantised()
+    loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
+    train: Train = Train(epochs=50)
+    transformer: Transformer = Transformer()
+    transformer_train: Optimisation = Optimisation(epochs=50)
+    """The transformer's training, after that of the VQ-VAE and on the same slices."""
+    resampling: Resampling = Resampling()
+
+    @classmethod
+    def method_class(cls) -> type[Any]:
+        from brainuad.methods.vqvae_transformer.method import VqVaeTransformerMethod
+
+        return VqVaeTransformerMethod
