@@ -18,8 +18,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from brainuad.config.model import MODEL, AnoGan
-from brainuad.methods.anogan import AnoGanMethod
+from brainuad.methods import registry
+from brainuad.methods.anogan import Settings as AnoGan
+from brainuad.methods.anogan.method import AnoGanMethod
 
 MODEL_FILE = Path(__file__).parents[1] / "config" / "models" / "baur_anogan.yaml"
 
@@ -31,15 +32,15 @@ def method(size: int, steps: int) -> AnoGanMethod:
     dropped = (network["size"] // size).bit_length() - 1
     raw["network"] |= {"size": size, "channels": network["channels"][dropped:]}
     raw["search"] |= {"steps": steps}
-    model = MODEL.validate_python(raw)
+    model = registry.validate(raw)
     assert isinstance(model, AnoGan)
     return AnoGanMethod(model)
 
 
-def timed(rebuild: Callable[[], Tensor], clock: Callable[[], float]) -> tuple[float, Tensor]:
-    """Seconds, and what is rebuilt."""
+def timed(reconstruct: Callable[[], Tensor], clock: Callable[[], float]) -> tuple[float, Tensor]:
+    """Seconds, and the reconstruction."""
     started = clock()
-    found = rebuild().cpu()
+    found = reconstruct().cpu()
     return clock() - started, found
 
 
@@ -63,13 +64,13 @@ def main() -> None:
     warm_up.to(options.accelerator)
     warm_up.network.eval()
     for batch in (slices, slices[:1]):
-        warm_up.rebuild(batch).cpu()
+        warm_up.reconstruct_batch(batch).cpu()
     pairs = []
     for _ in range(options.repeats):
-        together = timed(lambda: anogan.rebuild(slices), clock)
-        alone = timed(lambda: torch.cat([anogan.rebuild(piece) for piece in slices.split(1)]), clock)
+        together = timed(lambda: anogan.reconstruct_batch(slices), clock)
+        alone = timed(lambda: torch.cat([anogan.reconstruct_batch(piece) for piece in slices.split(1)]), clock)
         pairs.append((together, alone))
-    apart = max(float((together[1] - alone[1]).abs().max()) for together, alone in pairs)
+    difference = max(float((together[1] - alone[1]).abs().max()) for together, alone in pairs)
     seconds = [[found[way][0] / options.slices for found in pairs] for way in (0, 1)]
     ratios = sorted(alone / together for together, alone in zip(*seconds, strict=True))
     spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -77,7 +78,7 @@ def main() -> None:
     print("|" + " --- |" * 7)
     print(
         f"| {options.size} | {options.slices} | {options.steps} | {statistics.median(seconds[0]):.3f} "
-        f"| {statistics.median(seconds[1]):.3f} | {spread} | {apart:.1e} |"
+        f"| {statistics.median(seconds[1]):.3f} | {spread} | {difference:.1e} |"
     )
 
 

@@ -18,7 +18,6 @@ import nibabel as nib
 import numpy as np
 import yaml
 
-from brainuad.config.model import MODEL
 from brainuad.config.recipe import Normalize
 from brainuad.config.study import Compute
 from brainuad.formats import array_cache, bundle
@@ -31,7 +30,7 @@ from brainuad.images.template import mni152
 from brainuad.methods import registry
 from brainuad.normalize.grid import window
 from brainuad.normalize.intensity import scale
-from brainuad.train.job import train
+from brainuad.train.training import train
 
 BATCH = 32
 RECIPE = Normalize(slices=(-60, 78))
@@ -107,7 +106,7 @@ def residuals(folder: Path, opened: dict[str, ArrayCache], steps: int) -> None:
         settings = yaml.safe_load((Path("config/models") / f"{name}.yaml").read_text())
         if "train" in settings:
             settings["train"] |= {"steps": steps, "validate_every": steps}
-        train([folder / "float32"], MODEL.validate_python(settings), 0, Compute(threads=1), folder / name, {})
+        train([folder / "float32"], registry.validate(settings), 0, Compute(threads=1), folder / name, {})
         maps = {"recipe's": settings["map"]}
         if "train" in settings:
             maps["plain residual"] = {"residual": "absolute", "standardise": False, "smooth_mm": 0.0}

@@ -21,12 +21,12 @@ import yaml
 from lightning import Callback
 from torch import Tensor
 
-from brainuad.config.model import MODEL, AnyModel
+from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.neural import NeuralMethod
-from brainuad.train.fit import fit_network
+from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.train.fit import TrainingRun, fit_network
 from brainuad.train.sampler import batches
 
 MODELS = Path(__file__).parents[1] / "config" / "models"
@@ -35,15 +35,15 @@ SMALLER = {"size": 64, "channels": [16, 32, 64, 64], "latent": 64, "codes": 64, 
 """What the networks of full size are reduced to, where they have such a key, unless --full is given."""
 
 
-def model(name: str, steps: int, batch: int, full: bool) -> AnyModel:
+def model(name: str, steps: int, batch: int, full: bool) -> MethodSettings:
     """A shipped model, each stage trained for this many steps without a checkpoint in between."""
     raw = yaml.safe_load((MODELS / f"{name}.yaml").read_text())
-    raw = MODEL.validate_python(raw).model_dump(mode="json")
+    raw = registry.validate(raw).model_dump(mode="json")
     for part in [key for key in raw if raw[key] and (key == "train" or key.endswith("_train"))]:
-        raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps, "batch": batch}
+        raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps, "batch_size": batch}
     if not full and not name.endswith("_small"):
         raw["network"] |= {key: value for key, value in SMALLER.items() if key in raw["network"]}
-    return MODEL.validate_python(raw)
+    return registry.validate(raw)
 
 
 class Stopwatch(Callback):  # type: ignore[misc]
@@ -82,7 +82,7 @@ def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Cal
                 _step(optimizers[1], module.critic_terms, part)
             for parameter in module.critic.parameters():
                 parameter.requires_grad_(False)
-            loss = _step(optimizers[0], module.judged_terms, part)
+            loss = _step(optimizers[0], module.generator_terms, part)
             for parameter in module.critic.parameters():
                 parameter.requires_grad_(True)
         loss.item()
@@ -103,7 +103,7 @@ def ours(method: NeuralMethod, data: TrainingScans, compute: Compute, clock: Cal
     """Seconds of each stage in the trainer's loop."""
     watch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
-        fit_network(method, data, None, 0, compute, Path(folder), key="benchmark", callbacks=[watch])
+        fit_network(method, data, None, TrainingRun(0, compute, Path(folder), "benchmark"), [watch])
     return watch.seconds
 
 
@@ -126,8 +126,8 @@ def main() -> None:
     data = TrainingScans(scans, [np.ones(SHAPE, bool)] * 8, (2.0, 2.0, 2.0))
     print("| model | stage | bare loop, steps/s | trainer, steps/s | ratio (range) |\n| --- | --- | --- | --- | --- |")
     for name in options.models:
-        method = registry.build(model(name, options.steps, options.batch, options.full))
-        assert isinstance(method, NeuralMethod)
+        method = registry.build(model(name, options.steps, options.batch, options.full)).neural()
+        assert method is not None
         loop_once = partial(bare, method, data, options.accelerator, clock)
         loop_once()
         pairs = [(loop_once(), ours(method, data, compute, clock)) for _ in range(options.repeats)]

@@ -120,7 +120,7 @@ def test_a_set_is_listed_again_when_a_file_of_a_scan_has_another_name(demo, tmp_
 def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_there_is_a_network(demo):
     demo["compute"] = {"devices": 2}
     made = plan(demo)
-    networks = {label for label, model in made.study.models.items() if hasattr(model, "network")}
+    networks = {label for label, model in made.study.models.items() if model.uses_gpu}
     assert networks
     assert networks < set(made.study.models)
     for label in made.study.models:

@@ -9,26 +9,29 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
-from brainuad.config.model import MODEL, AdversarialAutoencoder, AnyModel, Autoencoder
+from brainuad.config.model import MethodSettings
 from brainuad.config.network import Train
 from brainuad.config.study import Compute
 from brainuad.formats import array_cache
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
-from brainuad.methods.adversarial_autoencoder import AdversarialAutoencoderMethod
-from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods import registry
+from brainuad.methods.adversarial_autoencoder import Settings as AdversarialAutoencoder
+from brainuad.methods.adversarial_autoencoder.method import AdversarialAutoencoderMethod
+from brainuad.methods.autoencoder import Settings as Autoencoder
+from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.networks import ConvAutoencoder, Output
-from brainuad.methods.neural import NeuralMethod, Stage
-from brainuad.methods.objective import Objective
+from brainuad.methods.shared.networks import AutoencoderOutput, ConvAutoencoder
+from brainuad.methods.shared.neural import NeuralMethod, Stage
+from brainuad.methods.shared.objective import Objective
 from brainuad.train.fit import Fitted
 
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (12, 16, 5)
 ROLES = ["train"] * 3 + ["validation"] * 2 + ["test"]
 COMPUTE = Compute(threads=1, accelerator="cpu")
-NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
-LENGTH = {"steps": 14, "validate_every": 4, "batch": 4, "lr": 0.01}
+NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
+LENGTH = {"steps": 14, "validate_every": 4, "batch_size": 4, "lr": 0.01}
 
 
 class KilledError(Exception):
@@ -60,7 +63,7 @@ def method(**train: object) -> AutoencoderMethod:
             family="autoencoder",
             network=NETWORK | {"variational": True},
             loss={"kl": 1.0},
-            train={"batch": 4, **length},
+            train={"batch_size": 4, **length},
         )
     )
 
@@ -73,28 +76,28 @@ def curves(fitted: Fitted) -> list[tuple[int, str, float]]:
     return [row for row in fitted.curves if not row[1].endswith("steps_per_second")]
 
 
-def judged(kind: str = "cross_entropy", critic_steps: int = 1, keep: str = "best") -> AdversarialAutoencoderMethod:
+def adversarial(loss: str = "cross_entropy", critic_steps: int = 1, keep: str = "best") -> AdversarialAutoencoderMethod:
     return AdversarialAutoencoderMethod(
         AdversarialAutoencoder(
             family="adversarial_autoencoder",
             network=NETWORK | {"variational": True},
             loss={"kl": 0.1},
-            adversarial={"kind": kind, "critic_steps": critic_steps, "lr": 0.01},
+            adversarial={"loss": loss, "critic_steps": critic_steps, "lr": 0.01},
             train=LENGTH | {"keep": keep},
         )
     )
 
 
 class Refined(nn.Module):
-    """An autoencoder and a network that corrects what it rebuilds."""
+    """An autoencoder and a network that corrects its reconstructions."""
 
     def __init__(self, first: nn.Module):
         super().__init__()
         self.first = first
         self.second = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 1, 1))
 
-    def forward(self, batch: Tensor) -> Output:
-        return Output(self.second(self.first(batch).reconstruction))
+    def forward(self, batch: Tensor) -> AutoencoderOutput:
+        return AutoencoderOutput(self.second(self.first(batch).reconstruction))
 
 
 class Halfway(Objective):
@@ -115,10 +118,10 @@ class TwoStages(AutoencoderMethod):
     started_from: dict[str, np.ndarray] | None = None
 
     def make_network(self) -> nn.Module:
-        return Refined(ConvAutoencoder(self.model.network))
+        return Refined(ConvAutoencoder(self.settings.network))
 
     def stages(self) -> list[Stage]:
-        later = Train(epochs=2, batch=5, lr=0.02, keep="last")
+        later = Train(epochs=2, batch_size=5, lr=0.02, keep="last")
         return [
             Stage("", self.train, lambda: Halfway(self.network, self.train, ["first"])),
             Stage("refine", later, lambda: self._refining(later)),
@@ -155,7 +158,7 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=Fals
     return path
 
 
-def neural(**more: object) -> AnyModel:
-    network = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
-    train = {"steps": 6, "validate_every": 3, "batch": 4}
-    return MODEL.validate_python({"family": "autoencoder", "network": network, "train": train, **more})
+def neural(**more: object) -> MethodSettings:
+    network = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
+    train = {"steps": 6, "validate_every": 3, "batch_size": 4}
+    return registry.validate({"family": "autoencoder", "network": network, "train": train, **more})

@@ -9,22 +9,21 @@ import pytest
 import torch
 import yaml
 
-from brainuad.config.model import MODEL, AnyModel
+from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
 from brainuad.formats import bundle
 from brainuad.formats.bundle import Bundle
 from brainuad.methods import registry
 from brainuad.methods.base import Method, TrainingScans
-from brainuad.methods.neural import NeuralMethod
-from brainuad.train.fit import fit_network
+from brainuad.train.fit import TrainingRun, fit_network
 
 FILES = sorted(Path(__file__).parents[2].joinpath("config", "models").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
 SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
-CODEBOOK = {"codes": 32, "embedding": 8, "decay": 0.5}
-SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "reduce": 2} | CODEBOOK}
+CODEBOOK = {"codes": 32, "embedding": 8, "codebook_decay": 0.5}
+SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "dense_channels": 2} | CODEBOOK}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
-STEPS = {"epochs": None, "steps": 40, "batch": 8, "validate_every": 10, "lr": 0.01}
+STEPS = {"epochs": None, "steps": 40, "batch_size": 8, "validate_every": 10, "lr": 0.01}
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
 CALM = {part: {"lr": 0.002} for part in ("train", "encoder_train")}
 DUEL = {"adversarial": {"lr": 0.002, "critic_steps": 2}}
@@ -89,16 +88,16 @@ VARIANTS = [
 """Other settings of `network` whose count models.md states."""
 
 
-def settings(name: str) -> AnyModel:
-    return MODEL.validate_python(yaml.safe_load((FILES[0].parent / f"{name}.yaml").read_text()))
+def settings(name: str) -> MethodSettings:
+    return registry.validate(yaml.safe_load((FILES[0].parent / f"{name}.yaml").read_text()))
 
 
-def shrunk(name: str) -> AnyModel:
+def shrunk(name: str) -> MethodSettings:
     raw = settings(name).model_dump()
     for part, values in [*(SMALL | SHORT).items(), *OWN.get(name, {}).items()]:
         if raw.get(part):
             raw[part] |= {key: value for key, value in values.items() if key in raw[part]}
-    return MODEL.validate_python(raw)
+    return registry.validate(raw)
 
 
 def scans(count: int, seed: int) -> TrainingScans:
@@ -112,12 +111,12 @@ def scans(count: int, seed: int) -> TrainingScans:
     return TrainingScans(images, [brain] * count, SPACING)
 
 
-def trained(model: AnyModel, folder: Path, seed: int = 0) -> tuple[Method, dict[str, list[float]]]:
+def trained(model: MethodSettings, folder: Path, seed: int = 0) -> tuple[Method, dict[str, list[float]]]:
     method = registry.build(model)
     curves: dict[str, list[float]] = {}
-    if isinstance(method, NeuralMethod):
-        compute = Compute(threads=1, accelerator="cpu")
-        found = fit_network(method, scans(6, 0), scans(2, 1), seed, compute, folder, key="k")
+    if (neural := method.neural()) is not None:
+        run = TrainingRun(seed, Compute(threads=1, accelerator="cpu"), folder, "k")
+        found = fit_network(neural, scans(6, 0), scans(2, 1), run)
         for _, name, value in found.curves:
             curves.setdefault(name, []).append(value)
     method.fit(scans(6, 0))
@@ -172,7 +171,7 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others(name, tmp_path):
     assert any(not np.array_equal(array, states[2][key]) for key, array in states[0].items())
 
 
-def parameters(model: AnyModel) -> int:
+def parameters(model: MethodSettings) -> int:
     with torch.device("meta"):  # counts layers without filling them
         count: int = registry.build(model).facts()["parameters"]
     return count
@@ -187,11 +186,11 @@ def test_parameters_at_full_size(name, count):
 def test_parameters_of_what_the_papers_sweep(name, network, count):
     raw = settings(name).model_dump()
     raw["network"] |= network
-    assert parameters(MODEL.validate_python(raw)) == count
+    assert parameters(registry.validate(raw)) == count
 
 
 def test_every_full_size_network_is_counted_or_known_to_have_no_stated_count():
-    networks = {name for name in NAMES if hasattr(settings(name), "network") and not name.endswith("_small")}
+    networks = {name for name in NAMES if settings(name).uses_gpu and not name.endswith("_small")}
     assert networks == set(PARAMETERS) | UNSTATED
     assert not set(PARAMETERS) & UNSTATED
 

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: their losses by hand, the search, and what each stage of training moves."""
+"""GanObjective adversarial networks: their losses by hand, the search, and what each stage of training moves."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from training import COMPUTE, SPACING, KillAt, KilledError, scans
 
-from brainuad.config.gan import Dcgan, Search
-from brainuad.config.model import AnoGan, FAnoGan
 from brainuad.config.network import Adversarial, Train
-from brainuad.methods.anogan import AnoGanMethod, mapping_distance, search
+from brainuad.methods.anogan import Dcgan, Search
+from brainuad.methods.anogan import Settings as AnoGan
+from brainuad.methods.anogan.method import AnoGanMethod, mapping_distance, search
+from brainuad.methods.anogan.network import dcgan
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.fanogan import FAnoGanMethod
-from brainuad.methods.gan_networks import Critic, Gan, dcgan
-from brainuad.methods.generative import Generative
-from brainuad.methods.neural import NeuralMethod
-from brainuad.methods.versus import gradient_penalty
-from brainuad.train.fit import Fitted, fit_network
+from brainuad.methods.fanogan import Settings as FAnoGan
+from brainuad.methods.fanogan.method import FAnoGanMethod
+from brainuad.methods.shared.adversarial import gradient_penalty
+from brainuad.methods.shared.gan import Critic, Gan
+from brainuad.methods.shared.gan_objective import GanObjective
+from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.train.fit import Fitted, TrainingRun, fit_network
 
 TINY = {"size": 16, "channels": [2, 4], "latent": 3}
 FLAT = {"architecture": "schlegl", "dims": 2}
-LENGTH = {"steps": 6, "validate_every": 2, "batch": 2, "lr": 0.01}
+LENGTH = {"steps": 6, "validate_every": 2, "batch_size": 2, "lr": 0.01}
 
 
 class Watch(Callback):
@@ -55,7 +57,7 @@ def fanogan(network: dict | None = None, steps: int = 2, **settings: object) -> 
         FAnoGan(
             family="fanogan",
             network=TINY | (network or {}),
-            adversarial={"kind": "wasserstein", "critic_steps": steps, "lr": 0.01},
+            adversarial={"loss": "wasserstein", "critic_steps": steps, "lr": 0.01},
             train=LENGTH | {"keep": "last"},
             encoder_train=LENGTH,
             **({"fine_tune_train": LENGTH} | settings),
@@ -64,7 +66,7 @@ def fanogan(network: dict | None = None, steps: int = 2, **settings: object) -> 
 
 
 def fit(method: NeuralMethod, folder: Path, *callbacks: Callback) -> Fitted:
-    return fit_network(method, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=list(callbacks))
+    return fit_network(method, scans(4, 0), scans(2, 1), TrainingRun(0, COMPUTE, folder, "k"), callbacks)
 
 
 class Slope(nn.Module):
@@ -101,17 +103,17 @@ def test_the_penalty_looks_between_pairs_at_a_place_of_each():
     assert ((places > 0) & (places < 1)).all()
 
 
-class Fixed(Generative):
+class Fixed(GanObjective):
     """Fakes that are known."""
 
-    def fake(self, batch: Tensor) -> Tensor:
+    def generated(self, batch: Tensor) -> Tensor:
         return torch.full_like(batch, 2.0)
 
 
 def duel(kind: str) -> Fixed:
     critic = Critic(nn.Identity(), Slope(torch.tensor([[[0.5]]])))
     network = Gan(nn.Linear(1, 1), critic, latent=1)
-    return Fixed(network, Train(steps=1), Adversarial(kind=kind, weight=3.0, penalty=10.0))
+    return Fixed(network, Train(steps=1), Adversarial(loss=kind, weight=3.0, gradient_penalty=10.0))
 
 
 def test_wasserstein_losses_by_hand():
@@ -120,7 +122,7 @@ def test_wasserstein_losses_by_hand():
     assert of_critic["critic"].item() == pytest.approx(0.5 * 2 - 0.5 * 4)
     assert of_critic["penalty"].item() == pytest.approx(0.25)
     assert of_critic["loss"].item() == pytest.approx(-1 + 10 * 0.25)
-    assert module.judged_terms(real)["loss"].item() == pytest.approx(3 * -0.5 * 2)
+    assert module.generator_terms(real)["loss"].item() == pytest.approx(3 * -0.5 * 2)
 
 
 def test_cross_entropy_losses_by_hand():
@@ -128,16 +130,16 @@ def test_cross_entropy_losses_by_hand():
     chance = {logit: 1 / (1 + math.exp(-logit)) for logit in (0.5, 3.5, 1.0)}
     by_hand = -(math.log(chance[0.5]) + math.log(chance[3.5])) / 2 - math.log(1 - chance[1.0])
     assert module.critic_terms(real)["loss"].item() == pytest.approx(by_hand)
-    assert module.judged_terms(real)["loss"].item() == pytest.approx(-3 * math.log(chance[1.0]))
+    assert module.generator_terms(real)["loss"].item() == pytest.approx(-3 * math.log(chance[1.0]))
 
 
 def test_every_step_of_the_critic_sees_examples_of_its_own():
     method = fanogan(steps=3)
-    assert [stage.train.batch for stage in method.stages()] == [6, 2, 2]
+    assert [stage.train.batch_size for stage in method.stages()] == [6, 2, 2]
     module = method.objective()
     seen: list[Tensor] = []
     module.critic_terms = lambda part: seen.append(part) or {"loss": torch.zeros(())}
-    module.judged_terms = lambda part: {"loss": torch.zeros(())}
+    module.generator_terms = lambda part: {"loss": torch.zeros(())}
     module.optimizers = lambda: (None, None)
     module._step = lambda optimizer, terms: terms()
     for count, expected in ((6, [2, 2, 2]), (4, [2, 1, 1]), (2, [1, 1])):
@@ -169,12 +171,12 @@ def test_slices_searched_together_are_rebuilt_as_if_alone(hidden):
 def test_the_search_comes_nearer_and_leaves_the_networks_alone(hidden):
     network, slices = hidden
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    apart = [
-        (slices - search(network, slices, Search(steps=steps, lr=0.05, features=0))).abs().mean().item()
+    distances = [
+        (slices - search(network, slices, Search(steps=steps, lr=0.05, feature_share=0))).abs().mean().item()
         for steps in (1, 20, 200)
     ]
-    assert apart[2] < 0.5 * apart[0]
-    assert apart[2] < apart[1] < apart[0]
+    assert distances[2] < 0.5 * distances[0]
+    assert distances[2] < distances[1] < distances[0]
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
 
@@ -228,7 +230,8 @@ def test_each_stage_moves_its_own_parts_and_no_other(network, tmp_path):
     ]
     assert any("running" in name for name in watch.stages[0][0])  # the comparison is of statistics too
     names = {name for _, name, _ in found.curves}
-    assert {"train_penalty", "train_critic", "train_opinion", "encoder_train_features", "fine_tune_train_loss"} <= names
+    expected = {"train_penalty", "train_critic", "train_adversarial", "encoder_train_features", "fine_tune_train_loss"}
+    assert expected <= names
 
 
 def test_without_fine_tuning_there_are_two_stages():
@@ -328,8 +331,8 @@ def test_no_critic_and_no_encoder_mixes_the_examples_of_a_batch(network):
         ({"train": LENGTH}, "keep: last"),
         ({"network": {"architecture": "kwon", "dims": 2}}, "goes with dims: 3"),
         ({"network": {"size": 100}}, "cannot be halved"),
-        ({"encoder_train": LENGTH | {"min_brain": 0.5}}, "Extra inputs"),
-        ({"fine_tune_train": LENGTH | {"min_brain": 0.5}}, "Extra inputs"),
+        ({"encoder_train": LENGTH | {"min_brain_share": 0.5}}, "Extra inputs"),
+        ({"fine_tune_train": LENGTH | {"min_brain_share": 0.5}}, "Extra inputs"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change, message):

@@ -5,14 +5,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from brainuad.config.model import Autoencoder
 from brainuad.config.network import Loss, Network, Train, Trunk
 from brainuad.errors import InputError
-from brainuad.methods.autoencoder import AutoencoderMethod
-from brainuad.methods.networks import ConvAutoencoder, Coordinates, encoder
-from brainuad.methods.objective import Reconstruction, distance, kl_divergence
+from brainuad.methods.autoencoder import Settings as Autoencoder
+from brainuad.methods.autoencoder.method import AutoencoderMethod
+from brainuad.methods.shared.networks import ConvAutoencoder, Coordinates, encoder
+from brainuad.methods.shared.objective import ReconstructionObjective, distance, kl_divergence
 
-TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
+TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
 
 
 def test_without_kl_the_reconstruction_is_averaged_over_everything():
@@ -35,7 +35,7 @@ def test_kl_of_gaussians_by_hand():
 
 def test_the_loss_is_reconstruction_plus_weighted_kl():
     network = ConvAutoencoder(Network(**TINY, variational=True)).eval()
-    module = Reconstruction(network, Loss(kl=0.25), Train(steps=1))
+    module = ReconstructionObjective(network, Loss(kl=0.25), Train(steps=1))
     terms = module.terms(torch.rand(2, 1, 16, 16))
     assert terms["loss"].item() == pytest.approx((terms["reconstruction"] + 0.25 * terms["kl"]).item())
     assert not terms["kl"].requires_grad
@@ -55,7 +55,7 @@ def test_a_variational_network_samples_in_training_and_decodes_the_mean_at_test_
 @pytest.mark.parametrize("kernel", [3, 4, 5, 7])
 @pytest.mark.parametrize("bottleneck", ["dense", "conv", "spatial"])
 @pytest.mark.parametrize(
-    "more", [{}, {"top": "up", "coords": True, "norm": "none", "bias": False}, {"dims": 3, "norm": "layer"}]
+    "more", [{}, {"decoder_end": "up", "coord_conv": True, "norm": "none", "bias": False}, {"dims": 3, "norm": "layer"}]
 )
 def test_a_network_gives_back_the_size_it_takes(kernel, bottleneck, more):
     settings = Network(**TINY | {"size": 24, "kernel": kernel, "bottleneck": bottleneck} | more)
@@ -105,12 +105,12 @@ def test_positions_in_volumes_and_on_an_axis_of_length_one():
     assert found[3, 0].tolist() == [[-1, 0, 1], [-1, 0, 1]]
 
 
-@pytest.mark.parametrize("coords", [False, True])
-def test_with_coordconv_the_same_tissue_looks_different_in_another_place(coords):
-    trunk = encoder(Trunk(size=32, channels=[2, 3], kernel=3, norm="none", coords=coords))
+@pytest.mark.parametrize("coord_conv", [False, True])
+def test_with_coordconv_the_same_tissue_looks_different_in_another_place(coord_conv):
+    trunk = encoder(Trunk(size=32, channels=[2, 3], kernel=3, norm="none", coord_conv=coord_conv))
     inner = trunk(torch.full((1, 1, 32, 32), 0.5))[..., 2:-2, 2:-2]
-    assert (inner.std(dim=(2, 3)).min() > 1e-4) == coords
-    assert (inner.std(dim=(2, 3)).max() > 1e-4) == coords
+    assert (inner.std(dim=(2, 3)).min() > 1e-4) == coord_conv
+    assert (inner.std(dim=(2, 3)).max() > 1e-4) == coord_conv
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_with_coordconv_the_same_tissue_looks_different_in_another_place(coords)
         ({"dims": 3, "blocks": "residual"}, {}, "goes with bottleneck: dense, dims: 2"),
         ({"bottleneck": "spatial", "blocks": "residual"}, {}, "goes with bottleneck: dense, dims: 2"),
         ({"kernel": 4, "blocks": "residual"}, {}, "an odd kernel"),
-        ({"coords": True, "norm": "layer", "blocks": "residual"}, {}, "no use for norm, coords"),
+        ({"coord_conv": True, "norm": "layer", "blocks": "residual"}, {}, "no use for norm, coord_conv"),
         ({"variational": True}, {}, "needs loss.kl"),
         ({}, {"kl": 1.0}, "needs loss.kl"),
     ],

@@ -5,20 +5,20 @@ import torch
 from torch import Tensor, nn
 
 from brainuad.config.network import Loss, Network, Train
-from brainuad.methods.networks import ConvAutoencoder, Output
-from brainuad.methods.objective import Objective, Reconstruction, distance, reconstruction_terms
+from brainuad.methods.shared.networks import AutoencoderOutput, ConvAutoencoder
+from brainuad.methods.shared.objective import Objective, ReconstructionObjective, distance, reconstruction_terms
 
-TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
+TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
 
 
 class Known(nn.Module):
     """Rebuilds 0.5 everywhere from clean images, 0.25 by the mean of the code; remembers what it saw."""
 
-    def forward(self, batch: Tensor) -> Output:
+    def forward(self, batch: Tensor) -> AutoencoderOutput:
         code = torch.ones(len(batch), 2)
-        return Output(torch.full_like(batch, 0.5), code, torch.zeros_like(code))
+        return AutoencoderOutput(torch.full_like(batch, 0.5), code, torch.zeros_like(code))
 
-    def rebuild(self, batch: Tensor) -> Tensor:
+    def reconstruct(self, batch: Tensor) -> Tensor:
         self.seen = batch
         return torch.full_like(batch, 0.25)
 
@@ -46,7 +46,7 @@ def test_scale_weighs_every_kind(settings, by_hand):
 def test_context_encoding_compares_the_clean_image_with_what_is_rebuilt_from_a_corrupted_one():
     torch.manual_seed(0)
     network, batch = Known(), torch.rand(3, 1, 8, 8)
-    loss = Loss(reconstruction="l1", kl=0.5, context=2.0)
+    loss = Loss(reconstruction="l1", kl=0.5, context_encoding=2.0)
     terms = reconstruction_terms(network, batch, loss)
     reconstruction, context = (batch - 0.5).abs().sum() / 3, (batch - 0.25).abs().sum() / 3
     kl = 2 * 0.5  # two coordinates, each shifted by one
@@ -59,7 +59,7 @@ def test_context_encoding_compares_the_clean_image_with_what_is_rebuilt_from_a_c
 
 def test_outside_training_nothing_is_corrupted():
     network, batch = Known().eval(), torch.rand(3, 1, 8, 8)
-    terms = reconstruction_terms(network, batch, Loss(kl=0.5, context=2.0))
+    terms = reconstruction_terms(network, batch, Loss(kl=0.5, context_encoding=2.0))
     assert set(terms) == {"loss", "reconstruction", "kl"}
     assert not hasattr(network, "seen")
 
@@ -67,8 +67,8 @@ def test_outside_training_nothing_is_corrupted():
 def test_context_encoding_decodes_the_mean_of_the_code():
     network = ConvAutoencoder(Network(**TINY, variational=True, norm="none")).train()
     batch = torch.rand(2, 1, 16, 16)
-    assert torch.equal(network.rebuild(batch), network.decode(network.encode(batch)[0]))
-    assert torch.equal(network.rebuild(batch), network.rebuild(batch))
+    assert torch.equal(network.reconstruct(batch), network.decode(network.encode(batch)[0]))
+    assert torch.equal(network.reconstruct(batch), network.reconstruct(batch))
 
 
 def test_the_context_term_trains_the_network():
@@ -77,7 +77,7 @@ def test_the_context_term_trains_the_network():
     gradients = []
     for weight in (0.0, 1.0):
         network.zero_grad()
-        Reconstruction(network, Loss(context=weight), Train(steps=1)).terms(batch)["loss"].backward()
+        ReconstructionObjective(network, Loss(context_encoding=weight), Train(steps=1)).terms(batch)["loss"].backward()
         gradients.append(network.heads[0].weight.grad.clone())
     assert not torch.allclose(*gradients)
 

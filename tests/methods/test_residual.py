@@ -3,15 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainuad.config.model import Autoencoder, ResidualMap, Standardised, ThreshHisteq, ZscoreAtlas
+from brainuad.config.model import ResidualMap, Standardised
 from brainuad.errors import InputError
 from brainuad.images.equalise import equalise
 from brainuad.images.smooth import smooth_inside
-from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods.autoencoder import Settings as Autoencoder
+from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.residual import Accumulator, Statistics, signed, standardise
+from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
 from brainuad.methods.thresh_histeq import EqualisedIntensity
+from brainuad.methods.thresh_histeq import Settings as ThreshHisteq
 from brainuad.methods.zscore_atlas import AtlasDistance
+from brainuad.methods.zscore_atlas import Settings as ZscoreAtlas
 
 SHAPE, SPACING = (6, 7, 5), (2.0, 2.0, 2.0)
 RNG = np.random.default_rng(0)
@@ -89,7 +92,7 @@ def test_standardised_residuals_use_the_statistics_of_their_kind():
     image, rebuilt = 0 * ones, 3 * ones
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 3)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 3)
-    method.settings = ResidualMap(residual="absolute", standardise=True)
+    method.map_settings = ResidualMap(residual="absolute", standardise=True)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 1)
     method.healthy = {}
     with pytest.raises(InputError, match="no training residuals"):

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from brainuad.errors import InputError
-from brainuad.methods import slices
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.slices import SliceExamples, axial, from_network, to_network
+from brainuad.methods.shared import slices
+from brainuad.methods.shared.slices import SliceExamples, axial, from_network, to_network
 
 SPACING = (2.0, 2.0, 2.0)
 
@@ -52,9 +52,9 @@ def brains() -> TrainingScans:
 
 
 def test_slices_with_too_little_brain_are_left_out():
-    assert SliceExamples(brains(), 8, min_brain=0.1).where == [(0, 1), (1, 1), (2, 1)]
-    assert len(SliceExamples(brains(), 8, min_brain=0.01)) == 6
-    assert len(SliceExamples(brains(), 8, min_brain=0.0)) == 6  # a slice without brain never counts
+    assert SliceExamples(brains(), 8, min_brain_share=0.1).positions == [(0, 1), (1, 1), (2, 1)]
+    assert len(SliceExamples(brains(), 8, min_brain_share=0.01)) == 6
+    assert len(SliceExamples(brains(), 8, min_brain_share=0.0)) == 6  # a slice without brain never counts
 
 
 def test_large_sets_are_prepared_batch_by_batch_with_the_same_result(monkeypatch):

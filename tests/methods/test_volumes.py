@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.ndimage import center_of_mass
 
-from brainuad.config.model import Autoencoder
-from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods.autoencoder import Settings as Autoencoder
+from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.volumes import Volumes, from_cube, to_cube
+from brainuad.methods.shared.volumes import Volumes, from_cube, to_cube
 
 SHAPE, SPACING = (20, 24, 17), (2.0, 2.0, 2.0)
-NETWORK = {"dims": 3, "size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2}
+NETWORK = {"dims": 3, "size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
 
 
 def scan(seed: int) -> np.ndarray:
@@ -73,12 +73,12 @@ def test_examples_are_whole_scans_in_the_order_that_is_asked_for():
 
 def test_a_scan_is_one_batch_and_one_without_brain_is_none():
     view, image = Volumes(16), scan(0)
-    ((where, batch),) = view.batches(image, np.ones(SHAPE, bool))
+    ((position, batch),) = view.inputs(image, np.ones(SHAPE, bool))
     assert torch.equal(batch, to_cube(image, 16))
     target = np.zeros(SHAPE, np.float32)
-    view.place(batch, where, target)
+    view.insert(batch, position, target)
     np.testing.assert_array_equal(target, from_cube(batch, SHAPE))
-    assert not list(view.batches(image, np.zeros(SHAPE, bool)))
+    assert not list(view.inputs(image, np.zeros(SHAPE, bool)))
 
 
 @pytest.mark.parametrize("variational", [False, True])
@@ -95,5 +95,5 @@ def test_an_autoencoder_of_volumes_maps_a_scan_on_its_own_grid(variational):
     assert not rebuilt[~brain].any()
     np.testing.assert_allclose(anomaly[brain], np.abs(image - rebuilt)[brain], rtol=1e-6)
     with torch.no_grad():
-        whole = method.network.eval().rebuild(to_cube(image, 16))
+        whole = method.network.eval().reconstruct(to_cube(image, 16))
     np.testing.assert_array_equal(rebuilt[brain], from_cube(whole, SHAPE)[brain])

@@ -10,19 +10,22 @@ from pydantic import ValidationError
 from torch import nn
 from training import COMPUTE, SPACING, KilledError, scans
 
-from brainuad.config.model import MODEL, VqVaeTransformer
 from brainuad.config.network import Train
-from brainuad.config.quantised import Quantised, QuantisedLoss
 from brainuad.errors import InputError
-from brainuad.methods import objective
-from brainuad.methods.quantised import CodeLikelihood, QuantisedReconstruction
-from brainuad.methods.vqvae import QuantisedAutoencoder
-from brainuad.methods.vqvae_transformer import CUT, CodeModel, VqVaeTransformerMethod
-from brainuad.train.fit import fit_network
+from brainuad.methods import registry
+from brainuad.methods.shared import objective
+from brainuad.methods.vqvae import Quantised, QuantisedLoss
+from brainuad.methods.vqvae.network import QuantisedAutoencoder
+from brainuad.methods.vqvae.objective import QuantisedObjective
+from brainuad.methods.vqvae_transformer import Settings as VqVaeTransformer
+from brainuad.methods.vqvae_transformer.method import THRESHOLD, VqVaeTransformerMethod
+from brainuad.methods.vqvae_transformer.network import CodeModel
+from brainuad.methods.vqvae_transformer.objective import CodeLikelihood
+from brainuad.train.fit import TrainingRun, fit_network
 
-SIZE = {"size": 16, "channels": [2, 4], "codes": 8, "decay": 0.5}
-STRIDED = SIZE | {"kernel": 4, "norm": "none", "top": "up", "coords": True, "embedding": 4}
-MONAI = SIZE | {"kernel": 5, "norm": "none", "slope": 0.0, "top": "up", "blocks": "monai", "embedding": 3}
+SIZE = {"size": 16, "channels": [2, 4], "codes": 8, "codebook_decay": 0.5}
+STRIDED = SIZE | {"kernel": 4, "norm": "none", "decoder_end": "up", "coord_conv": True, "embedding": 4}
+MONAI = SIZE | {"kernel": 5, "norm": "none", "slope": 0.0, "decoder_end": "up", "blocks": "monai", "embedding": 3}
 KINDS = {"strided": STRIDED, "monai": MONAI, "volumes": STRIDED | {"dims": 3, "size": 8, "output": "sigmoid"}}
 TRANSFORMER = {"width": 8, "depth": 2, "heads": 2, "dropout": 0.2}
 
@@ -57,7 +60,7 @@ def test_commitment_is_the_squared_distance_to_the_nearest_codes(kind):
     encoded, numbers = nearest(network, images)
     by_hand = (encoded - network.codebook.embedding.weight[numbers]).square().mean()
     loss = QuantisedLoss(reconstruction="l2", commitment=0.5)
-    terms = QuantisedReconstruction(network, loss, Train(steps=1)).eval().terms(images)
+    terms = QuantisedObjective(network, loss, Train(steps=1)).eval().terms(images)
     assert terms["commitment"].item() == pytest.approx(by_hand.item(), rel=1e-4)
     mse = (network(images).reconstruction - images).square().mean()
     assert terms["loss"].item() == pytest.approx((mse + 0.5 * by_hand).item(), rel=1e-4)
@@ -70,7 +73,7 @@ def test_codes_become_moving_averages_of_what_is_assigned_to_them():
     network, images = autoencoder(), batch()
     before = network.codebook.embedding.weight.clone()
     encoded, numbers = nearest(network, images)
-    network.learn(images)
+    network.quantise_and_reconstruct(images)
     counts = numbers.bincount(minlength=8)
     for number in numbers.unique():
         summed = 0.5 * before[number] + 0.5 * encoded[numbers == number].sum(0)
@@ -81,30 +84,30 @@ def test_codes_become_moving_averages_of_what_is_assigned_to_them():
 def test_the_codebook_moves_in_training_steps_alone():
     network = autoencoder()
     before = codebook(network)
-    network.rebuild(batch())
-    network.eval().learn(batch())
+    network.reconstruct(batch())
+    network.eval().quantise_and_reconstruct(batch())
     assert same(before, codebook(network))
-    network.train().learn(batch())
+    network.train().quantise_and_reconstruct(batch())
     assert not same(before, codebook(network))
 
 
 def test_gradients_pass_the_codebook_straight_through():
     network = autoencoder()
-    network.learn(batch()).output.reconstruction.sum().backward()
+    network.quantise_and_reconstruct(batch()).output.reconstruction.sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.encoder.parameters())
     assert network.codebook.embedding.weight.grad is None
 
 
 def test_context_encoding_aims_at_the_clean_image_and_leaves_the_codebook(monkeypatch):
-    painted, clean = batch(seed=5), batch()
-    monkeypatch.setattr(objective, "corrupt", lambda images, settings: painted)
+    masked, clean = batch(seed=5), batch()
+    monkeypatch.setattr(objective, "mask_squares", lambda images, settings: masked)
     books = []
     for weight in (0.0, 2.0):
         network = autoencoder()
-        loss = QuantisedLoss(reconstruction="l2", context=weight, commitment=0.0)
-        terms = QuantisedReconstruction(network, loss, Train(steps=1)).train().terms(clean)
+        loss = QuantisedLoss(reconstruction="l2", context_encoding=weight, commitment=0.0)
+        terms = QuantisedObjective(network, loss, Train(steps=1)).train().terms(clean)
         books.append(codebook(network))
-    by_hand = (clean - network.rebuild(painted)).square().mean()
+    by_hand = (clean - network.reconstruct(masked)).square().mean()
     assert terms["context"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert terms["loss"].item() == pytest.approx((terms["reconstruction"] + 2 * by_hand).item(), rel=1e-5)
     assert same(*books)
@@ -123,7 +126,7 @@ def test_the_codes_of_an_image_decode_to_its_reconstruction(kind):
     [
         ({"size": 18}, "cannot be halved 2 times"),
         ({"embedding": 5}, "embedding is the last of channels, 4"),
-        ({"blocks": "monai"}, "blocks: monai takes"),
+        ({"blocks": "monai"}, "blocks: monai needs"),
     ],
 )
 def test_networks_that_cannot_be_built_are_refused(change, words):
@@ -132,9 +135,9 @@ def test_networks_that_cannot_be_built_are_refused(change, words):
 
 
 def model(**over: object) -> VqVaeTransformer:
-    length = {"steps": 8, "validate_every": 4, "batch": 4, "lr": 0.01}
+    length = {"steps": 8, "validate_every": 4, "batch_size": 4, "lr": 0.01}
     parts = {"network": STRIDED, "transformer": TRANSFORMER, "train": length, "transformer_train": length}
-    return MODEL.validate_python({"family": "vqvae_transformer", **parts, **over})
+    return registry.validate({"family": "vqvae_transformer", **parts, **over})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def model(**over: object) -> VqVaeTransformer:
     [
         ({"loss": {"kl": 1.0}}, "takes no loss.kl"),
         ({"transformer": {"width": 6, "heads": 4}}, "cannot be shared by 4 heads"),
-        ({"transformer_train": {"steps": 8, "min_brain": 0.2}}, "Extra inputs"),
+        ({"transformer_train": {"steps": 8, "min_brain_share": 0.2}}, "Extra inputs"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(over, words):
@@ -170,11 +173,11 @@ def counting() -> CodeModel:
     return made
 
 
-def test_healing_redraws_the_unlikely_codes_from_left_to_right_and_no_other():
+def test_resampling_redraws_the_unlikely_codes_from_left_to_right_and_no_other():
     tokens = torch.tensor([[0, 1, 7, 7, 4, 5], [5, 1, 2, 6, 4, 5], [3, 3, 3, 3, 3, 3]])
     unlikely = torch.zeros(3, 6, dtype=torch.bool)
     unlikely[0, 2:4] = unlikely[1, 0] = unlikely[1, 3] = True
-    healed = counting().heal(tokens, unlikely)
+    healed = counting().resample_unlikely(tokens, unlikely)
     assert healed.tolist() == [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [3, 3, 3, 3, 3, 3]]
     assert tokens[0].tolist() == [0, 1, 7, 7, 4, 5]
 
@@ -202,9 +205,9 @@ def test_a_code_is_expected_from_those_before_it_alone():
     assert not torch.allclose(before[:, 6], after[:, 6])
 
 
-def fitted(folder, callbacks: list[Callback] | None = None, **over: object) -> VqVaeTransformerMethod:
+def fitted(folder, callbacks: tuple[Callback, ...] = (), **over: object) -> VqVaeTransformerMethod:
     made = VqVaeTransformerMethod(model(**over))
-    fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=callbacks)
+    fit_network(made, scans(4, 0), scans(2, 1), TrainingRun(0, COMPUTE, folder, "k"), callbacks)
     return made
 
 
@@ -237,50 +240,50 @@ def test_the_transformer_learns_and_the_autoencoder_rests_meanwhile(tmp_path):
     assert all(p.requires_grad for p in made.network.transformer.parameters())
 
 
-def test_the_healthy_cut_leaves_its_quantile_of_the_training_codes_below(tmp_path):
-    made = fitted(tmp_path, healing={"quantile": 0.1})
+def test_the_healthy_threshold_leaves_its_quantile_of_the_training_codes_below(tmp_path):
+    made = fitted(tmp_path, resampling={"quantile": 0.1})
     training = scans(4, 0)
     made.fit(training)
     likelihood = [
         made.network.log_likelihood(made.network.tokens(part)).flatten()
         for image, brain in zip(training.images, training.brains, strict=True)
-        for _, part in made.view.batches(image, brain)
+        for _, part in made.view.inputs(image, brain)
     ]
-    below, reached = ((torch.cat(likelihood) - made.cut < apart).float().mean().item() for apart in (-1e-5, 1e-5))
+    below, reached = ((torch.cat(likelihood) - made.threshold < apart).float().mean().item() for apart in (-1e-5, 1e-5))
     assert 0 < below <= 0.1 <= reached
     state = made.state()
-    again = VqVaeTransformerMethod(made.model)
+    again = VqVaeTransformerMethod(made.settings)
     again.load(state)
-    assert again.cut == made.cut
+    assert again.threshold == made.threshold
     image, brain = scans(1, 7).images[0], training.brains[0]
     first = made.anomaly_map(image, brain, SPACING, "both")
     np.testing.assert_array_equal(first, made.anomaly_map(image, brain, SPACING, "both"))
     np.testing.assert_array_equal(first, again.anomaly_map(image, brain, SPACING, "both"))
-    del state[CUT]
-    with pytest.raises(InputError, match="lacks likelihood_cut"):
+    del state[THRESHOLD]
+    with pytest.raises(InputError, match="lacks likelihood_threshold"):
         again.load(state)
 
 
-def heals(made: VqVaeTransformerMethod, images: torch.Tensor, monkeypatch) -> torch.Tensor:
-    """Which codes `rebuild` holds for unlikely."""
+def resampled_codes(made: VqVaeTransformerMethod, images: torch.Tensor, monkeypatch) -> torch.Tensor:
+    """The codes that `reconstruct_batch` resamples."""
     seen = []
-    monkeypatch.setattr(made.network, "heal", lambda tokens, unlikely: seen.append(unlikely) or tokens)
+    monkeypatch.setattr(made.network, "resample_unlikely", lambda tokens, unlikely: seen.append(unlikely) or tokens)
     made.network.eval()
-    made.rebuild(images)
+    made.reconstruct_batch(images)
     return seen[0]
 
 
 def test_each_rule_takes_its_own_codes_for_unlikely(monkeypatch):
     images = batch()
-    per_image = VqVaeTransformerMethod(model(healing={"rule": "per_image", "quantile": 0.2}))
-    assert CUT not in per_image.state()
+    per_image = VqVaeTransformerMethod(model(resampling={"rule": "per_image", "quantile": 0.2}))
+    assert THRESHOLD not in per_image.state()
     likelihood = per_image.network.eval().log_likelihood(per_image.network.tokens(images)).detach()
-    unlikely = heals(per_image, images, monkeypatch)
+    unlikely = resampled_codes(per_image, images, monkeypatch)
     for row, found in zip(likelihood, unlikely, strict=True):
         assert found.tolist() == (row < np.quantile(row.numpy(), 0.2)).tolist()
     assert unlikely.any()
     healthy = VqVaeTransformerMethod(model())
     with pytest.raises(InputError, match="no healthy likelihoods"):
-        healthy.rebuild(images)
-    healthy.cut = float(likelihood.median())
-    assert torch.equal(heals(healthy, images, monkeypatch), likelihood < healthy.cut)
+        healthy.reconstruct_batch(images)
+    healthy.threshold = float(likelihood.median())
+    assert torch.equal(resampled_codes(healthy, images, monkeypatch), likelihood < healthy.threshold)

@@ -13,7 +13,6 @@ import yaml
 
 from brainuad import cli
 from brainuad.config.load import build_study
-from brainuad.config.model import MODEL
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, tables
 from brainuad.papers import finished, page, reported
@@ -205,7 +204,7 @@ def test_a_label_stands_for_a_system(label, key, system):
     raw = MODELS[name].model_dump()
     if "latent64" in label:
         raw["network"]["latent"] = 64
-    model = MODEL.validate_python(raw)
+    model = registry.validate(raw)
     assert system_of(label, model, PAPERS[key]) == system
     if label == "kuz_vae_latent64_ours":
         assert not origin(label, model, PAPERS[key], MODELS).deviations, "a size that the paper sweeps is none"
@@ -215,7 +214,7 @@ def test_deviations_are_the_settings_that_differ_from_the_papers_file():
     raw = MODELS["baur_dae"].model_dump()
     raw["train"] |= {"epochs": None, "steps": 400}
     raw["map"]["standardise"] = True
-    known = origin("baur_dae_x", MODEL.validate_python(raw), PAPERS["baur2018"], MODELS)
+    known = origin("baur_dae_x", registry.validate(raw), PAPERS["baur2018"], MODELS)
     assert not known.own_map
     assert not known.reduced
     assert known.deviations == [

@@ -18,7 +18,7 @@ from brainuad.cluster.allocation import Allocation
 from brainuad.cluster.ask import SilentError
 from brainuad.cluster.stop import Watch
 from brainuad.formats import run
-from brainuad.train.job import train
+from brainuad.train.training import train
 
 SQUEUE = """
 case "$*" in
@@ -220,17 +220,18 @@ subprocess.run([sys.executable, "-c", {work!r}], check=True)
 
 
 CHILD = """
+import json
 import sys
 from pathlib import Path
-from brainuad.config.model import MODEL
+from brainuad.methods import registry
 from brainuad.config.study import Compute
 from brainuad.logs import job_log
-from brainuad.train.job import train
+from brainuad.train.training import train
 with job_log(sys.argv[4]):
-    model = MODEL.validate_json(sys.argv[1])
+    model = registry.validate(json.loads(sys.argv[1]))
     train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path(sys.argv[3]), {})
 """
-MODEL = neural(train={"steps": 400, "validate_every": 40, "batch": 4})
+MODEL = neural(train={"steps": 400, "validate_every": 40, "batch_size": 4})
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 from torch.multiprocessing.spawn import ProcessRaisedException
-from training import COMPUTE, LENGTH, NETWORK, curves, judged, scans, staged, weights
+from training import COMPUTE, LENGTH, NETWORK, adversarial, curves, scans, staged, weights
 
 from brainuad.cluster.stop import Stopped, Watch
-from brainuad.config.model import Autoencoder
 from brainuad.errors import InputError, StorageError
-from brainuad.methods.autoencoder import AutoencoderMethod
+from brainuad.methods.autoencoder import Settings as Autoencoder
+from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.neural import NeuralMethod
+from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.train.checkpoint import REMEDY
 from brainuad.train.data import _Items
-from brainuad.train.faults import Faults
-from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
-from brainuad.train.keep import REMEDY
+from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
+from brainuad.train.process_errors import SharedErrors
 
 
 class StopAfter(Watch):
@@ -49,7 +49,9 @@ def fit(
     made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None, training: TrainingScans | None = None
 ) -> Fitted:
     compute = COMPUTE.model_copy(update={"devices": devices})
-    return fit_network(made, training or scans(4, 0), scans(2, 1), 0, compute, folder, "k", watch=watch)
+    return fit_network(
+        made, training or scans(4, 0), scans(2, 1), TrainingRun(0, compute, folder, "k", watch=watch or Watch())
+    )
 
 
 def test_two_processes_share_each_batch_and_learn_what_one_does(tmp_path):
@@ -82,10 +84,10 @@ def test_a_loss_that_is_no_number_is_told_in_a_sentence(devices, tmp_path):
     for image in training.images:
         image[3, 3, 2] = np.nan
     with pytest.raises(
-        InputError, match=r"the training loss is (nan|no number on another device) at step [1-4]"
+        InputError, match=r"the training loss is (nan|not finite on another device) at step [1-4]"
     ) as caught:
         fit(plain(), devices, tmp_path, training=training)
-    assert (caught.value.why, caught.value.do) == ("no epoch was whole before", REMEDY)
+    assert (caught.value.why, caught.value.do) == ("no epoch was complete before", REMEDY)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -99,23 +101,26 @@ def test_data_that_cannot_be_read_are_no_full_disk(devices, tmp_path, monkeypatc
 
 
 def test_a_fault_keeps_its_kind_and_fits_whatever_it_says():
-    faults = Faults(2)
-    assert faults.first() is None
-    faults.tell(1, StorageError("cannot write é", file=Path("a/b"), why="\U0001f4be" * 9_000))
-    found = faults.first()
+    errors = SharedErrors(2)
+    assert errors.first() is None
+    errors.report(1, StorageError("cannot write é", file=Path("a/b"), why="\U0001f4be" * 9_000))
+    found = errors.first()
     assert isinstance(found, StorageError)
     assert (found.what, found.file, found.do) == ("cannot write é", Path("a/b"), None)
     assert found.why == "\U0001f4be" * 1_000
 
 
-@pytest.mark.parametrize("make", [staged, judged, lambda: judged("wasserstein", 2)], ids=["staged", "duel", "w-gan"])
+DUEL = lambda: adversarial("wasserstein", 2)  # noqa: E731
+
+
+@pytest.mark.parametrize("make", [staged, adversarial, DUEL], ids=["staged", "adversarial", "wasserstein"])
 def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
     whole, again = make(), make()
     expected = fit(whole, 2, tmp_path / "whole")
     with pytest.raises(Stopped, match=r"stopped at step 7 because of SIGTERM"):
         fit(make(), 2, tmp_path / "broken", StopAfter(7))
     (checkpoint,) = (tmp_path / "broken").iterdir()
-    assert torch.load(checkpoint, weights_only=True)["callbacks"]["keep"]["used"]["cpu_seconds"] > 0
+    assert torch.load(checkpoint, weights_only=True)["callbacks"]["training"]["used"]["cpu_seconds"] > 0
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7
     np.testing.assert_array_equal(weights(again), weights(whole))

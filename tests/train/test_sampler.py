@@ -8,7 +8,7 @@ from brainuad.train.sampler import batches, epochs, steps, torch_seed
 
 
 def test_an_epoch_shows_every_example_once_in_another_order():
-    train = Train(epochs=3, batch=4)
+    train = Train(epochs=3, batch_size=4)
     seen = [batches(10, train, seed=0, epoch=epoch) for epoch in range(2)]
     for epoch in seen:
         assert [len(batch) for batch in epoch] == [4, 4, 2]
@@ -18,7 +18,7 @@ def test_an_epoch_shows_every_example_once_in_another_order():
 
 
 def test_steps_are_counted_out_and_pass_over_the_examples_evenly():
-    train = Train(steps=25, batch=4, validate_every=10)
+    train = Train(steps=25, batch_size=4, validate_every=10)
     seen = [batches(7, train, seed=0, epoch=epoch) for epoch in range(epochs(train))]
     assert [len(epoch) for epoch in seen] == [10, 10, 5]
     assert all(len(batch) == 4 for epoch in seen for batch in epoch)
@@ -28,7 +28,7 @@ def test_steps_are_counted_out_and_pass_over_the_examples_evenly():
     assert steps(7, train) == 25
 
 
-@pytest.mark.parametrize("train", [Train(epochs=9, batch=4), Train(steps=99, batch=4, validate_every=10)])
+@pytest.mark.parametrize("train", [Train(epochs=9, batch_size=4), Train(steps=99, batch_size=4, validate_every=10)])
 def test_an_epoch_depends_on_its_number_and_the_seed_alone(train):
     assert batches(50, train, seed=1, epoch=4) == batches(50, train, seed=1, epoch=4)
     assert batches(50, train, seed=1, epoch=4) != batches(50, train, seed=2, epoch=4)
@@ -36,7 +36,7 @@ def test_an_epoch_depends_on_its_number_and_the_seed_alone(train):
 
 
 def test_devices_share_each_batch():
-    train = Train(epochs=1, batch=4)
+    train = Train(epochs=1, batch_size=4)
     whole = batches(9, train, seed=0, epoch=0)
     shares = [batches(9, train, seed=0, epoch=0, rank=rank, world=2) for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) == 2  # the last batch, of one example, cannot be shared

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
-from training import COMPUTE, KillAt, KilledError, Whole, curves, judged, scans, staged
+from training import COMPUTE, KillAt, KilledError, Whole, adversarial, curves, scans, staged
 
 from brainuad.errors import InputError
-from brainuad.methods.neural import NeuralMethod
-from brainuad.methods.versus import JudgedReconstruction
+from brainuad.methods.shared.adversarial import AdversarialReconstruction
+from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.resources.clock import Clock
-from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
 
 
-def fit(made: NeuralMethod, folder: Path, **options: object) -> Fitted:
-    return fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", **options)
+def fit(made: NeuralMethod, folder: Path, clock: Clock | None = None, **options: object) -> Fitted:
+    run = TrainingRun(0, COMPUTE, folder, "k", clock=clock or Clock())
+    return fit_network(made, scans(4, 0), scans(2, 1), run, **options)
 
 
 def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
@@ -27,7 +28,7 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "wasserstein"])
 def test_both_sides_learn_and_say_how(kind, tmp_path):
-    method = judged(kind, critic_steps=2, keep="last")
+    method = adversarial(kind, critic_steps=2, keep="last")
     method.initialise(0)
     before = method.weights()
     found = fit(method, tmp_path)
@@ -35,7 +36,7 @@ def test_both_sides_learn_and_say_how(kind, tmp_path):
     for part in ("autoencoder.encoder.0.weight", "autoencoder.decoder.0.weight", "critic.2.weight"):
         assert not np.array_equal(before[f"network.{part}"], after[f"network.{part}"])
     names = {name for _, name, _ in found.curves}
-    assert {f"train_{part}" for part in ("loss", "reconstruction", "kl", "opinion", "critic")} <= names
+    assert {f"train_{part}" for part in ("loss", "reconstruction", "kl", "adversarial", "critic")} <= names
     assert ("train_penalty" in names) == (kind == "wasserstein")
     curve = [value for _, name, value in found.curves if name == "train_reconstruction"]
     assert curve[-1] < curve[0]
@@ -43,15 +44,15 @@ def test_both_sides_learn_and_say_how(kind, tmp_path):
 
 
 def test_the_critic_does_not_choose_the_weights(tmp_path):
-    found = fit(judged(), tmp_path)
+    found = fit(adversarial(), tmp_path)
     by_name = {name: [v for _, n, v in found.curves if n == name] for _, name, _ in found.curves}
     assert by_name["validation_loss"] == by_name["validation_reconstruction"]
     assert found.facts["best_validation_loss"] == min(by_name["validation_reconstruction"])
 
 
 def test_a_critics_step_leaves_the_network_alone_and_the_other_way_round():
-    method = judged()
-    module = JudgedReconstruction(method.network, method.model.loss, method.train, method.model.adversarial)
+    method = adversarial()
+    module = AdversarialReconstruction(method.network, method.settings.loss, method.train, method.settings.adversarial)
     network, critic = module.configure_optimizers()
     held = {p for group in network.param_groups for p in group["params"]}
     judging = {p for group in critic.param_groups for p in group["params"]}
@@ -62,18 +63,18 @@ def test_a_critics_step_leaves_the_network_alone_and_the_other_way_round():
     assert all(parameter.grad is not None for parameter in judging)
 
 
-@pytest.fixture(scope="module", params=[{}, {"kind": "wasserstein", "critic_steps": 2, "keep": "last"}])
+@pytest.fixture(scope="module", params=[{}, {"loss": "wasserstein", "critic_steps": 2, "keep": "last"}])
 def duel(request, tmp_path_factory):
-    method = judged(**request.param)
+    method = adversarial(**request.param)
     return request.param, method, fit(method, tmp_path_factory.mktemp("duel"))
 
 
 @pytest.mark.parametrize("kill", [2, 4, 9, 14])
 def test_a_killed_duel_ends_with_the_weights_of_an_unbroken_one(duel, kill, tmp_path):
     settings, whole, expected = duel
-    again = judged(**settings)
+    again = adversarial(**settings)
     with pytest.raises(KilledError):
-        fit(judged(**settings), tmp_path / "broken", callbacks=[KillAt(kill)])
+        fit(adversarial(**settings), tmp_path / "broken", callbacks=[KillAt(kill)])
     found = fit(again, tmp_path / "broken")
     assert found.facts["resumed_at_epoch"] == (kill - 1) // 4
     assert same(again.weights(), whole.weights())
@@ -95,7 +96,7 @@ def test_a_stage_starts_from_what_the_one_before_has_kept_and_leaves_frozen_part
     method = staged(lr=0.1)
     found = fit(method, tmp_path)
     assert found.facts["kept_step"] < 14
-    best = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["best"]
+    best = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["training"]["best"]
     assert best["step"] == found.facts["kept_step"]
     kept = {f"network.{name}": tensor.numpy() for name, tensor in best["weights"].items()}
     assert same(method.started_from, kept)
@@ -129,11 +130,11 @@ def test_the_costs_of_earlier_turns_are_those_of_the_last_checkpoint_of_any_stag
     assert {path.stem for path in tmp_path.iterdir()} == costs.keys()
     for name, seconds in costs.items():
         saved = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
-        saved["callbacks"]["keep"]["used"]["seconds"] = seconds
+        saved["callbacks"]["training"]["used"]["seconds"] = seconds
         torch.save(saved, tmp_path / f"{name}.ckpt")
     clock = Clock()
     fit(staged(), tmp_path, clock=clock)
-    last = torch.load(tmp_path / "refine.ckpt", weights_only=True)["callbacks"]["keep"]["used"]
+    last = torch.load(tmp_path / "refine.ckpt", weights_only=True)["callbacks"]["training"]["used"]
     assert max(costs.values()) < last["seconds"] < clock.so_far()["seconds"] < max(costs.values()) + 60
 
 
@@ -147,7 +148,7 @@ def test_a_loss_that_is_no_number_in_a_later_stage_keeps_what_was_good(tmp_path)
         fit(staged(), tmp_path, callbacks=[Poison()])
     assert caught.value.file == tmp_path / "refine.ckpt"
     saved = torch.load(caught.value.file, weights_only=True)
-    assert saved["callbacks"]["keep"]["step"] == 4
+    assert saved["callbacks"]["training"]["step"] == 4
     assert all(torch.isfinite(tensor).all() for tensor in saved["state_dict"].values())
 
 
@@ -159,5 +160,5 @@ def test_a_critic_that_is_no_number_stops_the_duel(tmp_path):
                     module.critic[-1].weight[:] = torch.nan
 
     with pytest.raises(InputError, match=r"nan at step 7 \(batch 3 of epoch 2\)"):
-        fit(judged(), tmp_path, callbacks=[Poison()])
-    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["step"] == 4
+        fit(adversarial(), tmp_path, callbacks=[Poison()])
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["training"]["step"] == 4

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
-from training import COMPUTE, KillAt, KilledError, curves, judged, method, scans, staged, weights
+from training import COMPUTE, KillAt, KilledError, adversarial, curves, method, scans, staged, weights
 
 from brainuad.cluster.stop import Stopped, Watch
 from brainuad.errors import InputError
-from brainuad.methods.neural import NeuralMethod
-from brainuad.train import keep
-from brainuad.train.fit import CHECKPOINT, Fitted, fit_network
+from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.train import checkpoint
+from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
 
 
 class StopAt(Watch):
@@ -33,13 +33,14 @@ class StopAt(Watch):
 
 
 def fit(made: NeuralMethod, folder: Path, watch: Watch | None = None, *callbacks: Callback) -> Fitted:
-    return fit_network(made, scans(4, 0), scans(2, 1), 0, COMPUTE, folder, "k", callbacks=list(callbacks), watch=watch)
+    run = TrainingRun(0, COMPUTE, folder, "k", watch=watch or Watch())
+    return fit_network(made, scans(4, 0), scans(2, 1), run, callbacks)
 
 
 LENGTHS = {
     "steps, best": method,
     "epochs, last": lambda: method(epochs=3, keep="last"),
-    "against a critic": lambda: judged("wasserstein", 2),
+    "against a critic": lambda: adversarial("wasserstein", 2),
     "in stages": staged,
 }
 
@@ -79,8 +80,8 @@ def test_a_training_may_be_stopped_again_and_again(case, tmp_path):
 def test_no_step_is_made_twice(tmp_path):
     with pytest.raises(Stopped, match="stopped at step 6 because"):
         fit(method(), tmp_path, StopAt(6 + 3))  # three batches of validation after the fourth step
-    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]
-    assert (saved["epoch"], saved["batch"], saved["step"]) == (1, 2, 6)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["training"]
+    assert (saved["epoch"], saved["batches_done"], saved["step"]) == (1, 2, 6)
     found = fit(method(), tmp_path)
     assert (found.facts["resumed_at_epoch"], found.facts["resumed_at_step"]) == (1, 6)
 
@@ -88,7 +89,7 @@ def test_no_step_is_made_twice(tmp_path):
 def test_a_long_epoch_leaves_checkpoints_on_its_way(tmp_path, monkeypatch):
     whole, again = method(), method()
     expected = fit(whole, tmp_path / "whole")
-    monkeypatch.setattr(keep, "EVERY", -1.0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
     with pytest.raises(KilledError):
         fit(method(), tmp_path / "broken", None, KillAt(7))
     found = fit(again, tmp_path / "broken")
@@ -105,4 +106,4 @@ def test_no_checkpoint_is_made_of_a_loss_that_is_no_number(tmp_path):
 
     with pytest.raises(InputError, match=r"at step 6 \(batch 2 of epoch 2\)"):
         fit(method(), tmp_path, StopAt(6 + 3), Poison())
-    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["keep"]["step"] == 4
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["training"]["step"] == 4

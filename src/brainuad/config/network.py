@@ -44,7 +44,7 @@ class Optimisation(Section):
 class Train(Optimisation):
     """The first, or only, stage of a training; later stages see the same examples."""
 
-    min_brain: float = Field(0.01, ge=0, le=1)
+    min_brain_share: float = Field(0.01, ge=0, le=1)
     """Training slices with a smaller share of brain are not used."""
 
 
@@ -76,18 +76,18 @@ class Trunk(Grid):
     """Negative slope of LeakyReLU."""
     bias: bool = True
     """Whether convolutions have a bias."""
-    coords: bool = False
+    coord_conv: bool = False
     """CoordConv: every strided convolution also sees the position, each axis from -1 to 1."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of values that are dropped after each convolution in training."""
-    top: Literal["conv", "up"] = "conv"
+    decoder_end: Literal["conv", "up"] = "conv"
     """How the decoder ends. `conv`: it doubles with the channels halved from the encoder's last number down to its
     first, then a 1x1 convolution. `up`: it mirrors the encoder, and the last doubling gives the image."""
     output: Literal["linear", "sigmoid"] = "linear"
     """Last layer of the decoder: a sigmoid bounds the reconstruction to [0, 1]."""
 
 
-STRIDED = ("norm", "slope", "bias", "coords", "dropout", "top")
+STRIDED = ("norm", "slope", "bias", "coord_conv", "dropout", "decoder_end")
 """Settings that only strided convolutions have."""
 
 
@@ -102,7 +102,7 @@ class Network(Trunk):
     `spatial`: a map."""
     latent: int = Field(512, ge=1)
     """Length of the vector, or channels of the map."""
-    reduce: int = Field(16, ge=1)
+    dense_channels: int = Field(16, ge=1)
     """Channels before the dense layer."""
     variational: bool = False
     """Mean and log variance instead of one code; the mean is decoded at test time."""
@@ -147,11 +147,11 @@ class Loss(Section):
     """Weight of all reconstruction terms."""
     kl: float = Field(0.0, ge=0)
     """Weight of the KL divergence to N(0, I)."""
-    context: float = Field(0.0, ge=0)
+    context_encoding: float = Field(0.0, ge=0)
     """Weight of context encoding: the distance between the image and the reconstruction, by the mean of the code, of a
     masked copy."""
     masking: Masking = Masking()
-    """How images are masked where `context` is above 0."""
+    """How images are masked where `context_encoding` is above 0."""
 
 
 class Adversarial(Section):
@@ -165,7 +165,7 @@ class Adversarial(Section):
     """Learning rate of the critic."""
     critic_steps: int = Field(1, ge=1)
     """Steps of the critic before each one of the generator, every one on examples of its own."""
-    penalty: float = Field(10.0, ge=0)
+    gradient_penalty: float = Field(10.0, ge=0)
     """Weight of the gradient penalty (`wasserstein` alone)."""
 
     def with_critic_batches(self, train: Train) -> Train:

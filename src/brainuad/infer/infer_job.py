@@ -36,7 +36,7 @@ class InferJob(Job):
     def run(self) -> None:
         from brainuad.cluster.scratch import nearby
         from brainuad.config.study import Compute
-        from brainuad.infer.job import infer
+        from brainuad.infer.inference import infer
 
         with nearby([self.inputs.array_cache], self.scratch) as (array_cache,):
             infer(

@@ -42,7 +42,7 @@ class TrainJob(Job):
         from brainuad.cluster.scratch import nearby
         from brainuad.config.model import validate
         from brainuad.config.study import Compute
-        from brainuad.train.job import train
+        from brainuad.train.training import train
 
         model = validate(self.model)
         compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)

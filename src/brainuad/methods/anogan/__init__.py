@@ -41,7 +41,7 @@ class Search(Section):
     """Steps of each search."""
     lr: float = Field(1e-2, gt=0)
     """Learning rate."""
-    features: float = Field(0.1, ge=0, le=1)
+    feature_share: float = Field(0.1, ge=0, le=1)
     """Share of the critic's features in the distance; pixels have the rest. Both are mean absolute differences."""
     starts: int = Field(1, ge=1)
     """Codes to start from, the same for every slice; the nearest result of each slice is taken."""

@@ -64,12 +64,12 @@ def search(network: Gan, batch: Float[Tensor, "n 1 x y"], settings: Search) -> F
         optimizer = Adam([code], lr=settings.lr)
         for _ in range(settings.steps):
             with torch.enable_grad():
-                total = mapping_distance(network, code, batch, features, settings.features)[0].sum()
+                total = mapping_distance(network, code, batch, features, settings.feature_share)[0].sum()
             # with respect to the code alone: weights collect no gradients
             (code.grad,) = torch.autograd.grad(total, code)
             optimizer.step()
         with torch.no_grad():
-            distance, image = mapping_distance(network, code, batch, features, settings.features)
+            distance, image = mapping_distance(network, code, batch, features, settings.feature_share)
         nearer = distance < smallest
         best[nearer], smallest[nearer] = image[nearer], distance[nearer]
     return best

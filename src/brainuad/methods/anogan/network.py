@@ -25,7 +25,7 @@ def dcgan(settings: Dcgan) -> Gan:
     side = settings.size // 2 ** len(channels)
     flat = channels[-1] * side**2
     start = [nn.Linear(settings.latent, flat), nn.Unflatten(1, (channels[-1], side, side))]
-    up = Trunk(size=settings.size, channels=channels, kernel=kernel, slope=0, top="up")
+    up = Trunk(size=settings.size, channels=channels, kernel=kernel, slope=0, decoder_end="up")
     generator = nn.Sequential(*start, nn.BatchNorm2d(channels[-1]), nn.ReLU(), decoder(up), UnitImage())
     down: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise([1, *channels])):

@@ -38,8 +38,8 @@ class Settings(NetworkSettings):
     @model_validator(mode="after")
     def _kl_and_no_context(self) -> Settings:
         check_kl(self.network, self.loss)
-        if self.loss.context:
-            raise ValueError("a Gaussian mixture takes no loss.context")
+        if self.loss.context_encoding:
+            raise ValueError("a Gaussian mixture takes no loss.context_encoding")
         return self
 
     @classmethod

@@ -42,7 +42,7 @@ class MixtureAutoencoder(nn.Module):
     def __init__(self, settings: MixtureNetwork):
         super().__init__()
         self.autoencoder = ConvAutoencoder(settings)
-        flat = settings.reduce * (settings.size // 2 ** len(settings.channels)) ** settings.dims
+        flat = settings.dense_channels * (settings.size // 2 ** len(settings.channels)) ** settings.dims
         self.w_heads = nn.ModuleList([nn.Linear(flat, settings.latent_w) for _ in range(2)])
         self.components = nn.Sequential(
             nn.Linear(settings.latent_w, settings.hidden),

@@ -41,18 +41,18 @@ class ConvAutoencoder(nn.Module):
         self.encoder = residual_encoder(settings) if residual else encoder(settings)
         if settings.bottleneck == "dense":
             # residual trunks end, and start again, at the reduced map
-            flat = settings.reduce * side**dims
-            narrow = [] if residual else [CONV[dims](last, settings.reduce, 1)]
+            flat = settings.dense_channels * side**dims
+            narrow = [] if residual else [CONV[dims](last, settings.dense_channels, 1)]
             self.squeeze: nn.Module = nn.Sequential(*narrow, nn.Flatten())
             heads: list[nn.Module] = [nn.Linear(flat, latent) for _ in range(widths)]
-            dense = nn.Linear(latent, flat), nn.Unflatten(1, (settings.reduce, *[side] * dims))
-            self.widen: nn.Module = nn.Sequential(*dense, *([] if residual else [CONV[dims](settings.reduce, last, 1)]))
+            dense = nn.Linear(latent, flat), nn.Unflatten(1, (settings.dense_channels, *[side] * dims))
+            self.widen: nn.Module = nn.Sequential(*dense, *([] if residual else [CONV[dims](settings.dense_channels, last, 1)]))
         elif settings.bottleneck == "conv":
-            self.squeeze = Coordinates() if settings.coords else nn.Identity()
-            extra = dims * settings.coords
+            self.squeeze = Coordinates() if settings.coord_conv else nn.Identity()
+            extra = dims * settings.coord_conv
             heads = [CONV[dims](last + extra, latent, side, bias=settings.bias) for _ in range(widths)]
             up = UP[dims](latent + extra, last, side, bias=settings.bias)
-            self.widen = nn.Sequential(*[Coordinates()] * settings.coords, up, nn.LeakyReLU(settings.slope))
+            self.widen = nn.Sequential(*[Coordinates()] * settings.coord_conv, up, nn.LeakyReLU(settings.slope))
         else:
             self.squeeze = nn.Identity()
             heads = [CONV[dims](last, latent, 1) for _ in range(widths)]
@@ -114,10 +114,10 @@ def encoder(settings: Trunk) -> nn.Sequential:
 
 
 def decoder(settings: Trunk) -> nn.Sequential:
-    """Transposed convolutions of stride 2 from a map as the encoder leaves it to an image; `top` says how it ends."""
+    """Transposed convolutions of stride 2 from a map as the encoder leaves it to an image; `decoder_end` says how it ends."""
     channels, dims, kernel = settings.channels, settings.dims, settings.kernel
     side = settings.size // 2 ** len(channels)
-    mirrored = settings.top == "up"
+    mirrored = settings.decoder_end == "up"
     halved = [max(channels[0], channels[-1] // 2**step) for step in range(len(channels))]
     widths = [*channels[-2::-1], 1] if mirrored else halved
     layers: list[nn.Module] = [] if mirrored else [*_norm(channels[-1], side, settings), nn.ReLU()]
@@ -142,11 +142,11 @@ def decoder(settings: Trunk) -> nn.Sequential:
 
 
 def _input_channels(channels: int, settings: Trunk) -> int:
-    return channels + settings.dims * settings.coords
+    return channels + settings.dims * settings.coord_conv
 
 
 def _coordinates(settings: Trunk) -> list[nn.Module]:
-    return [Coordinates()] if settings.coords else []
+    return [Coordinates()] if settings.coord_conv else []
 
 
 def _after(channels: int, side: int, settings: Trunk) -> list[nn.Module]:

@@ -49,9 +49,9 @@ def reconstruction_terms(network: Any, batch: Tensor, loss: Loss, output: Autoen
     if output.mean is not None and output.log_variance is not None:
         parts["kl"] = kl_divergence(output.mean, output.log_variance)
         total = total + loss.kl * parts["kl"]
-    if loss.context and network.training:
+    if loss.context_encoding and network.training:
         parts["context"] = distance(batch, network.reconstruct(mask_squares(batch, loss.masking)), loss)
-        total = total + loss.context * parts["context"]
+        total = total + loss.context_encoding * parts["context"]
     return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
 

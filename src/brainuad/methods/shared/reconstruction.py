@@ -43,7 +43,7 @@ class ReconstructionMethod(NeuralMethod):
         self.name, self.train = settings.family, settings.train
         self.map_settings: ResidualMap = settings.map
         grid = settings.network
-        self.view: View = Slices(grid.size, self.train.min_brain) if grid.dims == 2 else Volumes(grid.size)
+        self.view: View = Slices(grid.size, self.train.min_brain_share) if grid.dims == 2 else Volumes(grid.size)
         self.healthy: dict[str, Statistics] = {}
         self.initialise(seed=0)
 

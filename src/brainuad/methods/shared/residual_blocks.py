@@ -26,7 +26,7 @@ class Sum(nn.Module):
 
 
 def residual_encoder(settings: Network) -> nn.Sequential:
-    """From an image to a map of `reduce` channels, halved once per number in `channels`.
+    """From an image to a map of `dense_channels` channels, halved once per number in `channels`.
 
     A 3x3 convolution halves first, then each block but the last. Convolutions before a normalisation have no bias,
     except the last.
@@ -37,14 +37,14 @@ def residual_encoder(settings: Network) -> nn.Sequential:
     for number, (before, after) in enumerate(pairwise(widths)):
         stride = 2 if number < len(planes) - 1 else 1
         layers.append(_narrowing(before, after, kernel, stride))
-    last = [nn.Conv2d(widths[-1], settings.reduce, 1), nn.BatchNorm2d(settings.reduce), nn.ReLU()]
+    last = [nn.Conv2d(widths[-1], settings.dense_channels, 1), nn.BatchNorm2d(settings.dense_channels), nn.ReLU()]
     return nn.Sequential(*layers, *last)
 
 
 def residual_decoder(settings: Network) -> nn.Sequential:
     """From that map to the image: a block that keeps the size, one for each doubling, and a 1x1 convolution."""
     planes = [settings.channels[-1], *reversed(settings.channels)]
-    widths = [settings.reduce, *[EXPANSION * width for width in planes]]
+    widths = [settings.dense_channels, *[EXPANSION * width for width in planes]]
     layers: list[nn.Module] = [
         _widening(before, after, settings.kernel, 1 if number == 0 else 2)
         for number, (before, after) in enumerate(pairwise(widths))

@@ -23,12 +23,12 @@ IN_MEMORY = 2 * 2**30
 class Slices:
     """A scan as its axial slices with brain."""
 
-    def __init__(self, size: int, min_brain: float):
-        self.size, self.min_brain = size, min_brain
+    def __init__(self, size: int, min_brain_share: float):
+        self.size, self.min_brain_share = size, min_brain_share
 
     def examples(self, scans: TrainingScans) -> SliceExamples:
         """Slices with enough brain."""
-        return SliceExamples(scans, self.size, self.min_brain)
+        return SliceExamples(scans, self.size, self.min_brain_share)
 
     def inputs(self, image: Image, brain: Brain) -> Iterator[tuple[np.ndarray, Float[Tensor, "n 1 size size"]]]:
         """Levels (indices along z) and their slices, some at once."""
@@ -71,21 +71,21 @@ def axial(image: Image, levels: Sequence[int] | np.ndarray) -> Float[Tensor, "n 
 
 
 class SliceExamples:
-    """Slices with at least the share `min_brain` of brain, prepared for the network; kept in memory if it is little.
+    """Slices with at least the share `min_brain_share` of brain, prepared for the network; kept in memory if it is little.
 
     Raises InputError if there is no such slice.
     """
 
-    def __init__(self, scans: TrainingScans, size: int, min_brain: float):
+    def __init__(self, scans: TrainingScans, size: int, min_brain_share: float):
         self.scans, self.size = scans, size
         self.positions = [
             (i, int(level))
             for i, brain in enumerate(scans.brains)
-            for level in np.flatnonzero(brain.any(axis=(0, 1)) & (brain.mean(axis=(0, 1)) >= min_brain))
+            for level in np.flatnonzero(brain.any(axis=(0, 1)) & (brain.mean(axis=(0, 1)) >= min_brain_share))
         ]
         if not self.positions:
-            why = f"no slice holds {100 * min_brain:g} % brain"
-            raise InputError("there is nothing to train on", why=why, do="lower min_brain, or look at the brain masks")
+            why = f"no slice holds {100 * min_brain_share:g} % brain"
+            raise InputError("there is nothing to train on", why=why, do="lower train.min_brain_share, or look at the brain masks")
         self.kept: Tensor | None = None
         if len(self) * size * size * 4 <= IN_MEMORY:
             self.kept = torch.empty(len(self), 1, size, size)

@@ -22,21 +22,21 @@ class Quantised(Trunk):
     """Number of entries of the codebook."""
     embedding: int = Field(128, ge=1)
     """Length of an entry; for `strided` the encoder's last number of channels."""
-    decay: float = Field(0.99, ge=0, lt=1)
+    codebook_decay: float = Field(0.99, ge=0, lt=1)
     """Entries are moving averages of the vectors assigned to them; this is the share that each step keeps."""
 
-    init: Literal["normal", "kaiming_uniform"] = "kaiming_uniform"
+    codebook_init: Literal["normal", "kaiming_uniform"] = "kaiming_uniform"
     """Distribution of the first entries: N(0, 1) for each number, or uniform so that an entry's length is about 1. A
-    fresh encoder gives vectors near 0: with N(0, 1) one entry can take them all, and with a high `decay` the other
+    fresh encoder gives vectors near 0: with N(0, 1) one entry can take them all, and with a high `codebook_decay` the other
     entries return only after a thousand steps."""
 
     @model_validator(mode="after")
     def _fits_its_blocks(self) -> Quantised:
         if self.blocks == "strided" and self.embedding != self.channels[-1]:
             raise ValueError(f"with blocks: strided embedding is the last of channels, {self.channels[-1]}")
-        plain = self.norm == "none" and self.slope == 0 and self.top == "up" and self.bias and not self.coords
+        plain = self.norm == "none" and self.slope == 0 and self.decoder_end == "up" and self.bias and not self.coord_conv
         if self.blocks == "monai" and not plain:
-            raise ValueError("blocks: monai takes norm: none, slope: 0, top: up, bias: true and coords: false alone")
+            raise ValueError("blocks: monai needs norm: none, slope: 0, decoder_end: up, bias: true and coord_conv: false")
         return self
 
 

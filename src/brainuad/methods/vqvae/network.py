@@ -38,8 +38,8 @@ class QuantisedAutoencoder(nn.Module):
             settings.codes,
             settings.embedding,
             commitment_cost=1.0,
-            decay=settings.decay,
-            embedding_init=settings.init,
+            decay=settings.codebook_decay,
+            embedding_init=settings.codebook_init,
         )
 
     def quantise_and_reconstruct(self, batch: Float[Tensor, "n 1 *size"]) -> VQOutput:

@@ -13,13 +13,13 @@ import torch
 from training import COMPUTE, SHAPE, neural, stored
 
 from brainuad.cluster.stop import Stopped, Watch
-from brainuad.config.model import MODEL
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle, run
-from brainuad.train import job
-from brainuad.train.job import train
+from brainuad.methods import registry
+from brainuad.train import training
+from brainuad.train.training import train
 
-ATLAS = MODEL.validate_python({"family": "zscore_atlas"})
+ATLAS = registry.validate({"family": "zscore_atlas"})
 TAGS = {"model": "toy", "seed": "1"}
 
 
@@ -86,13 +86,13 @@ def test_no_training_scan(tmp_path):
 def test_a_scan_with_a_lesion_trains_nothing(tmp_path):
     with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
         train([stored(tmp_path / "a", lesion=True)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
-    assert caught.value.why == "its mask of lesions marks 1 voxels"
+    assert caught.value.why == "its mask of lesions has 1 voxels"
 
 
 def test_a_scan_with_other_pathology_trains_nothing(tmp_path):
     with pytest.raises(InputError, match="sub-0 is not healthy") as caught:
         train([stored(tmp_path / "a", ignored=True)], ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
-    assert caught.value.why == "its mask of other pathology marks 2 voxels"
+    assert caught.value.why == "its mask of other pathology has 2 voxels"
 
 
 def test_stores_on_different_grids(tmp_path):
@@ -134,20 +134,20 @@ class StopAt(Watch):
 def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
     data, out = stored(tmp_path / "a"), tmp_path / "out"
     with pytest.raises(Stopped), monkeypatch.context() as patch:
-        patch.setattr(job, "watching", lambda: nullcontext(StopAt(4)))
+        patch.setattr(training, "watching", lambda: nullcontext(StopAt(4)))
         train([data], neural(), 1, COMPUTE, out, TAGS)
     (checkpoint,) = out.glob(CHECKPOINTS)
     saved = torch.load(checkpoint, weights_only=True)
-    used = saved["callbacks"]["keep"]["used"]
+    used = saved["callbacks"]["training"]["used"]
     assert time.time() - 60 < used["started"] < time.time()
     assert 0 < used["seconds"] < 60
     assert 0 < used["cpu_seconds"] < 60
     used |= {"started": 1e9, "seconds": 40_000.0, "cpu_seconds": 30_000.0}
     torch.save(saved, checkpoint)
     with pytest.raises(Stopped), monkeypatch.context() as patch:
-        patch.setattr(job, "watching", lambda: nullcontext(StopAt(5)))
+        patch.setattr(training, "watching", lambda: nullcontext(StopAt(5)))
         train([data], neural(), 1, COMPUTE, out, TAGS)
-    carried = torch.load(checkpoint, weights_only=True)["callbacks"]["keep"]["used"]
+    carried = torch.load(checkpoint, weights_only=True)["callbacks"]["training"]["used"]
     assert 40_000 < carried["seconds"] < 40_060
     train([data], neural(), 1, COMPUTE, out, TAGS)
     record = run.read(out / "run.json")
@@ -161,19 +161,21 @@ def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
 
 
 CHILD = """
+import json
 import sys
 from pathlib import Path
 from brainuad.cluster.stop import Stopped, Watch
-from brainuad.config.model import MODEL
+from brainuad.methods import registry
 from brainuad.config.study import Compute
-from brainuad.train.job import train
-model = MODEL.validate_json(sys.argv[1])
+from brainuad.train import training
+from brainuad.train.training import train
+model = registry.validate(json.loads(sys.argv[1]))
 train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path(sys.argv[3]), {})
 """
 
 
 def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
-    data, length = stored(tmp_path / "a"), {"steps": 150, "validate_every": 15, "batch": 4}
+    data, length = stored(tmp_path / "a"), {"steps": 150, "validate_every": 15, "batch_size": 4}
     model = neural(train=length)
     child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), data, tmp_path / "killed"])
     deadline = time.monotonic() + 60
@@ -190,14 +192,16 @@ def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
     assert not (tmp_path / "killed/resume").exists()
 
 
-def test_settings_changed_for_a_while_lose_no_training(tmp_path, monkeypatch):
+def test_settings_changed_for_a_while_lose_no_training(tmp_path, monkeypatch, caplog):
     data, out = stored(tmp_path / "a"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(job, "watching", lambda: nullcontext(StopAt(4)))
+        patch.setattr(training, "watching", lambda: nullcontext(StopAt(4)))
         with pytest.raises(Stopped):
             train([data], neural(), 1, COMPUTE, out, TAGS)
         for seed in (2, 3):
-            with pytest.raises(Stopped), pytest.warns(UserWarning, match="goes on when they come back"):
+            caplog.clear()
+            with pytest.raises(Stopped):
                 train([data], neural(), seed, COMPUTE, out, TAGS)
+            assert "resumes when these are restored" in caplog.text
     train([data], neural(), 1, COMPUTE, out, TAGS)
     assert run.read(out / "run.json")["facts"]["resumed_at_step"] == 4

@@ -7,24 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainuad.config.model import MODEL, ResidualMap, Standardised
+from brainuad.config.model import ResidualMap, Standardised
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle, maps, names, run, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
-from brainuad.infer.job import infer
-from brainuad.infer.maps import fidelity
+from brainuad.infer.inference import infer
+from brainuad.infer.maps import reconstruction_similarity
 from brainuad.methods import registry
-from brainuad.train.job import train
+from brainuad.train.training import train
 
 SHAPE = (12, 16, 5)
 COMPUTE = Compute(threads=1, accelerator="cpu")
 ATLAS = {"family": "zscore_atlas"}
 NETWORK = {
     "family": "autoencoder",
-    "network": {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "reduce": 2},
-    "train": {"steps": 2, "batch": 4},
+    "network": {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2},
+    "train": {"steps": 2, "batch_size": 4},
 }
 
 
@@ -48,7 +48,7 @@ def made(tmp_path):
     data = stored(tmp_path / "store")
 
     def make(settings: dict) -> tuple[Path, Path]:
-        train([data], MODEL.validate_python(settings), 0, COMPUTE, tmp_path / "bundle", {"model": "toy"})
+        train([data], registry.validate(settings), 0, COMPUTE, tmp_path / "bundle", {"model": "toy"})
         return tmp_path / "bundle", data
 
     return make
@@ -165,6 +165,6 @@ def test_the_record_says_how_well_healthy_scans_are_rebuilt_and_how_many_slices_
 )
 def test_a_reconstruction_that_does_not_follow_its_scan_explains_nothing_of_it(change, explained, correlation):
     image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10)
-    found = fidelity(image, change(image), np.ones(image.shape, bool))
+    found = reconstruction_similarity(image, change(image), np.ones(image.shape, bool))
     assert found["explained"] == pytest.approx(explained, abs=0.01)
     assert found["correlation"] == pytest.approx(correlation, abs=1e-3)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import find_objects, label
 
-from brainuad.config.network import Corruption
-from brainuad.methods.corrupt import corrupt
+from brainuad.config.network import Masking
+from brainuad.methods.shared.masking import mask_squares
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def painted(before: torch.Tensor, after: torch.Tensor) -> list[np.ndarray]:
 def test_the_clean_images_are_left_alone():
     batch = images()
     before = batch.clone()
-    after = corrupt(batch, Corruption())
+    after = mask_squares(batch, Masking())
     assert torch.equal(batch, before)
     assert after.shape == batch.shape
     assert not torch.equal(after, batch)
@@ -33,14 +33,14 @@ def test_the_clean_images_are_left_alone():
 
 def test_each_image_has_a_square_of_its_own():
     batch = images()
-    masks = painted(batch, corrupt(batch, Corruption()))
+    masks = painted(batch, mask_squares(batch, Masking()))
     assert all(mask.any() for mask in masks)
     assert len({mask.tobytes() for mask in masks}) > 35
 
 
 def test_one_square_is_a_square_of_one_value_no_larger_than_the_largest():
     batch = images(400)
-    after = corrupt(batch, Corruption(squares=(1, 1), largest=0.25))
+    after = mask_squares(batch, Masking(squares=(1, 1), largest=0.25))
     sides, starts = [], []
     for item, mask in zip(after[:, 0].numpy(), painted(batch, after), strict=True):
         (box,) = find_objects(mask.astype(int))
@@ -59,7 +59,7 @@ def test_one_square_is_a_square_of_one_value_no_larger_than_the_largest():
 
 def test_values_lie_between_the_lowest_and_the_highest_of_the_batch():
     batch = images(300)
-    after = corrupt(batch, Corruption(largest=0.1))
+    after = mask_squares(batch, Masking(largest=0.1))
     values = after[after != batch]
     assert values.min() >= batch.min()
     assert values.max() <= batch.max()
@@ -70,7 +70,7 @@ def test_values_lie_between_the_lowest_and_the_highest_of_the_batch():
 @pytest.mark.parametrize(("squares", "expected"), [((0, 0), {0}), ((1, 1), {1}), ((0, 2), {0, 1, 2}), ((3, 3), {3})])
 def test_number_of_squares(squares, expected):
     batch = images(60, side=128)
-    masks = painted(batch, corrupt(batch, Corruption(squares=squares, largest=0.02)))
+    masks = painted(batch, mask_squares(batch, Masking(squares=squares, largest=0.02)))
     counts = [label(mask)[1] for mask in masks]
     assert expected <= set(counts)
     assert max(counts) <= max(expected)
@@ -79,7 +79,7 @@ def test_number_of_squares(squares, expected):
 
 def test_volumes_get_cubes():
     batch = torch.rand(6, 1, 12, 12, 12)
-    for mask in painted(batch, corrupt(batch, Corruption())):
+    for mask in painted(batch, mask_squares(batch, Masking())):
         (box,) = find_objects(mask.astype(int))
         assert mask[box].all()
         assert len({*mask[box].shape}) == 1
@@ -89,13 +89,13 @@ def test_volumes_get_cubes():
 def test_torch_seeds_them():
     batch = images()
     torch.manual_seed(3)
-    first = corrupt(batch, Corruption())
+    first = mask_squares(batch, Masking())
     torch.manual_seed(3)
-    assert torch.equal(first, corrupt(batch, Corruption()))
-    assert not torch.equal(first, corrupt(batch, Corruption()))
+    assert torch.equal(first, mask_squares(batch, Masking()))
+    assert not torch.equal(first, mask_squares(batch, Masking()))
 
 
 @pytest.mark.parametrize("squares", [(2, 1), (-1, 1)])
 def test_numbers_that_do_not_rise_are_refused(squares):
     with pytest.raises(ValueError, match="two rising numbers"):
-        Corruption(squares=squares)
+        Masking(squares=squares)
