@@ -253,7 +253,8 @@ def report(plan: Plan) -> ReportJob:
     study, folder = plan.study, plan.folder
     page = folder / "report/index.html"
     decided = {label: {scan: each.text for scan, each in by.items()} for label, by in plan.decisions.items()}
-    cited = [part.cite for part in (study.recipe, *study.models.values(), *study.postprocessing.values())]
+    cited = [study.recipe.cite, *(model.cite for model in study.models.values())]
+    cited += [each.cite for each in study.postprocessing.values()]
     shown = {
         "title": study.title,
         "cites": cited,

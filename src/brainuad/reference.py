@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from inspect import isabstract
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -35,7 +36,7 @@ PARTS: dict[str, list[Any]] = {
         *(insertion.Insertion, anomalies.Anomaly, anomalies.ScanCorruption),
     ],
     "Recipes": [recipe.Recipe],
-    "Models": [settings_class(family) for family in families()],
+    "Models": [MethodSettings, *(settings_class(family) for family in families())],
     "Postprocessing": [
         postprocessing.Postprocessing,
         *get_args(postprocessing.MapOperator),
@@ -161,19 +162,21 @@ def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str
     if section in seen:
         return
     seen.add(section)
-    name = _family(section) if issubclass(section, MethodSettings) else section.__name__
-    yield from ("", f"### {name}", "", _one_line(section.__doc__), "")
+    yield from ("", f"### {_heading(section)}", "", _one_line(section.__doc__), "")
     yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
     for name, field in section.model_fields.items():
         yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
     listed = [part for parts in PARTS.values() for part in parts]
     for field in section.model_fields.values():
         for inner in _sections(field.annotation):
-            if inner not in listed:
+            if inner not in (*listed, Section):
                 yield from _described(inner, seen)
 
 
-def _family(section: type[MethodSettings]) -> str:
+def _heading(section: type[Section]) -> str:
+    """The name of a family for its settings, which are all called `Settings`; else the name of the class."""
+    if not issubclass(section, MethodSettings) or isabstract(section):
+        return section.__name__
     return str(get_args(section.model_fields["family"].annotation)[0])
 
 

@@ -232,7 +232,7 @@ def test_a_transformer_killed_in_training_ends_with_the_weights_of_an_unbroken_o
 
 def test_the_transformer_learns_and_the_autoencoder_rests_meanwhile(tmp_path):
     made = fitted(tmp_path)
-    first = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["keep"]["best"]["weights"]
+    first = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["training"]["best"]["weights"]
     for name, tensor in made.network.state_dict().items():
         if name.startswith("autoencoder."):
             assert torch.equal(tensor, first[name]), name

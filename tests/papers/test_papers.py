@@ -15,6 +15,7 @@ from brainuad import cli
 from brainuad.config.load import build_study
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, tables
+from brainuad.methods import registry
 from brainuad.papers import finished, page, reported
 from brainuad.papers.catalogue import rows, shipped_models
 from brainuad.papers.finished import Number, flatness
