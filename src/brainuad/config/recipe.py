@@ -1,12 +1,18 @@
-"""A recipe: how a scan becomes a normalised volume on the template grid."""
+"""Recipes: how a scan becomes a normalised volume on the template's grid."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
 from brainuad.config.section import Section
+from brainuad.config.steps import Step, step_classes
+
+if TYPE_CHECKING:
+    AnyStep = Step
+else:
+    AnyStep = Annotated[Union[tuple(step_classes())], Field(discriminator="step")]  # noqa: UP007 - of a list
 
 
 class Registration(Section):
@@ -20,100 +26,82 @@ class Registration(Section):
 
 
 class SkullStrip(Section):
-    """How the brain is told from the rest of the head."""
+    """How the brain is separated from the rest of the head."""
 
     backend: Literal["auto", "template", "refined", "robex", "hdbet", "synthstrip", "given"] = "auto"
     """`template`: the template's mask through the affine; `refined`: the same, its border moved by contrast; `given`:
-    the scan is stripped already, every non-zero voxel is brain. `auto`: `given` for stripped input, else `refined`.
+    the scan is stripped already, its foreground is the brain. `auto`: `given` for stripped scans, else `refined`.
     `robex`, `hdbet` and `synthstrip` run these programs, which you install, the last two with weights of their own."""
-    band: float = Field(6.0, gt=0, le=20)
-    """Reach of the refinement on either side of the template's border, in mm."""
-
-
-class N4(Section):
-    """N4 bias field correction inside the brain mask (Tustison 2010)."""
-
-    shrink: int = Field(4, ge=1)
-    """Factor by which the scan is reduced while the field is fitted."""
-    iterations: list[int] = [50, 50, 30]
-    """Iterations per resolution level."""
-
-
-class CurvatureFlow(Section):
-    """Edge-preserving denoising; the defaults are those of the Baur group's later code (models.md 1.4)."""
-
-    time_step: float = Field(0.125, gt=0)
-    """Step of the partial differential equation."""
-    iterations: int = Field(3, ge=1)
-    """Number of steps."""
+    band_mm: float = Field(6.0, gt=0, le=20)
+    """How far `refined` may move the border of the template's mask, inwards or outwards, in mm."""
 
 
 class Quality(Section):
-    """Limits beyond which a subject is refused or marked."""
+    """Limits of the quality numbers (columns of `quality.tsv`): beyond `warn_...` a scan is `warned`, beyond `min_...` or
+    `max_...` it is `failed`."""
 
-    min_similarity: float = Field(1.048, ge=1, le=2)
-    """Normalised mutual information with the template under which a registration has failed. Measured: 97 real scans
-    in place 1.055 to 1.116, the same 15 mm off 1.042 at most."""
-    max_turned: float = Field(0.6, ge=0)
-    """Share of the similarity (above 1) that a scan may keep when turned by 180 degrees; more means that the head does
-    not lie as its header says. Measured on real scans: in place 0.55 at most, misplaced 0.65 and more."""
-    min_overlap: float = Field(0.80, ge=0, le=1)
-    """Dice of the brain mask with the template's under which the strip has failed."""
-    usual_overlap: float = Field(0.90, ge=0, le=1)
-    """Dice under which a subject is marked."""
+    min_nmi: float = Field(1.048, ge=1, le=2)
+    """Normalised mutual information with the template; below it the registration has failed. Measured: 97 real scans in
+    place 1.055 to 1.116, the same 15 mm off 1.042 at most."""
+    max_half_turn_ratio: float = Field(0.6, ge=0)
+    """Similarity (nmi - 1) after the best rotation by 180 degrees, divided by that before; more means that the header
+    has the wrong orientation. Measured on real scans: in place 0.55 at most, misplaced 0.65 and more."""
+    min_template_dice: float = Field(0.80, ge=0, le=1)
+    """Dice of the brain mask with the template's; below it the skull-strip has failed."""
+    warn_template_dice: float = Field(0.90, ge=0, le=1)
+    """Below it a scan is warned."""
     min_coverage: float = Field(0.5, ge=0, le=1)
-    """Share of the template's brain in the field of view under which a scan is refused."""
-    usual_coverage: float = Field(0.9, ge=0, le=1)
-    """Share under which a subject is marked."""
-    usual_turn: float = Field(45.0, ge=0, le=180)
-    """Rotation to the template above which a subject is marked, in degrees."""
+    """Fraction of the template's brain in the field of view below which a scan has failed."""
+    warn_coverage: float = Field(0.9, ge=0, le=1)
+    """Below it a scan is warned."""
+    warn_rotation_deg: float = Field(45.0, ge=0, le=180)
+    """Rotation to the template above which a scan is warned, in degrees."""
     volume_ml: tuple[float, float] = (700.0, 2300.0)
-    """Brain volume in the scan's own space outside which the strip has failed, in ml."""
-    usual_scale: tuple[float, float] = (0.6, 1.3)
-    """Least and largest stretch of the template beyond which a subject is marked. Measured on 82 real scans: 0.73 to
+    """Brain volume in the scan's own space outside which the skull-strip has failed, in ml."""
+    warn_scale: tuple[float, float] = (0.6, 1.3)
+    """Smallest and largest scaling of the template outside which a scan is warned. Measured on 82 real scans: 0.73 to
     1.05."""
-    usual_lean: float = Field(4.0, ge=0, le=90)
-    """Angle between the registered head's own plane of symmetry and the template's above which a subject is marked, in
-    degrees. Measured: real scans 1.4 at most; phantoms turned off by 5 degrees 5.0 and more."""
-    max_lean: float = Field(12.0, ge=0, le=90)
+    warn_tilt_deg: float = Field(4.0, ge=0, le=90)
+    """Angle between the plane of symmetry of the registered head and the template's midplane above which a scan is
+    warned, in degrees. Measured: real scans 1.4 at most; phantoms rotated by 5 degrees 5.0 and more."""
+    max_tilt_deg: float = Field(12.0, ge=0, le=90)
     """Angle above which the registration has failed."""
-    usual_offset: float = Field(4.0, ge=0)
-    """Distance between these planes above which a subject is marked, in mm. Measured: real scans 1.0 at most; phantoms
-    moved off by 6 mm 5.5 and more."""
-    max_offset: float = Field(12.0, ge=0)
+    warn_offset_mm: float = Field(4.0, ge=0)
+    """Distance between these planes above which a scan is warned, in mm. Measured: real scans 1.0 at most; phantoms
+    moved by 6 mm 5.5 and more."""
+    max_offset_mm: float = Field(12.0, ge=0)
     """Distance above which the registration has failed."""
     check_modality: bool = True
-    """Whether a scan fails whose tissues differ in another way than its modality says: in T1w white matter is brighter
-    than grey, in T2w fluid is, and so on. Turn it off for infants, whose white matter is not yet myelinated."""
-    usual_clipped: float = Field(0.05, ge=0, le=1)
-    """Share of the brain at the scan's highest value above which a subject is marked. Measured: 81 real scans 0.00001
+    """Whether a scan fails whose tissue contrast is not that of its modality: in T1w white matter is brighter than grey
+    matter, in T2w fluid is, and so on. Turn it off for infants, whose white matter is not yet myelinated."""
+    warn_clipped_fraction: float = Field(0.05, ge=0, le=1)
+    """Fraction of the brain at the scan's highest value above which a scan is warned. Measured: 81 real scans 0.00001
     at most, a T2w whose fluid was clipped 0.027."""
-    max_clipped: float = Field(0.25, ge=0, le=1)
-    """Share above which a scan is refused."""
-    usual_noise: float = Field(0.25, ge=0)
-    """Noise, as a share of the range of the brain's tissues, above which a subject is marked. Measured: 87 real
-    scans 0.15 at most; phantoms with noise of a fifth of that range 0.21 to 0.33."""
-    max_noise: float = Field(0.5, ge=0)
-    """Noise above which a scan is refused: grey and white matter can hardly be told apart."""
-    usual_ghosts: float = Field(0.25, ge=0)
-    """Structure in the air around the head, as a share of the brain's median, above which a subject of magnetic
-    resonance is marked as moved. Measured: 8 real scans 0.03 to 0.16, phantoms in motion 0.05 to 0.19: it finds
-    the worst alone."""
-    max_missing: float = Field(0.1, ge=0, le=1)
-    """Share of the brain's slices that may be empty or dark; more refuses a scan, fewer, but any, mark it. Measured:
-    none in 82 real scans."""
+    max_clipped_fraction: float = Field(0.25, ge=0, le=1)
+    """Fraction above which a scan has failed."""
+    warn_noise_ratio: float = Field(0.25, ge=0)
+    """Standard deviation of the noise, divided by the intensity range of the brain, above which a scan is warned.
+    Measured: 87 real scans 0.15 at most; phantoms with noise of a fifth of that range 0.21 to 0.33."""
+    max_noise_ratio: float = Field(0.5, ge=0)
+    """Ratio above which a scan has failed: grey and white matter can hardly be distinguished."""
+    warn_ghosting_ratio: float = Field(0.25, ge=0)
+    """Structure in the air around the head, divided by the brain's median, above which an MR scan is warned because of
+    motion. Measured: 8 real scans 0.03 to 0.16, phantoms in motion 0.05 to 0.19: it finds only the worst."""
+    max_missing_slice_fraction: float = Field(0.1, ge=0, le=1)
+    """Fraction of the brain's slices that are empty or dark above which a scan has failed; with any such slice it is
+    warned. Measured: none in 82 real scans."""
 
     @model_validator(mode="after")
-    def _marks_before_it_refuses(self) -> Quality:
-        ends = [(f"usual_{name}", f"max_{name}") for name in ("lean", "offset", "clipped", "noise")]
-        ends += [(f"min_{name}", f"usual_{name}") for name in ("overlap", "coverage")]
-        for lower, upper in ends:
+    def _check_order(self) -> Quality:
+        pairs = [(f"warn_{n}", f"max_{n}") for n in ("tilt_deg", "offset_mm", "clipped_fraction", "noise_ratio")]
+        pairs += [(f"min_{name}", f"warn_{name}") for name in ("template_dice", "coverage")]
+        for lower, upper in pairs:
             low, high = getattr(self, lower), getattr(self, upper)
             if low > high:
                 raise ValueError(
-                    f"{lower} is {low:g} and {upper} {high:g}: no scan would be marked before it is refused"
+                    f"{lower} is {low:g} and {upper} {high:g}: no scan would be warned before it fails"
                 )
-        for name in ("volume_ml", "usual_scale"):
+        for name in ("volume_ml", "warn_scale"):
             low, high = getattr(self, name)
             if low >= high:
                 raise ValueError(f"{name} goes from {low:g} to {high:g}: the first must be the smaller one")
@@ -121,7 +109,7 @@ class Quality(Section):
 
 
 class Preprocess(Section):
-    """From a scan as it came to the template grid, one subject at a time; nothing is learnt from other subjects."""
+    """From a scan as it came to the template's grid, each scan by itself; nothing is learnt from other scans."""
 
     template: str = "mni152"
     """`mni152`, which is bundled, or the path of your own template: a T1 with the brain mask beside it
@@ -131,12 +119,11 @@ class Preprocess(Section):
     """Voxel size of the template grid, in mm."""
     registration: Registration = Registration()
     skullstrip: SkullStrip = SkullStrip()
-    n4: N4 | None = None
-    curvature_flow: CurvatureFlow | None = None
-    window: tuple[float, float] | None = None
-    """CT only: Hounsfield units kept."""
+    steps: list[AnyStep] = []
+    """Steps on the scan's own voxels, after the brain mask and before resampling to the template's grid, in the order
+    in which they run: `- {step: n4, shrink: 4}`."""
     centre: bool = False
-    """Move each brain by whole voxels until it lies in the middle of rows and columns; the transform holds the move."""
+    """Move each brain by whole voxels to the middle of rows and columns; the transform includes the move."""
     quality: Quality = Quality()
 
 

@@ -1,4 +1,4 @@
-"""`quality.tsv`: what preprocess found of every scan of a data set, a row each, worst first."""
+"""`quality.tsv`: the verdict on every scan of a data set with its quality numbers, one row each, worst first."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ ABOUT = {
     "dataset": "label of the data set",
     "scan": "label of the scan",
     "subject": "label of the person",
-    "state": "ok, warned (doubtful: look at it) or failed (left out, unless you decide otherwise)",
+    "state": "ok, warned (look at it) or failed (excluded, unless a person decides otherwise)",
     "reasons": "why it is not ok",
-    "remedy": "what you may do",
+    "remedy": "what you can do",
 }
 NUMBERS = {
-    "similarity": "normalised mutual information with the template, 1 (none) to 2",
-    "turned": "share of its excess over 1 that the best half-turn of the head keeps: much where it lies back to front "
-    "or upside down; left and right are told by the header alone",
-    "overlap": "Dice of the brain mask with the template's",
-    "coverage": "share of the template's brain in the field of view",
+    "nmi": "normalised mutual information with the template, 1 (none) to 2",
+    "half_turn_ratio": "nmi - 1 after the best rotation of the head by 180 degrees, divided by that before: large where "
+    "the head lies back to front or upside down; left and right are known from the header alone",
+    "template_dice": "Dice of the brain mask with the template's",
+    "coverage": "fraction of the template's brain in the field of view",
     "volume_ml": "volume of the brain in the scan's own space",
-    "scale_min": "least stretch of the template",
-    "scale_max": "largest stretch of the template",
-    "turn_degrees": "angle by which the head is turned to the template before registration",
-    "lean_degrees": "angle between its plane of symmetry and the template's after registration",
-    "offset_mm": "distance between these planes",
-    "white_grey": "white less grey matter, in units of the brain's range: above 0 in T1w",
-    "fluid": "fluid less grey matter, in the same units: above 0 in T2w",
-    "level": "median of the brain, in the scan's units",
-    "lowest": "lowest value of the scan",
-    "clipped": "share of the brain at the scan's highest value",
-    "noise": "standard deviation of the noise, as a share of the range of the brain's tissues",
-    "missing_slices": "share of the brain's slices that are empty or dark",
-    "ghosts": "structure in the air around the head, as a share of the brain's median, as motion leaves it; empty for "
-    "CT and where there is no air to look at",
+    "scale_min": "smallest scaling of the template",
+    "scale_max": "largest scaling of the template",
+    "rotation_deg": "rotation between the scan and the template before registration, in degrees",
+    "tilt_deg": "angle between the head's plane of symmetry and the template's midplane after registration, in degrees",
+    "offset_mm": "distance between these planes, in mm",
+    "white_grey_contrast": "white minus grey matter, divided by the intensity range of the brain: above 0 in T1w",
+    "csf_grey_contrast": "ventricular fluid minus grey matter, divided by the same range: above 0 in T2w",
+    "median_intensity": "median of the brain, in the scan's units",
+    "min_intensity": "lowest value of the scan",
+    "clipped_fraction": "fraction of the brain at the scan's highest value",
+    "noise_ratio": "standard deviation of the noise, divided by the intensity range of the brain's tissues",
+    "missing_slice_fraction": "fraction of the brain's slices that are empty or dark",
+    "ghosting_ratio": "structure in the air around the head, as motion leaves it, divided by the brain's median; empty "
+    "for CT and where there is no air to examine",
 }
 COLUMNS = ABOUT | NUMBERS
 ORDER = ("failed", "warned", "ok")
@@ -56,7 +56,7 @@ class Row:
 
 
 def sorted_rows(rows: Sequence[Row]) -> list[Row]:
-    """Failed scans first, then doubtful ones, each by name."""
+    """Failed scans first, then warned ones, each by name."""
     return sorted(rows, key=lambda row: (ORDER.index(row.status.state), row.scan.scan))
 
 

@@ -1,4 +1,4 @@
-"""What preprocess leaves of one scan: `status.json` and other records in the scan's folder, and images beside it.
+"""The results of preprocessing one scan: `status.json` and other records in the scan's folder, and images beside it.
 
 The images bear BIDS names (`formats.names`) and lie where BIDS wants them in the data set's folder, the parent of the
 scan's folder; `status.json` lists them.
@@ -33,26 +33,26 @@ MASKS = ("mask", "ignore")
 
 
 class Status(Section):
-    """What is said of one subject."""
+    """The result of one scan."""
 
-    subject: str
-    """BIDS label."""
+    scan: str
+    """Label of the scan."""
     modality: str = ""
     """BIDS suffix of the scan."""
     state: Literal["ok", "warned", "failed"]
-    """`failed` subjects leave the study; the others stay. As written by preprocess it knows of no limits."""
+    """`failed` scans leave the study; the others stay. In `status.json` no limits of quality are applied yet."""
     reasons: list[str] = []
     """One sentence each, for `warned` and `failed`."""
     remedy: str | None = None
-    """What the user may do."""
+    """What the user can do."""
     template: str = templates.BUNDLED
     """The recipe's template, without its folder."""
     files: dict[str, str] = {}
     """Images and the transform by `IMAGE`, `BRAIN`, `TRANSFORM` and `MASKS`: paths in the data set's folder."""
     quality: Numbers = {}
-    """Numbers by name, e.g. `similarity` (NMI), `overlap` (Dice), `volume_ml`."""
+    """Quality numbers, empty for a scan that could not be preprocessed."""
     provenance: dict[str, Any] = {}
-    """Input file and its SHA-256, software versions."""
+    """Input files with their SHA-256, software versions, settings."""
 
     @property
     def naming(self) -> Naming:
@@ -66,12 +66,12 @@ def fluid_bright(modality: str) -> bool:
 
 
 def write(path: str | Path, status: Status) -> None:
-    """Write it."""
+    """Write `status.json`."""
     write_json(path, status.model_dump(mode="json"))
 
 
 def read(path: str | Path) -> Status:
-    """Read what was written."""
+    """Read `status.json`."""
     return Status.model_validate(read_json(path))
 
 

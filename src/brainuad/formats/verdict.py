@@ -1,133 +1,162 @@
-"""What the limits of a recipe make of the quality numbers of a scan: a verdict, with its reasons.
+"""The verdict on a scan: its quality numbers against the limits of a recipe, with reasons.
 
-Preprocess measures and does not judge, so that another limit preprocesses nothing anew.
+Preprocessing measures and applies no limits, so that another limit preprocesses nothing again.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainuad.config.recipe import Quality
 from brainuad.formats import status
 from brainuad.formats.status import Numbers, Status, fluid_bright
 
-HOUNSFIELD = (5.0, 70.0)
-"""Where the median of a brain lies in CT."""
-NOTHING = 0.08
-"""Difference of tissues that says nothing, in units of the brain's range."""
-IN_T1, ELSEWHERE = 0.2, 0.25
-"""How far white matter lies above grey, as a share of how far fluid lies below it: at least in T1w, at most in others.
+CT_MEDIAN_HU = (5.0, 70.0)
+"""Range of the median of a brain in CT."""
+CT_AIR_HU = -500.0
+"""Air lies lower in CT; MR images hardly ever reach it, least of all with such a median."""
+NO_CONTRAST = 0.08
+"""Differences between tissues up to this share of the brain's range mean nothing."""
+MIN_T1_RATIO, MAX_OTHER_RATIO = 0.2, 0.25
+"""White above grey matter, divided by grey matter above fluid: the least in T1w, and the most in other modalities.
 Measured: 79 real T1w scans 0.32 and more; a FLAIR with much oedema 0.17, all others under 0."""
-LIKE_T2 = 0.75
-"""How far fluid lies above grey matter in T2w, at least (phantoms 0.88); a bright lesion of 119 ml painted over the
-ventricles of FLAIR reaches 0.57. In CT blood in the ventricles goes as far, so that nothing follows from it."""
-LOWEST_MR = -500.0
-"""Air in CT lies lower, and magnetic resonance hardly ever, least of all around such a median."""
-LOOK = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
+T2_CSF_CONTRAST = 0.75
+"""Fluid above grey matter in T2w, at least (phantoms 0.88). A bright lesion of 119 ml painted over the ventricles of
+FLAIR reaches 0.57. In CT blood in the ventricles reaches as much, so CT is not judged by it."""
+REMEDY = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
+
+
+@dataclass
+class Findings:
+    """Sentences that say why a scan failed, and why it is warned; both empty when all is well."""
+
+    failed: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
 
 def read(path: str | Path, limits: Quality) -> Status:
-    """The `status.json` that preprocess left of a scan, judged by these limits."""
+    """The `status.json` of a scan, with the verdict by these limits."""
     return judged(status.read(path), limits)
 
 
-def judged(left: Status, limits: Quality) -> Status:
-    """What preprocess `left` of a scan, with the verdict by these limits in place of its state.
+def judged(measured: Status, limits: Quality) -> Status:
+    """The status that preprocessing wrote, with the verdict by these limits in place of its state.
 
-    A scan that preprocess could not bring to an end has failed already; what it noted of others marks them.
+    A scan that could not be preprocessed has failed already; a reason that preprocessing gave for another one warns.
     """
-    if left.state == "failed" or not left.quality:
-        return left
-    failed, doubtful = verdict(left.quality, limits, left.modality)
-    reasons = [*failed, *doubtful, *left.reasons]
-    state = "failed" if failed else "warned" if reasons else "ok"
-    remedy = LOOK if failed or doubtful else left.remedy
-    return left.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
+    if measured.state == "failed" or not measured.quality:
+        return measured
+    found = verdict(measured.quality, limits, measured.modality)
+    reasons = [*found.failed, *found.warned, *measured.reasons]
+    state = "failed" if found.failed else "warned" if reasons else "ok"
+    remedy = REMEDY if found.failed or found.warned else measured.remedy
+    return measured.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
 
 
-def verdict(numbers: Numbers, limits: Quality, modality: str) -> tuple[list[str], list[str]]:
-    """Sentences that say why a subject failed, and why it is doubtful; both empty when all is well."""
-    failed, doubtful = _place_verdict(numbers, limits)
-    if limits.check_modality and not failed and (sign := _foreign(numbers, modality)):
-        failed.append(f"the scan does not look like {modality}: {sign}")
-    if not failed and _wet(numbers, modality):
-        doubtful.append(f"fluid is brighter than grey matter, which is unusual in {modality} but for blood or a lesion")
-    for name, usual, most, text in (
-        ("lean_degrees", limits.usual_lean, limits.max_lean, "the registered head leans by {:.1f} degrees"),
-        ("offset_mm", limits.usual_offset, limits.max_offset, "the registered head lies {:.1f} mm beside the middle"),
-        ("clipped", limits.usual_clipped, limits.max_clipped, "{:.0%} of the brain have the scan's highest value"),
-        ("noise", limits.usual_noise, limits.max_noise, "noise is {:.0%} of the range of the brain's tissues"),
-        ("ghosts", limits.usual_ghosts, math.inf, "the air around the head shows {:.0%} of the brain, as if it moved"),
-        ("missing_slices", 0.0, limits.max_missing, "{:.0%} of the brain's slices are empty or dark"),
-    ):
-        value = numbers.get(name, 0.0)
-        if value > most:
-            failed.append(f"{text.format(value)}, at most {_like(text, most)} is allowed")
-        elif value > usual:
-            doubtful.append(text.format(value))
-    return failed, doubtful
-
-
-def _like(text: str, limit: float) -> str:
-    return f"{limit:.0%}" if "%" in text else f"{limit:g}"
-
-
-def _place_verdict(numbers: Numbers, limits: Quality) -> tuple[list[str], list[str]]:
-    failed: list[str] = []
-    doubtful: list[str] = []
-    similarity, turned, overlap, coverage = (numbers[k] for k in ("similarity", "turned", "overlap", "coverage"))
-    if similarity < limits.min_similarity:
-        failed.append(
-            f"the registration to the template failed: similarity {similarity:.3f}, needed {limits.min_similarity:g}"
+def verdict(numbers: Numbers, limits: Quality, modality: str) -> Findings:
+    """The numbers of a scan against the limits. A number that could not be measured is no fault."""
+    found = Findings()
+    _check_registration(numbers, limits, found)
+    _check_brain(numbers, limits, found)
+    _check_pose(numbers, limits, found)
+    if limits.check_modality and not found.failed and (sign := _sign_of_other_modality(numbers, modality)):
+        found.failed.append(f"the scan does not look like {modality}: {sign}")
+    if not found.failed and _csf_too_bright(numbers, modality):
+        found.warned.append(
+            f"fluid is brighter than grey matter, which in {modality} is unusual without blood or a lesion"
         )
-    if turned > limits.max_turned:
-        failed.append(
-            f"the head does not lie as its header says: turned by 180 degrees it keeps {turned:.0%} of its similarity "
-            f"to the template, at most {limits.max_turned:.0%} is usual"
+    for name, text in UPPER_LIMITS.items():
+        _check_upper_limit(name, text, numbers.get(name, 0.0), limits, found)
+    return found
+
+
+UPPER_LIMITS = {
+    "tilt_deg": "the registered head is tilted by {:.1f} degrees",
+    "offset_mm": "the registered head lies {:.1f} mm beside the template's midplane",
+    "clipped_fraction": "{:.0%} of the brain have the scan's highest value",
+    "noise_ratio": "the noise is {:.0%} of the intensity range of the brain",
+    "ghosting_ratio": "the air around the head shows {:.0%} of the brain's intensity, as after motion",
+    "missing_slice_fraction": "{:.0%} of the brain's slices are empty or dark",
+}
+"""Numbers with a `warn_` and a `max_` limit, and how a sentence gives them."""
+
+
+def _check_upper_limit(name: str, text: str, value: float, limits: Quality, found: Findings) -> None:
+    """A number without a `warn_` limit warns above 0, one without a `max_` limit never fails."""
+    highest = getattr(limits, f"max_{name}", float("inf"))
+    if value > highest:
+        allowed = f"{highest:.0%}" if "%" in text else f"{highest:g}"
+        found.failed.append(f"{text.format(value)}, at most {allowed} is allowed")
+    elif value > getattr(limits, f"warn_{name}", 0.0):
+        found.warned.append(text.format(value))
+
+
+def _check_registration(numbers: Numbers, limits: Quality, found: Findings) -> None:
+    nmi, half_turn_ratio = numbers["nmi"], numbers["half_turn_ratio"]
+    if nmi < limits.min_nmi:
+        found.failed.append(
+            f"the registration to the template failed: normalised mutual information {nmi:.3f}, "
+            f"needed {limits.min_nmi:g}"
         )
+    if half_turn_ratio > limits.max_half_turn_ratio:
+        found.failed.append(
+            f"the head does not lie as its header says: rotated by 180 degrees it keeps {half_turn_ratio:.0%} of its "
+            f"similarity to the template, at most {limits.max_half_turn_ratio:.0%} is allowed"
+        )
+
+
+def _check_brain(numbers: Numbers, limits: Quality, found: Findings) -> None:
     low, high = limits.volume_ml
     if not low <= numbers["volume_ml"] <= high:
-        failed.append(f"the brain has {numbers['volume_ml']:.0f} ml, expected {low:g} to {high:g}")
-    fit = f"the brain mask fits the template's with a Dice of {overlap:.2f}"
-    if overlap < limits.min_overlap:
-        failed.append(f"{fit}, needed {limits.min_overlap:g}")
-    elif overlap < limits.usual_overlap:
-        doubtful.append(f"{fit}, usual is {limits.usual_overlap:g}")
+        found.failed.append(f"the brain has {numbers['volume_ml']:.0f} ml, expected {low:g} to {high:g}")
+    dice, coverage = numbers["template_dice"], numbers["coverage"]
+    fit = f"the brain mask has a Dice of {dice:.2f} with the template's"
+    if dice < limits.min_template_dice:
+        found.failed.append(f"{fit}, needed {limits.min_template_dice:g}")
+    elif dice < limits.warn_template_dice:
+        found.warned.append(f"{fit}, expected {limits.warn_template_dice:g}")
     if coverage < limits.min_coverage:
-        failed.append(f"the scan covers {coverage:.0%} of the brain, needed {limits.min_coverage:.0%}")
-    elif coverage < limits.usual_coverage:
-        doubtful.append(f"the scan covers {coverage:.0%} of the brain")
-    if numbers["turn_degrees"] > limits.usual_turn:
-        doubtful.append(f"the head is turned by {numbers['turn_degrees']:.0f} degrees")
-    least, most = limits.usual_scale
+        found.failed.append(f"the scan covers {coverage:.0%} of the brain, needed {limits.min_coverage:.0%}")
+    elif coverage < limits.warn_coverage:
+        found.warned.append(f"the scan covers {coverage:.0%} of the brain")
+
+
+def _check_pose(numbers: Numbers, limits: Quality, found: Findings) -> None:
+    if numbers["rotation_deg"] > limits.warn_rotation_deg:
+        found.warned.append(f"the head is rotated by {numbers['rotation_deg']:.0f} degrees")
+    least, most = limits.warn_scale
     if numbers["scale_min"] < least or numbers["scale_max"] > most:
-        how = f"by {numbers['scale_min']:.2f} to {numbers['scale_max']:.2f}"
-        doubtful.append(f"the template is stretched {how}, usual is {least:g} to {most:g}")
-    return failed, doubtful
+        scale = f"by {numbers['scale_min']:.2f} to {numbers['scale_max']:.2f}"
+        found.warned.append(f"the template is scaled {scale}, expected {least:g} to {most:g}")
 
 
-def _wet(numbers: Numbers, modality: str) -> bool:
-    """Whether fluid is bright where it should not be; blood or a lesion in the ventricles makes it so, too."""
-    return not fluid_bright(modality) and modality.lower() != "pdw" and numbers.get("fluid", 0.0) > NOTHING
+def _csf_too_bright(numbers: Numbers, modality: str) -> bool:
+    """Whether fluid is brighter than in this modality; blood or a lesion in the ventricles does that, too."""
+    expected = fluid_bright(modality) or modality.lower() == "pdw"
+    return not expected and numbers.get("csf_grey_contrast", 0.0) > NO_CONTRAST
 
 
-def _foreign(numbers: Numbers, modality: str) -> str:
-    """What in a scan speaks against its modality, if anything does."""
-    kind = modality.lower()
-    if kind == "ct" and not HOUNSFIELD[0] <= numbers["level"] <= HOUNSFIELD[1]:
-        return f"the brain's median is {numbers['level']:.4g}, which is not in Hounsfield units"
-    if kind != "ct" and numbers["lowest"] < LOWEST_MR and HOUNSFIELD[0] <= numbers["level"] <= HOUNSFIELD[1]:
-        return f"it goes down to {numbers['lowest']:.4g}, as CT does"
-    if "white_grey" not in numbers:
-        return ""
-    white, fluid = numbers["white_grey"], numbers["fluid"]
-    if kind.startswith("t1") and white < max(NOTHING, -IN_T1 * fluid):
-        return "white matter is not brighter than grey"
-    if not kind.startswith("t1") and white > max(NOTHING, -ELSEWHERE * fluid):
-        return "white matter is brighter than grey"
-    if fluid_bright(kind) and fluid < -NOTHING:
-        return "fluid is not brighter than grey matter"
-    if not fluid_bright(kind) and kind not in ("pdw", "ct") and fluid > LIKE_T2:
-        return "fluid is as bright as on T2w"
-    return ""
+def _sign_of_other_modality(numbers: Numbers, modality: str) -> str:
+    """The first sign that the scan is of another modality than declared; empty if there is none."""
+    return next(_signs_of_other_modality(numbers, modality.lower()), "")
+
+
+def _signs_of_other_modality(numbers: Numbers, modality: str) -> Iterator[str]:
+    median_like_ct = CT_MEDIAN_HU[0] <= numbers["median_intensity"] <= CT_MEDIAN_HU[1]
+    if modality == "ct" and not median_like_ct:
+        yield f"the brain's median is {numbers['median_intensity']:.4g}, which is not in Hounsfield units"
+    if modality != "ct" and median_like_ct and numbers["min_intensity"] < CT_AIR_HU:
+        yield f"its lowest value is {numbers['min_intensity']:.4g}, as in CT"
+    if "white_grey_contrast" not in numbers:
+        return
+    white, csf = numbers["white_grey_contrast"], numbers["csf_grey_contrast"]
+    if modality.startswith("t1") and white < max(NO_CONTRAST, -MIN_T1_RATIO * csf):
+        yield "white matter is not brighter than grey"
+    if not modality.startswith("t1") and white > max(NO_CONTRAST, -MAX_OTHER_RATIO * csf):
+        yield "white matter is brighter than grey"
+    if fluid_bright(modality) and csf < -NO_CONTRAST:
+        yield "fluid is not brighter than grey matter"
+    if not fluid_bright(modality) and modality not in ("pdw", "ct") and csf > T2_CSF_CONTRAST:
+        yield "fluid is as bright as on T2w"

@@ -1,7 +1,4 @@
-"""What a person sees of all scans of a data set: a table of their quality, and contact sheets.
-
-Apart from the job that preprocesses, so that a change of the verdict or of the sheets preprocesses no scan anew.
-"""
+"""The quality of a data set's scans: a table with the verdict on each, and contact sheets."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ from brainuad.formats import files, quality, scans, status, verdict
 from brainuad.formats.quality import Row
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import Status
-from brainuad.preprocess.contact import Tile, pages
+from brainuad.preprocess.review.contact_sheet import Tile, pages
 
 
 def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality, out: Path) -> None:
     """Write the folder `out`: `quality.tsv`, and `contact.png`, followed by `contact-2.png` and so on.
 
-    `table`: the scans of the data set; `folders`: by scan, what preprocess left; `limits`: of the recipe. Subjects
-    that had no scan to preprocess have a row as well.
+    `table`: the scans of the data set; `folders`: of the preprocessed scans, by scan; `limits`: of the recipe.
+    Subjects without a scan to preprocess have a row as well.
     """
     listed = [row for row in scans.read(table) if row.scan in folders or row.state == "failed"]
-    rows = quality.sorted_rows([Row(row, _status(row, folders, limits)) for row in listed])
+    rows = quality.sorted_rows([Row(row, _judged(row, folders, limits)) for row in listed])
     tiles = [
         Tile(
             row.scan.scan,
@@ -39,7 +36,7 @@ def summarise_quality(table: Path, folders: Mapping[str, Path], limits: Quality,
             page.save(part / ("contact.png" if number == 1 else f"contact-{number}.png"))
 
 
-def _status(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
+def _judged(row: Scan, folders: Mapping[str, Path], limits: Quality) -> Status:
     if row.scan in folders:
         return verdict.read(folders[row.scan] / status.NAME, limits)
-    return Status(subject=row.subject, state="failed", reasons=[row.note], remedy="add the scan")
+    return Status(scan=row.scan, state="failed", reasons=[row.note], remedy="add the scan")

@@ -1,4 +1,4 @@
-"""Brain extraction by programs that the user installs; none of them, nor its weights, comes with this package."""
+"""Brain extraction by programs that the user installs. Neither they nor their weights come with this package."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from pathlib import Path
 from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.volume import Volume
+from brainuad.preprocess.modality import is_ct
 
-BACK = "or set skullstrip.backend to auto"
+OTHERWISE = "or set skullstrip.backend to auto"
 
 
 @dataclass(frozen=True)
 class Program:
-    """How to run one. `commands`: its names, the first that is on the PATH is taken."""
+    """How to run one. `commands`: its names; the first that is on the PATH is taken."""
 
     title: str
     commands: tuple[str, ...]
     arguments: Callable[[Path, Path], list[str]]
-    """From the scan's file and the brain's."""
+    """Command line arguments, from the paths of the scan and of the brain."""
     mask: str
-    """Where it leaves the brain mask, beside the scan; without that file the brain's own voxels are the mask."""
+    """Name of the file, beside the scan, where it writes the brain mask; without it the brain's voxels are the mask."""
     install: str
     ct: bool = False
     """Whether it takes CT."""
@@ -35,23 +36,23 @@ class Program:
 
         Raises InputError if it is not installed, was not made for the modality, or fails.
         """
-        if modality.lower() == "ct" and not self.ct:
+        if is_ct(modality) and not self.ct:
             why, do = "it was made for magnetic resonance", "set skullstrip.backend to auto or synthstrip"
             raise InputError(f"{self.title} does not take CT", why=why, do=do)
         program = next((path for name in self.commands if (path := shutil.which(name))), None)
         if program is None:
             names = self.commands[0] if len(self.commands) == 1 else f"neither {' nor '.join(self.commands)}"
             why = f"{names} is {'not ' if len(self.commands) == 1 else ''}on the PATH"
-            raise InputError(f"{self.title} is not installed", why=why, do=f"{self.install}, {BACK}")
+            raise InputError(f"{self.title} is not installed", why=why, do=f"{self.install}, {OTHERWISE}")
         with tempfile.TemporaryDirectory() as folder:
-            there, brain, mask = (Path(folder) / name for name in ("scan.nii.gz", "brain.nii.gz", self.mask))
-            volume.write(there, scan.data, scan.affine)
-            arguments = self.arguments(there, brain)
+            image, brain, mask = (Path(folder) / name for name in ("scan.nii.gz", "brain.nii.gz", self.mask))
+            volume.write(image, scan.data, scan.affine)
+            arguments = self.arguments(image, brain)
             done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
             if done.returncode != 0 or not (mask.is_file() or brain.is_file()):
-                said = (done.stderr or done.stdout).strip()[-300:]
-                why = said or f"it ended with {done.returncode} and wrote no mask"
-                raise InputError(f"{self.title} failed", why=why, do=f"{self.install}, {BACK}")
+                message = (done.stderr or done.stdout).strip()[-300:]
+                why = message or f"it ended with exit code {done.returncode} and wrote no mask"
+                raise InputError(f"{self.title} failed", why=why, do=f"{self.install}, {OTHERWISE}")
             return volume.read_mask(mask if mask.is_file() else brain)
 
 
@@ -79,4 +80,4 @@ PROGRAMS = {
         ct=True,
     ),
 }
-"""By the name of the backend."""
+"""By backend."""

@@ -1,7 +1,8 @@
-"""Contact sheets: the overlays of a whole data set on a few pages, so that a person sees at once what went wrong."""
+"""Contact sheets: the overlays of a data set on a few pages, so that a person sees at once what went wrong."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +11,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 COLUMNS, ROWS = 5, 12
 """Pictures on a page."""
-WIDTH, HEIGHT, TEXT, GAP = 360, 136, 48, 8
-"""Pixels of a picture, of the text under it, and between pictures."""
-HEAD = 30
-INK, GREY, PAPER = (30, 30, 30), (110, 110, 110), (255, 255, 255)
+WIDTH, HEIGHT, CAPTION, GAP = 360, 136, 48, 8
+"""Pixels of a picture, of the caption under it, and between pictures."""
+TITLE_HEIGHT = 30
+BLACK, GREY, WHITE = (30, 30, 30), (110, 110, 110), (255, 255, 255)
 COLOURS = {"failed": (200, 30, 30), "warned": (215, 130, 0), "ok": (0, 130, 90)}
-LINE = 62
-"""Letters of a reason that fit under a picture, and 7 lines of it into its place where there is none."""
+LINE_LENGTH = 62
+"""Characters of a reason that fit under a picture."""
+CAPTION_LINES, EMPTY_LINES = 2, 7
+"""Lines of a reason under a picture, and in its place where there is none."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One scan. `overlay`: its picture, which may be missing."""
+    """One scan. `overlay`: its picture, which may not exist."""
 
     name: str
     state: str
@@ -30,7 +33,7 @@ class Tile:
 
 
 def pages(title: str, tiles: Sequence[Tile]) -> Iterator[Image.Image]:
-    """Pages of up to 60 scans, in the order given; one, which says so, if there are none."""
+    """Pages of up to 60 scans, in the order given; one page without pictures if there are none."""
     per_page = COLUMNS * ROWS
     groups = [tiles[i : i + per_page] for i in range(0, len(tiles), per_page)] or [tiles]
     counts = ", ".join(f"{sum(tile.state == state for tile in tiles)} {state}" for state in COLOURS)
@@ -41,41 +44,37 @@ def pages(title: str, tiles: Sequence[Tile]) -> Iterator[Image.Image]:
 
 def _page(title: str, tiles: Sequence[Tile]) -> Image.Image:
     columns, rows = max(1, min(COLUMNS, len(tiles))), -(-len(tiles) // COLUMNS)
-    across, down = WIDTH + GAP, HEIGHT + TEXT + GAP
-    width = max(columns * across + GAP, 2 * across)
-    page = Image.new("RGB", (width, HEAD + rows * down + GAP), PAPER)
+    column, row = WIDTH + GAP, HEIGHT + CAPTION + GAP
+    width = max(columns * column + GAP, 2 * column)
+    page = Image.new("RGB", (width, TITLE_HEIGHT + rows * row + GAP), WHITE)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), title, INK, _font(16))
+    draw.text((GAP, GAP), title, BLACK, _font(16))
     for i, tile in enumerate(tiles):
-        _tile(page, draw, tile, GAP + i % COLUMNS * across, HEAD + GAP + i // COLUMNS * down)
+        _draw_tile(page, tile, GAP + i % COLUMNS * column, TITLE_HEIGHT + GAP + i // COLUMNS * row)
     return page
 
 
-def _tile(page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int) -> None:
-    colour = COLOURS[tile.state]
-    there = tile.overlay.is_file()
-    if there:
+def _draw_tile(page: Image.Image, tile: Tile, x: int, y: int) -> None:
+    draw, colour = ImageDraw.Draw(page), COLOURS[tile.state]
+    if has_picture := tile.overlay.is_file():
         with Image.open(tile.overlay) as picture:
             small = picture.convert("RGB")
         small.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         page.paste((0, 0, 0), (x, y, x + WIDTH, y + HEIGHT))
         page.paste(small, (x + (WIDTH - small.width) // 2, y + (HEIGHT - small.height) // 2))
     else:
-        draw.multiline_text((x + 6, y + 6), "\n".join(_lines(tile.reason, 7)), GREY, _font(11))
+        draw.multiline_text((x + 6, y + 6), _wrapped(tile.reason, EMPTY_LINES), GREY, _font(11))
     draw.rectangle((x, y, x + WIDTH - 1, y + HEIGHT - 1), outline=colour, width=1 if tile.state == "ok" else 4)
     draw.text((x, y + HEIGHT + 3), f"{tile.name}  {tile.state}", colour, _font(13))
-    if there:
-        draw.multiline_text((x, y + HEIGHT + 20), "\n".join(_lines(tile.reason, 2)), INK, _font(11), spacing=1)
+    if has_picture:
+        draw.multiline_text(
+            (x, y + HEIGHT + 20), _wrapped(tile.reason, CAPTION_LINES), BLACK, _font(11), spacing=1
+        )
 
 
-def _lines(text: str, most: int) -> list[str]:
-    """Words in lines that fit; what is left over is cut off with an ellipsis."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > LINE:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()[:LINE]
-    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: LINE - 1] + "…"]
+def _wrapped(text: str, lines: int) -> str:
+    """Text in lines that fit; the rest is replaced by an ellipsis."""
+    return textwrap.fill(text, LINE_LENGTH, max_lines=lines, placeholder="…")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,114 +1,121 @@
 """Affine registration by SimpleITK and by ANTs: for comparison, and to polish another backend's affine.
 
-Without an affine to start from, both begin at the head's expected place, unturned. One thread and a fixed seed: with
-more, neither gives the same result twice.
+Without an affine to start from, both start at the expected place of the head, without rotation. They run on one thread
+with a fixed seed: with more threads, neither gives the same result twice.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy import ndimage
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.head import RegistrationInput
+from brainuad.preprocess.itk_image import RAS_TO_LPS, Matrix, in_world
+from brainuad.preprocess.registration.input import RegistrationInput
 
 if TYPE_CHECKING:
     import SimpleITK
 
-Matrix = Float[np.ndarray, "4 4"]
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between RAS+, ours, and LPS+, that of ITK
-MARGIN = 6.0  # mm around the template's brain that takes part
+MARGIN_MM = 6.0
+"""Around the template's brain: what lies there is compared too."""
 SEED = 1
+
+
+@dataclass(frozen=True)
+class Level:
+    """Gaussian smoothing (mm), one resolution each, and the share of voxels that are compared."""
+
+    sigmas_mm: tuple[float, ...]
+    sampled: float
 
 
 def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
     """Mattes mutual information: rigid at 8 and 4 mm, then affine at 4, 2, 1 mm; from `start` affine at 2 and 1 mm."""
     import SimpleITK
 
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     fixed, mask, scan = _images(template, moving)
-    matrix = _translation(moving) if start is None else start
+    matrix = _start(moving) if start is None else start
     if start is None:
-        centre = (matrix @ [*moving.anchor, 1])[:3] * [-1, -1, 1]
+        centre = (matrix @ [*moving.template_point, 1])[:3] * [-1, -1, 1]
         rigid = SimpleITK.Euler3DTransform()
-        rigid.SetCenter([float(v) for v in moving.anchor * [-1, -1, 1]])
-        rigid.SetTranslation([float(v) for v in centre - moving.anchor * [-1, -1, 1]])
-        for sigma, share in ((8.0, 1.0), (4.0, 0.1)):
-            optimise(fixed, mask, scan, rigid, (sigma,), share)
-        matrix = from_itk(rigid)
+        rigid.SetCenter([float(v) for v in moving.template_point * [-1, -1, 1]])
+        rigid.SetTranslation([float(v) for v in centre - moving.template_point * [-1, -1, 1]])
+        for level in (Level((8.0,), 1.0), Level((4.0,), 0.1)):
+            optimise(fixed, mask, scan, rigid, level)
+        matrix = matrix_of(rigid)
     affine = SimpleITK.AffineTransform(3)
-    lps = FLIP @ matrix @ FLIP
-    centre = moving.anchor * [-1, -1, 1]
+    lps = RAS_TO_LPS @ matrix @ RAS_TO_LPS
+    centre = moving.template_point * [-1, -1, 1]
     affine.SetCenter([float(v) for v in centre])
     affine.SetMatrix(lps[:3, :3].ravel().tolist())
     affine.SetTranslation((lps[:3, :3] @ centre + lps[:3, 3] - centre).tolist())
-    optimise(fixed, mask, scan, affine, (4.0, 2.0, 1.0) if start is None else (2.0, 1.0), 0.1)
-    return from_itk(affine)
+    optimise(fixed, mask, scan, affine, Level((4.0, 2.0, 1.0) if start is None else (2.0, 1.0), 0.1))
+    return matrix_of(affine)
 
 
-def optimise(fixed: Any, mask: Any, scan: Any, transform: Any, sigmas: tuple[float, ...], share: float) -> None:
-    """Gradient descent on `transform`, in place, one level per `sigma` (mm), on `share` of the voxels."""
-    method = _measure(mask, share)
+def optimise(fixed: Any, mask: Any, moving: Any, transform: Any, level: Level) -> None:
+    """Gradient descent of Mattes mutual information on `transform`, in place. Images and transform are those of ITK."""
+    method = _mattes(mask, level.sampled)
     method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in sigmas])
-    method.SetSmoothingSigmasPerLevel(list(sigmas))
+    method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in level.sigmas_mm])
+    method.SetSmoothingSigmasPerLevel(list(level.sigmas_mm))
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, scan)
+    method.Execute(fixed, moving)
 
 
-def information(fixed: Any, mask: Any, scan: Any, transform: Any) -> float:
-    """Mattes mutual information of two images inside `mask` under `transform`: the higher, the better."""
-    method = _measure(mask, 1.0)
+def mutual_information(fixed: Any, mask: Any, moving: Any, transform: Any) -> float:
+    """Mattes mutual information of two images inside `mask` under `transform`: higher is better."""
+    method = _mattes(mask, 1.0)
     method.SetInitialTransform(transform)
-    return -float(method.MetricEvaluate(fixed, scan))
+    return -float(method.MetricEvaluate(fixed, moving))
 
 
-def _measure(mask: Any, share: float) -> Any:
+def _mattes(mask: Any, sampled: float) -> Any:
     import SimpleITK
 
     method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
-    if share < 1:
+    if sampled < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(share, SEED)
+        method.SetMetricSamplingPercentage(sampled, SEED)
     method.SetInterpolator(SimpleITK.sitkLinear)
     return method
 
 
-def from_itk(transform: Any) -> Matrix:
-    """A linear transform of ITK between RAS+ worlds, mm."""
+def matrix_of(transform: Any) -> Matrix:
+    """A linear transform of ITK as a matrix between RAS+ worlds, mm."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
-    return np.asarray(FLIP @ matrix @ FLIP)
+    return np.asarray(RAS_TO_LPS @ matrix @ RAS_TO_LPS)
 
 
 def ants_affine(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
     """ANTs, mutual information inside the dilated brain: rigid, then affine; from `start` affine alone."""
-    mask = Volume(_near(template).astype(np.float32), template.affine)
-    matrix = _translation(moving) if start is None else start
-    for kind in ("Rigid", "Affine") if start is None else ("Affine",):
+    mask = Volume(_brain_with_margin(template).astype(np.float32), template.affine)
+    matrix = _start(moving) if start is None else start
+    for transform in ("Rigid", "Affine") if start is None else ("Affine",):
         levels = {"aff_iterations": (200, 100, 50), "aff_shrink_factors": (4, 2, 1), "aff_smoothing_sigmas": (2, 1, 0)}
-        matrix = _run_ants(moving, template, kind, initial_transform=matrix, mask=mask, **levels)
+        matrix = _run_ants(moving, template, transform, initial_transform=matrix, mask=mask, **levels)
     return matrix
 
 
-def ants_as_it_comes(moving: RegistrationInput, template: Template) -> Matrix:
-    """ANTs' `Affine` with its own start and defaults, which land far off on many heads: for comparison alone."""
+def ants_defaults(moving: RegistrationInput, template: Template) -> Matrix:
+    """ANTs' `Affine` with its own start and defaults, which is far off on many heads: for comparison alone."""
     return _run_ants(moving, template, "Affine")
 
 
-def _run_ants(moving: RegistrationInput, template: Template, kind: str, **options: Any) -> Matrix:
+def _run_ants(moving: RegistrationInput, template: Template, transform: str, **options: Any) -> Matrix:
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read once, at ITK's first use
     os.environ["ANTS_RANDOM_SEED"] = str(SEED)  # the random_seed argument alone is not enough
     import ants
@@ -121,23 +128,23 @@ def _run_ants(moving: RegistrationInput, template: Template, kind: str, **option
             options["mask"] = _ants_image(options["mask"])
         fixed, scan = _ants_image(Volume(template.t1, template.affine)), _ants_image(moving.volume)
         prefix = str(Path(folder) / "after")
-        moved = ants.registration(fixed, scan, type_of_transform=kind, random_seed=SEED, outprefix=prefix, **options)
+        moved = ants.registration(fixed, scan, type_of_transform=transform, random_seed=SEED, outprefix=prefix, **options)
         return _from_ants(moved["fwdtransforms"])
 
 
 def _ants_image(volume: Volume) -> Any:
     import ants
 
-    lps, spacing = FLIP @ volume.affine, volume.spacing
+    lps, spacing = RAS_TO_LPS @ volume.affine, volume.spacing
     data = np.ascontiguousarray(volume.data, dtype=np.float32)
-    place = {"origin": lps[:3, 3].tolist(), "spacing": spacing.tolist(), "direction": lps[:3, :3] / spacing}
-    return ants.from_numpy(data, **place)
+    header = {"origin": lps[:3, 3].tolist(), "spacing": spacing.tolist(), "direction": lps[:3, :3] / spacing}
+    return ants.from_numpy(data, **header)
 
 
 def _to_ants(matrix: Matrix) -> Any:
     import ants
 
-    lps = FLIP @ matrix @ FLIP
+    lps = RAS_TO_LPS @ matrix @ RAS_TO_LPS
     return ants.create_ants_transform(transform_type="AffineTransform", matrix=lps[:3, :3], offset=lps[:3, 3])
 
 
@@ -152,33 +159,21 @@ def _from_ants(names: list[str]) -> Matrix:
         step[:3, 3] = columns[3]
         step[:3, :3] = (np.array(columns[:3]) - columns[3]).T
         result = result @ step
-    return np.asarray(FLIP @ result @ FLIP)
+    return np.asarray(RAS_TO_LPS @ result @ RAS_TO_LPS)
 
 
-def _translation(moving: RegistrationInput) -> Matrix:
+def _start(moving: RegistrationInput) -> Matrix:
     matrix = np.eye(4)
-    matrix[:3, 3] = moving.start - moving.anchor
+    matrix[:3, 3] = moving.scan_point - moving.template_point
     return matrix
 
 
-def _near(template: Template) -> np.ndarray:
+def _brain_with_margin(template: Template) -> np.ndarray:
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    return np.asarray(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN)
+    return np.asarray(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN_MM)
 
 
 def _images(template: Template, moving: RegistrationInput) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:
-    mask = Volume(_near(template).astype(np.uint8), template.affine)
+    mask = Volume(_brain_with_margin(template).astype(np.uint8), template.affine)
     scan = Volume(moving.volume.data.astype(np.float32), moving.volume.affine)
-    return to_itk(Volume(template.t1.astype(np.float32), template.affine)), to_itk(mask), to_itk(scan)
-
-
-def to_itk(volume: Volume) -> SimpleITK.Image:
-    """An image of ITK in its place."""
-    import SimpleITK
-
-    lps = FLIP @ volume.affine
-    result = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.data.T))
-    result.SetSpacing(volume.spacing.tolist())
-    result.SetOrigin(lps[:3, 3].tolist())
-    result.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
-    return result
+    return in_world(Volume(template.t1.astype(np.float32), template.affine)), in_world(mask), in_world(scan)

@@ -1,8 +1,8 @@
-"""Affine registration by normalised mutual information: a grid of starts, then gradient ascent of the best.
+"""Affine registration by normalised mutual information (Studholme 1999): a grid of starts, then gradient ascent.
 
-One start is not enough on heads with necks: the optimiser converges wherever it is put. So many coarse poses are scored
-first (Studholme 1999 for the measure; linear Parzen windows make it differentiable). Same input, same bits: own
-generator, one thread.
+One start is not enough on heads with necks, where optimisers converge near any start, so many coarse poses are scored
+first. Linear Parzen windows make the measure differentiable. Same input, same bits: own generator, one thread.
+docs/decisions/0021-own-registration.md compares it with SimpleITK and ANTs.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from torch import Tensor
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.head import RegistrationInput
+from brainuad.preprocess.registration.input import RegistrationInput
 
 Order = Int[np.ndarray, "points 3"]
 BINS = 32
-PITCH = (-20.0, -8.0, 4.0, 16.0, 28.0)  # degrees; heads nod more than they tilt
-RISE = (-14.0, 0.0, 14.0)  # mm
-FORWARD = (-12.0, 0.0, 12.0)  # mm
-LOG_SCALE = (-0.28, -0.16, -0.05, 0.05)  # the first for children
-OTHER_LOG_SCALE = (-0.16, 0.0, 0.1)  # tried once more where the images are sharp
-USUAL_LOG_SCALE = -0.1  # heads are on average a tenth smaller than the template
-KEPT = 8
-MARGIN = 6.0  # mm of the template's surround that takes part: skull and scalp tell where the brain ends
-MIDDLE = np.array([0.0, -18.0, 8.0])  # of the brain, MNI mm
+PITCH_DEG = (-20.0, -8.0, 4.0, 16.0, 28.0)  # heads nod more than they tilt
+SHIFT_UP_MM = (-14.0, 0.0, 14.0)
+SHIFT_FORWARD_MM = (-12.0, 0.0, 12.0)
+LOG_SCALES = (-0.28, -0.16, -0.05, 0.05)  # the first for children
+RETRIED_LOG_SCALES = (-0.16, 0.0, 0.1)  # relative to the best, tried once more at the finer levels
+MEAN_LOG_SCALE = -0.1  # heads are on average a tenth smaller than the template
+STARTS_KEPT = 8
+MARGIN_MM = 6.0  # around the template's brain: skull and scalp show where the brain ends
+BRAIN_CENTRE_MNI = np.array([0.0, -18.0, 8.0])  # mm
 UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2 % of size, 0.02 of shear
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution: `sigma` (mm) smooths both images, `points` of the template are compared."""
+    """One resolution: `sigma` (mm) smooths both images, `points` voxels of the template are compared."""
 
     sigma: float
     points: int
@@ -55,51 +55,51 @@ def search(moving: RegistrationInput, template: Template, seed: int = 0) -> Floa
     """The affine from the template's world to the scan's (mm) of the highest similarity found."""
     order = _order(template, seed)
     with single_thread():
-        measure = _Measure(moving, template, COARSE, order)
-        parameters = torch.stack([_start(moving, *pose) for pose in product(PITCH, RISE, FORWARD, LOG_SCALE)])
+        measure = _NmiMeasure(moving, template, COARSE, order)
+        parameters = torch.stack([_start(moving, *pose) for pose in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES)])
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
         best = _ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
-            measure = _Measure(moving, template, level, order)
-            # judged sharp: blurred, a brain blown up to the scalp may score above the right one
+            measure = _NmiMeasure(moving, template, level, order)
+            # compared on sharper images: on blurred ones a brain enlarged to the scalp may score above the right one
             best = best[measure.objective(best).argmax()][None]
-            if level is FINE[0]:  # and all that were climbed blurred may have been blown up
-                best = best + _of_other_sizes()
+            if level is FINE[0]:  # and all poses that were optimised on blurred images may be too large
+                best = best + _retried_sizes()
             best = _ascend(measure, best, level)
         return measure.matrix(best[0])
 
 
-def _of_other_sizes() -> Float[Tensor, "sizes 12"]:
-    """What makes a pose smaller and larger, and leaves it as it is."""
-    change = torch.zeros(len(OTHER_LOG_SCALE), 12)
-    change[:, 6:9] = torch.tensor(OTHER_LOG_SCALE)[:, None] / UNITS[6]
+def _retried_sizes() -> Float[Tensor, "sizes 12"]:
+    """Changes of a pose: smaller, the same, larger."""
+    change = torch.zeros(len(RETRIED_LOG_SCALES), 12)
+    change[:, 6:9] = torch.tensor(RETRIED_LOG_SCALES)[:, None] / UNITS[6]
     return change
 
 
 def _best_of_each_size(scores: Float[Tensor, "starts"]) -> Int[Tensor, "kept"]:
-    """Numbers of the best starts, as many of each size: else all may lie in the valley of one wrong size."""
-    sizes = len(LOG_SCALE)
-    return torch.cat([torch.topk(scores[size::sizes], KEPT // sizes).indices * sizes + size for size in range(sizes)])
+    """Indices of the best starts, as many of each size: else all may be of one wrong size."""
+    sizes = len(LOG_SCALES)
+    return torch.cat([torch.topk(scores[size::sizes], STARTS_KEPT // sizes).indices * sizes + size for size in range(sizes)])
 
 
-def similarity(
+def nmi_and_half_turn_ratio(
     moving: RegistrationInput, template: Template, matrix: Float[np.ndarray, "4 4"], seed: int = 0
 ) -> tuple[float, float]:
     """Normalised mutual information, 1 (none) to 2, under `matrix`, template world to scan world, at the finest level.
 
-    Second: the share of its excess over 1 that the best of three half-turns keeps. Measured: 97 real scans in place at
-    most 0.55; six of them turned or mirrored in five ways, but for one that was found all the same, at least 0.65.
+    Second: the best of three half-turns' excess over 1, divided by that of `matrix`. Measured: 97 real scans in place
+    at most 0.55; six of them turned or mirrored in five ways, all but one at least 0.65.
     """
-    turns, middle = [matrix], template.at(MIDDLE)
+    matrices, centre = [matrix], template.at(BRAIN_CENTRE_MNI)
     for axis in range(3):
-        turn = -np.eye(4)
-        turn[axis, axis] = turn[3, 3] = 1
-        turn[:3, 3] = middle - turn[:3, :3] @ middle
-        turns.append(matrix @ turn)
+        half_turn = -np.eye(4)
+        half_turn[axis, axis] = half_turn[3, 3] = 1
+        half_turn[:3, 3] = centre - half_turn[:3, :3] @ centre
+        matrices.append(matrix @ half_turn)
     with single_thread(), torch.no_grad():
-        measure = _Measure(moving, template, FINE[-1], _order(template, seed))
-        own, *others = measure.nmi_of(torch.tensor(np.stack(turns), dtype=torch.float32)).tolist()
-    return own, (max(others) - 1) / max(own - 1, 1e-9)
+        measure = _NmiMeasure(moving, template, FINE[-1], _order(template, seed))
+        nmi, *turned = measure.nmi_of(torch.tensor(np.stack(matrices), dtype=torch.float32)).tolist()
+    return nmi, (max(turned) - 1) / max(nmi - 1, 1e-9)
 
 
 @contextmanager
@@ -113,11 +113,12 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Measure:
+class _NmiMeasure:
     """Normalised mutual information of batches of transforms, at one level."""
 
     def __init__(self, moving: RegistrationInput, template: Template, level: Level, order: Order):
-        self.anchor, self.start = (torch.tensor(p, dtype=torch.float32) for p in (moving.anchor, moving.start))
+        self.template_point = torch.tensor(moving.template_point, dtype=torch.float32)
+        self.scan_point = torch.tensor(moving.scan_point, dtype=torch.float32)
         self.points, fixed = _sample(template, level, order)
         volume = moving.volume
         smooth = ndimage.gaussian_filter(volume.data, level.sigma / volume.spacing)
@@ -127,7 +128,7 @@ class _Measure:
         self.fixed_entropy = _entropy(self.fixed.mean(dim=1))
 
     def nmi(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
-        return self.nmi_of(_matrices(parameters, self.anchor, self.start))
+        return self.nmi_of(_matrices(parameters, self.template_point, self.scan_point))
 
     def nmi_of(self, matrices: Float[Tensor, "batch 4 4"]) -> Float[Tensor, "batch"]:
         grid = self.to_grid @ matrices
@@ -137,17 +138,17 @@ class _Measure:
         return (self.fixed_entropy + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
 
     def objective(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
-        """Similarity less a penalty on unlikely sizes."""
+        """Normalised mutual information less a penalty on unlikely sizes and shears."""
         scale, shear = parameters[:, 6:9] * UNITS[6], parameters[:, 9:] * UNITS[9]
-        penalty = (((scale - USUAL_LOG_SCALE) / 0.12) ** 2).sum(dim=1) + ((shear / 0.05) ** 2).sum(dim=1)
+        penalty = (((scale - MEAN_LOG_SCALE) / 0.12) ** 2).sum(dim=1) + ((shear / 0.05) ** 2).sum(dim=1)
         return self.nmi(parameters) - 0.001 * penalty
 
     def matrix(self, parameters: Float[Tensor, "12"]) -> Float[np.ndarray, "4 4"]:
-        exact = _matrices(parameters[None].double(), self.anchor.double(), self.start.double())
+        exact = _matrices(parameters[None].double(), self.template_point.double(), self.scan_point.double())
         return np.asarray(exact[0].numpy())
 
 
-def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
+def _ascend(measure: _NmiMeasure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
     free = torch.ones(12)
     free[9:] = float(level.shear)
     mean, spread = torch.zeros_like(parameters), torch.zeros_like(parameters)
@@ -164,17 +165,17 @@ def _ascend(measure: _Measure, parameters: Float[Tensor, "batch 12"], level: Lev
 
 
 def _start(
-    moving: RegistrationInput, pitch: float, rise: float, forward: float, log_scale: float
+    moving: RegistrationInput, pitch_deg: float, up: float, forward: float, log_scale: float
 ) -> Float[Tensor, "12"]:
-    rise += moving.depth * (1 - np.exp(log_scale - USUAL_LOG_SCALE))  # a small head's middle lies nearer to its vertex
-    pose = torch.tensor([0, forward, rise, np.deg2rad(pitch), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
+    up += moving.depth_mm * (1 - np.exp(log_scale - MEAN_LOG_SCALE))  # a small head's middle lies nearer to its vertex
+    pose = torch.tensor([0, forward, up, np.deg2rad(pitch_deg), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
     return pose / torch.tensor(UNITS)
 
 
 def _matrices(
-    parameters: Float[Tensor, "batch 12"], anchor: Float[Tensor, "3"], start: Float[Tensor, "3"]
+    parameters: Float[Tensor, "batch 12"], template_point: Float[Tensor, "3"], scan_point: Float[Tensor, "3"]
 ) -> Float[Tensor, "batch 4 4"]:
-    """Translation, rotations about x, y, z, log scales and shears xy, xz, yz about `anchor`, which goes to `start`."""
+    """Translation, rotations about x, y, z, log scales and shears xy, xz, yz about `template_point`, which goes to `scan_point`."""
     p = parameters * torch.tensor(UNITS, dtype=parameters.dtype)
     zero, one = torch.zeros_like(p[:, 0]), torch.ones_like(p[:, 0])
     (cx, cy, cz), (sx, sy, sz) = p[:, 3:6].cos().T, p[:, 3:6].sin().T
@@ -182,14 +183,14 @@ def _matrices(
     def matrix(*entries: Tensor) -> Tensor:
         return torch.stack(entries, dim=1).reshape(-1, 3, 3)
 
-    turn = (
+    rotation = (
         matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
         @ matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
         @ matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
     )
     shear = matrix(one, p[:, 9], p[:, 10], zero, one, p[:, 11], zero, zero, one)
-    linear = turn @ shear @ torch.diag_embed(p[:, 6:9].exp())
-    shift = start + p[:, :3] - linear @ anchor
+    linear = rotation @ shear @ torch.diag_embed(p[:, 6:9].exp())
+    shift = scan_point + p[:, :3] - linear @ template_point
     last = torch.tensor([0.0, 0, 0, 1], dtype=p.dtype).expand(len(p), 1, 4)
     return torch.cat([torch.cat([linear, shift[:, :, None]], dim=2), last], dim=1)
 
@@ -197,7 +198,7 @@ def _matrices(
 def _order(template: Template, seed: int) -> Order:
     """Template voxels in and near the brain, shuffled."""
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    index = np.argwhere(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN)
+    index = np.argwhere(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN_MM)
     return np.asarray(index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed)).numpy()])
 
 

@@ -1,0 +1,105 @@
+"""Skull-stripping: backends that give a brain mask on the template's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from skimage.morphology import isotropic_closing, isotropic_opening
+
+from brainuad.config.recipe import SkullStrip
+from brainuad.formats.volume import Volume
+from brainuad.preprocess.brain_mask.foreground import foreground, largest_component
+from brainuad.preprocess.brain_mask.programs import PROGRAMS, Program
+from brainuad.preprocess.modality import csf_is_bright, is_ct
+from brainuad.preprocess.registered_scan import RegisteredScan
+
+Mask = Bool[np.ndarray, "x y z"]
+CT_BRAIN_HU = (-5.0, 95.0)
+"""Fluid to clotted blood; fat lies below, bone above."""
+CSF_MM = 2.0
+"""Thickness of the fluid between brain and bone."""
+OPENING_MM, CLOSING_MM = 3.0, 6.0
+PADDING = 8
+"""Background voxels around the grid, whose border the brain may touch."""
+
+
+def strip(registered: RegisteredScan, settings: SkullStrip, stripped: bool) -> Mask:
+    """The brain mask on the template's grid, by `settings.backend`; `auto` chooses by whether the scan is stripped.
+
+    Raises InputError if a program is asked for that is not installed, fails, or does not take the modality.
+    """
+    name = settings.backend
+    if name == "auto":
+        name = "given" if stripped else "refined"
+    return BACKENDS[name](registered, settings) & registered.field_of_view()
+
+
+def template_mask(registered: RegisteredScan, _: SkullStrip) -> Mask:
+    """The template's own mask, as accurate as an affine allows."""
+    return registered.template.brain.copy()
+
+
+def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
+    """The template's mask, its border moved to where tissue ends, at most `settings.band_mm` in or out."""
+    template = registered.template
+    spacing = float(np.linalg.norm(template.affine[:3, 0]))
+    inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band_mm
+    outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band_mm
+
+    def opened(tissue: Mask) -> Mask:
+        padded = isotropic_opening(np.pad((tissue & outer) | inner, PADDING), _radius(OPENING_MM, spacing))
+        return largest_component(_unpadded(padded) | inner)
+
+    image = registered.image
+    dark, typical = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
+    if is_ct(registered.modality):
+        tissue = _ct_tissue(image)
+    elif csf_is_bright(registered.modality):  # bone ends the cavity, and fluid is its outermost part
+        cavity = opened(image > dark + 0.55 * (typical - dark)) | ~registered.field_of_view()
+        tissue = ndimage.distance_transform_edt(cavity) * spacing > CSF_MM
+    else:
+        no_fat = template.brain | (image < typical + 0.5 * (typical - dark))
+        tissue = (image > dark + 0.4 * (typical - dark)) & no_fat
+    closed = isotropic_closing(np.pad(opened(tissue), PADDING), _radius(CLOSING_MM, spacing))
+    return np.asarray(ndimage.binary_fill_holes(_unpadded(closed)) & outer)
+
+
+def given_mask(registered: RegisteredScan, _: SkullStrip) -> Mask:
+    """A stripped scan's own mask: its foreground, holes filled."""
+    inside = ndimage.binary_fill_holes(foreground(registered.scan))
+    return registered.to_template(Volume(inside, registered.scan.affine))
+
+
+def _ct_tissue(image: Float[np.ndarray, "x y z"]) -> Mask:
+    low, high = CT_BRAIN_HU
+    # a scan that was clipped to a window before has bone at its maximum
+    return np.asarray((image > low) & (image < min(high, 0.99 * image.max())))
+
+
+def _unpadded(mask: Mask) -> Mask:
+    return mask[PADDING:-PADDING, PADDING:-PADDING, PADDING:-PADDING]
+
+
+def _radius(radius_mm: float, spacing: float) -> float:
+    """A radius in voxels: at least one, and a little more, so that a ball is round on small grids."""
+    return max(1, round(radius_mm / spacing)) + 0.3
+
+
+def _by_program(program: Program) -> Callable[[RegisteredScan, SkullStrip], Mask]:
+    """A backend that runs a program on the scan as it came."""
+
+    def backend(registered: RegisteredScan, _: SkullStrip) -> Mask:
+        return registered.to_template(program.run(registered.scan, registered.modality))
+
+    return backend
+
+
+BACKENDS: dict[str, Callable[[RegisteredScan, SkullStrip], Mask]] = {
+    "template": template_mask,
+    "refined": refined_mask,
+    "given": given_mask,
+    **{name: _by_program(program) for name, program in PROGRAMS.items()},
+}

@@ -1,0 +1,42 @@
+"""Files of a preprocessed scan, by their BIDS names and with their sidecars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from brainuad.formats import names, status, transform, volume
+from brainuad.formats.status import Status
+from brainuad.preprocess.pipeline import PreprocessedScan
+
+MASKS = {
+    "mask": {"Description": "Reference mask of lesions", "Type": "Lesion"},
+    "ignore": {"Description": "Voxels left out of the scores", "Type": "ROI"},
+}
+"""Sidecars of the masks that came with a scan."""
+
+
+def write_images(folder: Path, result: PreprocessedScan, state: Status) -> dict[str, str]:
+    """Write images and transform into the data set's `folder`; their paths in it, as `Status.files`."""
+    scan, naming, raw = state.scan, state.naming, state.provenance["inputs"]
+    paths = {
+        status.IMAGE: names.preprocessed(scan, naming),
+        status.BRAIN: names.brain_mask(scan, naming),
+        **{name: names.reference_mask(scan, naming, name) for name in result.masks},
+    }
+    sidecars: dict[str, dict[str, Any]] = {
+        status.IMAGE: {"Description": "Preprocessed scan", "SkullStripped": True, "RawSources": [_file(raw, state)]},
+        status.BRAIN: {"Description": "Brain mask", "Type": "Brain", "Sources": [f"bids::{paths[status.IMAGE]}"]},
+        **{name: {**MASKS[name], "RawSources": [raw[name]["file"]]} for name in result.masks},
+    }
+    images = {status.IMAGE: result.image, status.BRAIN: result.brain, **result.masks}
+    for name, data in images.items():
+        volume.write(folder / paths[name], data, result.registered.template.affine)
+        names.describe(folder / paths[name], naming, sidecars[name])
+    paths[status.TRANSFORM] = names.transform(scan, naming)
+    transform.write(folder / paths[status.TRANSFORM], result.registered.transform)
+    return paths
+
+
+def _file(raw: dict[str, dict[str, str]], state: Status) -> str:
+    return raw[state.modality]["file"]

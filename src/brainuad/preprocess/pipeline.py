@@ -1,0 +1,131 @@
+"""Preprocessing of one scan, as arrays: what is done, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.config.recipe import Preprocess
+from brainuad.config.steps import Step
+from brainuad.errors import InputError
+from brainuad.formats.status import Numbers
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images.resample import resample
+from brainuad.images.template import Template, load
+from brainuad.preprocess.brain_mask.foreground import is_stripped
+from brainuad.preprocess.brain_mask.skullstrip import strip
+from brainuad.preprocess.centre import shift_to_middle, shifted, shifted_masks, shifted_transform
+from brainuad.preprocess.quality.measure import measure
+from brainuad.preprocess.registered_scan import RegisteredScan, grid_shape, resample_to_template
+from brainuad.preprocess.registration.input import RegistrationInput, registration_input
+from brainuad.preprocess.registration.register import register
+
+Image = Float[np.ndarray, "x y z"]
+Mask = Bool[np.ndarray, "x y z"]
+REGISTRATION_SPACING_MM = 2.0
+"""Voxel size of the template that scans are registered to, whatever the grid of the result."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another scan of the same session, which is registered to the template in place of the scan itself."""
+
+    volume: Volume
+    modality: str
+
+
+@dataclass(frozen=True)
+class PreprocessedScan:
+    """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name."""
+
+    image: Image
+    brain: Mask
+    masks: dict[str, Mask]
+    registered: RegisteredScan
+    quality: Numbers
+
+
+def preprocess_volume(
+    scan: Volume,
+    modality: str,
+    settings: Preprocess,
+    masks: Mapping[str, Mask] | None = None,
+    reference: Reference | None = None,
+) -> PreprocessedScan:
+    """Registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
+
+    `masks`: by name, on the scan's own grid. Raises InputError if no head or no brain is found.
+    """
+    from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
+
+    template = load(settings.template, settings.spacing)
+    coarse_template = load(settings.template, REGISTRATION_SPACING_MM)
+    stripped = is_stripped(scan)
+
+    moving = registration_input(scan, modality, stripped, coarse_template)
+    transform = (
+        register(moving, coarse_template, settings.registration)
+        if reference is None
+        else _register_with(reference, scan, moving, coarse_template, settings)
+    )
+    nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, coarse_template, transform.matrix)
+    registered = resample_to_template(scan, transform, template, modality)
+
+    brain = strip(registered, settings.skullstrip, stripped)
+    if not brain.any():
+        what = f"the brain mask is empty (0 of {brain.size:,} voxels)"
+        raise InputError(
+            what, why="no head was found where the header says it is", do="look at the scan and its header"
+        )
+    brain_in_scan = registered.to_scan(brain)
+
+    quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure(registered, brain, brain_in_scan)}
+    image = np.where(brain, apply_steps(registered, brain_in_scan, settings.steps), 0).astype(np.float32)
+    on_grid = {name: registered.to_template(Volume(mask, scan.affine)) for name, mask in (masks or {}).items()}
+    result = PreprocessedScan(image, brain, on_grid, registered, quality)
+    return centre(result) if settings.centre else result
+
+
+def _register_with(
+    reference: Reference, scan: Volume, moving: RegistrationInput, template: Template, settings: Preprocess
+) -> Affine:
+    """The reference scan is registered to the template, then the scan to it, rigidly."""
+    from brainuad.preprocess.registration.same_session import register_in_session
+
+    stripped = is_stripped(reference.volume)
+    reference_input = registration_input(reference.volume, reference.modality, stripped, template)
+    affine = register(reference_input, template, settings.registration)
+    return Affine(register_in_session(reference.volume, scan, reference_input, moving) @ affine.matrix)
+
+
+def apply_steps(registered: RegisteredScan, brain_in_scan: Mask, steps: Sequence[Step]) -> Image:
+    """The scan on the template's grid after the steps of the recipe, which run in their order on its own voxels."""
+    if not steps:
+        return registered.image
+    scan, template = registered.scan, registered.template
+    data = scan.data
+    for step in steps:
+        if step.changes(registered.modality):
+            data = step.apply(data, brain_in_scan, scan.spacing)
+    return resample(data, scan.affine, grid_shape(template), template.affine, registered.transform.matrix)
+
+
+def centre(result: PreprocessedScan) -> PreprocessedScan:
+    """The brain in the middle of the grid's rows and columns; the transform includes the move.
+
+    Source: Paolini et al., who centre each patient with the lesion masks.
+    """
+    registered, shift = result.registered, shift_to_middle(result.brain)
+    whole_image = shifted(registered.image, shift, float(registered.image.min()))
+    transform = shifted_transform(registered.transform, shift, registered.template.affine)
+    return replace(
+        result,
+        image=shifted(result.image, shift),
+        brain=shifted(result.brain, shift),
+        masks=shifted_masks(result.masks, shift),
+        registered=replace(registered, image=whole_image, transform=transform),
+    )

@@ -1,0 +1,154 @@
+"""Preprocessing of one scan, from files to a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from brainuad.config import templates
+from brainuad.config.recipe import Preprocess
+from brainuad.errors import ConfigError, InputError
+from brainuad.formats import files, names, status, volume
+from brainuad.formats.run import Record
+from brainuad.formats.status import Status
+from brainuad.formats.volume import Volume
+from brainuad.images.template import load
+from brainuad.preprocess.outputs import write_images
+from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
+from brainuad.preprocess.review import overlay
+from brainuad.resources import recording
+from brainuad.resources.clock import Clock
+
+REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
+
+
+@dataclass(frozen=True)
+class ScanFiles:
+    """A scan and what belongs to it.
+
+    `masks`: `mask` of lesions and `ignore`, on the scan's grid. `register_with`: modality of another scan of the
+    session that is registered in its place, `reference` its file; without it the scan is registered by itself.
+    `problem`: what an earlier stage found wrong with the scan, if anything.
+    """
+
+    name: str
+    modality: str
+    image: Path
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    healthy: bool = False
+    register_with: str | None = None
+    reference: Path | None = None
+    problem: str = ""
+
+    def by_name(self) -> dict[str, Path]:
+        """Every file: scans by modality, masks by name."""
+        other = {self.register_with: self.reference} if self.register_with and self.reference else {}
+        return {self.modality: self.image, **other, **self.masks}
+
+
+def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
+    """Preprocess a scan into the folder `out`. Returns its status, which is also written there.
+
+    Bad data give the state `failed` with reasons and remedy, and no error; `out` then holds the status alone. The
+    limits of quality are not applied here (`quality.verdict` does that): a scan beyond them keeps its files, because a
+    person may include it. Raises ConfigError for settings that fit no scan.
+    """
+    _check_template(settings)
+    clock = Clock()
+    result, state = None, Status(scan=scan.name, modality=scan.modality, state="failed", **_origin(scan, settings))
+    try:
+        result, warning = _preprocess_files(scan, settings)
+        outcome = {"state": "warned", "reasons": [warning], "remedy": REFERENCE_REMEDY} if warning else {"state": "ok"}
+        state = state.model_copy(update={**outcome, "quality": result.quality})
+    except InputError as error:
+        state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
+    with status.replaced(out, scan.name) as part:
+        if result is not None:
+            overlay.write(part / out.name / status.OVERLAY, _picture(result))
+            state = state.model_copy(update={"files": write_images(part, result, state)})
+        status.write(part / out.name / status.NAME, state)
+        recording.write(part / out.name, Record("preprocess", {"scan": scan.name}, {}), clock)
+    names.describe_dataset(out.parent, "Preprocessed scans", {"dataset": out.parent.name})
+    return state
+
+
+def _check_template(settings: Preprocess) -> None:
+    try:
+        load(settings.template, settings.spacing)
+    except InputError as error:  # no fault of the scan
+        raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
+
+
+def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, str]:
+    """The result, and why the scan is registered by itself although `register_with` is set, if so."""
+    if scan.problem:
+        raise InputError(scan.problem, do="mend the scan, or list it under `exclude`")
+    image = volume.read(scan.image)
+    masks = {name: _read_mask(name, path, scan, image) for name, path in scan.masks.items()}
+    reference, warning = _read_reference(scan)
+    return preprocess_volume(image, scan.modality, settings, masks, reference), warning
+
+
+def _read_reference(scan: ScanFiles) -> tuple[Reference | None, str]:
+    if scan.register_with is None:
+        return None, ""
+    if scan.reference is None:
+        return None, f"it is registered by itself: there is no {scan.register_with} of its session"
+    try:
+        return Reference(volume.read(scan.reference), scan.register_with), ""
+    except InputError as error:
+        return None, f"it is registered by itself: {_reason(error)}"
+
+
+def _read_mask(name: str, path: Path, scan: ScanFiles, image: Volume) -> Bool[np.ndarray, "x y z"]:
+    mask = volume.read_mask(path)
+    if not volume.same_grid(mask, image):
+        raise InputError(
+            f"{path.name} does not lie on the grid of {scan.image.name}",
+            file=path,
+            why=f"shapes {mask.data.shape} and {image.data.shape}, or their affines differ",
+            do="resample the mask to the scan it belongs to",
+        )
+    if scan.healthy and name == "mask" and mask.data.any():
+        raise InputError(
+            f"{scan.name} is declared healthy but has a lesion mask",
+            file=path,
+            why=f"{int(mask.data.sum())} voxels of {path.name} are set",
+            do="correct the group in participants.tsv or the role in the study, or remove the mask",
+        )
+    return mask.data
+
+
+def _reason(error: InputError) -> str:
+    return f"{error.what} ({error.why})" if error.why else error.what
+
+
+def _picture(result: PreprocessedScan) -> overlay.Picture:
+    return overlay.overlay(result.registered.image, result.brain, result.registered.template)
+
+
+def _origin(scan: ScanFiles, settings: Preprocess) -> dict[str, Any]:
+    """What the status says of files, software and settings, without the limits, which are applied later."""
+    template = {name: Path(path) for name, path in templates.files_of(settings.template).items()}
+    used = {**settings.model_dump(mode="json", exclude={"quality"}), "template": Path(settings.template).name}
+    inputs = {name: _checksum(path) for name, path in (scan.by_name() | template).items()}
+    provenance = {"inputs": inputs, "versions": _versions(), "settings": used}
+    return {"template": used["template"], "provenance": provenance}
+
+
+def _checksum(path: Path) -> dict[str, str]:
+    """The file's name, without its folders, which name machines and people, and its checksum if it can be read."""
+    try:
+        return {"file": path.name, "sha256": files.sha256(path)}
+    except OSError:  # reading it as a scan will say why
+        return {"file": path.name}
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "scipy", "torch", "nibabel", "nilearn")}
