@@ -229,7 +229,7 @@ def windowed(case: Case, window: list[list[int]]) -> Case:
 
 def corrupt_scan(name: str, what: str, kind: str) -> tuple[Case, str | None, Float[np.ndarray, "4 4"] | None]:
     """One good or spoiled subject: the case, the modality declared if it is wrong, the affine forced if it is."""
-    rng = rng_for(0, "corrupt_scan", name, what)
+    rng = rng_for(0, "spoil", name, what)
     contrast = next(c for c in MODALITY if kind.startswith(c))
     phantom = make_phantom(seed_words(0, name), contrast)
     case = Case(phantom.image, phantom.brain, phantom.affine, phantom.template_to_scan, contrast)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hard
 import placement
-from brainuad.preprocess.contact import Tile, pages
+from brainuad.preprocess.review.contact_sheet import Tile, pages
 
 OUT = Path("docs/pictures")
 STREAM = "pictures"

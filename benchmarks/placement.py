@@ -37,12 +37,12 @@ from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
 from brainuad.formats.verdict import judged
 from brainuad.images.template import mni152
-from brainuad.preprocess import overlay, subject
-from brainuad.preprocess.skullstrip import to_scan
+from brainuad.preprocess import pipeline
+from brainuad.preprocess.review import overlay
 
 Row = dict[str, str]
 Job = Callable[[Path | None], Row]
-NUMBERS = ("similarity", "turned", "overlap", "coverage", "volume_ml", "turn_degrees")
+NUMBERS = ("nmi", "half_turn_ratio", "template_dice", "coverage", "volume_ml", "rotation_deg")
 FIELDS = ("subject", "condition", "kind", "mean_mm", "max_mm", "dice", "seconds", "state", *NUMBERS, "reasons")
 MISPLACED = 5.0
 WANTED = {"T1w": 0.965, "T2w": 0.97, "FLAIR": 0.97, "CT": 0.97}
@@ -125,23 +125,25 @@ def verdict(
 ) -> Row:
     """What the chain says of one file. `truth`: template to scan, and the brain's mask; `every`: pictures of all."""
     row: dict[str, object] = {"subject": name}
-    known = mock.patch.object(subject, "align", return_value=Affine(forced)) if forced is not None else nullcontext()
+    known = (
+        mock.patch.object(pipeline, "register", return_value=Affine(forced)) if forced is not None else nullcontext()
+    )
     begin = time.process_time()
     try:
         with known:
-            result = subject.run(volume.read(scan_file), {}, modality, Preprocess())
+            result = pipeline.preprocess_volume(volume.read(scan_file), modality, Preprocess())
     except InputError as error:
         return {"subject": name, "state": "failed", "reasons": f"{error.what} ({error.why})"}
     row["seconds"] = time.process_time() - begin
-    status = Status(subject=name, modality=modality, state="ok", quality=result.quality)
+    status = Status(scan=name, modality=modality, state="ok", quality=result.quality)
     told = judged(status, Preprocess().quality)
     row["state"], row["reasons"] = told.state, "; ".join(told.reasons)
     row |= {number: result.quality[number] for number in NUMBERS}
     off = 0.0
     if truth is not None:
-        apart = distances(result.transform.matrix, truth[0])
+        apart = distances(result.registered.transform.matrix, truth[0])
         brain = volume.read_mask(truth[1]).data
-        found = to_scan(result.brain, result.registered.scan, result.transform, result.registered.template)
+        found = result.registered.to_scan(result.brain)
         off = apart.mean()
         row |= {"mean_mm": off, "max_mm": apart.max(), "dice": 2 * (found & brain).sum() / (found.sum() + brain.sum())}
     if pictures is not None and (every or off > MISPLACED or told.state == "failed"):

@@ -25,9 +25,10 @@ from brainuad.formats.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import Template, mni152
-from brainuad.preprocess import head, itk
-from brainuad.preprocess.register import register
-from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.registration import itk
+from brainuad.preprocess.registration.input import registration_input
+from brainuad.preprocess.registration.register import register
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 Method = Callable[[Volume, str, bool], np.ndarray]
 CONTRASTS = ("T1w", "FLAIR", "T2w", "CT")
@@ -58,7 +59,8 @@ def phantoms(count: int) -> None:
         contrast = CONTRASTS[seed % len(CONTRASTS)]
         phantom = make_phantom(seed, contrast)
         begin = time.process_time()
-        found = register(Volume(phantom.image, phantom.affine), template, Registration(), contrast, False)
+        scan = Volume(phantom.image, phantom.affine)
+        found = register(registration_input(scan, contrast, False, template), template, Registration())
         rows[contrast].append((distance(found.matrix, phantom.template_to_scan, template), time.process_time() - begin))
     print(f"\nnmi_search, {count} posed phantoms (error in mm)\n")
     table(["contrast", "n", "mean", "median", "95 %", "max", "CPU s"])
@@ -73,15 +75,16 @@ def real(out: Path) -> None:
     rows: dict[str, list[tuple[str, dict[str, float]]]] = {}
     for path, modality in scans():
         dataset = path.relative_to(data()).parts[0]
-        state = preprocess({modality: path}, {}, modality, path.parts[-3], Preprocess(), out / f"{dataset}_{path.stem}")
+        scan = ScanFiles(path.parts[-3], modality, path)
+        state = preprocess(scan, Preprocess(), out / f"{dataset}_{path.stem}")
         state = judged(state, Quality())
         rows.setdefault(f"{dataset} {modality}", []).append((state.state, state.quality))
     print("\nreal scans: verdicts, and the range of their quality numbers\n")
-    table(["data", "n", "failed", "warned", "similarity", "turned", "overlap", "volume ml"])
+    table(["data", "n", "failed", "warned", "nmi", "half_turn_ratio", "template_dice", "volume ml"])
     for name, found in rows.items():
         states = [state for state, _ in found]
         ranges = []
-        for key, digits in (("similarity", 3), ("turned", 2), ("overlap", 2), ("volume_ml", 0)):
+        for key, digits in (("nmi", 3), ("half_turn_ratio", 2), ("template_dice", 2), ("volume_ml", 0)):
             values = [numbers[key] for _, numbers in found if key in numbers] or [float("nan")]
             ranges.append(f"{min(values):.{digits}f} to {max(values):.{digits}f}")
         print(f"| {name} | {len(found)} | {states.count('failed')} | {states.count('warned')} | {' | '.join(ranges)} |")
@@ -112,15 +115,15 @@ def compare(count: int) -> None:
 
 
 def methods() -> dict[str, Method]:
-    """Every backend, the polished default, and ANTs as it comes (own start, no mask)."""
+    """Every backend, the polished default, and ANTs with its defaults (own start, no mask)."""
     template = mni152(2.0)
 
     def backend(**settings: str) -> Method:
         section = Registration.model_validate(settings)
-        return lambda scan, modality, stripped: register(scan, template, section, modality, stripped).matrix
+        return lambda *scan: register(registration_input(*scan, template), template, section).matrix
 
     def ants_defaults(scan: Volume, modality: str, stripped: bool) -> np.ndarray:
-        return itk.ants_as_it_comes(head.moving(scan, modality, stripped), template)
+        return itk.ants_defaults(registration_input(scan, modality, stripped, template), template)
 
     return {
         "nmi_search": backend(backend="nmi_search"),

@@ -1,4 +1,4 @@
-"""How well the brain is told from the head: Dice to the truth on posed phantoms, per contrast and backend.
+"""Accuracy of the brain masks: Dice with the truth on posed phantoms, per contrast and backend.
 
     python benchmarks/skullstrip.py [--phantoms 6]
 
@@ -17,8 +17,10 @@ from brainuad.config.recipe import Registration, SkullStrip
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import mni152
-from brainuad.preprocess.register import register
-from brainuad.preprocess.skullstrip import place, strip, to_scan
+from brainuad.preprocess.brain_mask.skullstrip import strip
+from brainuad.preprocess.registered_scan import resample_to_template
+from brainuad.preprocess.registration.input import registration_input
+from brainuad.preprocess.registration.register import register
 
 CONTRASTS = ("T1w", "FLAIR", "T2w", "CT")
 
@@ -36,13 +38,13 @@ def main() -> None:
         for seed in range(1000, 1000 + count):
             phantom = make_phantom(seed, contrast)
             scan = Volume(phantom.image, phantom.affine)
-            affine = register(scan, template, Registration(), contrast, False)
-            registered = place(scan, affine, template, contrast)
+            affine = register(registration_input(scan, contrast, False, template), template, Registration())
+            registered = resample_to_template(scan, affine, template, contrast)
             for name in names:
                 begin = time.process_time()
                 mask = strip(registered, SkullStrip.model_validate({"backend": name}), False)
                 cpu = time.process_time() - begin
-                rows[name].append((dice(to_scan(mask, scan, affine, template), phantom.brain), cpu))
+                rows[name].append((dice(registered.to_scan(mask), phantom.brain), cpu))
         for name, found in rows.items():
             scores, cpus = np.array(found).T
             print(f"| {contrast} | {name} | {count} | {scores.mean():.3f} | {scores.min():.3f} | {cpus.mean():.2f} |")

@@ -135,7 +135,7 @@ def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     demo["recipe"] = {
         "use": demo["recipe"],
         "label": demo["recipe"],
-        "set": {"preprocess": {"quality": {"max_noise": 0.4}}},
+        "set": {"preprocess": {"quality": {"max_noise_ratio": 0.4}}},
     }
     after = plan(demo)
     scan = before.scans["healthy"][0].scan

@@ -47,12 +47,13 @@ def test_what_papers_state():
     baur, simarro = recipe("baur2018_sri24"), recipe("simarro2020")
     assert "sri24" in baur.preprocess.template
     assert (baur.normalize.slices, baur.normalize.shape) == (20, (256, 256))
-    assert baur.preprocess.curvature_flow is not None
+    assert [step.step for step in baur.preprocess.steps] == ["curvature_flow"]
     assert "fsaverage" in recipe("kuznetsov").preprocess.template
     assert recipe("paolini").preprocess.centre
     assert recipe("paolini").normalize.shape == (196, 196)
     assert simarro.normalize.resize.shape == (64, 64, 64)
-    assert simarro.preprocess.window == simarro.normalize.intensity.window == (-20, 100)
+    (window,) = simarro.preprocess.steps
+    assert window.limits_hu == simarro.normalize.intensity.window == (-20, 100)
     assert recipe("chatterjee").normalize.shape == (256, 256)
 
 
@@ -71,14 +72,14 @@ def test_whole_steps_need_a_range():
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({"usual_noise": 0.6}, "usual_noise is 0.6 and max_noise 0.5"),
-        ({"max_lean": 3}, "usual_lean is 4 and max_lean 3"),
-        ({"usual_offset": 15}, "usual_offset is 15 and max_offset 12"),
-        ({"usual_clipped": 0.3}, "usual_clipped is 0.3 and max_clipped 0.25"),
-        ({"usual_overlap": 0.7}, "min_overlap is 0.8 and usual_overlap 0.7"),
-        ({"min_coverage": 0.95}, "min_coverage is 0.95 and usual_coverage 0.9"),
+        ({"warn_noise_ratio": 0.6}, "warn_noise_ratio is 0.6 and max_noise_ratio 0.5"),
+        ({"max_tilt_deg": 3}, "warn_tilt_deg is 4 and max_tilt_deg 3"),
+        ({"warn_offset_mm": 15}, "warn_offset_mm is 15 and max_offset_mm 12"),
+        ({"warn_clipped_fraction": 0.3}, "warn_clipped_fraction is 0.3 and max_clipped_fraction 0.25"),
+        ({"warn_template_dice": 0.7}, "min_template_dice is 0.8 and warn_template_dice 0.7"),
+        ({"min_coverage": 0.95}, "min_coverage is 0.95 and warn_coverage 0.9"),
         ({"volume_ml": [2300, 700]}, "volume_ml goes from 2300 to 700"),
-        ({"usual_scale": [1.3, 0.6]}, "usual_scale goes from 1.3 to 0.6"),
+        ({"warn_scale": [1.3, 0.6]}, "warn_scale goes from 1.3 to 0.6"),
     ],
 )
 def test_limits_that_contradict_each_other_are_refused(limits, words):
@@ -87,4 +88,4 @@ def test_limits_that_contradict_each_other_are_refused(limits, words):
 
 
 def test_a_limit_may_mark_nothing():
-    assert Quality(usual_noise=0.5, usual_overlap=0.8)
+    assert Quality(warn_noise_ratio=0.5, warn_template_dice=0.8)

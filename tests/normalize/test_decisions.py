@@ -31,7 +31,7 @@ def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
         statuses[name] = folder / name / status.NAME
         state, reasons = ("failed", ["noise is 60%"]) if name in failed else ("ok", [])
         images = {"image": names.preprocessed(name, Naming())} if name in files else {}
-        status.write(statuses[name], status.Status(subject=name, state=state, reasons=reasons, files=images))
+        status.write(statuses[name], status.Status(scan=name, state=state, reasons=reasons, files=images))
     split(table, statuses, SplitRules(SHARES, healthy, 0, Quality(), decisions), out)
     return {row.scan: row for row in scans.read(out)}
 
@@ -56,7 +56,7 @@ def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
     statuses = {name: tmp_path / name / status.NAME for name in NAMES}
     for name, path in statuses.items():
         status.write(
-            path, status.Status(subject=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
+            path, status.Status(scan=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
         )
     split(tmp_path / "table.tsv", statuses, SplitRules(SHARES, True, 0, Quality()), tmp_path / "x.tsv")
     found = scans.read(tmp_path / "x.tsv")

@@ -9,7 +9,7 @@ from brainuad.config.recipe import Preprocess
 from brainuad.formats import volume
 from brainuad.formats.status import Status
 from brainuad.images.phantom import Phantom, make_phantom
-from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,5 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     path, mask = folder / "sub-07_T1w.nii.gz", folder / "sub-07_mask.nii.gz"
     volume.write(path, phantom.image, phantom.affine)
     volume.write(mask, phantom.lesion, phantom.affine)
-    state = preprocess({"T1w": path}, {"mask": mask, "ignore": mask}, "T1w", "sub-07", Preprocess(), folder / "out")
-    return Ready(phantom, path, mask, folder / "out", state)
+    scan = ScanFiles("sub-07", "T1w", path, {"mask": mask, "ignore": mask})
+    return Ready(phantom, path, mask, folder / "out", preprocess(scan, Preprocess(), folder / "out"))

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
-from brainuad.errors import ConfigError
 from brainuad.formats import names, status
 from brainuad.formats.verdict import judged
 from brainuad.preprocess.job import preprocess_scan
-from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -79,7 +78,7 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
     make, what, remedy = CASES[case]
     path = make(tmp_path / "scan.nii.gz")
     out = tmp_path / "results" / "sub-01"
-    state = preprocess({"T1w": path}, {}, "T1w", "sub-01", Preprocess(), out)
+    state = preprocess(ScanFiles("sub-01", "T1w", path), Preprocess(), out)
     assert status.read(out / "status.json") == state
     told = judged(state, Quality())
     assert told.state == "failed"
@@ -95,7 +94,7 @@ def test_bad_scan_fails_with_reason_and_remedy(case, tmp_path):
 
 
 def test_no_path_of_the_machine_is_written(tmp_path):
-    preprocess({"T1w": tmp_path / "scan.nii.gz"}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    preprocess(ScanFiles("sub-01", "T1w", tmp_path / "scan.nii.gz"), Preprocess(), tmp_path / "out")
     assert str(tmp_path) not in (tmp_path / "out" / "status.json").read_text()
 
 
@@ -106,7 +105,7 @@ def test_mask_of_another_grid(kind, tmp_path):
     affine = AFFINE.copy()
     affine[0, 3] = shift
     mask = save(tmp_path / "mask.nii.gz", np.ones(shape, np.uint8), affine)
-    state = preprocess({"T1w": scan}, {"mask": mask}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    state = preprocess(ScanFiles("sub-01", "T1w", scan, {"mask": mask}), Preprocess(), tmp_path / "out")
     assert state.state == "failed"
     assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
     assert "resample the mask" in (state.remedy or "")
@@ -143,7 +142,7 @@ def test_lesions_of_a_healthy_subject(tmp_path):
     mask = np.zeros((20, 20, 20), np.uint8)
     mask[:3, 0, 0] = 1
     masks = {"mask": save(tmp_path / "mask.nii.gz", mask)}
-    state = preprocess({"T1w": scan}, masks, "T1w", "sub-01", Preprocess(), tmp_path / "out", healthy=True)
+    state = preprocess(ScanFiles("sub-01", "T1w", scan, masks, healthy=True), Preprocess(), tmp_path / "out")
     assert state.state == "failed"
     assert state.reasons == ["sub-01 is declared healthy but has a lesion mask (3 voxels of mask.nii.gz are set)"]
     assert "participants.tsv" in (state.remedy or "")
@@ -151,27 +150,22 @@ def test_lesions_of_a_healthy_subject(tmp_path):
 
 def test_a_fault_leaves_the_previous_folder(tmp_path, monkeypatch):
     scan = tmp_path / "scan.nii.gz"
-    before = preprocess({"T1w": scan}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+    before = preprocess(ScanFiles("sub-01", "T1w", scan), Preprocess(), tmp_path / "out")
 
     def fall(*_: object) -> None:
         raise RuntimeError("our own fault")
 
     monkeypatch.setattr(status, "write", fall)
     with pytest.raises(RuntimeError, match="our own fault"):
-        preprocess({"T1w": scan}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
+        preprocess(ScanFiles("sub-01", "T1w", scan), Preprocess(), tmp_path / "out")
     assert {p.name for p in tmp_path.iterdir()} == {"out", *OF_THE_SET}
     assert status.read(tmp_path / "out" / "status.json") == before
-
-
-def test_two_modalities_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="one modality per recipe"):
-        preprocess({"T1w": tmp_path, "T2w": tmp_path}, {}, "T1w", "sub-01", Preprocess(), tmp_path / "out")
 
 
 def test_robex_that_is_not_installed(tmp_path, monkeypatch, ready):
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = Preprocess(skullstrip=SkullStrip(backend="robex"))
-    state = preprocess({"T1w": ready.path}, {}, "T1w", "sub-01", settings, tmp_path / "out")
+    state = preprocess(ScanFiles("sub-01", "T1w", ready.path), settings, tmp_path / "out")
     assert state.state == "failed"
     assert state.reasons[0].startswith("ROBEX is not installed")
     assert "PATH" in (state.remedy or "")

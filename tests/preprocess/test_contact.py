@@ -9,7 +9,7 @@ from PIL import Image
 from brainuad.config.recipe import Quality
 from brainuad.formats import quality, scans, status
 from brainuad.formats.scans import Scan
-from brainuad.preprocess import contact
+from brainuad.preprocess.review import contact_sheet
 from brainuad.preprocess.summary import summarise_quality
 
 BLUE = (10, 20, 250)
@@ -19,8 +19,8 @@ def numbers(i, state):
     """Of scan `i`, which is of this state by the usual limits; `noise` tells its number."""
     if state == "failed":
         return {}
-    measured = {name: value for name, value in GOOD.items() if name != "ghosts"}
-    return measured | {"noise": 0.001 * i, "turn_degrees": 60.0 if state == "warned" else 0.0}
+    measured = {name: value for name, value in GOOD.items() if name != "ghosting_ratio"}
+    return measured | {"noise_ratio": 0.001 * i, "rotation_deg": 60.0 if state == "warned" else 0.0}
 
 
 def preprocessed(root, count, bad):
@@ -30,7 +30,7 @@ def preprocessed(root, count, bad):
         name = f"sub-{i:03d}"
         state, reason = bad.get(i, ("ok", ""))
         about = {"state": state, "reasons": [reason] * bool(reason), "quality": numbers(i, state)}
-        found = status.Status(subject=name, modality="T1w", **about)
+        found = status.Status(scan=name, modality="T1w", **about)
         status.write(root / "pre" / name / status.NAME, found)
         if not (state == "failed" and reason == "no head"):
             Image.new("RGB", (300, 110), BLUE).save(root / "pre" / name / "overlay.png")
@@ -49,8 +49,8 @@ def test_a_row_per_scan_worst_first(tmp_path):
     assert [row["scan"] for row in rows[:3]] == ["sub-004", "sub-gone", "sub-002"]
     assert [row["state"] for row in rows] == ["failed"] * 2 + ["warned"] + ["ok"] * 4
     assert rows[1]["reasons"] == "no *_T1w.nii.gz in anat/"
-    assert rows[2]["noise"] == "0.002"
-    assert rows[2]["ghosts"] == "", "what was not measured is empty"
+    assert rows[2]["noise_ratio"] == "0.002"
+    assert rows[2]["ghosting_ratio"] == "", "what was not measured is empty"
 
 
 def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
@@ -62,11 +62,15 @@ def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
     assert max(first.shape) < 3000
 
     def corner(page, place):
-        x = contact.GAP + place % contact.COLUMNS * (contact.WIDTH + contact.GAP)
-        y = contact.HEAD + contact.GAP + place // contact.COLUMNS * (contact.HEIGHT + contact.TEXT + contact.GAP)
-        return tuple(page[y, x]), tuple(page[y + contact.HEIGHT // 2, x + contact.WIDTH // 2])
+        x = contact_sheet.GAP + place % contact_sheet.COLUMNS * (contact_sheet.WIDTH + contact_sheet.GAP)
+        y = (
+            contact_sheet.TITLE_HEIGHT
+            + contact_sheet.GAP
+            + place // contact_sheet.COLUMNS * (contact_sheet.HEIGHT + contact_sheet.CAPTION + contact_sheet.GAP)
+        )
+        return tuple(page[y, x]), tuple(page[y + contact_sheet.HEIGHT // 2, x + contact_sheet.WIDTH // 2])
 
-    colours = contact.COLOURS
+    colours = contact_sheet.COLOURS
     assert [corner(first, i)[0] for i in range(4)] == [colours["failed"]] * 2 + [colours["warned"], colours["ok"]]
     assert corner(first, 0)[1] != BLUE, "a scan without a picture has its reason there"
     assert [corner(first, i)[1] for i in (2, 59)] == [BLUE] * 2
@@ -80,8 +84,8 @@ def test_a_set_of_which_nothing_came_has_an_empty_sheet(tmp_path):
 
 
 def test_long_reasons_are_cut_to_what_fits():
-    lines = contact._lines("word " * 100, 2)
+    lines = contact_sheet._wrapped("word " * 100, 2).splitlines()
     assert len(lines) == 2
     assert lines[1].endswith("…")
-    assert max(map(len, lines)) <= contact.LINE
-    assert contact._lines("x" * 200, 2) == ["x" * contact.LINE]
+    assert max(map(len, lines)) <= contact_sheet.LINE_LENGTH
+    assert max(map(len, contact_sheet._wrapped("x" * 200, 2).splitlines())) == contact_sheet.LINE_LENGTH

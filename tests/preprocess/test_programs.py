@@ -15,11 +15,16 @@ from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import mni152
-from brainuad.preprocess.head import is_stripped
-from brainuad.preprocess.skullstrip import place, strip
+from brainuad.preprocess.brain_mask.foreground import is_stripped
+from brainuad.preprocess.brain_mask.skullstrip import strip
+from brainuad.preprocess.registered_scan import resample_to_template
 
 COMMAND = {"robex": "runROBEX.sh", "hdbet": "hd-bet", "synthstrip": "mri_synthstrip"}
-MASK_OF = {"robex": "argv[3]", "hdbet": "option('-o').replace('.nii.gz', '_bet.nii.gz')", "synthstrip": "option('-m')"}
+MASK_OF = {
+    "robex": "argv[3]",
+    "hdbet": "option('-o').replace('.nii.gz', '_bet.nii.gz')",
+    "synthstrip": "option('-m')",
+}
 SCAN_OF = {"robex": "argv[1]", "hdbet": "option('-i')", "synthstrip": "option('-i')"}
 
 
@@ -27,7 +32,7 @@ SCAN_OF = {"robex": "argv[1]", "hdbet": "option('-i')", "synthstrip": "option('-
 def registered():
     template = mni152(4.0)
     scan = Volume(np.where(template.brain, 100, 20).astype(np.float32), template.affine)
-    return place(scan, Affine(np.eye(4)), template, "T1w")
+    return resample_to_template(scan, Affine(np.eye(4)), template, "T1w")
 
 
 def install(folder: Path, name: str, body: str) -> None:
@@ -75,7 +80,7 @@ def test_one_that_is_not_installed_says_how_to(name, title, words, registered, t
 
 def test_programs_for_magnetic_resonance_refuse_ct(registered, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    ct = place(registered.scan, registered.transform, registered.template, "ct")
+    ct = resample_to_template(registered.scan, registered.transform, registered.template, "ct")
     for name, words in (("robex", "does not take CT"), ("hdbet", "does not take CT"), ("synthstrip", "not installed")):
         with pytest.raises(InputError, match=words):
             strip(ct, SkullStrip(backend=name), False)

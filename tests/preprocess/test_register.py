@@ -16,10 +16,12 @@ from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import draw_pose
 from brainuad.images.seeds import rng_for, seed_words
 from brainuad.images.template import mni152
-from brainuad.preprocess import head, quality
-from brainuad.preprocess.nmi_search import similarity
-from brainuad.preprocess.register import register
-from brainuad.preprocess.skullstrip import place
+from brainuad.preprocess.brain_mask.foreground import is_stripped
+from brainuad.preprocess.quality.measure import measure
+from brainuad.preprocess.registered_scan import resample_to_template
+from brainuad.preprocess.registration.input import registration_input
+from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
+from brainuad.preprocess.registration.register import register
 
 
 def distance(a: Float[np.ndarray, "4 4"], b: Float[np.ndarray, "4 4"]) -> float:
@@ -33,8 +35,13 @@ def scan_of(ready) -> Volume:
     return Volume(ready.phantom.image, ready.phantom.affine)
 
 
+def registered(scan: Volume, modality: str, settings: Registration) -> Affine:
+    template = mni152(2.0)
+    return register(registration_input(scan, modality, False, template), template, settings)
+
+
 def test_known_pose(ready):
-    found = register(scan_of(ready), mni152(2.0), Registration(), "T1w", stripped=False)
+    found = registered(scan_of(ready), "T1w", Registration())
     assert distance(found.matrix, ready.phantom.template_to_scan) < 2.5
 
 
@@ -47,19 +54,19 @@ def test_thick_slices_and_oblique_axes(ready):
     data = ready.phantom.image
     data = data[:, :, : data.shape[2] // 3 * 3].reshape(*data.shape[:2], -1, 3).mean(axis=3)
     scan = Volume(data, turn @ ready.phantom.affine @ thick)
-    found = register(scan, mni152(2.0), Registration(), "T1w", stripped=False)
+    found = registered(scan, "T1w", Registration())
     assert distance(found.matrix, turn @ ready.phantom.template_to_scan) < 3
 
 
 @pytest.mark.parametrize("settings", [{"backend": "simpleitk"}, {"polish": "simpleitk"}, {"polish": "ants"}])
 def test_other_optimisers(ready, settings):
-    found = register(scan_of(ready), mni152(2.0), Registration.model_validate(settings), "T1w", stripped=False)
+    found = registered(scan_of(ready), "T1w", Registration.model_validate(settings))
     assert distance(found.matrix, ready.phantom.template_to_scan) < 4
 
 
 def test_finds_the_right_size_where_a_blurred_one_misleads():
     phantom = make_phantom(94, "T2w")  # its best blurred match is a brain blown up to the scalp
-    found = register(Volume(phantom.image, phantom.affine), mni152(2.0), Registration(), "T2w", stripped=False)
+    found = registered(Volume(phantom.image, phantom.affine), "T2w", Registration())
     assert distance(found.matrix, phantom.template_to_scan) < 2.5
 
 
@@ -67,14 +74,14 @@ def test_finds_a_child():
     pose = draw_pose(rng_for(0, "hard", "pilot-010", "child"))
     x, y, z = (0.8 * scale for scale in pose.scale)  # from an adult's size one comes to its scalp
     phantom = make_phantom(seed_words(0, "pilot-010"), "T1w", pose=replace(pose, scale=(x, y, z)))
-    found = register(Volume(phantom.image, phantom.affine), mni152(2.0), Registration(), "T1w", stripped=False)
+    found = registered(Volume(phantom.image, phantom.affine), "T1w", Registration())
     assert distance(found.matrix, phantom.template_to_scan) < 2.5
 
 
 def test_stripped_input_is_told_from_heads(ready):
     phantom = ready.phantom
-    assert head.is_stripped(Volume(phantom.image * phantom.brain, phantom.affine))
-    assert not head.is_stripped(scan_of(ready))
+    assert is_stripped(Volume(phantom.image * phantom.brain, phantom.affine))
+    assert not is_stripped(scan_of(ready))
 
 
 @pytest.mark.parametrize("shift", [(15, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (0, 0, -15)])
@@ -82,8 +89,9 @@ def test_misplaced_by_15_mm_is_refused(ready, shift):
     template, scan = mni152(2.0), scan_of(ready)
     off = ready.phantom.template_to_scan.copy()
     off[:3, 3] += shift
-    registered = place(scan, Affine(off), template, "T1w")
-    seen = head.moving(scan, "T1w", stripped=False)
-    numbers = quality.measure(registered, template.brain, *similarity(seen, template, off))
-    failed, _ = verdict(numbers, Quality(), "T1w")
-    assert any("registration" in reason for reason in failed)
+    placed = resample_to_template(scan, Affine(off), template, "T1w")
+    moving = registration_input(scan, "T1w", False, template)
+    nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, template, off)
+    numbers = measure(placed, template.brain, placed.to_scan(template.brain))
+    numbers |= {"nmi": nmi, "half_turn_ratio": half_turn_ratio}
+    assert any("registration" in reason for reason in verdict(numbers, Quality(), "T1w").failed)

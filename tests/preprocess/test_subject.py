@@ -1,4 +1,4 @@
-"""The whole chain on a phantom whose position, brain and lesion are known."""
+"""The whole pipeline on a phantom whose position, brain and lesion are known."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainuad.config.recipe import N4, CurvatureFlow, Preprocess, Quality
+from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, transform, volume
 from brainuad.formats.files import sha256
-from brainuad.formats.verdict import judged, verdict
+from brainuad.formats.verdict import Findings, judged, verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
-from brainuad.preprocess.subject import preprocess, run
+from brainuad.preprocess.pipeline import preprocess_volume
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 
 def dice(a, b):
@@ -74,7 +75,7 @@ def test_overlay_shows_no_more_than_the_brain(ready):
 
 def test_same_input_same_bytes(ready, tmp_path):
     masks = {"mask": ready.mask, "ignore": ready.mask}
-    preprocess({"T1w": ready.path}, masks, "T1w", "sub-07", Preprocess(), tmp_path / "again")
+    preprocess(ScanFiles("sub-07", "T1w", ready.path, masks), Preprocess(), tmp_path / "again")
     for path in set(ready.out.iterdir()) - {ready.out / "run.json"}:  # it holds times, and nothing is made of them
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
@@ -82,8 +83,10 @@ def test_same_input_same_bytes(ready, tmp_path):
 def test_n4_and_curvature_flow_flatten_the_brain(ready):
     phantom = ready.phantom
     ramp = np.linspace(0.6, 1.4, phantom.image.shape[1], dtype=np.float32)[None, :, None]
-    settings = Preprocess(n4=N4(iterations=[20, 20]), curvature_flow=CurvatureFlow())
-    result = run(Volume(phantom.image * ramp, phantom.affine), {}, "T1w", settings)
+    settings = Preprocess.model_validate(
+        {"steps": [{"step": "n4", "iterations": [20, 20]}, {"step": "curvature_flow"}]}
+    )
+    result = preprocess_volume(Volume(phantom.image * ramp, phantom.affine), "T1w", settings)
     white = (mni152(2.0).white > 0.95) & result.brain
 
     def spread(image):
@@ -94,26 +97,31 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
 
 def test_stripped_scan_keeps_its_own_mask(ready):
     phantom = ready.phantom
-    result = run(Volume(phantom.image * phantom.brain, phantom.affine), {}, "T1w", Preprocess())
-    assert verdict(result.quality, Quality(), "T1w")[0] == []
+    result = preprocess_volume(Volume(phantom.image * phantom.brain, phantom.affine), "T1w", Preprocess())
+    assert verdict(result.quality, Quality(), "T1w").failed == []
     template = mni152(2.0)
-    truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
+    truth = resample_mask(
+        phantom.brain, phantom.affine, template.brain.shape, template.affine, result.registered.transform.matrix
+    )
     assert dice(result.brain, truth) > 0.99
 
 
 def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):
     upside_down = np.flip(ready.phantom.image, (1, 2)).copy()
-    result = run(Volume(upside_down, ready.phantom.affine), {}, "T1w", Preprocess())
-    assert any("similarity" in reason for reason in verdict(result.quality, Quality(), "T1w")[0])
+    result = preprocess_volume(Volume(upside_down, ready.phantom.affine), "T1w", Preprocess())
+    assert any("rotated by 180 degrees" in reason for reason in verdict(result.quality, Quality(), "T1w").failed)
 
 
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w", "CT"])
 def test_other_contrasts(contrast):
     phantom = make_phantom(5, contrast)
-    window = (0.0, 80.0) if contrast == "CT" else None
-    result = run(Volume(phantom.image, phantom.affine), {}, contrast, Preprocess(window=window))
-    assert window is None or (result.image.min(), result.image.max()) == window
-    assert verdict(result.quality, Quality(), contrast) == ([], [])
+    window = [{"step": "window", "limits_hu": [0, 80]}]  # changes CT alone
+    settings = Preprocess.model_validate({"steps": window})
+    result = preprocess_volume(Volume(phantom.image, phantom.affine), contrast, settings)
+    assert ((result.image.min(), result.image.max()) == (0, 80)) == (contrast == "CT")
+    assert verdict(result.quality, Quality(), contrast) == Findings()
     template = mni152(2.0)
-    truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, result.transform.matrix)
+    truth = resample_mask(
+        phantom.brain, phantom.affine, template.brain.shape, template.affine, result.registered.transform.matrix
+    )
     assert dice(result.brain, truth) > 0.97

@@ -12,7 +12,7 @@ from brainuad.formats import status, volume
 from brainuad.formats.files import sha256
 from brainuad.formats.verdict import judged
 from brainuad.images.template import load, mni152
-from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 AWAY = np.array([95.0, -140.0, 72.0])
 """Where MNI's origin lies in the foreign template, mm."""
@@ -54,7 +54,7 @@ def test_other_voxels_cover_the_same_ground(foreign):
 
 def test_scans_end_on_its_grid(foreign, ready, tmp_path):
     settings = Preprocess(template=str(foreign))
-    preprocess({"T1w": ready.path}, {"mask": ready.mask}, "T1w", "sub-07", settings, tmp_path / "out")
+    preprocess(ScanFiles("sub-07", "T1w", ready.path, {"mask": ready.mask}), settings, tmp_path / "out")
     ours, theirs = (volume.read(status.paths(folder)["image"]) for folder in (ready.out, tmp_path / "out"))
     np.testing.assert_allclose(theirs.affine[:3, 3], ours.affine[:3, 3] + AWAY, atol=1e-4)
     both = (ours.data != 0) & (theirs.data != 0)

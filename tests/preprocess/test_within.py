@@ -12,9 +12,10 @@ from brainuad.formats import status, transform, volume
 from brainuad.formats.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
-from brainuad.preprocess import head
-from brainuad.preprocess.subject import preprocess
-from brainuad.preprocess.within import between
+from brainuad.images.template import mni152
+from brainuad.preprocess.registration.input import registration_input
+from brainuad.preprocess.registration.same_session import register_in_session
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 phantom = cache(make_phantom)
 
@@ -35,7 +36,11 @@ def apart(one, other, brain, affine):
 
 
 def found(reference, scan):
-    return between(reference, scan, head.moving(reference, "T1w", False), head.moving(scan, "FLAIR", False))
+    inputs = (
+        registration_input(reference, "T1w", False, mni152(2.0)),
+        registration_input(scan, "FLAIR", False, mni152(2.0)),
+    )
+    return register_in_session(reference, scan, *inputs)
 
 
 def test_one_grid_is_one_place():
@@ -55,7 +60,7 @@ def test_headers_that_disagree_are_overruled(degrees, shift):
     np.testing.assert_allclose(result[:3, :3] @ result[:3, :3].T, np.eye(3), atol=1e-6)
 
 
-def test_a_scan_goes_along_with_its_guide(tmp_path):
+def test_a_scan_goes_along_with_its_reference(tmp_path):
     t1, flair = phantom(5, "T1w"), phantom(5, "FLAIR")
     truth = rigid(6, (10, -8, 5))
     volume.write(tmp_path / "t1.nii.gz", t1.image, t1.affine)
@@ -65,8 +70,9 @@ def test_a_scan_goes_along_with_its_guide(tmp_path):
         truth @ flair.affine @ np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
     )
     files = {"T1w": tmp_path / "t1.nii.gz", "FLAIR": tmp_path / "flair.nii.gz"}
-    preprocess({"T1w": files["T1w"]}, {}, "T1w", "sub-1", Preprocess(), tmp_path / "alone" / "sub-1")
-    state = preprocess(files, {}, "FLAIR", "sub-1", Preprocess(), tmp_path / "led" / "sub-1", register_with="T1w")
+    preprocess(ScanFiles("sub-1", "T1w", files["T1w"]), Preprocess(), tmp_path / "alone" / "sub-1")
+    flair = ScanFiles("sub-1", "FLAIR", files["FLAIR"], register_with="T1w", reference=files["T1w"])
+    state = preprocess(flair, Preprocess(), tmp_path / "led" / "sub-1")
     assert judged(state, Quality()).state != "failed"
     assert set(state.provenance["inputs"]) == {"T1w", "FLAIR"}
     alone, led = (

@@ -11,7 +11,7 @@ import pytest
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, volume
 from brainuad.formats.verdict import judged
-from brainuad.preprocess.subject import preprocess
+from brainuad.preprocess.scan import ScanFiles, preprocess
 
 SCANS = {
     "neck": "ixi/sub-IXI302/anat/sub-IXI302_T1w.nii.gz",
@@ -35,12 +35,12 @@ def test_real_head_is_placed(data, name, tmp_path):
     path = data / SCANS[name]
     modality = path.name.removesuffix(".nii.gz").split("_")[-1]
     masks = {"mask": path.with_name("sub-01_desc-lesion_mask.nii.gz")} if name == "stroke" else {}
-    state = preprocess({modality: path}, masks, modality, "sub-01", Preprocess(), tmp_path / "out")
+    state = preprocess(ScanFiles("sub-01", modality, path, masks), Preprocess(), tmp_path / "out")
     state = judged(state, Quality())
     assert (state.state, state.reasons) == ("ok", [])
-    assert state.quality["similarity"] > 1.055
-    assert state.quality["turned"] < 0.55
-    assert state.quality["overlap"] > 0.93
+    assert state.quality["nmi"] > 1.055
+    assert state.quality["half_turn_ratio"] < 0.55
+    assert state.quality["template_dice"] > 0.93
     assert 1000 < state.quality["volume_ml"] < 1800
     if masks:
         lesion = volume.read_mask(status.paths(tmp_path / "out")["mask"]).data
@@ -53,7 +53,7 @@ def test_real_head_upside_down_is_refused(data, tmp_path):
     scan = volume.read(data / SCANS["stripped"])
     volume.write(tmp_path / "turned_T1w.nii.gz", np.flip(scan.data, (0, 1)), scan.affine)
     out = tmp_path / "out"
-    state = preprocess({"T1w": tmp_path / "turned_T1w.nii.gz"}, {}, "T1w", "sub-01", Preprocess(), out)
+    state = preprocess(ScanFiles("sub-01", "T1w", tmp_path / "turned_T1w.nii.gz"), Preprocess(), out)
     state = judged(state, Quality())
     assert state.state == "failed"
     assert "does not lie as its header says" in " ".join(state.reasons)

@@ -37,8 +37,7 @@ class SkullStrip(Section):
 
 
 class Quality(Section):
-    """Limits of the quality numbers (columns of `quality.tsv`): beyond `warn_...` a scan is `warned`, beyond `min_...` or
-    `max_...` it is `failed`."""
+    """Limits of the columns of `quality.tsv`: beyond `warn_...` a scan is warned, beyond `min_...`, `max_...` it fails."""
 
     min_nmi: float = Field(1.048, ge=1, le=2)
     """Normalised mutual information with the template; below it the registration has failed. Measured: 97 real scans in
@@ -98,9 +97,7 @@ class Quality(Section):
         for lower, upper in pairs:
             low, high = getattr(self, lower), getattr(self, upper)
             if low > high:
-                raise ValueError(
-                    f"{lower} is {low:g} and {upper} {high:g}: no scan would be warned before it fails"
-                )
+                raise ValueError(f"{lower} is {low:g} and {upper} {high:g}: no scan would be warned before it fails")
         for name in ("volume_ml", "warn_scale"):
             low, high = getattr(self, name)
             if low >= high:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -52,11 +51,6 @@ class Step(Section, ABC):
 def step_module(name: str) -> str:
     """The module of a step."""
     return f"{PACKAGE}.{name}"
-
-
-def step_modules(steps: Iterable[Step]) -> list[str]:
-    """The modules of the steps that a recipe lists: the code hash counts them."""
-    return sorted({step_module(step.step) for step in steps})
 
 
 def step_class(name: str) -> type[Step]:

@@ -23,8 +23,8 @@ ABOUT = {
 }
 NUMBERS = {
     "nmi": "normalised mutual information with the template, 1 (none) to 2",
-    "half_turn_ratio": "nmi - 1 after the best rotation of the head by 180 degrees, divided by that before: large where "
-    "the head lies back to front or upside down; left and right are known from the header alone",
+    "half_turn_ratio": "nmi - 1 after the best rotation of the head by 180 degrees, divided by that before: large "
+    "where the head lies back to front or upside down; left and right are known from the header alone",
     "template_dice": "Dice of the brain mask with the template's",
     "coverage": "fraction of the template's brain in the field of view",
     "volume_ml": "volume of the brain in the scan's own space",

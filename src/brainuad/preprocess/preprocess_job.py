@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from brainuad.config import templates
 from brainuad.config.recipe import Preprocess
+from brainuad.config.steps import step_module
 from brainuad.jobs.base import InputsByName, Job, Paths
 
 
@@ -35,19 +36,20 @@ class PreprocessJob(Job):
         folder = self.outputs.mark.parents[1]
         preprocess_scans(settings, self.code, self.inputs.files, folder=folder, mark=self.outputs.mark)
 
+    def code_roots(self) -> list[str]:
+        return [step_module(step["step"]) for step in self.recipe["steps"]]
+
     def describe(self) -> list[str]:
         recipe = Preprocess.model_validate(self.recipe)
         template = templates.title(recipe.template) + (" [@fonov2011]" if recipe.template == templates.BUNDLED else "")
         how = f"by the method `{recipe.registration.backend}`"
         if recipe.registration.backend == "nmi_search":
             how = "by maximising normalised mutual information [@studholme1999]"
-        sentences = [
+        return [
             f"Scans were registered affinely to {template} at {recipe.spacing:g} mm {how}.",
             f"Brains were extracted by the method `{recipe.skullstrip.backend}`; everything outside was set to 0.",
+            *(step.describe() for step in recipe.steps),
         ]
-        if recipe.n4 is not None:
-            sentences.append("The bias field was removed with N4 [@tustison2010].")
-        return sentences
 
 
 JOB = PreprocessJob

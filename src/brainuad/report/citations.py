@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from brainuad.config import templates
@@ -34,6 +35,8 @@ REFERENCES = {
     "studholme1999": "Studholme C, Hill DLG, Hawkes DJ. An overlap invariant entropy measure of 3D medical image "
     "alignment. Pattern Recognition 32, 1999.",
     "tustison2010": "Tustison NJ, et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29, 2010.",
+    "sethian1996": "Sethian JA. Level set methods: evolving interfaces in geometry, fluid mechanics, computer vision, "
+    "and materials science. Cambridge University Press, 1996.",
     "holm1979": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.",
 }
 SCALINGS = {
@@ -79,8 +82,7 @@ def methods(study: Study) -> Methods:
         f"Scans were registered affinely to {template} {how}{'' if own else f'`{prepare.registration.backend}`'}.",
         f"Brains were extracted by the method `{prepare.skullstrip.backend}`; everything outside was set to 0.",
     ]
-    if prepare.n4 is not None:
-        sentences.append(f"The bias field was removed with N4{cite('tustison2010')}.")
+    sentences += [re.sub(r" \[@(\w+)\]", lambda key: cite(key[1]), step.describe()) for step in prepare.steps]
     sentences.append(f"Intensities were {SCALINGS[scaling.method]}, fitted on training subjects alone where it learns.")
     sentences += [_dataset(label, dataset) for label, dataset in study.datasets.items()]
     for label, model in study.models.items():

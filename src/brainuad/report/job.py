@@ -28,7 +28,7 @@ STRIPS_SHARE, VIEWER_SHARE = 0.5, 0.5
 """Of the page, for example slices; and of what is then left, for the viewer. What does not fit is left out."""
 MOST_ROWS = 5000
 MOST_BAD, OVERLAY_WIDTH = 40, 900
-SHOWN = {"similarity": "similarity {:.3f}", "overlap": "Dice with the template {:.3f}", "volume_ml": "{:.0f} ml"}
+SHOWN = {"nmi": "mutual information {:.3f}", "template_dice": "Dice with the template {:.3f}", "volume_ml": "{:.0f} ml"}
 
 
 def report(

@@ -50,7 +50,9 @@ def residual_tilt_and_offset(image: Float[np.ndarray, "x y z"], template: Templa
 
     def difference(pose: Pose) -> float:
         too_tilted = np.abs(pose[:2]).max() > MAX_TILT_DEG
-        return float("inf") if too_tilted else float(np.minimum(np.abs(own - mirrored(pose)) / max_difference, 1).mean())
+        return (
+            float("inf") if too_tilted else float(np.minimum(np.abs(own - mirrored(pose)) / max_difference, 1).mean())
+        )
 
     def minimise(cost: Callable[[Pose], float], start: Pose) -> tuple[float, Pose]:
         options = {"initial_simplex": start + SIMPLEX, "xatol": 0.1, "fatol": 1e-5, "maxfev": 120}

@@ -128,7 +128,9 @@ def _run_ants(moving: RegistrationInput, template: Template, transform: str, **o
             options["mask"] = _ants_image(options["mask"])
         fixed, scan = _ants_image(Volume(template.t1, template.affine)), _ants_image(moving.volume)
         prefix = str(Path(folder) / "after")
-        moved = ants.registration(fixed, scan, type_of_transform=transform, random_seed=SEED, outprefix=prefix, **options)
+        moved = ants.registration(
+            fixed, scan, type_of_transform=transform, random_seed=SEED, outprefix=prefix, **options
+        )
         return _from_ants(moved["fwdtransforms"])
 
 

@@ -56,7 +56,9 @@ def search(moving: RegistrationInput, template: Template, seed: int = 0) -> Floa
     order = _order(template, seed)
     with single_thread():
         measure = _NmiMeasure(moving, template, COARSE, order)
-        parameters = torch.stack([_start(moving, *pose) for pose in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES)])
+        parameters = torch.stack(
+            [_start(moving, *pose) for pose in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES)]
+        )
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
         best = _ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
@@ -79,7 +81,9 @@ def _retried_sizes() -> Float[Tensor, "sizes 12"]:
 def _best_of_each_size(scores: Float[Tensor, "starts"]) -> Int[Tensor, "kept"]:
     """Indices of the best starts, as many of each size: else all may be of one wrong size."""
     sizes = len(LOG_SCALES)
-    return torch.cat([torch.topk(scores[size::sizes], STARTS_KEPT // sizes).indices * sizes + size for size in range(sizes)])
+    return torch.cat(
+        [torch.topk(scores[size::sizes], STARTS_KEPT // sizes).indices * sizes + size for size in range(sizes)]
+    )
 
 
 def nmi_and_half_turn_ratio(
@@ -175,7 +179,7 @@ def _start(
 def _matrices(
     parameters: Float[Tensor, "batch 12"], template_point: Float[Tensor, "3"], scan_point: Float[Tensor, "3"]
 ) -> Float[Tensor, "batch 4 4"]:
-    """Translation, rotations about x, y, z, log scales and shears xy, xz, yz about `template_point`, which goes to `scan_point`."""
+    """Translation, rotations about x, y, z, log scales and shears xy, xz, yz; `template_point` goes to `scan_point`."""
     p = parameters * torch.tensor(UNITS, dtype=parameters.dtype)
     zero, one = torch.zeros_like(p[:, 0]), torch.ones_like(p[:, 0])
     (cx, cy, cz), (sx, sy, sz) = p[:, 3:6].cos().T, p[:, 3:6].sin().T

@@ -67,9 +67,7 @@ def _draw_tile(page: Image.Image, tile: Tile, x: int, y: int) -> None:
     draw.rectangle((x, y, x + WIDTH - 1, y + HEIGHT - 1), outline=colour, width=1 if tile.state == "ok" else 4)
     draw.text((x, y + HEIGHT + 3), f"{tile.name}  {tile.state}", colour, _font(13))
     if has_picture:
-        draw.multiline_text(
-            (x, y + HEIGHT + 20), _wrapped(tile.reason, CAPTION_LINES), BLACK, _font(11), spacing=1
-        )
+        draw.multiline_text((x, y + HEIGHT + 20), _wrapped(tile.reason, CAPTION_LINES), BLACK, _font(11), spacing=1)
 
 
 def _wrapped(text: str, lines: int) -> str:

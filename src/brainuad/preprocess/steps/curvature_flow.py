@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 class CurvatureFlowStep(Step):
-    """Edge-preserving denoising by curvature flow (Sethian 1996). The defaults are those of the later code of the
-    authors of Baur 2018."""
+    """Edge-preserving denoising by curvature flow (Sethian 1996).
+
+    The defaults are those of the later code of the authors of Baur 2018.
+    """
 
     step: Literal["curvature_flow"] = "curvature_flow"
     time_step: float = Field(0.125, gt=0)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 class WindowStep(Step):
-    """CT only: values are clipped to a window. It runs after the brain mask, which needs bone, and before resampling,
-    which would blur bone into the brain."""
+    """CT only: values are clipped to a window.
+
+    It runs after the brain mask, which needs bone, and before resampling, which would blur bone into the brain.
+    """
 
     step: Literal["window"] = "window"
     limits_hu: tuple[float, float]
