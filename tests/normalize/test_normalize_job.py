@@ -39,7 +39,7 @@ def preprocessed(folder, labels, failed=(), lesion=()):
         if name in lesion:
             images["mask"] = np.zeros(SHAPE, bool)
             images["mask"][8:11, 8:11, 8:11] = True
-        add(place, images, status.Status(subject=name, state=state, reasons=["broken"] * (state != "ok")))
+        add(place, images, status.Status(scan=name, state=state, reasons=["broken"] * (state != "ok")))
 
 
 def add(place, images, state):
@@ -73,7 +73,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
     assert "sub-03" not in [row.scan for row in array_cache.read(tmp_path / "store").scans]
     again = tmp_path / "again.tsv"
     for name in rows:
-        status.write(tmp_path / "pre" / name / status.NAME, status.Status(subject=name, state="ok"))
+        status.write(tmp_path / "pre" / name / status.NAME, status.Status(scan=name, state="ok"))
     statuses = {name: tmp_path / "pre" / name / status.NAME for name in rows}
     split(tmp_path / "table.tsv", statuses, RULES, again)
     assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}

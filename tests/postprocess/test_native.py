@@ -38,7 +38,7 @@ def study(tmp_path):
     told = {"T1w": {"file": path.name, "sha256": files.sha256(path)}}
     left = {"transform": names.transform("sub-01", Naming())}
     status.write(
-        folder / status.NAME, status.Status(subject="sub-01", state="ok", files=left, provenance={"inputs": told})
+        folder / status.NAME, status.Status(scan="sub-01", state="ok", files=left, provenance={"inputs": told})
     )
     transform.write(status.paths(folder)["transform"], Affine(MOVED))
     mark = np.zeros(GRID, bool)

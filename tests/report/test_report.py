@@ -67,7 +67,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
             entries.append(array_cache.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
-            told = status.Status(subject=row.subject, modality="T1w", state="ok", quality=GOOD)
+            told = status.Status(scan=row.subject, modality="T1w", state="ok", quality=GOOD)
             status.write(good / status.NAME, told)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
         array_cache.write(folder / "normalize" / dataset, entries, count, CacheHeader(AFFINE))
@@ -76,11 +76,11 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             rows = numbers(model, dataset, strength, names)
             for name, more in rows.items():
                 tables_of[name] += more
-    refused = status.Status(subject="sub-99", state="failed", reasons=["the head <is> missing"], remedy="look at it")
+    refused = status.Status(scan="sub-99", state="failed", reasons=["the head <is> missing"], remedy="look at it")
     status.write(preprocess / "ms" / "sub-99" / status.NAME, refused)
-    left = status.Status(subject="sub-98", state="failed", reasons=["it left the study"])
+    left = status.Status(scan="sub-98", state="failed", reasons=["it left the study"])
     status.write(preprocess / "ms" / "sub-98" / status.NAME, left)
-    kept = status.Status(subject="sub-97", state="failed", reasons=["noise is 60%"])
+    kept = status.Status(scan="sub-97", state="failed", reasons=["noise is 60%"])
     status.write(preprocess / "ms" / "sub-97" / status.NAME, kept)
     named = {"sub-99": "failed", "sub-97": "included", "sub-96": "excluded"}
     notes = {"sub-97": "noise is 60%"}

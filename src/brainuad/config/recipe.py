@@ -37,7 +37,7 @@ class SkullStrip(Section):
 
 
 class Quality(Section):
-    """Limits of the columns of `quality.tsv`: beyond `warn_...` a scan is warned, beyond `min_...`, `max_...` it fails."""
+    """Limits of numbers in `quality.tsv`: beyond `warn_...` a scan is warned, beyond `min_...` or `max_...` failed."""
 
     min_nmi: float = Field(1.048, ge=1, le=2)
     """Normalised mutual information with the template; below it the registration has failed. Measured: 97 real scans in
