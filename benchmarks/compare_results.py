@@ -10,12 +10,18 @@ anomaly maps and masks are compared voxel by voxel with `--volumes`.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+
+from brainuad.formats import maps, status
+
+OF_SCAN = {"image.nii.gz": "image", "brain.nii.gz": "brain", "lesion.nii.gz": "mask", "ignore.nii.gz": "ignore"}
+"""Keys of `Status.files` by the names of a scan's images before BIDS names."""
 
 COLUMNS = {
     "chain": "postprocessing",
@@ -101,23 +107,47 @@ def compare(old: Path, new: Path) -> int:
 
 
 def volumes(old: Path, new: Path) -> int:
-    """Compare the images that both hold for the same model, data set, scan and role, voxel by voxel."""
+    """Compare the images of both, voxel by voxel: preprocessed scans, maps, reconstructions and masks."""
     different = 0
-    for stage in ("infer", "postprocess"):
-        pairs = list(zip(images(old / stage), images(new / stage), strict=False))
-        for first, second in pairs:
-            a, b = (np.asanyarray(nib.load(path).dataobj) for path in (first, second))
-            if a.shape != b.shape or not np.array_equal(a, b):
-                print(f"   {first.relative_to(old)} and {second.relative_to(new)} differ")
-                different += 1
-        print(f"{stage}: {len(pairs)} images compared")
-        different += abs(len(images(old / stage)) - len(images(new / stage)))
+    for stage in ("preprocess", "infer", "postprocess", "native"):
+        first, second = ((root.parent if stage == "preprocess" else root) / stage for root in (old, new))
+        there = [path for path in sorted(first.glob("*/*")) if (second / path.relative_to(first)).exists()]
+        pairs = [(image, counterpart(image, first, second)) for path in there for image in path.rglob("*.nii.gz")]
+        wrong = [image for image, other in pairs if not same(image, other)]
+        for image in wrong:
+            print(f"   {image.relative_to(first.parent)} differs or is missing")
+        unpaired = set(second.rglob("*.nii.gz")) - {other for _, other in pairs}
+        print(f"{stage}: {len(pairs)} images compared, {len(unpaired)} new ones without an old one")
+        different += len(wrong) + (len(unpaired) if pairs else 0)
     return different
 
 
-def images(folder: Path) -> list[Path]:
-    """Images below a folder, in an order that does not hang on their endings."""
-    return sorted(folder.rglob("*.nii.gz"), key=lambda path: (str(path.parent), path.name.split("_")[0], path.name))
+def counterpart(image: Path, old: Path, new: Path) -> Path:
+    """Where the image lies under its name of today, whose folder was the scan's or the data set's before BIDS names."""
+    place = image.relative_to(old)
+    if image.name in OF_SCAN:
+        paths = status.paths(new / place.parent)
+        return paths.get(OF_SCAN[image.name], new / "missing.nii.gz")
+    if not (parts := re.fullmatch(r"(sub-[^_]+(?:_[a-z]+-[^_]+)*)_(.+)\.nii\.gz", image.name)) or "anat" in place.parts:
+        return new / place
+    folder, scan, role = new / place.parent, *parts.groups()
+    if role.endswith("_mask"):
+        return maps.mask_path(folder, scan, role.removesuffix("_mask"))
+    of_role = {
+        "anomaly": maps.anomaly_path,
+        "reconstruction": maps.reconstruction_path,
+        "map": maps.processed_path,
+    }
+    return of_role[role](folder, scan)
+
+
+def same(first: Path, second: Path) -> bool:
+    """Whether both images hold the same voxels on the same grid."""
+    if not second.is_file():
+        return False
+    one, other = nib.load(first), nib.load(second)
+    values = np.array_equal(np.asanyarray(one.dataobj), np.asanyarray(other.dataobj))
+    return values and np.array_equal(one.affine, other.affine)
 
 
 if __name__ == "__main__":
