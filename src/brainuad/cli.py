@@ -202,13 +202,13 @@ def native(
 ) -> None:
     """Resample anomaly maps or masks to the grid of the original scan."""
     from brainuad.formats.names import native_name
-    from brainuad.postprocess.native import carry
+    from brainuad.postprocess.native import to_own_grid
 
     for path in files:
         target = out / native_name(path.name)
         if target.resolve() == path.resolve():
             raise InputError(f"{path.name} would be overwritten", file=path, do="name another folder with --out")
-        carry(path, scan, like, target)
+        to_own_grid(path, scan, like, target)
         terminal.show(f"wrote {target}")
 
 

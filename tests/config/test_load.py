@@ -63,7 +63,7 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
         ({"thresholds": [{"rule": "youden"}]}, ["thresholds.0", "healthy_quantile"]),
         (
             {"postprocessing": {"c": [{"op": "closing"}, {"op": "median3d"}]}},
-            ["median3d works on maps and must stand before"],
+            ["median3d works on maps and must come before"],
         ),
         ({"datasets": {}}, ["datasets"]),
         (

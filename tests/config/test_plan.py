@@ -63,9 +63,9 @@ def test_only_the_changed_set_is_made_again(demo):
 
 def test_evaluate_knows_the_chains_that_leave_one_component(demo):
     demo["postprocessing"] = {
-        "top": [{"op": "closing"}, {"op": "top_k", "k": 1}],
-        "three": [{"op": "top_k", "k": 3}],
-        "slices": [{"op": "top_k", "k": 1, "plane": True}],
+        "top": [{"op": "closing"}, {"op": "top_components", "count": 1}],
+        "three": [{"op": "top_components", "count": 3}],
+        "slices": [{"op": "top_components", "count": 1, "per_slice": True}],
         "plain": [],
     }
     settings = plan(demo).job("evaluate", model="any", seed="0", dataset="bad").tracked_json()

@@ -14,7 +14,7 @@ from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.formats.transform import Affine
-from brainuad.postprocess.native import carry, native
+from brainuad.postprocess.native import native, to_own_grid
 
 GRID, AFFINE = (30, 32, 28), np.diag([3.0, 3, 3, 1])
 AFFINE[:3, 3] = (-45, -48, -42)
@@ -79,7 +79,7 @@ def test_another_persons_scan_is_refused(study):
     other = study / "sub-09_T1w.nii.gz"
     nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.int16), AFFINE), other)
     with pytest.raises(InputError, match=r"sub-09_T1w\.nii\.gz is not what was preprocessed") as caught:
-        carry(maps.anomaly_path(study / "maps", "sub-01"), study / "pre" / "sub-01", other, study / "o.nii.gz")
+        to_own_grid(maps.anomaly_path(study / "maps", "sub-01"), study / "pre" / "sub-01", other, study / "o.nii.gz")
     assert "sub-01_T1w.nii.gz" in (caught.value.why or "")
 
 

@@ -8,10 +8,10 @@ import yaml
 from pydantic import ValidationError
 from scipy import ndimage
 
-from brainuad.config.postprocessing import POSTPROCESSING, Postprocessing
+from brainuad.config.postprocessing import POSTPROCESSING, RENAMED_OPERATORS, Postprocessing
 from brainuad.images import components
 from brainuad.postprocess import operators
-from brainuad.postprocess.apply import marked, process_map
+from brainuad.postprocess.apply import predicted_mask, process_map
 
 POSTPROCESSINGS = Path(__file__).parents[2] / "config" / "postprocessing"
 WHOLE = np.ones((9, 9, 5), bool)
@@ -49,11 +49,11 @@ def test_gaussian_keeps_a_constant_map_up_to_the_edge_of_the_brain():
 def test_erosion_in_the_plane_spares_the_slices_at_the_end_and_3d_does_not():
     anomaly = np.ones(WHOLE.shape, np.float32)
     anomaly[0, 0, 0] = -3
-    flat = operators.brain_mask_erode(anomaly, WHOLE, 2, plane=True)
+    flat = operators.erode_brain_mask(anomaly, WHOLE, 2, per_slice=True)
     assert flat[2:7, 2:7].all()
     assert flat[anomaly > 0].sum() == 5 * 5 * 5
     assert flat[0, 0, 0] == -3
-    deep = operators.brain_mask_erode(anomaly, WHOLE, 2, plane=False)
+    deep = operators.erode_brain_mask(anomaly, WHOLE, 2, per_slice=False)
     assert deep[anomaly > 0].sum() == 5 * 5 * 1
 
 
@@ -87,14 +87,14 @@ def test_dilation_by_a_disk_and_a_square():
     dot[3, 3, 1] = True
     assert operators.dilation(dot, 1, "disk").sum() == 5
     assert operators.dilation(dot, 1, "square").sum() == 9
-    assert operators.element(2, "disk").sum() == 13
+    assert operators.footprint(2, "disk").sum() == 13
 
 
 def test_holes_are_filled_in_slices_or_in_3d():
     tube = np.zeros((7, 7, 3), bool)
     tube[2:5, 2:5] = True
     tube[3, 3] = False
-    assert components.fill_holes(tube, plane=True)[3, 3].all()
+    assert components.fill_holes(tube, per_slice=True)[3, 3].all()
     np.testing.assert_array_equal(components.fill_holes(tube), tube)
     box = np.ones((5, 5, 5), bool)
     box[2, 2, 2] = False
@@ -104,13 +104,13 @@ def test_holes_are_filled_in_slices_or_in_3d():
 def test_a_diagonal_wall_encloses_in_a_slice():
     ring = np.zeros((5, 5, 1), bool)
     ring[[1, 2, 2, 3], [2, 1, 3, 2], 0] = True  # four voxels that touch at corners: one component of 8 neighbours
-    assert components.label(ring, plane=True)[1] == 1
-    assert components.fill_holes(ring, plane=True).sum() == 5
+    assert components.label(ring, per_slice=True)[1] == 1
+    assert components.fill_holes(ring, per_slice=True).sum() == 5
 
 
 def test_area_openings():
-    np.testing.assert_array_equal(operators.area_opening_abs(squares(4, 3, 2), 9), squares(4, 3))
-    relative = operators.area_opening_rel(squares(5, 4, 3), 0.6)  # 25, 16 (0.64), 9 (0.36)
+    np.testing.assert_array_equal(operators.area_opening(squares(4, 3, 2), 9), squares(4, 3))
+    relative = operators.relative_area_opening(squares(5, 4, 3), 0.6)  # 25, 16 (0.64), 9 (0.36)
     np.testing.assert_array_equal(relative, squares(5, 4))
 
 
@@ -118,33 +118,33 @@ def test_the_largest_component_is_sought_in_each_slice():
     mask = np.zeros((20, 20, 2), bool)
     mask[:10, :10, 0] = True
     mask[15:17, 15:17, 1] = True
-    np.testing.assert_array_equal(operators.area_opening_rel(mask, 0.6), mask)
+    np.testing.assert_array_equal(operators.relative_area_opening(mask, 0.6), mask)
 
 
 def test_components_under_six_voxels_go_and_six_stay():
     mask = np.zeros((20, 5, 5), bool)
     mask[0:6, 0, 0] = True
     mask[10:15, 0, 0] = True
-    assert operators.cc_min_size(mask, 6).sum() == 6
+    assert operators.remove_small_components(mask, 6).sum() == 6
     corner = np.zeros((4, 4, 4), bool)
     corner[0, 0, 0] = corner[1, 1, 1] = True  # 26 neighbours: one component of two voxels
-    assert operators.cc_min_size(corner, 2).sum() == 2
+    assert operators.remove_small_components(corner, 2).sum() == 2
 
 
-def test_top_k_by_size_and_by_residual():
+def test_top_components_by_size_and_by_residual():
     mask = squares(4, 3, 2)
     anomaly = mask.astype(np.float32)
     anomaly[1:3, 10:12, 1] = 10  # the smallest square holds the largest sum
-    np.testing.assert_array_equal(operators.top_k(mask, anomaly, 2, "size", plane=False), squares(4, 3))
-    best = operators.top_k(mask, anomaly, 1, "residual", plane=False)
+    np.testing.assert_array_equal(operators.top_components(mask, None, 2, per_slice=False), squares(4, 3))
+    best = operators.top_components(mask, anomaly, 1, per_slice=False)
     assert best.sum() == 4
     assert best[1, 10, 1]
 
 
-def test_top_k_of_each_slice():
+def test_top_components_of_each_slice():
     mask = np.zeros((9, 9, 2), bool)
     mask[0:2, 0:2, 0] = mask[5, 5, 0] = mask[5, 5, 1] = True
-    kept = operators.top_k(mask, mask.astype(np.float32), 1, "size", plane=True)
+    kept = operators.top_components(mask, None, 1, per_slice=True)
     assert kept.sum(axis=(0, 1)).tolist() == [4, 1]
 
 
@@ -153,17 +153,17 @@ def test_a_flat_map_stays_unmarked(path):
     postprocessing = POSTPROCESSING.validate_python(yaml.safe_load(path.read_text()))
     flat = np.zeros(WHOLE.shape, np.float32)
     anomaly = process_map(flat, flat, WHOLE, (2, 2, 2), postprocessing.on_map())
-    assert not marked(anomaly, WHOLE, 0.0, postprocessing.on_mask()).any()
-    assert marked(anomaly, WHOLE, -1.0, postprocessing.on_mask()).any()
+    assert not predicted_mask(anomaly, WHOLE, 0.0, postprocessing.on_mask()).any()
+    assert predicted_mask(anomaly, WHOLE, -1.0, postprocessing.on_mask()).any()
 
 
-def test_masks_stay_in_the_brain_and_above_the_cut():
+def test_masks_stay_in_the_brain_and_above_the_threshold():
     brain = np.zeros((9, 9, 5), bool)
     brain[2:7, 2:7, 1:4] = True
     postprocessing = Postprocessing.model_validate({"operators": [{"op": "dilation", "radius": 2}]})
     anomaly = np.where(brain, np.float32(0.5), 0)
     anomaly[2, 2, 2] = 1
-    grown = marked(anomaly, brain, 0.5, postprocessing.on_mask())
+    grown = predicted_mask(anomaly, brain, 0.5, postprocessing.on_mask())
     assert grown.sum() == 6  # a quarter of the disk of 13, with its axes
     assert not (grown & ~brain).any()
 
@@ -173,14 +173,21 @@ def test_a_map_operator_behind_a_mask_operator_is_refused():
         Postprocessing.model_validate({"operators": [{"op": "closing"}, {"op": "median3d"}]})
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED_OPERATORS.items())
+def test_an_operator_by_its_old_name_is_refused_with_the_new_one(old, new):
+    with pytest.raises(ValidationError, match=f"the operator {old} is now {new}"):
+        Postprocessing.model_validate({"operators": [{"op": old}]})
+    Postprocessing.model_validate({"operators": [{"op": new}]})
+
+
 @pytest.mark.parametrize("path", sorted(POSTPROCESSINGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_chains_are_valid(path):
+def test_shipped_postprocessings_are_valid(path):
     postprocessing = POSTPROCESSING.validate_python(yaml.safe_load(path.read_text()))
     assert postprocessing.operators == [*postprocessing.on_map(), *postprocessing.on_mask()]
 
 
-def test_the_chain_of_baur_2018_is_the_papers():
+def test_the_postprocessing_of_baur_2018_is_the_papers():
     postprocessing = POSTPROCESSING.validate_python(yaml.safe_load((POSTPROCESSINGS / "baur2018.yaml").read_text()))
-    assert [step.op for step in postprocessing.operators] == ["median3d", "brain_mask_erode", "cc_min_size"]
+    assert [step.op for step in postprocessing.operators] == ["median3d", "erode_brain_mask", "remove_small_components"]
     assert postprocessing.operators[0].size == 5
-    assert postprocessing.operators[2].voxels == 6
+    assert postprocessing.operators[2].min_voxels == 6

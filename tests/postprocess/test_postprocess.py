@@ -12,8 +12,9 @@ from brainuad.formats import array_cache, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
-from brainuad.postprocess.job import postprocess
-from brainuad.postprocess.thresholds import best_dice, healthy_quantile
+from brainuad.postprocess.find_thresholds import best_dice, healthy_quantile
+from brainuad.postprocess.postprocess_job import PostprocessInputs
+from brainuad.postprocess.postprocessing import postprocess
 
 SHAPE = (14, 15, 12)
 RULES = [
@@ -22,8 +23,8 @@ RULES = [
     Fixed(rule="fixed", value=2),
 ]
 PLAIN = POSTPROCESSING.validate_python({})
-CHAIN_2 = POSTPROCESSING.validate_python(
-    {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "cc_min_size", "voxels": 2}]}
+SMOOTHED = POSTPROCESSING.validate_python(
+    {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "remove_small_components", "min_voxels": 2}]}
 )
 TAGS = {"model": "zscore", "seed": "0", "dataset": "ms"}
 
@@ -56,9 +57,16 @@ def study(tmp_path):
     return healthy, ms
 
 
+def inputs(scored, validation):
+    maps, caches = ([pair[i] for pair in validation] for i in (0, 1))
+    return PostprocessInputs(
+        maps=scored[0], array_cache=scored[1], validation_maps=maps, validation_array_caches=caches
+    )
+
+
 def run(study, out, postprocessing=PLAIN, rules=RULES):
     healthy, ms = study
-    postprocess(ms[0], ms[1], [healthy, ms], [True, False], postprocessing, rules, out, TAGS)
+    postprocess(inputs(ms, [healthy, ms]), [True, False], postprocessing, rules, out, TAGS)
     return thresholds.read(out)
 
 
@@ -90,7 +98,7 @@ def test_masks_of_test_scans_alone_are_written_and_hold_what_lies_above_the_cut(
 
 
 def test_a_chain_that_changes_maps_writes_them_and_cuts_at_their_quantile(study, tmp_path):
-    cuts = run(study, tmp_path / "out", CHAIN_2)
+    cuts = run(study, tmp_path / "out", SMOOTHED)
     smooth = files.read_map(files.processed_path(tmp_path / "out", "sub-2"), SHAPE)
     raw = files.read_map(files.anomaly_path(study[1][0], "sub-2"), SHAPE)
     assert smooth[brain()].std() < 0.7 * raw[brain()].std()
@@ -98,13 +106,13 @@ def test_a_chain_that_changes_maps_writes_them_and_cuts_at_their_quantile(study,
 
 
 def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, tmp_path):
-    before = run(study, tmp_path / "before", CHAIN_2)
+    before = run(study, tmp_path / "before", SMOOTHED)
     maps, path = study[1]
     labels = np.lib.format.open_memmap(path / "lesions.npy", mode="r+")
     labels[2:] = ~labels[2:]  # the test scans' labels are spoilt
     labels.flush()
     volume.write(files.anomaly_path(maps, "sub-3"), 100 * brain().astype(np.float32), np.diag([2.0, 2, 2, 1]))
-    after = run(study, tmp_path / "after", CHAIN_2)
+    after = run(study, tmp_path / "after", SMOOTHED)
     assert after == before
     for rule in before:
         first, second = (files.mask_path(tmp_path / name, "sub-2", rule).read_bytes() for name in ("before", "after"))
@@ -170,7 +178,7 @@ def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
 
 def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
     healthy, ms = study
-    postprocess(ms[0], ms[1], [healthy], [True], PLAIN, RULES, tmp_path / "out", TAGS)
+    postprocess(inputs(ms, [healthy]), [True], PLAIN, RULES, tmp_path / "out", TAGS)
     cut = thresholds.read(tmp_path / "out")["val_dice"]
     assert cut.value is None
     assert "no validation scan with lesions" in cut.note
@@ -179,7 +187,7 @@ def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(stud
 
 def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
     with pytest.raises(InputError, match="no healthy validation scan"):
-        postprocess(*study[1], [study[1]], [False], PLAIN, RULES, tmp_path / "out", TAGS)
+        postprocess(inputs(study[1], [study[1]]), [False], PLAIN, RULES, tmp_path / "out", TAGS)
     assert not (tmp_path / "out").exists()
 
 
@@ -192,7 +200,7 @@ def test_a_map_on_another_grid_is_refused(study, tmp_path):
 
 def test_two_runs_give_equal_bytes(study, tmp_path):
     for name in ("a", "b"):
-        run(study, tmp_path / name, CHAIN_2)
+        run(study, tmp_path / name, SMOOTHED)
     for path in sorted(path for path in (tmp_path / "a").rglob("*") if path.is_file()):
         if path.name != "run.json":
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name

@@ -1,12 +1,21 @@
-"""Postprocessing: operators on maps (floats) and on masks (bools), as a list in the order they run (models.md 4.2)."""
+"""Postprocessing: a list of operators on maps, then on masks, in the order they run; and threshold rules."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from brainuad.config.section import Section
+
+RENAMED_OPERATORS = {
+    "brain_mask_erode": "erode_brain_mask",
+    "area_opening_abs": "area_opening",
+    "area_opening_rel": "relative_area_opening",
+    "cc_min_size": "remove_small_components",
+    "top_k": "top_components",
+}
+"""Operators that older study files know by another name."""
 
 
 class Median3d(Section):
@@ -22,28 +31,28 @@ class Gaussian(Section):
 
     op: Literal["gaussian"]
     sigma_mm: float = Field(2.0, gt=0)
-    """Sigma, in mm."""
+    """Standard deviation, in mm."""
 
 
-class BrainMaskErode(Section):
-    """Set the map to 0 in the outer rim of the brain; values under 0 stay."""
+class ErodeBrainMask(Section):
+    """Set the map to 0 in the outer rim of the brain; negative values stay."""
 
-    op: Literal["brain_mask_erode"]
-    iterations: int = Field(3, ge=1)
-    """Voxels taken off."""
-    plane: bool = True
-    """In axial slices only, by a cross of 4 neighbours; else by one of 6."""
+    op: Literal["erode_brain_mask"]
+    voxels: int = Field(3, ge=1)
+    """Depth of the rim."""
+    per_slice: bool = True
+    """Erosion in axial slices (4 neighbours); else in 3D (6 neighbours)."""
 
 
 class HyperintensityPrior(Section):
-    """Set the map to 0 where the scan is darker than a quantile of its brain; values under 0 stay (Baur 2021)."""
+    """Set the map to 0 where the scan is darker than a quantile of its brain; negative values stay (Baur 2021)."""
 
     op: Literal["hyperintensity_prior"]
     quantile: float = Field(0.9, ge=0, lt=1)
     """Of the volume's brain voxels."""
 
 
-class Element(Section):
+class Footprint(Section):
     """A structuring element in axial slices."""
 
     radius: int = Field(1, ge=1)
@@ -52,19 +61,19 @@ class Element(Section):
     """A square of radius 1 has an edge of 3 voxels."""
 
 
-class Closing(Element):
+class Closing(Footprint):
     """Binary closing, slice by slice."""
 
     op: Literal["closing"]
 
 
-class Opening(Element):
+class Opening(Footprint):
     """Binary opening, slice by slice."""
 
     op: Literal["opening"]
 
 
-class Dilation(Element):
+class Dilation(Footprint):
     """Binary dilation, slice by slice."""
 
     op: Literal["dilation"]
@@ -74,65 +83,77 @@ class FillHoles(Section):
     """Fill background that the mask encloses."""
 
     op: Literal["fill_holes"]
-    plane: bool = True
-    """Slice by slice; else in 3D."""
+    per_slice: bool = True
+    """In axial slices; else in 3D."""
 
 
-class AreaOpeningAbs(Section):
-    """Drop components of a slice under a number of pixels."""
+class AreaOpening(Section):
+    """Remove components of an axial slice (8 neighbours) under a number of pixels."""
 
-    op: Literal["area_opening_abs"]
-    pixels: int = Field(60, ge=1)
+    op: Literal["area_opening"]
+    min_pixels: int = Field(60, ge=1)
     """Smallest area kept."""
 
 
-class AreaOpeningRel(Section):
-    """Drop components of a slice that are smaller than a share of its largest (Paolini)."""
+class RelativeAreaOpening(Section):
+    """Remove components of an axial slice (8 neighbours) that are smaller than a share of its largest (Paolini)."""
 
-    op: Literal["area_opening_rel"]
-    share: float = Field(0.6, gt=0, le=1)
-    """Of the largest component's area."""
-
-
-class CcMinSize(Section):
-    """Drop 3D components (26 neighbours) under a number of voxels."""
-
-    op: Literal["cc_min_size"]
-    voxels: int = Field(6, ge=1)
-    """Smallest component kept; Baur 2018 drops those under 6."""
+    op: Literal["relative_area_opening"]
+    min_share: float = Field(0.6, gt=0, le=1)
+    """Smallest area kept, as a share of the largest component's."""
 
 
-class TopK(Section):
-    """Keep the k best components."""
+class RemoveSmallComponents(Section):
+    """Remove 3D components (26 neighbours) under a number of voxels."""
 
-    op: Literal["top_k"]
-    k: int = Field(1, ge=1)
+    op: Literal["remove_small_components"]
+    min_voxels: int = Field(6, ge=1)
+    """Smallest component kept; Baur 2018 removes those under 6."""
+
+
+class TopComponents(Section):
+    """Keep only the highest-ranked components."""
+
+    op: Literal["top_components"]
+    count: int = Field(1, ge=1)
     """How many."""
-    rank: Literal["size", "residual"] = "residual"
-    """By voxels, or by the sum of the map (Chatterjee's location of the maximum anomaly, k = 1)."""
-    plane: bool = False
+    rank_by: Literal["size", "map_sum"] = "map_sum"
+    """Voxels, or the sum of the map (Chatterjee's location of the maximum anomaly, with a count of 1)."""
+    per_slice: bool = False
     """Of each axial slice; else of the volume."""
 
 
-MapOperator = Median3d | Gaussian | BrainMaskErode | HyperintensityPrior
-MaskOperator = Closing | Opening | FillHoles | AreaOpeningAbs | AreaOpeningRel | CcMinSize | TopK | Dilation
+MapOperator = Median3d | Gaussian | ErodeBrainMask | HyperintensityPrior
+MaskOperator = (
+    Closing | Opening | FillHoles | AreaOpening | RelativeAreaOpening | RemoveSmallComponents | TopComponents | Dilation
+)
 Operator = Annotated[MapOperator | MaskOperator, Field(discriminator="op")]
 
 
 class Postprocessing(Section):
-    """A named postprocessing chain: a file in `config/chains/`, or a list in the study."""
+    """A named postprocessing: a file in `config/postprocessing/`, or a list of operators in the study."""
 
     cite: str | None = None
-    """Key of the paper that the chain follows."""
+    """Key of the paper that it follows."""
     operators: list[Operator] = Field([])
-    """Map operators first, then mask operators; the threshold lies between them."""
+    """Map operators first, then mask operators; the threshold is applied between them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, content: Any) -> Any:
+        operators = content.get("operators") if isinstance(content, dict) else None
+        for operator in operators if isinstance(operators, list) else []:
+            old = operator.get("op") if isinstance(operator, dict) else None
+            if old in RENAMED_OPERATORS:
+                raise ValueError(f"the operator {old} is now {RENAMED_OPERATORS[old]}; docs/settings.md has its keys")
+        return content
 
     @model_validator(mode="after")
     def _maps_first(self) -> Postprocessing:
-        kinds = [isinstance(operator, MapOperator) for operator in self.operators]
-        if kinds != sorted(kinds, reverse=True):
-            late = self.operators[kinds.index(True, kinds.index(False))].op
-            raise ValueError(f"{late} works on maps and must stand before every operator on masks")
+        on_maps = [isinstance(operator, MapOperator) for operator in self.operators]
+        if on_maps != sorted(on_maps, reverse=True):
+            late = self.operators[on_maps.index(True, on_maps.index(False))].op
+            raise ValueError(f"{late} works on maps and must come before every operator on masks")
         return self
 
     def on_map(self) -> list[MapOperator]:
@@ -145,15 +166,17 @@ class Postprocessing(Section):
 
     def locates(self) -> bool:
         """Whether one component of the volume is left: the location of the maximum anomaly."""
-        return any(isinstance(step, TopK) and step.k == 1 and not step.plane for step in self.operators)
+        return any(
+            isinstance(step, TopComponents) and step.count == 1 and not step.per_slice for step in self.operators
+        )
 
 
 class HealthyQuantile(Section):
-    """Cut at a quantile of the brain voxels of healthy validation scans."""
+    """A quantile of the brain voxels of healthy validation scans."""
 
     rule: Literal["healthy_quantile"]
     quantile: float = Field(0.98, gt=0, lt=1)
-    """Share of healthy brain voxels under the cut. Baur 2018 chose 0.98 with patients in view (trap T18)."""
+    """Share of healthy brain voxels under the threshold. Baur 2018 chose 0.98 with patients in view."""
 
     @property
     def label(self) -> str:
@@ -162,7 +185,7 @@ class HealthyQuantile(Section):
 
 
 class ValDice(Section):
-    """Cut where pooled Dice is best on the labelled validation scans, which share no subject with the test scans."""
+    """The threshold with the best pooled Dice on labelled validation scans, which share no subject with the test."""
 
     rule: Literal["val_dice"]
 
@@ -186,7 +209,7 @@ class Fixed(Section):
 
 
 Threshold = Annotated[HealthyQuantile | ValDice | Fixed, Field(discriminator="rule")]
-"""How a map becomes a mask. The oracle is no threshold rule: evaluate computes it, under that name alone."""
+"""How a map becomes a mask. The oracle is no threshold rule: only evaluate computes it, under that name."""
 
 POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)
 THRESHOLDS: TypeAdapter[list[Threshold]] = TypeAdapter(list[Threshold])

@@ -26,6 +26,7 @@ RENAMED: dict[str, str] = {
     "compute.batch": "compute.scans_per_job",
     "kinds": "anomaly_types (source: artificial) or corruption_types (source: corrupted)",
     "spoiling": "corruption",
+    "plane": "per_slice",
     "evaluate.bootstrap": "evaluate.bootstrap_resamples",
     "evaluate.hit_share": "evaluate.detection_overlap",
     "evaluate.min_component": "evaluate.min_component_voxels",

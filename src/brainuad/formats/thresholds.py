@@ -14,10 +14,10 @@ NAME = "thresholds.json"
 
 @dataclass(frozen=True)
 class FoundThreshold:
-    """A threshold: voxels above `value` are marked."""
+    """A threshold: voxels above `value` are predicted."""
 
     value: float | None
-    """In units of the map, after the chain's map operators; None if the rule could not be used (`note` says why)."""
+    """In units of the map, after the map operators; None if the rule could not be used (`note` says why)."""
     source: str
     """unsupervised, labelled validation or paper constant."""
     scans: tuple[str, ...] = ()

@@ -15,9 +15,9 @@ _PLANE[:, :, 1] = True
 _CROSS = ndimage.generate_binary_structure(3, 1)
 
 
-def label(mask: Mask, plane: bool = False) -> tuple[Labels, int]:
-    """Labels of the components from 1 to n (0: background), and n. `plane`: components of axial slices."""
-    if plane:  # scikit-image has no connectivity within slices
+def label(mask: Mask, per_slice: bool = False) -> tuple[Labels, int]:
+    """Labels of the components from 1 to n (0: background), and n. `per_slice`: components of axial slices."""
+    if per_slice:  # scikit-image has no connectivity within slices
         labels, count = ndimage.label(mask, structure=_PLANE)
     else:
         labels, count = measure.label(mask, connectivity=3, return_num=True)
@@ -48,11 +48,11 @@ def keep(labels: Labels, chosen: Bool[np.ndarray, "n"]) -> Mask:
     return np.concatenate([[False], chosen])[labels]
 
 
-def fill_holes(mask: Mask, plane: bool = False) -> Mask:
+def fill_holes(mask: Mask, per_slice: bool = False) -> Mask:
     """Add the background that is not connected with the border of the grid (6 neighbours; in slices, 4)."""
-    labels, count = ndimage.label(~mask, structure=_CROSS & _PLANE if plane else _CROSS)
+    labels, count = ndimage.label(~mask, structure=_CROSS & _PLANE if per_slice else _CROSS)
     outer = np.zeros(count + 1, dtype=bool)
-    for axis in range(2 if plane else 3):
+    for axis in range(2 if per_slice else 3):
         outer[np.take(labels, [0, -1], axis=axis)] = True
     return mask | ~outer[labels]
 

@@ -1,11 +1,16 @@
-"""A chain: its map operators, then a cut, then its mask operators."""
+"""A postprocessing: its map operators, then a threshold, then its mask operators."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.config import postprocessing as config
+from brainuad.formats import maps as files
+from brainuad.formats.array_cache import ArrayCache
 from brainuad.images import components
 from brainuad.postprocess import operators
 
@@ -13,8 +18,19 @@ Map = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 
 
+def processed_maps(
+    maps: Path, opened: ArrayCache, role: str, steps: Sequence[config.MapOperator]
+) -> Iterator[tuple[int, Map, Mask]]:
+    """Row, map after the map operators, and brain of each scan in a role. `maps`: infer's folder."""
+    for row, scan in enumerate(opened.scans):
+        if scan.role == role:
+            image, brain = np.asarray(opened.images[row]), np.asarray(opened.brains[row])
+            anomaly = files.read_map(files.anomaly_path(maps, scan.scan), brain.shape)
+            yield row, process_map(anomaly, image, brain, opened.spacing, steps), brain
+
+
 def process_map(
-    anomaly: Map, image: Map, brain: Mask, spacing: tuple[float, float, float], steps: list[config.MapOperator]
+    anomaly: Map, image: Map, brain: Mask, spacing: tuple[float, float, float], steps: Sequence[config.MapOperator]
 ) -> Map:
     """Apply the operators before the threshold. `image`: the normalised scan; `spacing`: voxel size in mm.
 
@@ -27,25 +43,25 @@ def process_map(
             case config.Gaussian():
                 x, y, z = (step.sigma_mm / edge for edge in spacing)
                 anomaly = operators.gaussian(anomaly, brain, (x, y, z))
-            case config.BrainMaskErode():
-                anomaly = operators.brain_mask_erode(anomaly, brain, step.iterations, step.plane)
+            case config.ErodeBrainMask():
+                anomaly = operators.erode_brain_mask(anomaly, brain, step.voxels, step.per_slice)
             case config.HyperintensityPrior():
                 anomaly = operators.hyperintensity_prior(anomaly, brain, image, step.quantile)
     return np.where(brain, anomaly, 0).astype(np.float32)
 
 
-def marked(anomaly: Map, brain: Mask, cut: float, steps: list[config.MaskOperator]) -> Mask:
-    """Brain voxels above `cut`, after the operators behind the threshold. `anomaly`: as from `process_map`."""
+def predicted_mask(anomaly: Map, brain: Mask, threshold: float, steps: Sequence[config.MaskOperator]) -> Mask:
+    """Brain voxels above `threshold`, after the operators behind it. `anomaly`: as from `process_map`."""
     box = components.box(brain, margin=8)
     mask = np.zeros(brain.shape, dtype=bool)
-    part = (anomaly[box] > np.float32(cut)) & brain[box]
+    part = (anomaly[box] > np.float32(threshold)) & brain[box]
     for step in steps:
-        part = _step(part, anomaly[box], step)
+        part = _applied(step, part, anomaly[box])
     mask[box] = part & brain[box]
     return mask
 
 
-def _step(mask: Mask, anomaly: Map, step: config.MaskOperator) -> Mask:
+def _applied(step: config.MaskOperator, mask: Mask, anomaly: Map) -> Mask:
     match step:
         case config.Closing():
             return operators.closing(mask, step.radius, step.shape)
@@ -54,12 +70,13 @@ def _step(mask: Mask, anomaly: Map, step: config.MaskOperator) -> Mask:
         case config.Dilation():
             return operators.dilation(mask, step.radius, step.shape)
         case config.FillHoles():
-            return components.fill_holes(mask, step.plane)
-        case config.AreaOpeningAbs():
-            return operators.area_opening_abs(mask, step.pixels)
-        case config.AreaOpeningRel():
-            return operators.area_opening_rel(mask, step.share)
-        case config.CcMinSize():
-            return operators.cc_min_size(mask, step.voxels)
-        case config.TopK():
-            return operators.top_k(mask, anomaly, step.k, step.rank, step.plane)
+            return components.fill_holes(mask, step.per_slice)
+        case config.AreaOpening():
+            return operators.area_opening(mask, step.min_pixels)
+        case config.RelativeAreaOpening():
+            return operators.relative_area_opening(mask, step.min_share)
+        case config.RemoveSmallComponents():
+            return operators.remove_small_components(mask, step.min_voxels)
+        case config.TopComponents():
+            scores = anomaly if step.rank_by == "map_sum" else None
+            return operators.top_components(mask, scores, step.count, step.per_slice)

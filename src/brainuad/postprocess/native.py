@@ -1,8 +1,8 @@
-"""Maps and masks on each scan's own grid, for whoever looks at them beside the scan or measures volumes there."""
+"""Maps and masks on each scan's own grid, to view them over the scan and to measure volumes."""
 
 from __future__ import annotations
 
-import sys
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from brainuad.formats import maps as images
 from brainuad.formats.names import Naming
 from brainuad.images.native import to_native
 
+logger = getLogger(__name__)
+
 
 def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) -> None:
     """Write the folder `out`: of each test scan the anomaly map, the processed map if there is one, and every mask.
@@ -21,7 +23,7 @@ def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) 
     `preprocessed`: their folders. The names of files lose their space.
     """
     changed = postprocessed.changes_maps(masks)
-    rules = [rule for rule, cut in thresholds.read(masks).items() if cut.value is not None]
+    rules = [rule for rule, threshold in thresholds.read(masks).items() if threshold.value is not None]
     with files.atomic_folder(out) as part:
         names.describe_dataset(part, "Anomaly maps and masks on the scans' own grids")
         for row in scans.with_role(scans.read(table), "test"):
@@ -29,26 +31,26 @@ def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) 
             found += [images.processed_path(masks, row.scan)] if changed else []
             try:
                 for path in found:
-                    carry(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
+                    to_own_grid(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
             except (InputError, FileNotFoundError) as error:  # one scan that moved or changed stops no other
-                sys.stderr.write(f"note: {row.scan} is left out: {error}\n")
+                logger.warning("%s has no maps on its own grid: %s", row.scan, error)
 
 
-def carry(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
+def to_own_grid(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
     """Write `out`: the map or mask `path`, which lies on the template's grid, on the grid of `scan`.
 
     `preprocessed`: the scan's folder of the preprocess stage. Shape and affine are those of the file `scan`, bit by
     bit. A file of zeros and ones counts as a mask. Raises InputError if `scan` is not the file that was preprocessed.
     """
-    told = status.read(preprocessed / status.NAME).provenance.get("inputs", {})
-    if told and files.sha256(scan) not in [about.get("sha256") for about in told.values()]:
-        there = ", ".join(about["file"] for about in told.values())
+    inputs = status.read(preprocessed / status.NAME).provenance.get("inputs", {})
+    if inputs and files.sha256(scan) not in [about.get("sha256") for about in inputs.values()]:
+        there = ", ".join(about["file"] for about in inputs.values())
         do = "give the file that was, or run preprocess again if it changed"
         raise InputError(f"{scan.name} is not what was preprocessed", file=scan, why=f"that was {there}", do=do)
-    where = transform.read(status.paths(preprocessed)[status.TRANSFORM])
+    template_to_scan = transform.read(status.paths(preprocessed)[status.TRANSFORM])
     found = volume.read(path, constant=True)
     data = found.data > 0.5 if np.isin(found.data, (0, 1)).all() else found.data
     shape, affine = volume.read_grid(scan)
-    volume.write_like(out, to_native(data, found.affine, shape, affine, where.matrix), scan)
+    volume.write_like(out, to_native(data, found.affine, shape, affine, template_to_scan.matrix), scan)
     about = files.read_json(names.sidecar(path)) if names.sidecar(path).exists() else {}
     names.describe(out, Naming(template=""), {key: value for key, value in about.items() if key != "SpatialReference"})

@@ -1,10 +1,12 @@
-"""Operators on maps and on masks (models.md 4.2): pure functions; axial slices are planes of the first two axes."""
+"""Operators on maps and on masks: pure functions; axial slices are planes of the first two axes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import skimage.morphology as morphology
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
@@ -12,8 +14,9 @@ from brainuad.images import components
 
 Map = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
+Shape = Literal["disk", "square"]
 
-_CHUNK = 8192  # voxels whose neighbours are looked at together
+_CHUNK = 8192  # voxels whose neighbours are sorted together
 
 
 def median3d(anomaly: Map, brain: Mask, size: int) -> Map:
@@ -36,74 +39,79 @@ def gaussian(anomaly: Map, brain: Mask, sigma: tuple[float, float, float]) -> Ma
     return np.divide(smooth, weight, out=np.zeros_like(smooth), where=brain)
 
 
-def brain_mask_erode(anomaly: Map, brain: Mask, iterations: int, plane: bool) -> Map:
-    """Let nothing stand above 0 in the outer rim of the brain, `iterations` voxels deep; in axial slices or in 3D."""
+def erode_brain_mask(anomaly: Map, brain: Mask, voxels: int, per_slice: bool) -> Map:
+    """Let nothing be above 0 in the outer rim of the brain, `voxels` deep; in axial slices or in 3D."""
     cross = ndimage.generate_binary_structure(3, 1)
-    core = ndimage.binary_erosion(brain, cross[:, :, 1:2] if plane else cross, iterations=iterations)
+    core = ndimage.binary_erosion(brain, cross[:, :, 1:2] if per_slice else cross, iterations=voxels)
     return np.where(core, anomaly, np.minimum(anomaly, 0))
 
 
 def hyperintensity_prior(anomaly: Map, brain: Mask, image: Map, quantile: float) -> Map:
-    """Let nothing stand above 0 where the scan is darker than the `quantile` of its brain (Baur 2021)."""
+    """Let nothing be above 0 where the scan is darker than the `quantile` of its brain (Baur 2021)."""
     bright = image >= np.quantile(image[brain], quantile)
     return np.where(bright, anomaly, np.minimum(anomaly, 0))
 
 
-def closing(mask: Mask, radius: int, shape: Literal["disk", "square"]) -> Mask:
-    """Binary closing in axial slices; the edge of the grid takes nothing away."""
-    pad = [(radius, radius), (radius, radius), (0, 0)]
-    closed = ndimage.binary_closing(np.pad(mask, pad), element(radius, shape))
-    return closed[radius:-radius, radius:-radius]
+def closing(mask: Mask, radius: int, shape: Shape) -> Mask:
+    """Binary closing in axial slices; outside the grid there is background."""
+    return _padded(morphology.closing, mask, radius, shape)
 
 
-def opening(mask: Mask, radius: int, shape: Literal["disk", "square"]) -> Mask:
-    """Binary opening in axial slices."""
-    return ndimage.binary_opening(mask, element(radius, shape))
+def opening(mask: Mask, radius: int, shape: Shape) -> Mask:
+    """Binary opening in axial slices; outside the grid there is background."""
+    return _padded(morphology.opening, mask, radius, shape)
 
 
-def dilation(mask: Mask, radius: int, shape: Literal["disk", "square"]) -> Mask:
+def dilation(mask: Mask, radius: int, shape: Shape) -> Mask:
     """Binary dilation in axial slices."""
-    return ndimage.binary_dilation(mask, element(radius, shape))
+    return np.asarray(morphology.dilation(mask, footprint(radius, shape)))
 
 
-def area_opening_abs(mask: Mask, pixels: int) -> Mask:
-    """Drop components of a slice under `pixels`."""
-    labels, count = components.label(mask, plane=True)
-    return components.keep(labels, components.sizes(labels, count) >= pixels)
+def area_opening(mask: Mask, min_pixels: int) -> Mask:
+    """Remove components of a slice under `min_pixels`."""
+    slices = [morphology.remove_small_objects(part, max_size=min_pixels - 1, connectivity=2) for part in mask.T]
+    return np.stack(slices).T
 
 
-def area_opening_rel(mask: Mask, share: float) -> Mask:
-    """Drop components of a slice that are smaller than `share` of the largest one there (Paolini)."""
-    labels, count = components.label(mask, plane=True)
+def relative_area_opening(mask: Mask, min_share: float) -> Mask:
+    """Remove components of a slice that are smaller than `min_share` of the largest one there (Paolini)."""
+    labels, count = components.label(mask, per_slice=True)
     sizes, place = components.sizes(labels, count), components.slices(labels, count)
     largest = np.zeros(mask.shape[2], dtype=sizes.dtype)
     np.maximum.at(largest, place, sizes)
-    return components.keep(labels, sizes >= share * largest[place])
+    return components.keep(labels, sizes >= min_share * largest[place])
 
 
-def cc_min_size(mask: Mask, voxels: int) -> Mask:
-    """Drop 3D components under `voxels`."""
-    labels, count = components.label(mask)
-    return components.keep(labels, components.sizes(labels, count) >= voxels)
+def remove_small_components(mask: Mask, min_voxels: int) -> Mask:
+    """Remove 3D components under `min_voxels`."""
+    return np.asarray(morphology.remove_small_objects(mask, max_size=min_voxels - 1, connectivity=3))
 
 
-def top_k(mask: Mask, anomaly: Map, k: int, rank: Literal["size", "residual"], plane: bool) -> Mask:
-    """Keep the `k` best components of the volume or of each slice, by voxels or by the sum of the map."""
-    labels, count = components.label(mask, plane)
-    scores = components.sizes(labels, count) if rank == "size" else components.sums(labels, count, anomaly)
-    place = components.slices(labels, count) if plane else np.zeros(count, dtype=np.intp)
-    order = np.lexsort((np.arange(count), -scores, place))  # by place, then from the best on
+def top_components(mask: Mask, scores: Map | None, count: int, per_slice: bool) -> Mask:
+    """Keep the `count` highest-ranked components of the volume or of each slice.
+
+    They are ranked by the sum of `scores`, or without them by voxels; of equals the first in the order of the grid.
+    """
+    labels, total = components.label(mask, per_slice)
+    ranks = components.sizes(labels, total) if scores is None else components.sums(labels, total, scores)
+    place = components.slices(labels, total) if per_slice else np.zeros(total, dtype=np.intp)
+    order = np.lexsort((np.arange(total), -ranks, place))  # by place, then from the best on
     first = np.searchsorted(place[order], place[order])
-    chosen = np.zeros(count, dtype=bool)
-    chosen[order] = np.arange(count) - first < k
+    chosen = np.zeros(total, dtype=bool)
+    chosen[order] = np.arange(total) - first < count
     return components.keep(labels, chosen)
 
 
-def element(radius: int, shape: Literal["disk", "square"]) -> Bool[np.ndarray, "d d 1"]:
+def footprint(radius: int, shape: Shape) -> Bool[np.ndarray, "d d 1"]:
     """A structuring element in axial slices, d = 2 `radius` + 1."""
-    x, y = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    flat = x**2 + y**2 <= radius**2 if shape == "disk" else np.maximum(abs(x), abs(y)) <= radius
-    return flat[:, :, None]
+    edge = 2 * radius + 1
+    flat = morphology.disk(radius) if shape == "disk" else morphology.footprint_rectangle((edge, edge))
+    return np.asarray(flat, dtype=bool)[:, :, None]
+
+
+def _padded(operator: Callable[[Mask, Mask], Mask], mask: Mask, radius: int, shape: Shape) -> Mask:
+    padded = np.pad(mask, [(radius, radius), (radius, radius), (0, 0)])
+    return np.asarray(operator(padded, footprint(radius, shape)))[radius:-radius, radius:-radius]
 
 
 def _inside(anomaly: Map, brain: Mask) -> Map:

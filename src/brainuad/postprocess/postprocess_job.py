@@ -41,19 +41,10 @@ class PostprocessJob(Job):
     """Whether the subjects of each validation set are healthy."""
 
     def run(self) -> None:
-        from brainuad.postprocess.job import postprocess
+        from brainuad.postprocess.postprocessing import postprocess
 
-        validation = zip(self.inputs.validation_maps, self.inputs.validation_array_caches, strict=True)
-        postprocess(
-            maps=self.inputs.maps,
-            array_cache=self.inputs.array_cache,
-            validation=list(validation),
-            healthy=self.validation_healthy,
-            postprocessing=self.postprocessing,
-            thresholds=self.thresholds,
-            out=self.outputs.masks,
-            tags=self.tags,
-        )
+        settings = self.validation_healthy, self.postprocessing, self.thresholds
+        postprocess(self.inputs, *settings, self.outputs.masks, self.tags)
 
     def describe(self) -> list[str]:
         rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in self.thresholds)

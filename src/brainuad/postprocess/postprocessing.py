@@ -1,0 +1,59 @@
+"""postprocess, one model × seed × data set × postprocessing: from maps to masks; no threshold sees a test scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainuad.config.postprocessing import Postprocessing, Threshold
+from brainuad.formats import array_cache as array_caches
+from brainuad.formats import maps as files
+from brainuad.formats import names, postprocessed, run, thresholds
+from brainuad.formats.files import atomic_folder
+from brainuad.postprocess.apply import predicted_mask, processed_maps
+from brainuad.postprocess.find_thresholds import ValidationSet, find_thresholds
+from brainuad.resources import recording
+
+if TYPE_CHECKING:
+    from brainuad.postprocess.postprocess_job import PostprocessInputs
+
+
+def postprocess(
+    inputs: PostprocessInputs,
+    validation_healthy: Sequence[bool],
+    postprocessing: Postprocessing,
+    rules: Sequence[Threshold],
+    out: Path,
+    tags: Mapping[str, str],
+) -> None:
+    """Write masks of the test scans of one data set and `thresholds.json` into the folder `out`.
+
+    `validation_healthy`: whether each validation set holds healthy subjects. Maps are written only if the
+    postprocessing changes them, which `postprocessing.json` says; evaluate otherwise reads infer's. Raises InputError
+    for missing or foreign maps, and for a rule without the scans that it needs.
+    """
+    sources = zip(inputs.validation_maps, inputs.validation_array_caches, validation_healthy, strict=True)
+    settings = {
+        "postprocessing": postprocessing.model_dump(mode="json"),
+        "thresholds": [rule.model_dump(mode="json") for rule in rules],
+    }
+    with (
+        atomic_folder(out) as folder,
+        recording.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record,
+    ):
+        found = find_thresholds([ValidationSet(*source) for source in sources], postprocessing, rules)
+        thresholds.write(folder, found)
+        postprocessed.write(folder, changes_maps=bool(postprocessing.on_map()))
+        opened = array_caches.read(inputs.array_cache)
+        writer = files.MapWriter(folder, opened.affine, opened.naming)
+        names.describe_dataset(folder, "Predicted masks", tags)
+        steps = postprocessing.on_mask()
+        for row, anomaly, brain in processed_maps(inputs.maps, opened, "test", postprocessing.on_map()):
+            scan = opened.scans[row].scan
+            if postprocessing.on_map():
+                writer.processed(scan, anomaly)
+            for rule, threshold in found.items():
+                if threshold.value is not None:
+                    writer.mask(scan, predicted_mask(anomaly, brain, threshold.value, steps), rule, threshold)
+        record.facts["thresholds"] = {rule: threshold.value for rule, threshold in found.items()}
