@@ -3,8 +3,8 @@ import os
 import sys
 from pathlib import Path
 
-from brainuad.cluster.placement import gpu_job
-from brainuad.cluster.stop import outlive_warnings
+from brainuad.cluster.placement import gpu_resources
+from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
 from brainuad.config.load import build_study
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
@@ -13,7 +13,7 @@ from brainuad.plan import Plan
 STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
 os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
 
-outlive_warnings()
+ignore_slurm_warning_signals()
 
 try:
     PLAN = Plan(build_study(config, STUDY_FILE))
@@ -28,21 +28,15 @@ THREADS = PLAN.study.compute.threads
 
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
-    from brainuad.cluster.start import begin
+    from brainuad.cluster.preflight import preflight_checks
     from brainuad.formats.older_layout import refuse_older_layout
-    from snakemake.logging import logger
-    from snakemake_logger_plugin_brainuad import introduce
 
-    introduce(workflow)
-    # With its limit each round of the scheduler starts another one later, for as long as jobs wait (decision 16).
-    workflow.scheduler.job_rate_limiter = None
     try:
         refuse_older_layout(PLAN.folder, map(PLAN.preprocessed, PLAN.sources()))
-        begin(
+        preflight_checks(
             workflow,
             PLAN.folder,
             THREADS * max(map(PLAN.processes, PLAN.study.models)),
-            logger.warning,
         )
     except BrainuadError as error:
         sys.exit(str(error))
@@ -92,4 +86,4 @@ def params(rule):
 
 def gpus(count):
     """Resources of a rule whose jobs may ask for GPUs; where they go is the profile's to say."""
-    return gpu_job(count, workflow.resource_settings.default_resources)
+    return gpu_resources(count, workflow.resource_settings.default_resources)

@@ -8,22 +8,22 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_brainuad import FOLDER, Estimate, LogHandler
+from snakemake_logger_plugin_brainuad import FOLDER_VARIABLE, LogHandler, TimeEstimate
 
 
 def test_the_estimate_counts_each_rule_at_its_own_cost():
-    estimate = Estimate()
-    estimate.left.update({"preprocess": 3, "train": 2})
-    estimate.finished("preprocess", 4.0)
-    estimate.finished("train", 60.0)
-    estimate.began -= 64  # one job at a time so far
-    assert estimate.seconds() == pytest.approx(2 * 4 + 60, rel=0.01)
-    estimate.began += 32  # two at once
-    assert estimate.seconds() == pytest.approx(34, rel=0.01)
+    estimate = TimeEstimate()
+    estimate.jobs_left.update({"preprocess": 3, "train": 2})
+    estimate.record("preprocess", 4.0)
+    estimate.record("train", 60.0)
+    estimate.started -= 64  # one job at a time so far
+    assert estimate.seconds_left() == pytest.approx(2 * 4 + 60, rel=0.01)
+    estimate.started += 32  # two at once
+    assert estimate.seconds_left() == pytest.approx(34, rel=0.01)
 
 
 def test_failed_jobs_are_shown_at_the_end_and_kept(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     log = tmp_path / "train.log"
     log.write_text("error: there is no training scan\n  do    add subjects\n", encoding="utf-8")
     error = {"jobid": 3, "rule_name": "train", "log": [str(log)], "aux": {}, "rule_msg": None}

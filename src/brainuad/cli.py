@@ -256,18 +256,20 @@ def site(
     profile: Annotated[Path, typer.Option(help="Profile of Snakemake.")] = Path("profiles/slurm/config.yaml"),
 ) -> None:
     """Ask Slurm for its partitions and accounts; print or write the site block of the profile."""
-    from brainuad.cluster import ask, block, start
+    from brainuad.cluster import preflight, site_block
     from brainuad.cluster import site as slurm_site
+    from brainuad.cluster.slurm_commands import accounting_is_available
 
-    start.refuse_silence(None)
-    found = slurm_site.proposal(block.read(profile))
+    preflight.require_slurm(None)
+    values = slurm_site.suggest_site_values(site_block.read_site_block(profile))
     terminal.show(
-        *(f"# partition {row}" for row in slurm_site.partitions()),
-        f"# Slurm {'keeps accounts' if ask.keeps_accounts() else 'keeps no accounts'}",
-        block.text(found),
+        *(f"# partition {partition}" for partition in slurm_site.query_partitions()),
+        f"# Slurm {'keeps accounting' if accounting_is_available() else 'keeps no accounting'}",
+        site_block.format_site_block(values),
     )
     if write:
-        terminal.show(f"wrote {profile}" if block.write(profile, found) else f"{profile} holds this already")
+        changed = site_block.write_site_block(profile, values)
+        terminal.show(f"wrote {profile}" if changed else f"{profile} holds this already")
     else:
         terminal.show(f"`brainuad site --write` puts this into {profile}")
 
@@ -278,12 +280,12 @@ def efficiency(folder: ResultsFolder) -> None:
     from brainuad.cluster import efficiency as usage_by_rule
     from brainuad.resources import usage
 
-    rows = usage_by_rule.by_rule(usage.read_all(folder))
+    rows = usage_by_rule.summarise_rules(usage.read_all(folder))
     if not rows:
         do = "name the folder of a study that has run"
         raise InputError("no job has recorded what it used", file=folder, do=do)
-    usage_by_rule.write(folder / usage_by_rule.NAME, rows)
-    terminal.show(usage_by_rule.text(rows), "", f"table         {folder / usage_by_rule.NAME}")
+    usage_by_rule.write_table(folder / usage_by_rule.FILE_NAME, rows)
+    terminal.show(usage_by_rule.format_table(rows), "", f"table         {folder / usage_by_rule.FILE_NAME}")
 
 
 @app.command(

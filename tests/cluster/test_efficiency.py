@@ -13,7 +13,9 @@ import yaml
 
 from brainuad.cluster import efficiency
 from brainuad.errors import InputError
-from brainuad.resources import clock, recording, run, usage
+from brainuad.formats import run
+from brainuad.logs import job_log
+from brainuad.resources import clock, recording, usage
 
 
 def job(log, **changes):
@@ -31,7 +33,7 @@ def test_a_job_notes_what_it_used_whether_it_ends_well_or_not(tmp_path):
     with usage.metered(job(study / "logs/train/dae/seed-0.log")):
         sum(range(100_000))
     shared = tmp_path / "results/logs/preprocess/mri/a/sub-1.log"
-    with pytest.raises(SystemExit), usage.metered(job(shared, rule="preprocess", resources={})):
+    with pytest.raises(SystemExit), job_log(shared), usage.metered(job(shared, rule="preprocess", resources={})):
         raise InputError("a.nii is empty", do="exclude it")
     assert "a.nii is empty" in shared.read_text(encoding="utf-8")
     found = usage.read_all(study)
@@ -72,7 +74,7 @@ def costing(monkeypatch, seconds, memory):
 
 def turn(log, fault=None, goes_on=True):
     """One turn of a job; without a fault it ends well."""
-    with suppress(SystemExit, KeyboardInterrupt), usage.metered(job(log), goes_on):
+    with suppress(InputError, KeyboardInterrupt), usage.metered(job(log), goes_on):
         if fault is not None:
             raise fault
 
@@ -114,42 +116,42 @@ def test_a_turn_that_was_killed_counts_as_one(tmp_path, monkeypatch):
     assert noted["turns"] == 2
 
 
-def told(rule, memory, seconds, cpu, asked, turns=1):
+def note(rule, memory, seconds, cpu, asked, turns=1):
     used = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory}
     return {"rule": rule, "threads": 2, "asked": asked, "used": used, "turns": turns}
 
 
 def test_no_time_is_suggested_where_the_longest_job_ran_in_turns(tmp_path):
     asked = {"mem_mb": 4000, "runtime": 240}
-    jobs = [told("train", 900, 14_000, 900, asked, turns=4), told("train", 900, 600, 900, asked)]
-    jobs += [told("infer", 900, 60, 90, asked, turns=2), told("infer", 900, 600, 900, asked)]
-    jobs += [told("track", 900, 60, 90, {"mem_mb": None, "runtime": 60}, turns=2)]
-    rows = efficiency.by_rule(jobs)
+    jobs = [note("train", 900, 14_000, 900, asked, turns=4), note("train", 900, 600, 900, asked)]
+    jobs += [note("infer", 900, 60, 90, asked, turns=2), note("infer", 900, 600, 900, asked)]
+    jobs += [note("track", 900, 60, 90, {"mem_mb": None, "runtime": 60}, turns=2)]
+    rows = efficiency.summarise_rules(jobs)
     assert [(row.rule, row.suggested_minutes) for row in rows] == [("infer", 15), ("track", None), ("train", None)]
-    shown = efficiency.text(rows)
+    shown = efficiency.format_table(rows)
     pasted = yaml.safe_load(shown[shown.index("set-resources") :])
     assert pasted["set-resources"].keys() == {"infer", "train"}
     assert pasted["set-resources"]["train"].keys() == {"mem_mb"}
     assert "runtime as it is" in shown
-    efficiency.write(tmp_path / efficiency.NAME, rows)
+    efficiency.write_table(tmp_path / efficiency.FILE_NAME, rows)
 
 
 def test_the_largest_use_decides_what_to_ask_for(tmp_path):
     asked = {"mem_mb": 4000, "runtime": 240}
-    jobs = [told("train", 900.5, 600, 900, asked), told("train", 1000, 60, 90, {**asked, "mem_mb": 8000})]
-    jobs += [told("report", 200, 5, 5, {"mem_mb": None, "runtime": None})]
-    report, train = efficiency.by_rule(jobs)
-    assert (train.jobs, train.asked_mem_mb, train.used_mem_mb) == (2, 8000, 1000)
+    jobs = [note("train", 900.5, 600, 900, asked), note("train", 1000, 60, 90, {**asked, "mem_mb": 8000})]
+    jobs += [note("report", 200, 5, 5, {"mem_mb": None, "runtime": None})]
+    report, train = efficiency.summarise_rules(jobs)
+    assert (train.jobs, train.requested_mem_mb, train.used_mem_mb) == (2, 8000, 1000)
     assert train.suggested_mem_mb == 1700, "1.3 x 1000 and Snakemake's 400"
     assert train.suggested_minutes == 15, "1.3 x 10 and 2 for the start"
     assert train.cores_used == pytest.approx(1.5)
-    assert report.asked_mem_mb is None
+    assert report.requested_mem_mb is None
 
-    efficiency.write(tmp_path / efficiency.NAME, [report, train])
-    rows = (tmp_path / efficiency.NAME).read_text(encoding="utf-8").splitlines()
+    efficiency.write_table(tmp_path / efficiency.FILE_NAME, [report, train])
+    rows = (tmp_path / efficiency.FILE_NAME).read_text(encoding="utf-8").splitlines()
     assert rows[1].split("\t")[:4] == ["report", "1", "", "200"]
 
-    shown = efficiency.text([report, train])
+    shown = efficiency.format_table([report, train])
     assert "8000, 1000" in shown
     pasted = yaml.safe_load(shown[shown.index("set-resources") :])
     assert pasted == {"set-resources": {"train": {"mem_mb": "attempt * 1700", "runtime": "attempt * 15"}}}

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from brainuad.cluster.scratch import nearby
+from brainuad.cluster.scratch import scratch_copies
 from brainuad.config.load import build_study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def array_caches(tmp_path):
 
 def test_stores_are_read_from_copies_that_do_not_stay(array_caches, tmp_path, monkeypatch):
     monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
-    with nearby(array_caches, "${NODE_DISK}/mine") as found:
+    with scratch_copies(array_caches, "${NODE_DISK}/mine") as found:
         assert [path.name for path in found] == ["a", "b"]
         assert all(path.is_relative_to(tmp_path / "node/mine") for path in found)
         assert (found[1] / "images.npy").read_bytes() == b"b" * 1000
@@ -38,14 +38,14 @@ def test_stores_are_read_from_copies_that_do_not_stay(array_caches, tmp_path, mo
 
 
 def test_they_do_not_stay_after_a_failure_either(array_caches, tmp_path):
-    with pytest.raises(ValueError, match="broken"), nearby(array_caches, str(tmp_path)):
+    with pytest.raises(ValueError, match="broken"), scratch_copies(array_caches, str(tmp_path)):
         raise ValueError("broken")
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
 
 
 def test_nor_after_a_signal(array_caches, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, nearby(array_caches, str(tmp_path)):
+    with pytest.raises(SystemExit) as ended, scratch_copies(array_caches, str(tmp_path)):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert ended.value.code == 143
@@ -53,36 +53,36 @@ def test_nor_after_a_signal(array_caches, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
 
 
-def test_without_scratch_they_are_read_where_they_lie(array_caches, capsys):
-    with nearby(array_caches, None) as found:
+def test_without_scratch_they_are_read_where_they_lie(array_caches, caplog):
+    with scratch_copies(array_caches, None) as found:
         assert found == array_caches
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
     ("scratch", "said"),
     [("${NO_SUCH_PLACE}/x", "${NO_SUCH_PLACE}/x is not set"), ("/proc/none", "/proc/none cannot be written")],
 )
-def test_where_nothing_can_be_copied_a_sentence_says_so(array_caches, capsys, scratch, said):
-    with nearby(array_caches, scratch) as found:
+def test_where_nothing_can_be_copied_a_sentence_says_so(array_caches, caplog, scratch, said):
+    with scratch_copies(array_caches, scratch) as found:
         assert found == array_caches
-    assert said in capsys.readouterr().err
+    assert said in caplog.text
 
 
-def test_too_little_room_and_a_copy_that_breaks(array_caches, tmp_path, capsys, monkeypatch):
+def test_too_little_room_and_a_copy_that_breaks(array_caches, tmp_path, caplog, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-        with nearby(array_caches, str(tmp_path / "node")) as found:
+        with scratch_copies(array_caches, str(tmp_path / "node")) as found:
             assert found == array_caches
-    assert "GB free" in capsys.readouterr().err
+    assert "GB free" in caplog.text
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with nearby(array_caches, str(tmp_path / "node")) as found:
+    with scratch_copies(array_caches, str(tmp_path / "node")) as found:
         assert found == array_caches
-    assert "No space left on device" in capsys.readouterr().err
+    assert "No space left on device" in caplog.text
     assert list((tmp_path / "node").iterdir()) == []
 
 

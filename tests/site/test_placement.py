@@ -7,14 +7,14 @@ from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting, get_gpu_setting, get_node_setting
 
-from brainuad.cluster.placement import gpu_job
+from brainuad.cluster.placement import gpu_resources
 
 AUX = {"input": [], "attempt": 1, "threads": 2, "rulename": "train", "async_run": None}
 
 
 def asked(count, *defaults):
     parsed = Resources.parse(list(defaults), allow_expressions=True) if defaults else None
-    answers = gpu_job(lambda wildcards: wildcards.count, parsed)
+    answers = gpu_resources(lambda wildcards: wildcards.count, parsed)
     wildcards = SimpleNamespace(count=count)
     values = {name: answer(wildcards, **AUX) for name, answer in answers.items() if name != "gpu"}
     return {"gpu": answers["gpu"](wildcards), **{name: value for name, value in values.items() if value is not None}}

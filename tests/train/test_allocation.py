@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from training import COMPUTE, neural, stored
 
-from brainuad.cluster import allocation, stop
+from brainuad.cluster import allocation, stop_monitor
 from brainuad.cluster.allocation import Allocation
-from brainuad.cluster.ask import SilentError
-from brainuad.cluster.stop import Watch
+from brainuad.cluster.slurm_commands import SlurmCommandError
+from brainuad.cluster.stop_monitor import StopMonitor
 from brainuad.formats import run
 from brainuad.train.training import train
 
@@ -56,46 +56,46 @@ def slurm(tmp_path, monkeypatch):
 )
 def test_the_time_left_is_what_squeue_says(slurm, said, seconds):
     (slurm / "left").write_text(f"{said}\n")
-    assert allocation.time_left("17") == seconds
-    found = allocation.here()
-    assert (found.job, found.restarts()) == ("17", 3)
-    assert found.left() == pytest.approx(seconds, abs=1)
+    assert allocation.query_seconds_left("17") == seconds
+    found = allocation.current_allocation()
+    assert (found.job_id, found.restart_count()) == ("17", 3)
+    assert found.seconds_left() == pytest.approx(seconds, abs=1)
 
 
 @pytest.mark.parametrize("said", ["INVALID", "NOT_SET", "", "slurm_load_jobs error: Invalid job id"])
 def test_a_limit_that_squeue_does_not_tell_is_asked_for_again(slurm, said, monkeypatch):
     (slurm / "left").write_text(said)
-    watch = Watch(allocation.here())
-    assert watch.allocation == Allocation("17", ends=None)
-    assert not watch.wanted()
+    monitor = StopMonitor(allocation.current_allocation())
+    assert monitor.allocation == Allocation("17", end_time=None)
+    assert not monitor.should_stop()
     (slurm / "left").write_text("0:30\n")
-    assert not watch.wanted(), "not at each step"
-    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
-    assert not watch.wanted()
-    assert watch.allocation.left() == pytest.approx(30, abs=2)
-    assert watch.margin == pytest.approx(7.5, abs=0.5), "a quarter of the time that it is known to have"
-    watch.allocation = ending(1)
+    assert not monitor.should_stop(), "not at each step"
+    monkeypatch.setattr(stop_monitor, "LIMIT_QUERY_SECONDS", -1.0)
+    assert not monitor.should_stop()
+    assert monitor.allocation.seconds_left() == pytest.approx(30, abs=2)
+    assert monitor.margin_seconds == pytest.approx(7.5, abs=0.5), "a quarter of the time that it is known to have"
+    monitor.allocation = ending(1)
     (slurm / "left").write_text("0:01\n")
-    assert watch.wanted()
+    assert monitor.should_stop()
 
 
 def test_a_job_without_a_limit_is_not_asked_about_again(slurm, monkeypatch):
     (slurm / "left").write_text("UNLIMITED\n")
-    watch = Watch(allocation.here())
+    monitor = StopMonitor(allocation.current_allocation())
     (slurm / "left").write_text("0:30\n")
-    monkeypatch.setattr(stop, "ASK_AGAIN", -1.0)
-    assert not watch.wanted()
-    assert watch.allocation.left() == math.inf
+    monkeypatch.setattr(stop_monitor, "LIMIT_QUERY_SECONDS", -1.0)
+    assert not monitor.should_stop()
+    assert monitor.allocation.seconds_left() == math.inf
 
 
 def test_without_slurm_there_is_no_allocation(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert allocation.here() is None
+    assert allocation.current_allocation() is None
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert allocation.here() == Allocation("17", ends=None)
-    with pytest.raises(SilentError, match="scontrol"):
-        allocation.here().requeue()
+    assert allocation.current_allocation() == Allocation("17", end_time=None)
+    with pytest.raises(SlurmCommandError, match="scontrol"):
+        allocation.current_allocation().requeue()
 
 
 def ending(seconds: float) -> Allocation:
@@ -104,51 +104,52 @@ def ending(seconds: float) -> Allocation:
 
 def test_work_stops_a_minute_before_the_limit_or_earlier_where_steps_are_long(slurm):
     (slurm / "left").write_text("0:59\n")
-    watch = Watch(ending(3600))
-    assert watch.margin == 60
-    assert not watch.wanted()
-    watch.wrote(10.0)
-    watch.step(1, 40.0)
-    assert watch.margin == 150
-    watch.allocation = ending(151)
-    assert not watch.wanted()
-    watch.allocation = ending(149)
-    assert watch.wanted()
+    monitor = StopMonitor(ending(3600))
+    assert monitor.margin_seconds == 60
+    assert not monitor.should_stop()
+    monitor.record_checkpoint(10.0)
+    monitor.record_step(1, 40.0)
+    assert monitor.margin_seconds == 150
+    monitor.allocation = ending(151)
+    assert not monitor.should_stop()
+    monitor.allocation = ending(149)
+    assert monitor.should_stop()
 
 
 def test_a_short_job_is_used_for_most_of_its_time():
-    assert Watch(ending(120)).margin == pytest.approx(30, abs=0.1)
-    slow = Watch(ending(120))
-    slow.step(1, 100.0)
-    assert slow.margin == pytest.approx(60, abs=0.1)
+    assert StopMonitor(ending(120)).margin_seconds == pytest.approx(30, abs=0.1)
+    slow = StopMonitor(ending(120))
+    slow.record_step(1, 100.0)
+    assert slow.margin_seconds == pytest.approx(60, abs=0.1)
 
 
 def test_a_limit_that_was_moved_is_seen_before_the_work_stops(slurm):
-    watch = Watch(ending(3600))
-    watch.allocation = ending(1)
+    monitor = StopMonitor(ending(3600))
+    monitor.allocation = ending(1)
     (slurm / "left").write_text("2:00:00\n")
-    assert not watch.wanted()
-    assert watch.allocation.left() > 7000
+    assert not monitor.should_stop()
+    assert monitor.allocation.seconds_left() > 7000
 
 
 def test_work_before_the_limit_is_requeued(slurm):
-    watch = Watch(ending(3600))
-    watch.step(41, 0.1)
-    watch._note(signal.SIGUSR1, None)
-    assert watch.wanted()
-    ended = watch.ended("the training")
+    monitor = StopMonitor(ending(3600))
+    monitor.record_step(41, 0.1)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    assert monitor.should_stop()
+    ended = monitor.stop_error("the training")
     assert (slurm / "requeued").read_text() == "17\n"
     assert (
-        ended.what == "the training stopped at step 41 before the limit of job 17, which starts again: " + stop.RESUME
+        ended.what
+        == "the training stopped at step 41 before the limit of job 17, which starts again: " + stop_monitor.RESUMES
     )
 
 
 def test_a_refused_requeue_is_said_with_its_reason(slurm):
     (slurm / "refusal").write_text("Requested operation is presently disabled for job 17\n")
-    watch = Watch(ending(3600))
-    watch.step(41, 0.1)
-    watch._note(signal.SIGUSR1, None)
-    ended = watch.ended("the training")
+    monitor = StopMonitor(ending(3600))
+    monitor.record_step(41, 0.1)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    ended = monitor.stop_error("the training")
     assert "Slurm does not requeue" in ended.what
     assert ended.why == "Requested operation is presently disabled for job 17"
     assert "retries" in ended.do
@@ -158,41 +159,41 @@ def test_a_refused_requeue_is_said_with_its_reason(slurm):
 @pytest.mark.parametrize("comment", ["(null)", "my own night's work", ""])
 def test_a_job_that_snakemake_did_not_make_is_not_requeued(slurm, comment):
     (slurm / "comment").write_text(f"{comment}\n")
-    watch = Watch(ending(3600))
-    watch.step(41, 0.1)
-    watch._note(signal.SIGUSR1, None)
-    ended = watch.ended("the training")
+    monitor = StopMonitor(ending(3600))
+    monitor.record_step(41, 0.1)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    ended = monitor.stop_error("the training")
     assert not (slurm / "requeued").exists()
     assert ended.what == "the training stopped at step 41 before the limit of job 17"
-    assert ended.do == f"type the same command again: {stop.RESUME}"
+    assert ended.do == f"type the same command again: {stop_monitor.RESUMES}"
 
 
 def test_a_job_whose_comment_slurm_does_not_tell_is_not_requeued(slurm):
     (slurm / "comment").unlink()
-    watch = Watch(ending(3600))
-    watch.step(41, 0.1)
-    watch._note(signal.SIGUSR1, None)
-    ended = watch.ended("the training")
+    monitor = StopMonitor(ending(3600))
+    monitor.record_step(41, 0.1)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    ended = monitor.stop_error("the training")
     assert not (slurm / "requeued").exists()
     assert "Slurm does not requeue" in ended.what
 
 
 def test_a_job_without_progress_is_not_requeued_for_ever(slurm):
-    watch = Watch(allocation.here())
-    watch.start(40)
-    watch._note(signal.SIGUSR1, None)
-    ended = watch.ended("the training")
+    monitor = StopMonitor(allocation.current_allocation())
+    monitor.record_resume(40)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    ended = monitor.stop_error("the training")
     assert not (slurm / "requeued").exists()
     assert "requeued 3 times, made no step" in ended.why
     assert "runtime" in ended.do
 
 
 def test_scancel_is_not_answered_with_a_requeue(slurm):
-    watch = Watch(allocation.here())
-    watch.step(41, 0.1)
-    watch._note(signal.SIGTERM, None)
-    watch._note(signal.SIGUSR1, None)
-    ended = watch.ended("the training")
+    monitor = StopMonitor(allocation.current_allocation())
+    monitor.record_step(41, 0.1)
+    monitor._handle_signal(signal.SIGTERM, None)
+    monitor._handle_signal(signal.SIGUSR1, None)
+    ended = monitor.stop_error("the training")
     assert (ended.code, (slurm / "requeued").exists()) == (143, False)
     assert "scancel" in ended.what
 
@@ -201,16 +202,16 @@ def test_a_warning_kills_neither_snakemake_nor_what_it_starts_and_reaches_the_wa
     work = """
 import os, signal
 os.kill(os.getpid(), signal.SIGUSR1)
-from brainuad.cluster.stop import watching
-with watching() as watch:
+from brainuad.cluster.stop_monitor import stop_monitor
+with stop_monitor() as monitor:
     os.kill(os.getpid(), signal.SIGUSR1)
-    print(watch.wanted())
+    print(monitor.should_stop())
 os.kill(os.getpid(), signal.SIGUSR1)
 """
     code = f"""
 import os, signal, subprocess, sys
-from brainuad.cluster.stop import outlive_warnings
-outlive_warnings()
+from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
+ignore_slurm_warning_signals()
 os.kill(os.getpid(), signal.SIGUSR1)
 subprocess.run([sys.executable, "-c", {work!r}], check=True)
 """
@@ -284,6 +285,6 @@ def test_a_warning_inside_slurm_requeues_once(whole, slurm, tmp_path):
 
 def test_signals_are_given_back(slurm):
     before = signal.getsignal(signal.SIGTERM)
-    with stop.watching() as watch:
-        assert signal.getsignal(signal.SIGTERM) == watch._note
+    with stop_monitor.stop_monitor() as monitor:
+        assert signal.getsignal(signal.SIGTERM) == monitor._handle_signal
     assert signal.getsignal(signal.SIGTERM) == before

@@ -13,7 +13,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessRaisedException
 from training import COMPUTE, LENGTH, NETWORK, adversarial, curves, scans, staged, weights
 
-from brainuad.cluster.stop import Stopped, Watch
+from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder import Settings as Autoencoder
 from brainuad.methods.autoencoder.method import AutoencoderMethod
@@ -25,7 +25,7 @@ from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
 from brainuad.train.process_errors import SharedErrors
 
 
-class StopAfter(Watch):
+class StopAfter(StopMonitor):
     """Wants to stop after a step; each process counts for itself."""
 
     def __init__(self, steps: int):
@@ -33,10 +33,10 @@ class StopAfter(Watch):
         self.left = steps
 
     def step(self, place: int, seconds: float) -> None:
-        super().step(place, seconds)
+        super().record_step(step, seconds)
         self.left -= 1
         if self.left == 0:
-            self._note(signal.SIGTERM, None)
+            self._handle_signal(signal.SIGTERM, None)
 
 
 def plain() -> AutoencoderMethod:
@@ -46,11 +46,18 @@ def plain() -> AutoencoderMethod:
 
 
 def fit(
-    made: NeuralMethod, devices: int, folder: Path, watch: Watch | None = None, training: TrainingScans | None = None
+    made: NeuralMethod,
+    devices: int,
+    folder: Path,
+    monitor: StopMonitor | None = None,
+    training: TrainingScans | None = None,
 ) -> Fitted:
     compute = COMPUTE.model_copy(update={"devices": devices})
     return fit_network(
-        made, training or scans(4, 0), scans(2, 1), TrainingRun(0, compute, folder, "k", watch=watch or Watch())
+        made,
+        training or scans(4, 0),
+        scans(2, 1),
+        TrainingRun(0, compute, folder, "k", monitor=monitor or StopMonitor()),
     )
 
 
@@ -117,7 +124,7 @@ DUEL = lambda: adversarial("wasserstein", 2)  # noqa: E731
 def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
     whole, again = make(), make()
     expected = fit(whole, 2, tmp_path / "whole")
-    with pytest.raises(Stopped, match=r"stopped at step 7 because of SIGTERM"):
+    with pytest.raises(TrainingStopped, match=r"stopped at step 7 because of SIGTERM"):
         fit(make(), 2, tmp_path / "broken", StopAfter(7))
     (checkpoint,) = (tmp_path / "broken").iterdir()
     assert torch.load(checkpoint, weights_only=True)["callbacks"]["training"]["used"]["cpu_seconds"] > 0

@@ -11,29 +11,29 @@ import torch
 from lightning import Callback
 from training import COMPUTE, KillAt, KilledError, adversarial, curves, method, scans, staged, weights
 
-from brainuad.cluster.stop import Stopped, Watch
+from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.errors import InputError
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.train import checkpoint
 from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
 
 
-class StopAt(Watch):
+class StopAt(StopMonitor):
     """Wants to stop after a number of batches, those of validation counted too."""
 
     def __init__(self, batch: int, number: int = signal.SIGTERM):
         super().__init__()
         self.left, self.number = batch, number
 
-    def wanted(self) -> bool:
+    def should_stop(self) -> bool:
         self.left -= 1
         if self.left == 0:
-            self._note(self.number, None)
-        return super().wanted()
+            self._handle_signal(self.number, None)
+        return super().should_stop()
 
 
-def fit(made: NeuralMethod, folder: Path, watch: Watch | None = None, *callbacks: Callback) -> Fitted:
-    run = TrainingRun(0, COMPUTE, folder, "k", watch=watch or Watch())
+def fit(made: NeuralMethod, folder: Path, monitor: StopMonitor | None = None, *callbacks: Callback) -> Fitted:
+    run = TrainingRun(0, COMPUTE, folder, "k", monitor=monitor or StopMonitor())
     return fit_network(made, scans(4, 0), scans(2, 1), run, callbacks)
 
 
@@ -56,7 +56,7 @@ def case(request, tmp_path_factory):
 @pytest.mark.parametrize("stop", [1, 3, 4, 5, 6, 7, 8, 12, 20])
 def test_a_training_stopped_anywhere_ends_like_an_unbroken_one(case, stop, tmp_path):
     make, whole, expected = case
-    with pytest.raises(Stopped, match=r"stopped at step .* because of SIGTERM"):
+    with pytest.raises(TrainingStopped, match=r"stopped at step .* because of SIGTERM"):
         fit(make(), tmp_path, StopAt(stop))
     again = make()
     found = fit(again, tmp_path)
@@ -71,14 +71,14 @@ def test_a_training_may_be_stopped_again_and_again(case, tmp_path):
             again = make()
             found = fit(again, tmp_path, StopAt(4))  # the three batches of a validation and one more
             break
-        except Stopped:
+        except TrainingStopped:
             continue
     np.testing.assert_array_equal(weights(again), weights(whole))
     assert curves(found) == curves(expected)
 
 
 def test_no_step_is_made_twice(tmp_path):
-    with pytest.raises(Stopped, match="stopped at step 6 because"):
+    with pytest.raises(TrainingStopped, match="stopped at step 6 because"):
         fit(method(), tmp_path, StopAt(6 + 3))  # three batches of validation after the fourth step
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]["training"]
     assert (saved["epoch"], saved["batches_done"], saved["step"]) == (1, 2, 6)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training import COMPUTE, SHAPE, neural, stored
 
-from brainuad.cluster.stop import Stopped, Watch
+from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle, run
 from brainuad.methods import registry
@@ -120,21 +120,21 @@ def test_a_second_training_gives_the_same_bytes(tmp_path):
 CHECKPOINTS = "resume/*/last.ckpt"
 
 
-class StopAt(Watch):
+class StopAt(StopMonitor):
     def __init__(self, step):
         super().__init__()
         self.last = step
 
-    def step(self, place, seconds):
-        super().step(place, seconds)
-        if place == self.last:
-            self._note(signal.SIGTERM, None)
+    def record_step(self, step, seconds):
+        super().record_step(step, seconds)
+        if step == self.last:
+            self._handle_signal(signal.SIGTERM, None)
 
 
 def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
     data, out = stored(tmp_path / "a"), tmp_path / "out"
-    with pytest.raises(Stopped), monkeypatch.context() as patch:
-        patch.setattr(training, "watching", lambda: nullcontext(StopAt(4)))
+    with pytest.raises(TrainingStopped), monkeypatch.context() as patch:
+        patch.setattr(training, "stop_monitor", lambda: nullcontext(StopAt(4)))
         train([data], neural(), 1, COMPUTE, out, TAGS)
     (checkpoint,) = out.glob(CHECKPOINTS)
     saved = torch.load(checkpoint, weights_only=True)
@@ -144,8 +144,8 @@ def test_a_record_counts_all_turns_of_a_training(tmp_path, monkeypatch):
     assert 0 < used["cpu_seconds"] < 60
     used |= {"started": 1e9, "seconds": 40_000.0, "cpu_seconds": 30_000.0}
     torch.save(saved, checkpoint)
-    with pytest.raises(Stopped), monkeypatch.context() as patch:
-        patch.setattr(training, "watching", lambda: nullcontext(StopAt(5)))
+    with pytest.raises(TrainingStopped), monkeypatch.context() as patch:
+        patch.setattr(training, "stop_monitor", lambda: nullcontext(StopAt(5)))
         train([data], neural(), 1, COMPUTE, out, TAGS)
     carried = torch.load(checkpoint, weights_only=True)["callbacks"]["training"]["used"]
     assert 40_000 < carried["seconds"] < 40_060
@@ -164,7 +164,7 @@ CHILD = """
 import json
 import sys
 from pathlib import Path
-from brainuad.cluster.stop import Stopped, Watch
+from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.methods import registry
 from brainuad.config.study import Compute
 from brainuad.train import training
@@ -195,12 +195,12 @@ def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
 def test_settings_changed_for_a_while_lose_no_training(tmp_path, monkeypatch, caplog):
     data, out = stored(tmp_path / "a"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "watching", lambda: nullcontext(StopAt(4)))
-        with pytest.raises(Stopped):
+        patch.setattr(training, "stop_monitor", lambda: nullcontext(StopAt(4)))
+        with pytest.raises(TrainingStopped):
             train([data], neural(), 1, COMPUTE, out, TAGS)
         for seed in (2, 3):
             caplog.clear()
-            with pytest.raises(Stopped):
+            with pytest.raises(TrainingStopped):
                 train([data], neural(), seed, COMPUTE, out, TAGS)
             assert "resumes when these are restored" in caplog.text
     train([data], neural(), 1, COMPUTE, out, TAGS)

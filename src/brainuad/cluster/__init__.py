@@ -1,1 +1,1 @@
-"""What brainuad knows of Slurm: the site, the queue, the job it runs in, and what became of jobs."""
+"""Slurm: the cluster's partitions, the job queue, the allocation of a job, and the outcome of jobs."""

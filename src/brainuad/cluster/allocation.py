@@ -1,4 +1,4 @@
-"""What a job knows of its own Slurm allocation: the time that is left, and how to be started again."""
+"""The Slurm allocation that a job runs in: its remaining time, and its requeue."""
 
 from __future__ import annotations
 
@@ -8,62 +8,65 @@ import re
 import time
 from dataclasses import dataclass
 
-from brainuad.cluster.ask import MARK, SHORT, ask, told
+from brainuad.cluster.job_queue import COMMENT_PREFIX
+from brainuad.cluster.slurm_commands import SHORT_TIMEOUT_S, run_slurm, run_slurm_or_empty
 
-LENGTH = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+SLURM_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """One job of Slurm, as it was when it was asked about. Times are those of `time.monotonic`."""
+    """A Slurm job and its time limit, as last queried."""
 
-    job: str
-    ends: float | None = None
-    """When Slurm ends the job; infinity if it has no limit, none as long as Slurm does not say."""
+    job_id: str
+    end_time: float | None = None
+    """Time of the limit on the clock of `time.monotonic`; infinity without a limit, None while Slurm has not said."""
 
-    def left(self) -> float:
-        """Seconds until the limit, by our own clock; infinity where none is known."""
-        return math.inf if self.ends is None else self.ends - time.monotonic()
+    def seconds_left(self) -> float:
+        """Seconds until the limit; infinity where no limit is known."""
+        return math.inf if self.end_time is None else self.end_time - time.monotonic()
 
-    def again(self) -> Allocation:
-        """The same job asked about anew: an administrator may have moved its limit, or Slurm was busy before."""
-        found = time_left(self.job)
-        return self if found is None else Allocation(self.job, time.monotonic() + found)
+    def refreshed(self) -> Allocation:
+        """The same job with its limit queried again: an administrator may have changed it."""
+        left = query_seconds_left(self.job_id)
+        return self if left is None else Allocation(self.job_id, time.monotonic() + left)
 
-    def restarts(self) -> int:
-        """How often the job was requeued, as far as Slurm says so."""
-        found = re.search(r"\bRestarts=(\d+)", told("scontrol", "show", "job", self.job, seconds=SHORT))
-        return int(found[1]) if found else 0
+    def restart_count(self) -> int:
+        """How often the job was requeued; 0 if Slurm does not answer."""
+        shown = run_slurm_or_empty("scontrol", "show", "job", self.job_id, timeout_s=SHORT_TIMEOUT_S)
+        match = re.search(r"\bRestarts=(\d+)", shown)
+        return int(match[1]) if match else 0
 
-    def is_ours(self) -> bool:
-        """Whether Snakemake made this job for one rule or group: another may hold much that is not ours to start again.
+    def was_submitted_by_snakemake(self) -> bool:
+        """Whether Snakemake made this job for one rule or group. Any other job is not ours to requeue.
 
-        Raises SilentError if Slurm does not say.
+        Raises SlurmCommandError if Slurm does not answer.
         """
-        return ask("squeue", "-h", "-j", self.job, "-o", "%k", seconds=SHORT).strip().startswith(MARK)
+        comment = run_slurm("squeue", "-h", "-j", self.job_id, "-o", "%k", timeout_s=SHORT_TIMEOUT_S)
+        return comment.strip().startswith(COMMENT_PREFIX)
 
     def requeue(self) -> None:
-        """Have Slurm kill the job and start it again. Raises SilentError if it refuses."""
-        ask("scontrol", "requeue", self.job, seconds=SHORT)
+        """Have Slurm kill the job and start it again. Raises SlurmCommandError if Slurm refuses."""
+        run_slurm("scontrol", "requeue", self.job_id, timeout_s=SHORT_TIMEOUT_S)
 
 
-def here() -> Allocation | None:
-    """The allocation that this process runs in; none outside Slurm."""
-    job = os.environ.get("SLURM_JOB_ID")
-    return Allocation(job).again() if job else None
+def current_allocation() -> Allocation | None:
+    """The allocation that this process runs in; None outside Slurm."""
+    job_id = os.environ.get("SLURM_JOB_ID")
+    return Allocation(job_id).refreshed() if job_id else None
 
 
-def time_left(job: str) -> float | None:
-    """Seconds until the job's limit, infinity without one; none if Slurm does not say."""
-    return seconds(told("squeue", "-h", "-j", job, "-o", "%L", seconds=SHORT))
+def query_seconds_left(job_id: str) -> float | None:
+    """Seconds until the job's limit; infinity without a limit, None if Slurm does not answer."""
+    return parse_seconds(run_slurm_or_empty("squeue", "-h", "-j", job_id, "-o", "%L", timeout_s=SHORT_TIMEOUT_S))
 
 
-def seconds(length: str) -> float | None:
-    """Seconds of a time as Slurm writes it: `7-00:00:00`, `30:00`, `infinite` or `UNLIMITED`; none of another text."""
-    if length.strip() in ("infinite", "UNLIMITED"):
+def parse_seconds(duration: str) -> float | None:
+    """Seconds of a duration as Slurm writes it: `7-00:00:00`, `30:00`, `infinite`, `UNLIMITED`; None for other text."""
+    if duration.strip() in ("infinite", "UNLIMITED"):
         return math.inf
-    parts = LENGTH.fullmatch(length.strip())
-    if parts is None:
+    match = SLURM_DURATION.fullmatch(duration.strip())
+    if match is None:
         return None
-    days, hours, minutes, rest = (int(part or 0) for part in parts.groups())
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

@@ -1,59 +1,60 @@
-"""Copies of stores on a node's own disk, from which slices are read faster than over a network."""
+"""Copies of array caches on a node's own disk, which is faster to read than a network file system."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from logging import getLogger
 from pathlib import Path
 from typing import Any, NoReturn
 
-SPARE = 1.05
-"""Room that must be free, as a share of what is copied."""
+FREE_SPACE_FACTOR = 1.05
+"""Space that must be free, relative to the size of the copies."""
+logger = getLogger(__name__)
 
 
 @contextmanager
-def nearby(array_caches: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
-    """Copies of stores in a fresh folder below `scratch`, taken away at the end, also where SIGTERM is that end.
+def scratch_copies(array_caches: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
+    """Copy array caches to a new folder below `scratch`; remove it at the end of the block, also after SIGTERM.
 
-    The stores themselves if `scratch` is none, or, after a sentence on stderr, where they cannot be copied.
-    `${NAME}` in `scratch` is replaced by the environment variable, as it stands on the node.
+    Gives the array caches themselves if `scratch` is None, or, with a warning, if they cannot be copied. `${NAME}` in
+    `scratch` is replaced by the node's environment variable.
     """
-    folder = _folder(scratch) if scratch else None
+    folder = _make_folder(scratch) if scratch else None
     if folder is None:
         yield list(array_caches)
         return
-    with _ended_by_sigterm():
+    with _sigterm_raises_system_exit():
         try:
-            yield _copied(array_caches, folder)
+            yield _copy(array_caches, folder)
         finally:
             _remove(folder)
 
 
-def _folder(scratch: str) -> Path | None:
-    """A fresh folder; none if there can be none."""
-    place = os.path.expandvars(scratch)
-    if "$" in place:
-        _say(f"{scratch} is not set on this node")
+def _make_folder(scratch: str) -> Path | None:
+    """A new folder; None if it cannot be made."""
+    parent = os.path.expandvars(scratch)
+    if "$" in parent:
+        _warn(f"{scratch} is not set on this node")
         return None
     try:
-        Path(place).mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="brainuad-", dir=place))
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="brainuad-", dir=parent))
     except OSError as error:
-        _say(f"{place} cannot be written ({error.strerror})")
+        _warn(f"{parent} cannot be written ({error.strerror})")
         return None
 
 
-def _copied(array_caches: Sequence[Path], folder: Path) -> list[Path]:
-    needed = sum(path.stat().st_size for array_cache in array_caches for path in array_cache.iterdir())
+def _copy(array_caches: Sequence[Path], folder: Path) -> list[Path]:
+    size = sum(path.stat().st_size for array_cache in array_caches for path in array_cache.iterdir())
     free = shutil.disk_usage(folder).free
-    if free < SPARE * needed:
-        _say(f"{folder.parent} has {free / 1e9:.1f} GB free, and the data takes {needed / 1e9:.1f} GB")
+    if free < FREE_SPACE_FACTOR * size:
+        _warn(f"{folder.parent} has {free / 1e9:.1f} GB free, and the data takes {size / 1e9:.1f} GB")
         return list(array_caches)
     try:
         return [
@@ -63,7 +64,7 @@ def _copied(array_caches: Sequence[Path], folder: Path) -> list[Path]:
     except OSError as error:
         _remove(folder)
         why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
-        _say(f"copying to {folder.parent} failed ({why})")
+        _warn(f"copying to {folder.parent} failed ({why})")
         return list(array_caches)
 
 
@@ -72,22 +73,22 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM, which a cancelled job gets, ends the block as an error does, so that it cleans up."""
+def _sigterm_raises_system_exit() -> Iterator[None]:
+    """A cancelled job gets SIGTERM; as an exception it runs the cleanup of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def end(number: int, _: Any) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # not once more while the block cleans up
+    def exit_with_signal(number: int, _: Any) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # not once more during the cleanup
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, exit_with_signal)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(why: str) -> None:
-    sys.stderr.write(f"compute.scratch is not used, data is read from where it lies: {why}\n")
+def _warn(why: str) -> None:
+    logger.warning("compute.scratch is not used, the data is read from the results folder: %s", why)

@@ -1,4 +1,4 @@
-"""What a cluster has: partitions, their GPUs and time limits, the user's accounts; and what the profile should say."""
+"""A cluster's partitions with their GPUs and time limits, the user's accounts, and the profile values they suggest."""
 
 from __future__ import annotations
 
@@ -9,103 +9,116 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from brainuad.cluster.allocation import seconds
-from brainuad.cluster.ask import SilentError, ask, keeps_accounts
+from brainuad.cluster.allocation import parse_seconds
+from brainuad.cluster.site_block import STATUS_COMMAND
+from brainuad.cluster.slurm_commands import SlurmCommandError, accounting_is_available, run_slurm
 from brainuad.errors import InputError
 
-FORMAT = "--format=%P|%a|%l|%D|%G"
-"""Partition with a star if it is the default, up or down, time limit, nodes, GPUs and the like of a node."""
+SINFO_FORMAT = "--format=%P|%a|%l|%D|%G"
+"""Partition (with a star if it is the default), up or down, time limit, nodes, and GRES (such as GPUs) of a node."""
 
 
 @dataclass
 class Partition:
-    """A partition. `minutes`: its time limit, none if it has none; `gpus`: type to GPUs of one node, "" for no type."""
+    """A partition of the cluster."""
 
     name: str
-    default: bool
-    up: bool
-    minutes: int | None
+    is_default: bool
+    is_up: bool
+    limit_minutes: int | None
+    """Time limit; None without one."""
     gpus: dict[str, int] = field(default_factory=dict)
+    """GPUs of one node by type; the type is "" where Slurm names none."""
 
     def __str__(self) -> str:
-        kinds = ", ".join(kind or "no type named" for kind in self.gpus)
-        return f"{self.name} ({'GPUs: ' + kinds if self.gpus else 'no GPU'}, {_limit(self.minutes)})"
+        types = ", ".join(gpu_type or "no type named" for gpu_type in self.gpus)
+        return f"{self.name} ({'GPUs: ' + types if self.gpus else 'no GPU'}, {_limit_in_words(self.limit_minutes)})"
 
 
-def partitions(hidden: bool = False) -> list[Partition]:
-    """Every partition that this user sees, or also hidden ones. Raises SilentError if Slurm does not answer."""
-    found: dict[str, Partition] = {}
-    for line in ask("sinfo", *["--all"] * hidden, "--noheader", FORMAT).splitlines():
+def query_partitions(include_hidden: bool = False) -> list[Partition]:
+    """The partitions that this user sees. Raises SlurmCommandError if Slurm does not answer."""
+    partitions: dict[str, Partition] = {}
+    for line in run_slurm("sinfo", *["--all"] * include_hidden, "--noheader", SINFO_FORMAT).splitlines():
         name, up, limit, nodes, gres = line.strip().split("|", 4)
-        row = Partition(name.rstrip("*"), name.endswith("*"), up == "up", minutes(limit))
-        row = found.setdefault(row.name, row)
+        new = Partition(name.rstrip("*"), name.endswith("*"), up == "up", parse_minutes(limit))
+        partition = partitions.setdefault(new.name, new)  # a partition has one line per kind of node
         if nodes != "0":
-            for kind, count in gpus(gres).items():
-                row.gpus[kind] = max(count, row.gpus.get(kind, 0))
-    return list(found.values())
+            for gpu_type, count in parse_gpus(gres).items():
+                partition.gpus[gpu_type] = max(count, partition.gpus.get(gpu_type, 0))
+    return list(partitions.values())
 
 
-def gpus(gres: str) -> dict[str, int]:
-    """GPUs of a node by type: `gpu:a100:4(S:0-1),gpu:v100:2` gives 4 and 2; a GPU without a type is under ""."""
-    found: dict[str, int] = {}
+def parse_gpus(gres: str) -> dict[str, int]:
+    """GPUs of a node by type: `gpu:a100:4(S:0-1),gpu:v100:2` gives 4 and 2; GPUs without a type are under ""."""
+    gpus: dict[str, int] = {}
     for name, _, rest in (part.partition(":") for part in re.sub(r"\([^)]*\)", "", gres).split(",")):
         if name.strip() == "gpu":
-            kind, _, count = rest.rpartition(":")
+            gpu_type, _, count = rest.rpartition(":")
             if not count.isdecimal():
-                kind, count = rest, "1"
-            found[kind] = found.get(kind, 0) + int(count)
-    return found
+                gpu_type, count = rest, "1"
+            gpus[gpu_type] = gpus.get(gpu_type, 0) + int(count)
+    return gpus
 
 
-def minutes(limit: str) -> int | None:
-    """Minutes of a time as Slurm writes it: `7-00:00:00`, `30:00`, `infinite` (none)."""
-    found = seconds(limit)
-    return None if found is None or math.isinf(found) else int(found // 60)
+def parse_minutes(limit: str) -> int | None:
+    """Minutes of a duration as Slurm writes it: `7-00:00:00`, `30:00`; None for `infinite`."""
+    seconds = parse_seconds(limit)
+    return None if seconds is None or math.isinf(seconds) else int(seconds // 60)
 
 
-def accounts() -> list[str]:
-    """The accounts that this user may charge, the usual one first; none where Slurm keeps no accounts."""
+def query_accounts() -> list[str]:
+    """The accounts that this user may charge, the default one first; empty where Slurm keeps no accounting."""
     user = getpass.getuser()
     try:
-        usual = ask("sacctmgr", "-n", "-P", "show", "user", user, "format=DefaultAccount").split()
-        every = ask("sacctmgr", "-n", "-P", "show", "assoc", f"user={user}", "format=Account").split()
-    except SilentError:
+        default = run_slurm("sacctmgr", "-n", "-P", "show", "user", user, "format=DefaultAccount").split()
+        every = run_slurm("sacctmgr", "-n", "-P", "show", "assoc", f"user={user}", "format=Account").split()
+    except SlurmCommandError:
         return []
-    return list(dict.fromkeys([*usual, *every]))
+    return list(dict.fromkeys([*default, *every]))
 
 
-def proposal(present: Mapping[str, Any]) -> dict[str, Any]:
-    """What the profile's site block should hold, given what it holds: what Slurm still has is kept as it stands.
+def suggest_site_values(present: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for the profile's site block. Present values are kept as long as they exist on the cluster.
 
     Raises InputError if no partition is up.
     """
-    rows, known = [row for row in partitions() if row.up], accounts()
-    if not rows:
+    partitions, accounts = [row for row in query_partitions() if row.is_up], query_accounts()
+    if not partitions:
         raise InputError("no partition of this cluster is up", do="see `sinfo`, or ask who runs the cluster")
     kept = {key: value for key, value in present.items() if value not in (None, "")}
-    names = [row.name for row in rows]
-    usual = next((row for row in rows if row.default), None)
-    with_gpus = [row for row in rows if row.gpus]
-    fitting = [row for row in rows if not row.gpus]
-    cpu = usual or (fitting or rows)[0]
-    # The partition of CPU jobs is the last choice: GPU jobs then stand in line with all others.
-    gpu = next((row for row in with_gpus if row is not cpu), cpu if cpu.gpus else None)
-    found: dict[str, Any] = {"slurm_account": known[0] if known else None, "slurm_partition": cpu.name}
-    found |= {"gpu_partition": gpu.name if gpu else None}
-    if known and str(kept.get("slurm_account", "")).lower() not in [name.lower() for name in known]:
+    names = [partition.name for partition in partitions]
+    default = next((partition for partition in partitions if partition.is_default), None)
+    with_gpus = [partition for partition in partitions if partition.gpus]
+    without_gpus = [partition for partition in partitions if not partition.gpus]
+    cpu = default or (without_gpus or partitions)[0]
+    # The partition of CPU jobs is the last choice: GPU jobs would queue behind all others there.
+    gpu = next((partition for partition in with_gpus if partition is not cpu), cpu if cpu.gpus else None)
+    suggested: dict[str, Any] = {
+        "slurm_account": accounts[0] if accounts else None,
+        "slurm_partition": cpu.name,
+        "gpu_partition": gpu.name if gpu else None,
+    }
+    if accounts and str(kept.get("slurm_account", "")).lower() not in [name.lower() for name in accounts]:
         kept.pop("slurm_account", None)
     for key in ("slurm_partition", "gpu_partition"):
         if not set(str(kept.get(key, "")).split(",")) <= set(names):
             kept.pop(key, None)
-    chosen = found | kept
-    kinds = {kind for row in rows if row.name == chosen["gpu_partition"] for kind in row.gpus if kind}
-    if kept.get("gpu_type") not in kinds:
+    chosen = suggested | kept
+    gpu_types = {
+        gpu_type
+        for partition in partitions
+        if partition.name == chosen["gpu_partition"]
+        for gpu_type in partition.gpus
+        if gpu_type
+    }
+    if kept.get("gpu_type") not in gpu_types:
         kept.pop("gpu_type", None)
-    # With one type, naming it says nothing; with several, a training may take whichever is free.
-    return {**found, "gpu_type": None, **kept, "slurm-status-command": "sacct" if keeps_accounts() else "squeue"}
+    # With one type, naming it adds nothing; with several, a training may take whichever is free.
+    status_command = "sacct" if accounting_is_available() else "squeue"
+    return {**suggested, "gpu_type": None, **kept, STATUS_COMMAND: status_command}
 
 
-def _limit(mins: int | None) -> str:
-    if mins is None:
+def _limit_in_words(minutes: int | None) -> str:
+    if minutes is None:
         return "no time limit"
-    return f"jobs end after {mins / 1440:g} days" if mins >= 2880 else f"jobs end after {mins / 60:g} h"
+    return f"jobs end after {minutes / 1440:g} days" if minutes >= 2880 else f"jobs end after {minutes / 60:g} h"

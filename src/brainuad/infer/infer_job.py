@@ -34,11 +34,11 @@ class InferJob(Job):
     scratch: str | None
 
     def run(self) -> None:
-        from brainuad.cluster.scratch import nearby
+        from brainuad.cluster.scratch import scratch_copies
         from brainuad.config.study import Compute
         from brainuad.infer.inference import infer
 
-        with nearby([self.inputs.array_cache], self.scratch) as (array_cache,):
+        with scratch_copies([self.inputs.array_cache], self.scratch) as (array_cache,):
             infer(
                 bundle=self.inputs.bundle.parent,
                 array_cache=array_cache,

@@ -15,7 +15,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from brainuad.cluster.stop import Watch
+from brainuad.cluster.stop_monitor import StopMonitor
 from brainuad.errors import InputError
 from brainuad.formats.files import unwritable
 from brainuad.train.resume_state import RunningMeans, maximum, random_states, restore_random_states, total
@@ -50,8 +50,8 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
     is in the checkpoint for the run record alone.
     """
 
-    def __init__(self, path: Path, key: str, seed: int, watch: Watch, used: Mapping[str, float]):
-        self.path, self.key, self.seed, self.watch = path, key, seed, watch
+    def __init__(self, path: Path, key: str, seed: int, monitor: StopMonitor, used: Mapping[str, float]):
+        self.path, self.key, self.seed, self.monitor = path, key, seed, monitor
         self.used, self._before, self._made, self._cpu = dict(used), dict(used), time.monotonic(), 0.0
         self.epoch = self.batches_done = self.step = 0
         self.curves: list[list[Any]] = []
@@ -91,11 +91,11 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals again, which Lightning has just taken over, and restore the means of the resumed epoch."""
-        self.watch.listen()
+        self.monitor.install_signal_handlers()
         self._written, self._cpu = time.monotonic(), time.process_time()
         if trainer.is_global_zero:
             self._training.load(self._pooled)
-            self.watch.start(self.step)
+            self.monitor.record_resume(self.step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Random numbers depend on seed and epoch alone."""
@@ -123,7 +123,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
             took = self._tick()
             self._seconds = self._ticked - self._started
             if trainer.is_global_zero:
-                self.watch.step(self.step, took)
+                self.monitor.record_step(self.step, took)
         self._continue_or_stop(trainer, fault)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -142,7 +142,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
     ) -> None:
         """Count the healthy validation loss."""
         self._validation.add(outputs, len(batch))
-        self.watch.took(self._tick())
+        self.monitor.record_duration(self._tick())
         self._continue_or_stop(trainer, fault=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -169,7 +169,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
     def _continue_or_stop(self, trainer: Trainer, fault: bool) -> None:
         """Between two steps: write a checkpoint if one is due, and stop if a signal or the job's time limit says so."""
         due = time.monotonic() - self._written > SECONDS_BETWEEN
-        own = _Next.STOP if self.watch.wanted() else _Next.CHECKPOINT if due else _Next.ANOTHER
+        own = _Next.STOP if self.monitor.should_stop() else _Next.CHECKPOINT if due else _Next.ANOTHER
         agreed = maximum(trainer, _Next.FAULT if fault else own)
         if agreed in (_Next.CHECKPOINT, _Next.STOP) and maximum(trainer, 0 if self._finite() else _Next.FAULT):
             agreed = _Next.FAULT
@@ -181,7 +181,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
             self._write(trainer)
             self._random_states = before
         if agreed == _Next.STOP:
-            self.watch.settle()
+            self.monitor.mark_stopped()
             raise HaltError
 
     def _write(self, trainer: Trainer) -> None:
@@ -199,7 +199,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
         except OSError as error:
             raise unwritable(self.path, error) from error
         self._written = self._ticked = time.monotonic()
-        self.watch.wrote(self._written - started)
+        self.monitor.record_checkpoint(self._written - started)
 
     def _tick(self) -> float:
         before, self._ticked = self._ticked, time.monotonic()

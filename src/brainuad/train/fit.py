@@ -15,7 +15,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from brainuad.cluster.stop import Watch
+from brainuad.cluster.stop_monitor import StopMonitor
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 class TrainingRun:
     """One training. `key` names settings, data and seed; checkpoints lie in `folder`; `label` is for progress bars.
 
-    `watch` says when to stop; `clock` learns the time that earlier turns of the training took.
+    `monitor` says when to stop; `clock` learns the time that earlier turns of the training took.
     """
 
     seed: int
@@ -45,7 +45,7 @@ class TrainingRun:
     folder: Path
     key: str
     label: str = "train"
-    watch: Watch = field(default_factory=Watch)
+    monitor: StopMonitor = field(default_factory=StopMonitor)
     clock: Clock = field(default_factory=Clock)
 
 
@@ -68,8 +68,8 @@ def fit_network(
 
     A stage resumes from its checkpoint in the run's folder, at the step after which this was written. A checkpoint of
     another key is put aside with a warning. On a CPU the weights depend on seed, data, settings and the number of
-    threads alone. Raises InputError when a loss is not finite, and Stopped, with the checkpoint written, when `watch`
-    says so.
+    threads alone. Raises InputError when a loss is not finite, and TrainingStopped, with the checkpoint written, when
+    `monitor` says so.
     """
     torch.set_num_threads(run.compute.threads)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class _StageTraining:
         """Train from `start`, which the checkpoint `resumed` says if there is one, and write the checkpoint `path`."""
         train, run = self.stage.train, self.run
         done = int(start["epoch"])
-        checkpoint = CheckpointCallback(path, run.key, self.seed, run.watch, run.clock.so_far())
+        checkpoint = CheckpointCallback(path, run.key, self.seed, run.monitor, run.clock.so_far())
         position = (done, int(start["batches_done"]))
         data = ExampleBatches(self.examples, self.held_out, train, self.seed, start=position)
         label = f"{run.label} {self.stage.name}".strip()
@@ -137,8 +137,8 @@ class _StageTraining:
             try:
                 trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
             except (HaltError, ProcessRaisedException):
-                if run.watch.settled:
-                    raise run.watch.ended(f"the training {self.stage.name}".strip()) from None
+                if run.monitor.stopped:
+                    raise run.monitor.stop_error(f"the training {self.stage.name}".strip()) from None
                 if error := errors.first():
                     raise error from None
                 raise

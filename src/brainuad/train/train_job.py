@@ -39,7 +39,7 @@ class TrainJob(Job):
     """Key of the model's paper."""
 
     def run(self) -> None:
-        from brainuad.cluster.scratch import nearby
+        from brainuad.cluster.scratch import scratch_copies
         from brainuad.config.model import validate
         from brainuad.config.study import Compute
         from brainuad.train.training import train
@@ -47,7 +47,7 @@ class TrainJob(Job):
         model = validate(self.model)
         compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)
         tags = {"family": model.family, **self.tags}
-        with nearby(self.inputs.array_caches, self.scratch) as array_caches:
+        with scratch_copies(self.inputs.array_caches, self.scratch) as array_caches:
             train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
 
     def describe(self) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainuad.cluster.stop import watching
+from brainuad.cluster.stop_monitor import stop_monitor
 from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
@@ -67,8 +67,8 @@ def train(
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
             key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags) or "train"
-            with watching() as watch:
-                this = TrainingRun(seed, compute, _resume_folder(out / RESUME, key), key, label, watch, clock)
+            with stop_monitor() as monitor:
+                this = TrainingRun(seed, compute, _resume_folder(out / RESUME, key), key, label, monitor, clock)
                 fitted = fit_network(neural, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)

@@ -105,7 +105,7 @@ class Slurm:
         wait_for(f"the end of {daemon}", lambda: not _lives(number))
         say(f"{daemon} is killed")
 
-    def load_method(self) -> None:
+    def restart(self) -> None:
         """Start the daemons that are gone."""
         env = {name: value for name, value in os.environ.items() if name != "SLURM_CONF"}
         subprocess.run([SCRIPTS / "up.sh", self.state], check=True, capture_output=True, env=env)

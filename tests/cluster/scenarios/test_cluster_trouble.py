@@ -17,7 +17,7 @@ def stay_away(slurm: Slurm, daemon: str, seconds: float, study: Workspace) -> No
         time.sleep(seconds)
         assert study.started[-1].poll() is None, study.log()[-4000:]
     finally:
-        slurm.load_method()
+        slurm.restart()
     study.finish()
 
 
@@ -38,7 +38,7 @@ def test_a_node_is_away_for_a_minute(prepared, reference, slurm):
 
 def test_accounts_are_asked_and_their_database_is_away(prepared, reference, slurm):
     """With `sacct` in place of `squeue`; the training ends while nobody answers."""
-    start(prepared, slurm, "--slurm-status-command", "sacct")
+    start(prepared, slurm, "--brainuad-slurm-status-command", "sacct")
     stay_away(slurm, "slurmdbd", 60, prepared)
     whole(prepared, reference)
 

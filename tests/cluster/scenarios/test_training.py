@@ -56,7 +56,7 @@ def test_the_same_job_goes_on(disturb, prepared, reference, slurm):
 
 @pytest.mark.parametrize("asked", ["squeue", "sacct"])
 def test_scancel(asked, prepared, reference, slurm):
-    job = start(prepared, slurm, "--slurm-status-command", asked)
+    job = start(prepared, slurm, "--brainuad-slurm-status-command", asked)
     slurm.cancel(job)
     prepared.finish()
     assert [found.state for found in slurm.jobs(prepared.folder)] == ["CANCELLED", "COMPLETED"]
@@ -95,6 +95,6 @@ def trainer_of(folder: Path) -> int:
             words = (process / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        if len(words) > 1 and words[1].startswith(f"{folder}/") and words[1].endswith(".train.py"):
+        if len(words) > 1 and words[1].startswith(f"{folder}/") and words[1].endswith(".run_job.py"):
             return int(process.name)
     raise AssertionError("no training runs")
