@@ -87,7 +87,9 @@ def test_the_loss_is_the_sum_of_its_terms():
     assert set(terms) == {"loss", "reconstruction", "kl_code", "kl_w", "kl_component"}
     assert terms["reconstruction"].item() == pytest.approx((batch - found.reconstruction).square().sum().item() / 2)
     assert terms["kl_w"].item() == pytest.approx(kl_divergence(*found.w_posterior).item())
-    assert terms["kl_code"].item() == pytest.approx(conditional_kl(found.code_posterior, found.components, log_posterior).item())
+    assert terms["kl_code"].item() == pytest.approx(
+        conditional_kl(found.code_posterior, found.components, log_posterior).item()
+    )
     assert terms["kl_component"].item() == pytest.approx(component_kl(log_posterior).item())
     divergences = terms["kl_code"] + terms["kl_w"] + terms["kl_component"]
     assert terms["loss"].item() == pytest.approx((terms["reconstruction"] + 0.3 * divergences).item())
