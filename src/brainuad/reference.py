@@ -10,10 +10,9 @@ import textwrap
 from collections.abc import Callable, Iterator
 from inspect import isabstract
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
+from pydantic.json_schema import models_json_schema
 
 from brainuad import metrics
 from brainuad.config import anomalies, datasets, insertion, postprocessing, recipe, study
@@ -47,9 +46,19 @@ PARTS: dict[str, list[Any]] = {
 }
 
 
+WORDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+}
+"""Types of JSON schemas."""
+
+
 def settings_page() -> str:
     """Every settings class with its keys, defaults and meaning."""
-    seen: set[type[Section]] = set()
+    settings = _Settings([part for parts in PARTS.values() for part in parts])
     lines = [HEAD, "# Settings", "", "Unknown keys are refused. A key without a default must be given.", ""]
     lines += [
         "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
@@ -61,7 +70,7 @@ def settings_page() -> str:
     for title, classes in PARTS.items():
         lines += ["", f"## {title}"]
         for section in classes:
-            lines += _described(section, seen)
+            lines += settings.described(settings.names[section])
     return "\n".join(lines) + "\n"
 
 
@@ -157,20 +166,59 @@ def _computing_functions(job: type[Job], stage: str) -> list[str]:
     ]
 
 
-def _described(section: type[Section], seen: set[type[Section]]) -> Iterator[str]:
-    """A section as a table, then the sections that its keys hold."""
-    if section in seen:
-        return
-    seen.add(section)
-    yield from ("", f"### {_heading(section)}", "", _one_line(section.__doc__), "")
-    yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
-    for name, field in section.model_fields.items():
-        yield f"| `{name}` | {_takes(field)} | {_default(field)} | {_one_line(field.description)} |"
-    listed = [part for parts in PARTS.values() for part in parts]
-    for field in section.model_fields.values():
-        for inner in _sections(field.annotation):
-            if inner not in (*listed, Section):
-                yield from _described(inner, seen)
+class _Settings:
+    """Settings classes as tables, from pydantic's JSON schemas."""
+
+    def __init__(self, classes: list[type[Section]]):
+        listed = [(section, "validation") for section in classes]
+        names, schemas = models_json_schema(listed, ref_template="{model}")  # type: ignore[arg-type]
+        self.sections: dict[str, Any] = schemas["$defs"]
+        self.names: dict[type[Section], str] = {part: names[part, "validation"]["$ref"] for part in classes}
+        self.headings = {name: section["title"] for name, section in self.sections.items()}
+        self.headings |= {name: _heading(part) for part, name in self.names.items()}
+        self.written = {name for name, section in self.sections.items() if not section.get("properties")}
+
+    def described(self, name: str) -> Iterator[str]:
+        """A section as a table, then those that its keys hold, each once."""
+        if name in self.written:
+            return
+        self.written.add(name)
+        section = self.sections[name]
+        yield from ("", f"### {self.headings[name]}", "", _one_line(section.get("description")), "")
+        yield from ("| key | takes | default | meaning |", "| --- | --- | --- | --- |")
+        for key, field in section["properties"].items():
+            default = "—" if key in section.get("required", ()) else _default(field)
+            yield f"| `{key}` | {self.takes(field)} | {default} | {_one_line(field.get('description'))} |"
+        for inner in _references(section):
+            if inner not in self.names.values():
+                yield from self.described(inner)
+
+    def takes(self, field: dict[str, Any]) -> str:
+        """The JSON schema of a value in words."""
+        signs = {">": "exclusiveMinimum", "≥": "minimum", "<": "exclusiveMaximum", "≤": "maximum"}
+        limits = [f"{sign} {field[name]:g}" for sign, name in signs.items() if name in field]
+        return " ".join([self._type(field), *([" and ".join(limits)] if limits else [])])
+
+    def _type(self, field: dict[str, Any]) -> str:
+        match field:
+            case {"$ref": name}:
+                return self.headings[name]
+            case {"enum": values}:
+                return " \\| ".join(f"`{value}`" for value in values)
+            case {"const": value}:
+                return f"`{value}`"
+            case {"anyOf": choices} | {"oneOf": choices}:
+                return " or ".join(dict.fromkeys(map(self.takes, choices)))
+            case {"prefixItems": parts}:
+                return f"[{', '.join(map(self.takes, parts))}]"
+            case {"type": "array"}:
+                return f"list of {self.takes(field.get('items', {}))}"
+            case {"type": "object"}:
+                values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
+                return f"label to {self.takes(values[0])}" if isinstance(values[0], dict) else "a section"
+            case {"type": kind}:
+                return WORDS[kind]
+        return "anything"
 
 
 def _heading(section: type[Section]) -> str:
@@ -180,48 +228,16 @@ def _heading(section: type[Section]) -> str:
     return str(get_args(section.model_fields["family"].annotation)[0])
 
 
-def _takes(field: FieldInfo) -> str:
-    text = _named(field.annotation)
-    for limit in field.metadata:
-        for sign, name in ((">", "gt"), (">=", "ge"), ("<", "lt"), ("<=", "le")):
-            if (value := getattr(limit, name, None)) is not None:
-                text += f", {sign} {value:g}"
-    return text
-
-
-def _named(kind: Any) -> str:
-    """A type in words."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _named(inner[0])
-    if origin is Literal:
-        return " \\| ".join(f"`{value}`" for value in inner)
-    if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_named(part) for part in inner))
-    if origin is list:
-        return f"list of {_named(inner[0])}"
-    if origin is dict:
-        return f"label to {_named(inner[1])}"
-    if origin is tuple:
-        return "[" + ", ".join(_named(part) for part in inner) + "]"
-    words = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}
-    return words.get(kind, getattr(kind, "__name__", str(kind)))
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "—"
-    value = field.get_default(call_default_factory=True)
-    plain = value.model_dump(mode="json") if isinstance(value, Section) else value
-    if isinstance(value, Section) or (isinstance(value, list | dict) and value and _sections(field.annotation)):
+def _default(field: dict[str, Any]) -> str:
+    value = field.get("default")
+    if "default" not in field or (value and not isinstance(value, str) and _references(field)):
         return "its own defaults"
-    return f"`{json.dumps(plain)}`"
+    return f"`{json.dumps(value)}`"
 
 
-def _sections(kind: Any) -> list[type[Section]]:
-    if isinstance(kind, type) and issubclass(kind, Section):
-        return [kind]
-    return [found for part in get_args(kind) for found in _sections(part)]
+def _references(schema: dict[str, Any]) -> list[str]:
+    """Names of the sections that a schema holds."""
+    return re.findall(r'"\$ref": "(\w+)"', json.dumps(schema))
 
 
 def _one_line(text: str | None) -> str:
