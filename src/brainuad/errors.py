@@ -1,4 +1,4 @@
-"""What a user did wrong or what a file lacks: what happened, which file, why, and what to do."""
+"""Errors that a user can fix. Their message says what happened, in which file, why, and what to do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class BrainuadError(Exception):
-    """A fault with a remedy. `what` is one sentence; `file`, `why` and `do` are optional."""
+    """An error with a remedy. `what`: one sentence; `file`, `why` and `do` are optional."""
 
     code = 1
-    """Exit status of a job that it ends."""
+    """Exit code of the job."""
 
     def __init__(self, what: str, *, file: str | Path | None = None, why: str | None = None, do: str | None = None):
         super().__init__(what)
@@ -24,13 +24,13 @@ class BrainuadError(Exception):
 
 
 def _rebuild(
-    kind: type[BrainuadError], what: str, file: str | Path | None, why: str | None, do: str | None
+    error: type[BrainuadError], what: str, file: str | Path | None, why: str | None, do: str | None
 ) -> BrainuadError:
-    return kind(what, file=file, why=why, do=do)
+    return error(what, file=file, why=why, do=do)
 
 
 class ConfigError(BrainuadError):
-    """A study, recipe or model file asks for something that does not exist or does not fit."""
+    """A study, recipe or model file has an invalid setting."""
 
 
 class InputError(BrainuadError):
@@ -38,4 +38,4 @@ class InputError(BrainuadError):
 
 
 class StorageError(InputError):
-    """A file system refuses a write: nothing is wrong with the scan."""
+    """The file system refuses a write; the input is not at fault."""
