@@ -373,7 +373,7 @@ def test_a_page_names_claims_losers_and_runs(tmp_path):
     assert "| not tested | no number of paolini_ceae |" in row_of(text, "context encoding helps the AE", "| ours |")
     assert "| not tested |" in row_of(text, "context encoding harms the VQ-VAE", "the paper's")
     losing = next(line for line in text.splitlines() if "Below it" in line)
-    assert losing.endswith("Below it: `paolini_ae` (0.290 [0.240, 0.340], open).")
+    assert losing.endswith("Below it: `paolini_ae` (0.290 [0.240, 0.340], undecided).")
     assert "| abc123 |" in row_of(text, "| `mets` | `paolini_ae` | 0 |")
     assert "`paolini_ae_ours` (weights of `paolini_ae`)" in text
     assert "snakemake --profile profiles/local --configfile" in text

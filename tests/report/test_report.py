@@ -12,16 +12,18 @@ from PIL import Image
 from scipy import ndimage
 
 from brainuad import terminal
+from brainuad.bibliography import REFERENCES, number_citations
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
+from brainuad.figures.plot import Line, Plot, png, style, svg
 from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, status, tables, thresholds, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report import table
-from brainuad.report.headline import verdicts
-from brainuad.report.job import LIMIT, report
+from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.study_report import LIMIT, ReportSources, write_report
 from brainuad.resources import recording
 
 SHAPE, AFFINE = (40, 48, 30), np.array([[4.0, 0, 0, -80], [0, 4, 0, -110], [0, 0, 4, -60], [0, 0, 0, 1]])
@@ -31,6 +33,7 @@ MODELS: dict[str, Any] = {
     "vae": {"family": "autoencoder", "cite": "baur2018", "network": {"variational": True}, "loss": {"kl": 1.0}},
 }
 RULE = "healthy_quantile_0.98"
+METHODS = ["Bias fields were removed with N4 [@tustison2010].", "Model `vae` [@baur2018], after [@tustison2010]."]
 SHEETS = ("contact.png", "contact-2.png", "contact-10.png")
 
 
@@ -56,19 +59,19 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     subjects: list[Scan] = []
     tables_of: dict[str, list[list[Any]]] = {"metrics": [], "scans": [], "curves": []}
     for dataset, count in (("healthy", 3), ("ms", 5)):
-        ill = dataset == "ms"
+        has_lesion = dataset == "ms"
         names = [Scan(f"sub-{i:02d}", f"sub-{i:02d}", dataset, role="test", state="ok") for i in range(count)]
         subjects += names
         brain = ball((20, 24, 15), (16, 20, 13))
         entries = []
         for i, row in enumerate(names):
-            lesion = ball((14 + 2 * i, 26, 15), (4, 3, 3)) if ill else np.zeros(SHAPE, bool)
+            lesion = ball((14 + 2 * i, 26, 15), (4, 3, 3)) if has_lesion else np.zeros(SHAPE, bool)
             texture = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2) * 2
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
             entries.append(array_cache.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
-            told = status.Status(scan=row.subject, modality="T1w", state="ok", quality=GOOD)
-            status.write(good / status.NAME, told)
+            accepted = status.Status(scan=row.subject, modality="T1w", state="ok", quality=GOOD)
+            status.write(good / status.NAME, accepted)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
         array_cache.write(folder / "normalize" / dataset, entries, count, CacheHeader(AFFINE))
         for strength, model in enumerate(study.models, 1):
@@ -124,7 +127,7 @@ def modelled(
 
 def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[str, list[dict[str, Any]]]:
     base = {"model": model, "seed": 0, "dataset": dataset, "postprocessing": "none"}
-    ill = dataset == "ms"
+    has_lesion = dataset == "ms"
     auprc = {"zscore": 0.4, "ae": 0.2, "vae": 0.5}[model]
 
     def metric(name: str, rule: str, value: float) -> dict[str, Any]:
@@ -138,18 +141,18 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
         )
 
     metrics = [metric("fp_per_scan", RULE, 3.0)]
-    if ill:
+    if has_lesion:
         metrics += [metric("auprc_scan", "none", auprc), metric("prevalence", "none", 0.012)]
         metrics += [metric("dice_volume", RULE, auprc / 2), metric("dice_volume", "oracle", auprc)]
     rows = [
         base
-        | {"scan": row.scan, "subject": row.subject, "healthy": int(not ill), "lesion_ml": 4.0 * ill}
-        | {"auprc": auprc + 0.01 * i if ill else float("nan"), "predicted_ml": float(i), "threshold_rule": RULE}
-        | {"residual_rms": 0.1 * strength + 0.2 * ill + 0.01 * i if model != "zscore" else float("nan")}
+        | {"scan": row.scan, "subject": row.subject, "healthy": int(not has_lesion), "lesion_ml": 4.0 * has_lesion}
+        | {"auprc": auprc + 0.01 * i if has_lesion else float("nan"), "predicted_ml": float(i), "threshold_rule": RULE}
+        | {"residual_rms": 0.1 * strength + 0.2 * has_lesion + 0.01 * i if model != "zscore" else float("nan")}
         for i, row in enumerate(names)
     ]
     x = np.linspace(0, 1, 50)
-    curves = [base | {"curve": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if ill else []
+    curves = [base | {"curve": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if has_lesion else []
     for kind, centre in (("healthy", 0.2), ("lesion", 0.2 + 0.1 * strength)):
         share = np.exp(-(((x - centre) / 0.1) ** 2))
         curves += [base | {"curve": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
@@ -161,7 +164,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study = settings()
     folder, preprocess = results(tmp_path_factory.mktemp("results"), study)
     decisions = {"ms": {"sub-97": Decision("include", by="AB").text, "sub-96": Decision("exclude", "moved", "AB").text}}
-    report(study, folder, preprocess, folder / "report", decisions)
+    write_report(ReportSources(study, folder, preprocess, METHODS, decisions), folder / "report")
     return folder, (folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
@@ -181,8 +184,8 @@ def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> Non
 
 def test_the_page_can_be_read_without_a_script(made: tuple[Path, str]) -> None:
     bare = re.sub(r"<script.*?</script>", "", made[1], flags=re.S)
-    for told in ("vae", "0.500", "[0.450, 0.550]", "<polyline", "data:image/webp", "sub-02", "chance AUPRC 0.012"):
-        assert told in bare
+    for text in ("vae", "0.500", "[0.450, 0.550]", "<path", "data:image/webp", "sub-02", "chance AUPRC 0.012"):
+        assert text in bare
 
 
 def test_residuals_are_drawn_where_a_model_has_a_reconstruction(made: tuple[Path, str]) -> None:
@@ -192,11 +195,11 @@ def test_residuals_are_drawn_where_a_model_has_a_reconstruction(made: tuple[Path
         assert re.findall(r"<title>(\w+)", chart) == ["healthy", "ms"]
 
 
-def test_a_network_that_does_not_rebuild_healthy_scans_is_named(made: tuple[Path, str]) -> None:
+def test_a_network_that_does_not_reconstruct_healthy_scans_is_named(made: tuple[Path, str]) -> None:
     _, text = made
     doubts = [line for line in text.splitlines() if 'class="doubt"' in line]
-    assert [line.split(">")[1].split(" rebuilds")[0] for line in doubts] == ["ae"]
-    assert "vae: rebuilds 0.70 of the variance, correlation 0.60" in text
+    assert [line.split(">")[1].split(" reconstructs")[0] for line in doubts] == ["ae"]
+    assert "vae: reconstructs 0.70 of the variance, correlation 0.60" in text
 
 
 def test_whole_scans_are_not_called_healthy() -> None:
@@ -212,30 +215,33 @@ def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:
     assert all("ORACLE – upper bound, not a result" in head for head in heads)
 
 
-def test_the_headline_names_winners_and_losers(made: tuple[Path, str]) -> None:
+def test_the_headline_names_better_and_worse_models(made: tuple[Path, str]) -> None:
     headline = made[1].split('id="headline"')[1].split("</section>")[0]
-    assert re.search(r"vae \(0\.500 \[0\.450, 0\.550\]\)\s+beats the best trivial baseline,\s+zscore", headline)
-    assert re.search(r"Loses to it:</b> ae \(0\.200[^)]*; p 0\.12 after Holm\)", headline)
-    assert "vae (0.500 [0.450, 0.550])" in headline, "what the correction leaves standing bears no p"
+    assert re.search(
+        r"vae \(0\.500 \[0\.450, 0\.550\]\)\s+is better than the best trivial baseline,\s+zscore", headline
+    )
+    assert re.search(r"Worse:</b> ae \(0\.200[^)]*; p 0\.12 after Holm\)", headline)
+    assert "vae (0.500 [0.450, 0.550])" in headline, "no p where the correction changes nothing"
 
 
-def test_without_a_winner_the_headline_says_so(made: tuple[Path, str]) -> None:
+def test_without_a_better_model_the_headline_says_so(made: tuple[Path, str]) -> None:
     read = {
         name: tables.read(made[0] / f"evaluate/{name}.tsv", columns)
         for name, columns in (("metrics", tables.METRICS), ("comparisons", tables.COMPARISONS))
     }
     study = settings()
-    unpaired = verdicts(study, read["metrics"], read["comparisons"].iloc[:0])
-    assert {v.dataset: v.outcomes for v in unpaired} == {"ms": {"vae": "open", "ae": "loses"}}
-    assert not unpaired[0].good
+    unpaired = compare_with_baselines(study, read["metrics"], read["comparisons"].iloc[:0])
+    assert {each.dataset: each.differences for each in unpaired} == {"ms": {"vae": "undecided", "ae": "worse"}}
+    assert not unpaired[0].improved
     alone = settings(models={"ae": {"family": "autoencoder"}})
-    assert verdicts(alone, read["metrics"][read["metrics"]["model"] == "ae"], read["comparisons"])[0].baseline == ""
+    only = read["metrics"][read["metrics"]["model"] == "ae"]
+    assert compare_with_baselines(alone, only, read["comparisons"])[0].baseline == ""
 
 
 def test_text_from_outside_is_escaped(made: tuple[Path, str]) -> None:
     assert "A &lt;b&gt;bold&lt;/b&gt; &amp; small study" in made[1]
     assert "the head &lt;is&gt; missing" in made[1]
-    assert "it left the study" not in made[1], "what an earlier study left behind is not told"
+    assert "it left the study" not in made[1], "what an earlier study left behind is not shown"
     assert "<b>bold</b>" not in made[1]
     assert "<is>" not in made[1]
 
@@ -256,7 +262,7 @@ def test_failures_and_costs_are_listed(made: tuple[Path, str]) -> None:
 
 
 def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
-    report(settings(), tmp_path / "fake", tmp_path / "preprocess", tmp_path / "fake" / "report")
+    write_report(ReportSources(settings(), tmp_path / "fake", tmp_path / "preprocess"), tmp_path / "fake" / "report")
     page = (tmp_path / "fake" / "report" / "index.html").read_text(encoding="utf-8")
     assert "Nothing was evaluated yet" in page
     assert "No data set with lesions was scored" in page
@@ -265,15 +271,15 @@ def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
 def test_pictures_that_do_not_fit_are_left_out_and_counted(
     made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainuad.report.job.LIMIT", 280_000)
-    report(settings(), made[0], made[0].parent / "preprocess" / "mri", tmp_path)
+    monkeypatch.setattr("brainuad.report.study_report.LIMIT", 280_000)
+    write_report(ReportSources(settings(), made[0], made[0].parent / "preprocess" / "mri"), tmp_path)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 280_000
     left = int(re.search(r"(\d+) more would have made this page too large", page).group(1))
-    assert 0 < page.count('<figure class="strip">') == made[1].count('<figure class="strip">') - left
+    assert 0 < page.count('<figure class="example">') == made[1].count('<figure class="example">') - left
 
 
-def test_the_text_table_tells_the_same(made: tuple[Path, str]) -> None:
+def test_the_text_table_shows_the_same_numbers(made: tuple[Path, str]) -> None:
     text = terminal.text(table.comparison(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS)))
     lines = text.splitlines()
     assert [line.split()[0] for line in lines if re.match(r"(vae|ae|zscore) ", line)][:3] == ["vae", "zscore", "ae"]
@@ -281,3 +287,29 @@ def test_the_text_table_tells_the_same(made: tuple[Path, str]) -> None:
     assert "0.500 [0.450, 0.550]*" in text
     assert "not a result" in text
     assert max(map(len, lines)) < 200
+
+
+def test_the_methods_text_numbers_its_citations(made: tuple[Path, str]) -> None:
+    section = made[1].split('id="methods"')[1].split("<h2")[0]
+    assert "removed with N4 [1]. Model <code>vae</code> [2], after [1]." in section
+    references = re.findall(r"<li>(\w+)", section)
+    assert references == ["Tustison", "Baur"]
+
+
+def test_a_citation_without_a_reference_stays_as_its_key() -> None:
+    text = number_citations(["After [@nobody2020] and [@holm1979]."])
+    assert text.sentences == ["After [nobody2020] and [1]."]
+    assert text.references == [REFERENCES["holm1979"]]
+
+
+def test_a_plot_names_itself_and_its_lines_and_is_drawn_alike_each_time() -> None:
+    lines = [Line(label, (0.0, 0.5, 1.0), (1.0, 0.4, 0.1), *style(n)) for n, label in enumerate(("a < b", "c"))]
+    plot = Plot("T & U", "x", "y", lines, x_marks={"threshold 1": 0.4}, y_marks={"chance": 0.2})
+    drawn = svg(plot)
+    assert drawn == svg(plot)
+    assert png(plot) == png(plot)
+    assert 'role="img" aria-label="T &amp; U"' in drawn
+    assert re.findall(r"<title>(.*?)</title>", drawn) == ["a &lt; b", "c"]
+    assert [text for text in ("threshold 1", "chance") if f">{text}</text>" in drawn] == ["threshold 1", "chance"]
+    assert "http" not in drawn
+    assert len(drawn) < 6000

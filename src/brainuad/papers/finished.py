@@ -19,7 +19,7 @@ from brainuad.metrics.registry import ORACLE
 from brainuad.papers import reported
 from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
-from brainuad.report.gather import gather
+from brainuad.report.study_results import read_results
 from brainuad.report.table import KEY, summary
 
 FLAT = 0.01
@@ -150,17 +150,17 @@ def read(file: Path, files: Mapping[str, Section]) -> Finished:
     if not (folder / "evaluate" / "metrics.tsv").exists():
         do = f"run it first: {command(file)}"
         raise InputError(f"the study {study.study} was not evaluated yet", file=folder / "evaluate/metrics.tsv", do=do)
-    found = gather(study, folder, Path(study.results) / "preprocess" / study.recipe_name)
+    results = read_results(study, folder, Path(study.results) / "preprocess" / study.recipe_name)
     origins = {label: origin(label, model, paper, files) for label, model in study.models.items()}
     return Finished(
         study,
         file,
         paper,
         {label: known for label, known in origins.items() if known is not None},
-        found.metrics,
-        found.comparisons,
-        found.training,
-        found.records,
+        results.metrics,
+        results.comparisons,
+        results.training,
+        results.records,
         _runs(folder / "track.json"),
     )
 

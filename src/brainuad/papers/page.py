@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from brainuad.bibliography import REFERENCES
 from brainuad.config import templates
 from brainuad.errors import InputError
 from brainuad.papers.finished import FLAT, Finished, command, flatness
 from brainuad.papers.reported import Paper
 from brainuad.papers.verdicts import CLOSE, check, verdict
-from brainuad.report.citations import REFERENCES
-from brainuad.report.headline import verdicts
-from brainuad.report.rebuilding import rebuilding
+from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.reconstruction import reconstruction_quality
 
 COMMAND = "brainuad compare-paper"
 
@@ -116,21 +116,24 @@ def _baselines(studies: Sequence[Finished]) -> Iterator[str]:
     for each, postprocessing in [
         (done, postprocessing) for done in studies for postprocessing in done.study.postprocessing
     ]:
-        for found in verdicts(each.study, each.metrics, each.comparisons, postprocessing):
+        for found in compare_with_baselines(each.study, each.metrics, each.comparisons, postprocessing):
             place = f"`{each.study.study}`, `{found.dataset}`, chain `{postprocessing}`"
             if not found.baseline:
                 yield f"- {place}: no trivial baseline was run."
                 continue
             best = found.numbers[found.baseline]
-            below = [model for model in found.outcomes if found.numbers[model].value < best.value]
-            said = [f"`{m}` ({found.numbers[m]}{', open' * (found.outcomes[m] == 'open')})" for m in below]
+            below = [model for model in found.differences if found.numbers[model].value < best.value]
+            said = [f"`{m}` ({found.numbers[m]}{', undecided' * (found.differences[m] == 'undecided')})" for m in below]
             yield (
-                f"- {place}, AUPRC per scan: {len(found.outcomes) - len(below)} of "
-                f"{len(found.outcomes)} networks lie above `{found.baseline}` ({best}); "
-                f"with a paired difference whose interval lies above 0: {', '.join(found.named('wins')) or 'none'}. "
+                f"- {place}, AUPRC per scan: {len(found.differences) - len(below)} of "
+                f"{len(found.differences)} networks lie above `{found.baseline}` ({best}); "
+                f"with a paired difference whose interval lies above 0: {', '.join(found.models('better')) or 'none'}. "
                 f"Below it: {', '.join(said) or 'none'}."
             )
-    yield "\nopen: the interval of the paired difference holds 0. p: where Holm's correction would undo a difference."
+    yield (
+        "\nundecided: the interval of the paired difference includes 0. p: given where it is not below 0.05 after "
+        "Holm's correction."
+    )
 
 
 def _claims(paper: Paper, studies: Sequence[Finished]) -> Iterator[str]:
@@ -178,7 +181,7 @@ def _training(studies: Sequence[Finished]) -> Iterator[str]:
     heads = ("study", "model", "seed", "steps", "kept at", "healthy validation loss", "rebuilt", "scans", "MLflow run")
     yield from _table_head(*heads)
     for each in studies:
-        rebuilt = rebuilding(each.study, each.records)
+        rebuilt = reconstruction_quality(each.study, each.records)
         trained = {(r["tags"]["model"], int(r["seed"])): r["facts"] for r in each.records if r["stage"] == "train"}
         for label in each.trained:
             source = each.study.trainings()[label]

@@ -39,9 +39,11 @@ class ReportJob(Job):
     """Folder of the recipe's preprocessed scans."""
 
     def run(self) -> None:
-        from brainuad.report.job import report
+        from brainuad.report.study_report import ReportSources, write_report
 
-        report(self.study, self.outputs.failures.parent, self.preprocessed, self.outputs.page.parent, self.decisions)
+        folder = self.outputs.failures.parent
+        sources = ReportSources(self.study, folder, self.preprocessed, self.methods, self.decisions)
+        write_report(sources, self.outputs.page.parent)
 
 
 JOB = ReportJob

@@ -1,4 +1,4 @@
-"""Pictures of axial slices as data addresses: scan, map, contours. Nothing outside the brain is drawn."""
+"""Pictures of axial slices as data URLs: scan, anomaly map, outlines of masks. Only the brain is drawn."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import io
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image
-from scipy import ndimage
+from skimage.segmentation import find_boundaries
+from skimage.transform import resize
+from skimage.util import montage
 
 Picture = UInt8[np.ndarray, "rows columns 3"]
 Mask = Bool[np.ndarray, "x y z"]
-TRUTH, MARKED = (0, 200, 255), (255, 150, 0)
+LESION_COLOUR, PREDICTED_COLOUR = (0, 200, 255), (255, 150, 0)
 ZOOM = 3
+"""Pixels per voxel."""
 PAPER = 255
-"""Grey outside the brain: the page's own, so that slices print without black squares."""
+"""Grey outside the brain: white, so that slices print without black squares."""
 
 
 def axial(
@@ -25,7 +28,7 @@ def axial(
     return np.asarray(volume[..., level])[box].T[::-1]
 
 
-def bounds(brain: Mask, margin: int = 2) -> tuple[slice, slice]:
+def bounding_box(brain: Mask, margin: int = 2) -> tuple[slice, slice]:
     """The box in x and y around the brain, over all slices."""
     ranges = []
     for axis in (0, 1):
@@ -35,62 +38,74 @@ def bounds(brain: Mask, margin: int = 2) -> tuple[slice, slice]:
     return ranges[0], ranges[1]
 
 
-def fullest(mask: Mask) -> int:
-    """The axial level with the most voxels of `mask`; the middle if it is empty."""
+def largest_slice(mask: Mask) -> int:
+    """Index of the axial slice with the most voxels of `mask`; the middle if it is empty."""
     counts = mask.sum(axis=(0, 1))
     return int(counts.argmax()) if counts.any() else mask.shape[2] // 2
 
 
-def grey(values: Float[np.ndarray, "rows columns"], brain: Bool[np.ndarray, "rows columns"], top: float) -> Picture:
-    """Intensities from 0 (black) to `top` (white), three pixels a voxel, smoothed between voxels."""
-    scaled = np.clip(_large(values) / max(top, 1e-6), 0, 1)
+def grey(values: Float[np.ndarray, "rows columns"], brain: Bool[np.ndarray, "rows columns"], white: float) -> Picture:
+    """Intensities from 0 (black) to `white`, interpolated to `ZOOM` pixels a voxel."""
+    scaled = np.clip(_enlarged(values) / max(white, 1e-6), 0, 1)
     return _on_paper(np.repeat((255 * scaled)[..., None], 3, axis=2), brain)
 
 
 def heat(values: Float[np.ndarray, "rows columns"], brain: Bool[np.ndarray, "rows columns"], top: float) -> Picture:
-    """A map from 0 (black) over red to `top` (pale yellow); negative values are black."""
+    """An anomaly map from 0 (black) over red to `top` (pale yellow); negative values are black."""
     from matplotlib import colormaps
 
-    scaled = np.clip(_large(values) / max(top, 1e-12), 0, 1)
+    scaled = np.clip(_enlarged(values) / max(top, 1e-12), 0, 1)
     return _on_paper(255 * np.asarray(colormaps["inferno"](scaled))[..., :3], brain)
 
 
 def outlined(picture: Picture, mask: Bool[np.ndarray, "rows columns"], colour: tuple[int, int, int]) -> Picture:
-    """The picture with the mask's contour."""
-    whole = np.kron(mask, np.ones((ZOOM, ZOOM), dtype=bool))
+    """The picture with the outline of a mask of its voxels."""
     drawn = picture.copy()
-    drawn[whole & ~ndimage.binary_erosion(whole, iterations=2)] = colour
+    drawn[find_boundaries(_repeated(mask), mode="thick")] = colour
     return drawn
 
 
+def mosaic(
+    volume: Shaped[np.ndarray, "x y z"], box: tuple[slice, slice], columns: int
+) -> Shaped[np.ndarray, "rows columns"]:
+    """Axial slices in reading order, lowest first; the rest of the last row is 0."""
+    tiles = np.stack([axial(volume, level, box) for level in range(volume.shape[2])])
+    shape = (-(-len(tiles) // columns), columns)
+    return np.asarray(montage(tiles, fill=0, grid_shape=shape))
+
+
 def webp(picture: UInt8[np.ndarray, "rows columns ..."], quality: int = 82) -> str:
-    """The picture as a WebP data address."""
-    return _address(Image.fromarray(picture), "webp", quality=quality, method=5)
+    """The picture as a WebP data URL."""
+    return _data_url(Image.fromarray(picture), "webp", quality=quality, method=5)
 
 
 def png(picture: UInt8[np.ndarray, "rows columns"]) -> str:
-    """The picture as a PNG data address: every value comes back exactly."""
-    return _address(Image.fromarray(picture), "png", optimize=True)
+    """The picture as a PNG data URL, without loss."""
+    return _data_url(Image.fromarray(picture), "png", optimize=True)
 
 
 def recoded(path: str, width: int) -> str:
-    """A picture file as a WebP data address, at most `width` pixels wide."""
+    """A picture file as a WebP data URL, at most `width` pixels wide."""
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((width, width))
-    return _address(small, "webp", quality=80, method=5)
+    return _data_url(small, "webp", quality=80, method=5)
 
 
-def _large(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "r c"]:
-    return ndimage.zoom(np.asarray(values, dtype=np.float32), ZOOM, order=1, grid_mode=True, mode="nearest")
+def _enlarged(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "r c"]:
+    shape = (values.shape[0] * ZOOM, values.shape[1] * ZOOM)
+    return np.asarray(resize(values.astype(np.float32), shape, order=1, mode="edge", anti_aliasing=False))
+
+
+def _repeated(mask: Bool[np.ndarray, "rows columns"]) -> Bool[np.ndarray, "r c"]:
+    return mask.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
 
 
 def _on_paper(picture: np.ndarray, brain: Bool[np.ndarray, "rows columns"]) -> Picture:
-    whole = np.kron(brain, np.ones((ZOOM, ZOOM), dtype=bool))
-    return np.where(whole[..., None], picture, PAPER).astype(np.uint8)
+    return np.where(_repeated(brain)[..., None], picture, PAPER).astype(np.uint8)
 
 
-def _address(image: Image.Image, kind: str, **options: int | bool) -> str:
+def _data_url(image: Image.Image, file_format: str, **options: int | bool) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image.save(buffer, file_format, **options)
+    return f"data:image/{file_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"

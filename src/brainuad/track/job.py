@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from brainuad import metrics as declared
 from brainuad.formats.files import write_json
-from brainuad.track import figures, records, views
+from brainuad.track import records, run_figures, views
 from brainuad.track.records import Result
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _inputs(result: Result) -> list[Any]:
 
 def _files(client: MlflowClient, run: str, result: Result, folder: Path, local: Path | None) -> None:
     pictures = {
-        "figures/loss.png": figures.loss(result.curves),
-        "figures/precision_recall.png": figures.precision_recall(result.precision_recall),
+        "figures/loss.png": run_figures.loss(result.curves),
+        "figures/precision_recall.png": run_figures.precision_recall(result.precision_recall),
     }
     files = {path: picture for path, picture in pictures.items() if picture is not None}
     if len(result.metrics):

@@ -1,5 +1,5 @@
 "use strict";
-// Tables sort by a click (or Enter) on a heading; numbers by their full value, not by what is shown.
+// A click (or Enter) on a heading sorts its table; numbers by their full value, not by the rounded one.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.classList.add("live");
   const heads = [...table.tHead.rows[0].cells];

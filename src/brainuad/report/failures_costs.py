@@ -1,0 +1,82 @@
+"""`failures.tsv` and `costs.tsv`: scans that failed or were decided on, and the time and memory of the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainuad.formats.files import atomic
+from brainuad.formats.scans import Scan
+from brainuad.report.study_results import STAGES, StudyResults
+
+FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
+COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
+ALL_STAGES = ("download", "preprocess", "normalize", *STAGES)
+EXCLUDED = ("failed", "excluded")
+"""States of scans that are not in the study."""
+
+
+def failures(results: StudyResults, decisions: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Columns `FAILURES`: a row per scan that failed, has warnings or was decided on; those not in the study first.
+
+    `decisions`: a person's decisions in words, by data set and scan.
+    """
+    rows = [
+        (
+            scan.dataset,
+            scan.scan,
+            "decisions",
+            scan.state,
+            _decided(scan, decisions),
+            "change its line in the decisions",
+        )
+        for scan in results.listed
+        if scan.state in ("excluded", "included")
+    ]
+    decided = {row[:2] for row in rows}
+    rows += [
+        (dataset, scan, "preprocess", status.state, "; ".join(status.reasons), status.remedy or "")
+        for (dataset, scan), status in results.statuses.items()
+        if status.state != "ok" and (dataset, scan) not in decided
+    ]
+    known = {row[:2] for row in rows if row[3] == "failed"}
+    remedy = "add what is missing or list the subject under `exclude`"
+    rows += [
+        (scan.dataset, scan.scan, "split", scan.state, scan.note, remedy)
+        for scan in results.listed
+        if scan.state == "failed" and (scan.dataset, scan.scan) not in known
+    ]
+    rows += [
+        (record["tags"]["dataset"], scan, "normalize", "failed", why, "nothing, or add lesion masks to `masks`")
+        for record in results.data_records
+        for scan, why in record["facts"].get("left_out", {}).items()
+    ]
+    rows.sort(key=lambda row: (row[3] not in EXCLUDED, *row[:2]))
+    return pd.DataFrame(rows, columns=FAILURES)
+
+
+def costs(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Columns `COSTS`: sums of time (s) over the jobs of a stage, model and data set, and the largest memory (MB)."""
+    numbers = ("seconds", "cpu_seconds", "peak_memory_mb")
+    rows = [
+        [r["stage"], r["tags"].get("model", ""), r["tags"].get("dataset", ""), 1, *(r[name] for name in numbers)]
+        for r in records
+    ]
+    totals = dict.fromkeys(COSTS[3:6], "sum") | {"peak_memory_mb": "max"}
+    table = pd.DataFrame(rows, columns=COSTS).groupby(COSTS[:3], sort=False).agg(totals).reset_index()
+    return table.sort_values("stage", key=lambda column: column.map(ALL_STAGES.index), kind="stable", ignore_index=True)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `failures.tsv` or `costs.tsv`."""
+    with atomic(path) as part:
+        table.to_csv(part, sep="\t", index=False, float_format="%.6g")
+
+
+def _decided(scan: Scan, decisions: Mapping[str, Mapping[str, str]]) -> str:
+    """Who decided on a scan and why, then what else is known of it."""
+    decision = decisions.get(scan.dataset, {}).get(scan.scan)
+    return "; ".join(filter(None, [decision or scan.state, scan.note]))

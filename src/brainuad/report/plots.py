@@ -1,0 +1,108 @@
+"""The plots of a report as SVG, from the tables of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from markupsafe import Markup
+
+from brainuad.config.study import Study
+from brainuad.figures import curves as figures
+from brainuad.figures.plot import Line, legend, style, svg
+
+BASELINE_DASH = (6.0, 3.0)
+
+
+def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
+    """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
+    chosen = curves[(curves["curve"] == "pr") & (curves["postprocessing"] == next(iter(study.postprocessing)))]
+    plots = {}
+    for dataset, rows in chosen.groupby("dataset", sort=False):
+        lines = [
+            _line(study, str(model), group)
+            for (model, _), group in rows.groupby(["model", "seed"], sort=False)
+            if model in study.models
+        ]
+        complete = rows["x"] >= 0.999
+        chance = float(rows[complete]["y"].min()) if complete.any() else None
+        plot = figures.precision_recall(f"Precision and recall of voxels on {dataset}", lines, chance)
+        plots[str(dataset)] = svg(plot) + legend(lines)
+    return plots
+
+
+def histograms(
+    study: Study, curves: pd.DataFrame, thresholds: Mapping[tuple[str, str, str], Mapping[str, float]]
+) -> dict[str, dict[str, Markup]]:
+    """Plots by data set and model, of the study's first seed and postprocessing.
+
+    `thresholds`: values by rule, by model, postprocessing and data set; drawn as vertical lines.
+    """
+    postprocessing, seed = next(iter(study.postprocessing)), study.seeds[0]
+    chosen = curves[
+        (curves["postprocessing"] == postprocessing)
+        & (curves["seed"] == seed)
+        & curves["curve"].isin(list(figures.TISSUES))
+    ]
+    healthy = healthy_set(study, chosen)
+    shown = [name for name in chosen["dataset"].unique() if not study.datasets[name].healthy] or [healthy]
+    plots: dict[str, dict[str, Markup]] = {}
+    for dataset in shown if len(chosen) else []:
+        for model in study.models:
+            rows = chosen[(chosen["model"] == model) & chosen["dataset"].isin([dataset, healthy])]
+            if (rows["dataset"] == dataset).any():
+                marks = thresholds.get((model, postprocessing, dataset), {})
+                labelled = {rule.replace("_", " "): value for rule, value in marks.items()}
+                plot = figures.map_histogram(f"Values of the map of {model} on {dataset}", rows, labelled)
+                plots.setdefault(dataset, {})[model] = svg(plot)
+    return plots
+
+
+def histogram_legend() -> Markup:
+    """The legend of all histograms."""
+    return legend([Line(label, (), (), colour) for label, colour in figures.TISSUES.values()])
+
+
+def residuals(study: Study, scans: pd.DataFrame) -> dict[str, Markup]:
+    """A plot per trained model with a reconstruction; other maps of one training have the same reconstruction."""
+    chosen = scans[(scans["postprocessing"] == next(iter(study.postprocessing))) & (scans["seed"] == study.seeds[0])]
+    plots = {}
+    for model in dict.fromkeys(study.trainings().values()):
+        rows = chosen[(chosen["model"] == model) & chosen["residual_rms"].notna()]
+        values = {
+            str(dataset): (group["residual_rms"].to_numpy(dtype=float), study.scored_sets().index(str(dataset)))
+            for dataset, group in rows.groupby("dataset", sort=False)
+        }
+        if values:
+            plot = figures.residual_histogram(f"Residuals of {model} by scan", values)
+            plots[model] = svg(plot) + legend(plot.lines)
+    return plots
+
+
+def healthy_set(study: Study, curves: pd.DataFrame) -> str:
+    """The first healthy data set with a histogram, drawn beside the others; empty if there is none."""
+    healthy = set(curves[curves["curve"] == "healthy"]["dataset"])
+    return next((name for name in study.scored_sets() if name in healthy), "")
+
+
+def training(curves: pd.DataFrame) -> dict[str, Markup]:
+    """A plot of the losses per model: solid for training, dashed for validation, a line per seed."""
+    plots = {}
+    for model, rows in curves.groupby("model", sort=False) if len(curves) else []:
+        plot = figures.losses(f"Losses of {model}", rows)
+        if plot is not None:
+            plots[str(model)] = svg(plot)
+    return plots
+
+
+def training_legend() -> Markup:
+    """The legend of all losses."""
+    return legend([Line("training", (), (), *figures.TRAINING), Line("validation", (), (), *figures.VALIDATION)])
+
+
+def _line(study: Study, model: str, rows: pd.DataFrame) -> Line:
+    colour, _ = style(list(study.models).index(model))
+    ordered = rows.sort_values("x", kind="stable")
+    baseline = model in study.baselines()
+    label, dash = (f"{model} (baseline)", BASELINE_DASH) if baseline else (model, ())
+    return Line(label, tuple(ordered["x"]), tuple(ordered["y"]), colour, dash)

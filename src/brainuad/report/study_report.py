@@ -1,0 +1,176 @@
+"""The report of a study: `index.html`, `failures.tsv` and `costs.tsv`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from brainuad.bibliography import number_citations
+from brainuad.config.study import Study
+from brainuad.errors import InputError
+from brainuad.formats import quality, tables
+from brainuad.formats.files import atomic
+from brainuad.formats.status import OVERLAY
+from brainuad.report import examples, page, plots, slices, table, viewer
+from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.failures_costs import costs, failures, write_table
+from brainuad.report.reconstruction import reconstruction_quality
+from brainuad.report.study_results import StudyResults, read_results
+
+PAGE = "index.html"
+LIMIT = 15_000_000
+"""Bytes of the page: more than that is slow to open and refused by mail servers."""
+EXAMPLES_SHARE, VIEWER_SHARE = 0.5, 0.5
+"""Of the page, for example scans; and of what is then left, for the viewer. What does not fit is omitted."""
+MOST_ROWS = 5000
+MOST_DOUBTFUL, OVERLAY_WIDTH = 40, 900
+"""Overlays of failed and doubtful scans; pixels."""
+OVERLAY_TEXTS = {
+    "nmi": "mutual information {:.3f}",
+    "template_dice": "Dice with the template {:.3f}",
+    "volume_ml": "{:.0f} ml",
+}
+
+
+@dataclass(frozen=True)
+class ReportSources:
+    """What the report is written from.
+
+    `folder`: `results/<study>`; `preprocessed`: `results/preprocess/<recipe>`; `methods`: sentences of the methods
+    section, with citations as `[@key]`; `decisions`: a person's decisions in words, by data set and scan.
+    """
+
+    study: Study
+    folder: Path
+    preprocessed: Path
+    methods: Sequence[str] = ()
+    decisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def write_report(sources: ReportSources, out: Path) -> None:
+    """Write `index.html` into the folder `out`, and `failures.tsv` and `costs.tsv` into the study's folder.
+
+    Sections of stages that left nothing are omitted. Raises InputError for broken files, and for a page beyond `LIMIT`.
+    """
+    study, folder = sources.study, sources.folder
+    results = read_results(study, folder, sources.preprocessed)
+    failed = failures(results, sources.decisions)
+    spent = costs([*results.data_records, *results.records])
+    write_table(folder / "failures.tsv", failed)
+    write_table(folder / "costs.tsv", spent)
+    shown = examples.read_examples(study, folder, results.scans)
+    pictures = examples.within(examples.draw_examples(study, folder, shown), int(LIMIT * EXAMPLES_SHARE))
+    content = {
+        **_tables(study, results),
+        **_plots(study, results),
+        "study": study,
+        "examples": list(examples.by_dataset(pictures)),
+        "omitted_examples": len(shown) - len(pictures),
+        "overlays": list(_overlays(study, sources.preprocessed, results)),
+        "qualities": list(_qualities(study, folder, out)),
+        "failures": _rows(failed),
+        "costs": _rows(spent),
+        "provenance": _provenance(study, results.records),
+        "methods": number_citations(sources.methods),
+    }
+    text = page.render({**content, "viewer_scans": []})
+    budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
+    scans = viewer.viewer_scans(study, folder, shown, results.thresholds, budget)
+    text = page.render({**content, "viewer_scans": scans}) if scans else text
+    _write(text, out / PAGE)
+
+
+def _write(text: str, path: Path) -> None:
+    if (size := len(text.encode())) > LIMIT:
+        do = "lower report.examples or report.overlays in the study"
+        what = f"the report would have {size / 1e6:.1f} MB, allowed are {LIMIT / 1e6:.0f}"
+        raise InputError(what, file=path, do=do)
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
+    return {
+        "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
+        "blocks": table.blocks(results.metrics),
+        "all_metrics": _rows(results.metrics[:MOST_ROWS]),
+        "metrics_total": len(results.metrics),
+        "comparisons": _rows(results.comparisons),
+        "descriptions": {"metrics": tables.METRICS, "comparisons": tables.COMPARISONS},
+        "oracle_label": table.ORACLE_LABEL,
+        "baselines": study.baselines(),
+        "scans_total": len(results.statuses),
+    }
+
+
+def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
+    healthy = plots.healthy_set(study, results.curves)
+    return {
+        "precision_recall": plots.precision_recall(study, results.curves),
+        "histograms": plots.histograms(study, results.curves, results.thresholds),
+        "histogram_legend": plots.histogram_legend(),
+        "healthy_set": {name: "" if dataset.healthy else healthy for name, dataset in study.datasets.items()},
+        "residuals": plots.residuals(study, results.scans),
+        "training": plots.training(results.training),
+        "training_legend": plots.training_legend(),
+        "reconstruction": reconstruction_quality(study, results.records),
+    }
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _overlays(study: Study, preprocessed: Path, results: StudyResults) -> Iterator[dict[str, str]]:
+    """All failed and doubtful registrations, up to a limit, then some good ones of each data set, evenly spread."""
+    doubtful = [key for key, status in results.statuses.items() if status.state != "ok"]
+    doubtful.sort(key=lambda key: (results.statuses[key].state != "failed", *key))
+    good: list[tuple[str, str]] = []
+    for dataset in study.scan_sets():
+        names = [key for key, status in results.statuses.items() if key[0] == dataset and status.state == "ok"]
+        stride = max(1, len(names) // max(1, study.report.overlays))
+        good += names[::stride][: study.report.overlays]
+    for dataset, scan in doubtful[:MOST_DOUBTFUL] + good:
+        path, status = preprocessed / dataset / scan / OVERLAY, results.statuses[dataset, scan]
+        if path.exists():
+            numbers = status.quality
+            text = ", ".join(form.format(numbers[name]) for name, form in OVERLAY_TEXTS.items() if name in numbers)
+            picture = slices.recoded(str(path), OVERLAY_WIDTH)
+            yield {"dataset": dataset, "scan": scan, "state": status.state, "text": text, "picture": picture}
+
+
+def _qualities(study: Study, folder: Path, out: Path) -> Iterator[dict[str, Any]]:
+    """By data set, the quality table and contact sheets of preprocess, as links relative to the page."""
+    for dataset in study.scan_sets():
+        place = folder / "preprocess" / dataset
+        if (place / quality.NAME).exists():
+            states = [row["state"] for row in quality.read(place / quality.NAME)]
+            counts = ", ".join(f"{states.count(state)} {state}" for state in quality.ORDER if state in states)
+            sheets = sorted(place.glob("contact*.png"), key=lambda path: (len(path.name), path.name))
+            files = [place / quality.NAME, *sheets]
+            links = {path.name: Path(os.path.relpath(path, out)).as_posix() for path in files}
+            yield {"dataset": dataset, "counts": counts, "links": links}
+
+
+def _provenance(study: Study, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Code, data and machines behind the numbers; all values where parts of a study were run apart."""
+    versions: dict[str, list[str]] = {}
+    for record in records:
+        for name, version in record.get("versions", {}).items():
+            if version not in versions.setdefault(name, []):
+                versions[name].append(version)
+    training = [record for record in records if record["stage"] == "train"]
+    settings = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return {
+        "versions": versions,
+        "commits": sorted({record["commit"] for record in records} - {""}),
+        "data": sorted({record["data"] for record in training} - {""}),
+        "hosts": sorted({"{system}, {processor}, {cores} cores".format(**record["host"]) for record in records}),
+        "settings": settings.replace(str(Path.home()), "~"),
+    }
