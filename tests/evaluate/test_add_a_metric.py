@@ -29,13 +29,14 @@ from pathlib import Path
 from evaluation_files import EvaluationFiles
 from brainuad.formats import tables
 from brainuad.reference import columns_page
-from brainuad.report.table import comparison_text
+from brainuad.report.table import comparison
+from brainuad.terminal import text
 from brainuad.track.job import view_columns
 
 files = EvaluationFiles(Path(sys.argv[1]), write=False)
 posts = {"none": files.root / "post/dae/ms/none"}
 table = tables.read(files.run("dae", "ms", posts, files.root / "out") / "metrics.tsv", tables.METRICS)
-found = {"rows": table.to_dict("records"), "text": comparison_text(table), "page": columns_page()}
+found = {"rows": table.to_dict("records"), "text": text(comparison(table)), "page": columns_page()}
 print(json.dumps(found | {"tracked": view_columns(table.to_dict("records"))}))
 """
 
