@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -64,3 +65,22 @@ def test_the_glossary_defines_each_term_once():
         "tilt",
     ):
         assert wanted in terms
+
+
+@pytest.mark.parametrize(
+    ("section", "test"),
+    [
+        ("A method", "methods/test_add_a_method.py"),
+        ("A metric", "evaluate/test_add_a_metric.py"),
+        ("A preprocessing step", "preprocess/test_add_a_step.py"),
+        ("A data set", "download/test_add_a_data_set.py"),
+    ],
+)
+def test_the_code_of_a_recipe_is_the_code_that_its_test_adds(section, test):
+    page = (REPOSITORY / "docs/contributing.md").read_text(encoding="utf-8")
+    text = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    code = (REPOSITORY / "tests" / test).read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```python\n(.*?)^ *```", text, re.M | re.S)
+    assert blocks
+    assert all(dedent(block).strip() in code for block in blocks)
+    assert f"tests/{test}" in text
