@@ -60,9 +60,9 @@ PARAMETERS = {
     "fanogan3d": 86_568_512 + 92_939_396 + 11_049_665,
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
 }
-"""Trainable numbers that models.md states, each confirmed there layer by layer."""
+"""Trainable numbers, each confirmed layer by layer (docs/methods/)."""
 UNSTATED = {"baur_anogan", "chatterjee_ae3d", "chatterjee_gmvae", "strega_ccevae", "zimmerer_cevae"}
-"""Full-size networks whose count models.md does not state: ours would prove nothing."""
+"""Full-size networks without an independent count: ours would prove nothing."""
 VARIANTS = [
     *[
         ("kuz_ae", {"latent": latent}, count)
@@ -85,7 +85,7 @@ VARIANTS = [
     ("chatterjee_vae", {"size": 128}, 13_189_632),
     ("chatterjee_vae", {"size": 64}, 3_752_448),  # Zimmerer's own
 ]
-"""Other settings of `network` whose count models.md states."""
+"""Other settings of `network` with an independent count."""
 
 
 def settings(name: str) -> MethodSettings:

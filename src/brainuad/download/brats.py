@@ -25,7 +25,7 @@ class Brats(KnownSet):
     converts = True
     case: ClassVar[re.Pattern[str]]
     usual: ClassVar[int]
-    """Labelled cases. Source: models.md 5."""
+    """Labelled cases of each year's training set."""
     graded: ClassVar[bool] = False
     """Whether each case must lie in a folder `HGG` or `LGG`."""
     odd_masks: ClassVar[dict[str, str]] = {}

@@ -90,7 +90,7 @@ def _between(
 def resized(data: Float[np.ndarray, "x y z"], settings: Resize) -> Float[np.ndarray, "a b c"]:
     """A volume on other voxels of the same box: smoothed where they are coarser, then interpolated linearly; float32.
 
-    Source: Simarro Viana et al. 2020, preprocessing step 5; the width of the Gaussian is ours (models.md 1.5).
+    Source: Simarro Viana et al. 2020, preprocessing step 5; the width of the Gaussian is ours (docs/methods/simarro2020.md).
     """
     step = _coarser(data.shape, settings.shape)
     ratio = np.diag(step)[:3]

@@ -115,7 +115,7 @@ def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.nd
 def _linear_trend(image: Image, brain: Brain, atlas: Image) -> Image:
     """The factor a + b.x by which the scan differs from the atlas, fitted by least squares without outliers.
 
-    Linear, for a fit of higher order takes large lesions for bias (quality_research.md).
+    Linear, for a fit of higher order takes large lesions for bias.
     """
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

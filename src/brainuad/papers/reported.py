@@ -40,9 +40,9 @@ class Reported(Section):
     """One number of one system, or that the text has none."""
 
     system: str
-    """Stable id (models.md 1.0); of a swept size its value is the suffix."""
+    """Stable id; of a swept size its value is the suffix."""
     dataset: str
-    """Id of the test data (models.md 5)."""
+    """Id of the test data."""
     metric: Metric
     """What was measured."""
     dice_kind: Literal["pooled", "volume", "slice"] | None = None

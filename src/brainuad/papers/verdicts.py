@@ -1,4 +1,4 @@
-"""A paper's numbers and claims against ours (models.md 7)."""
+"""A paper's numbers and claims against ours."""
 
 from __future__ import annotations
 

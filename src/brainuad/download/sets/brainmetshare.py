@@ -30,7 +30,7 @@ SPACING = (0.94, 0.94, 1.0)
 """Of the pictures, which have no header, in mm: columns, rows, slices. Source: public readers of the set."""
 LABELS = {0, 1, 255}
 USUAL = 105
-"""Patients with masks, of 156. Source: models.md 5."""
+"""Patients with masks, of 156."""
 PATIENT = re.compile(r"Mets_\d+")
 
 

@@ -17,7 +17,7 @@ BLOOD = ("intraventricular", "intraparenchymal", "subarachnoid", "epidural", "su
 FRACTURE = "fracture_yes_no"
 DIAGNOSES, PERSONS = "hemorrhage_diagnosis_raw_ct.csv", "Patient_demographics.csv"
 USUAL, USUAL_ILL = 75, 36
-"""Patients released, of 82 (049 to 130 without 059 to 065), and those with haemorrhage. Source: models.md 5."""
+"""Patients released, of 82 (049 to 130 without 059 to 065), and those with haemorrhage."""
 LABELS = {0, 1, 255}
 HOST = "https://physionet.org/files/ct-ich/1.3.1"
 NUMBERS = (*range(49, 59), *range(66, 131))

@@ -11,7 +11,7 @@ from brainuad.formats.scans import Scan
 
 SUFFIX = {"T1w": "T1", "T2w": "T2", "PDw": "PD"}
 USUAL = {"T1w": 581, "T2w": 578, "PDw": 578}
-"""Files of each archive. Source: models.md 5."""
+"""Files of each archive."""
 NAME = re.compile(r"IXI(\d{3})-(Guys|HH|IOP)-\d{4}-(T1|T2|PD)\.nii(\.gz)?")
 HOST = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
 CHECKSUM = {

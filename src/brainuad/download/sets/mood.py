@@ -13,7 +13,7 @@ from brainuad.formats.scans import Scan
 
 SHAPE = (256, 256, 256)
 USUAL, USUAL_TOYS = 800, 4
-"""Source: models.md 5; neuro-ml/amid, amid/mood.py."""
+"""Source: neuro-ml/amid, amid/mood.py."""
 TRAINING, TOY = re.compile(r"(\d+)\.nii\.gz"), re.compile(r"toy_(\d+)\.nii\.gz")
 
 

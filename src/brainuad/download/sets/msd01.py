@@ -16,7 +16,7 @@ CHANNEL = {"FLAIR": "flair", "T1w": "t1w", "T1ce": "t1gd", "T2w": "t2w"}
 """Names of the channels in dataset.json, in lower case: releases differ in theirs."""
 NAME = re.compile(r"BRATS_(\d{3})\.nii\.gz")
 USUAL = 484
-"""Source: models.md 5, and numTraining of dataset.json."""
+"""Source: numTraining of dataset.json."""
 
 
 class Msd01(KnownSet):
