@@ -28,6 +28,7 @@ localrules:
     train_all,
     evaluate_all,
     quality,
+    contact_sheets,
     split,
     subjects,
     track,
@@ -50,7 +51,7 @@ rule download:
 rule preprocess_all:
     input:
         "<study>/subjects.tsv",
-        PLAN.qualities(),
+        PLAN.contact_sheets(),
 
 
 rule train_all:

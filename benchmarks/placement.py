@@ -35,7 +35,7 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
-from brainuad.formats.verdict import judged
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.images.template import mni152
 from brainuad.preprocess import pipeline
 from brainuad.preprocess.review import overlay

@@ -21,7 +21,7 @@ import numpy as np
 
 from brainuad.config.recipe import Preprocess, Quality, Registration
 from brainuad.formats import volume
-from brainuad.formats.verdict import judged
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import Template, mni152

@@ -44,18 +44,33 @@ rule preprocess_batch:
         "../workflow/scripts/run_job.py"
 
 
-# What a person looks at: quality.tsv and contact sheets. It lies in the study's folder, for another study may have other
-# scans of the same data set.
+# The verdict on each scan. It lies in the study's folder, because another study may have other scans of the data set.
 rule quality:
     input:
         unpack(inputs("quality")),
     output:
-        folder=directory("<study>/preprocess/{dataset}"),
+        table="<study>/preprocess/{dataset}/quality.tsv",
     log:
         "<study>/logs/preprocess/quality_{dataset}.log",
     conda:
         "../envs/preprocess.yaml"
     params:
         **params("quality"),
+    script:
+        "../workflow/scripts/run_job.py"
+
+
+# Apart from the table, on which the split depends: an edit of the pictures reruns nothing else.
+rule contact_sheets:
+    input:
+        unpack(inputs("contact_sheets")),
+    output:
+        folder=directory("<study>/preprocess/{dataset}/contact_sheets"),
+    log:
+        "<study>/logs/preprocess/contact_sheets_{dataset}.log",
+    conda:
+        "../envs/preprocess.yaml"
+    params:
+        **params("contact_sheets"),
     script:
         "../workflow/scripts/run_job.py"

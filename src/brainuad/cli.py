@@ -151,7 +151,7 @@ def show(folder: ResultsFolder) -> None:
     terminal.show(
         "",
         f"report        {folder / 'report' / 'index.html'}",
-        f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact.png",
+        f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact_sheets",
         f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz",
         f"tables        {folder / 'evaluate'}/*.tsv",
         f"MLflow        {folder.parent / 'mlflow'} (brainuad ui)",

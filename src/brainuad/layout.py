@@ -76,8 +76,12 @@ class Layout:
         return self.root / "download" / dataset / "subjects.tsv"
 
     def quality(self, dataset: str) -> Path:
-        """The folder of a data set's verdicts and contact sheets."""
-        return self.folder / "preprocess" / dataset
+        """The table of the verdicts on a data set's scans."""
+        return self.folder / "preprocess" / dataset / "quality.tsv"
+
+    def contact_sheet(self, dataset: str) -> Path:
+        """The folder of a data set's contact sheets."""
+        return self.folder / "preprocess" / dataset / "contact_sheets"
 
     def roles_table(self, dataset: str) -> Path:
         """The table of a data set's scans with role and state."""
@@ -116,8 +120,12 @@ class Layout:
         return self.folder / f"evaluate/{model}/seed-{seed}/{dataset}"
 
     def qualities(self) -> list[Path]:
-        """The folder of each data set with its verdicts and contact sheets."""
+        """The table of the verdicts on each data set's scans."""
         return [self.quality(label) for label in self.sources()]
+
+    def contact_sheets(self) -> list[Path]:
+        """The folder of each data set's contact sheets."""
+        return [self.contact_sheet(label) for label in self.sources()]
 
     def natives(self) -> list[Path]:
         """The folders of maps and masks on scans' own grids, if the study asks for them; made scans have none."""

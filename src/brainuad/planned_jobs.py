@@ -22,6 +22,7 @@ from brainuad.normalize.split_job import SplitInputs, SplitJob, SplitOutputs
 from brainuad.normalize.subjects_job import SubjectsInputs, SubjectsJob, SubjectsOutputs
 from brainuad.postprocess.native_job import NativeInputs, NativeJob, NativeOutputs
 from brainuad.postprocess.postprocess_job import PostprocessInputs, PostprocessJob, PostprocessOutputs
+from brainuad.preprocess.contact_sheets_job import ContactSheetsInputs, ContactSheetsJob, ContactSheetsOutputs
 from brainuad.preprocess.preprocess_job import PreprocessJob, PreprocessOutputs
 from brainuad.preprocess.quality_job import QualityInputs, QualityJob, QualityOutputs
 from brainuad.report.report_job import ReportInputs, ReportJob, ReportOutputs
@@ -77,9 +78,19 @@ def quality(plan: Plan, dataset: str) -> QualityJob:
     """Of a data set that holds scans of its own."""
     return QualityJob(
         inputs=QualityInputs(table=plan.scan_table(dataset), marks=plan.marks(dataset)),
-        outputs=QualityOutputs(folder=plan.quality(dataset)),
+        outputs=QualityOutputs(table=plan.quality(dataset)),
         limits=plan.study.recipe.preprocess.quality,
         exclude=plan.scan_set(dataset).exclude,
+        preprocessed=plan.preprocessed(dataset),
+    )
+
+
+def contact_sheets(plan: Plan, dataset: str) -> ContactSheetsJob:
+    """Of a data set that holds scans of its own."""
+    return ContactSheetsJob(
+        inputs=ContactSheetsInputs(quality=plan.quality(dataset)),
+        outputs=ContactSheetsOutputs(folder=plan.contact_sheet(dataset)),
+        label=dataset,
         preprocessed=plan.preprocessed(dataset),
     )
 
@@ -88,15 +99,12 @@ def split(plan: Plan, dataset: str) -> SplitJob:
     """Of a data set that holds scans of its own."""
     settings = plan.scan_set(dataset)
     return SplitJob(
-        inputs=SplitInputs(table=plan.scan_table(dataset), marks=plan.marks(dataset)),
+        inputs=SplitInputs(table=plan.scan_table(dataset), quality=plan.quality(dataset)),
         outputs=SplitOutputs(table=plan.roles_table(dataset)),
         split=settings.split,
         seed=plan.study.seed,
         healthy=settings.healthy,
         decisions={scan: decision.word for scan, decision in plan.decisions.get(dataset, {}).items()},
-        exclude=settings.exclude,
-        limits=plan.study.recipe.preprocess.quality,
-        preprocessed=plan.preprocessed(dataset),
     )
 
 
@@ -262,7 +270,12 @@ def report(plan: Plan) -> ReportJob:
         "report": study.report.model_dump(mode="json"),
     }
     return ReportJob(
-        inputs=ReportInputs(tables=plan.tables(), subjects=plan.subjects_table(), qualities=plan.qualities()),
+        inputs=ReportInputs(
+            tables=plan.tables(),
+            subjects=plan.subjects_table(),
+            qualities=plan.qualities(),
+            contact_sheets=plan.contact_sheets(),
+        ),
         outputs=ReportOutputs(page=page, failures=folder / "failures.tsv", costs=folder / "costs.tsv"),
         shown=shown,
         methods=plan.methods(),
@@ -280,6 +293,7 @@ BUILDERS: dict[str, Callable[..., Job]] = {
         preprocess,
         preprocess_batch,
         quality,
+        contact_sheets,
         split,
         subjects,
         scaling,

@@ -10,10 +10,9 @@ import yaml
 
 from brainuad.config.datasets import Split
 from brainuad.config.load import build_study
-from brainuad.config.recipe import Quality
 from brainuad.errors import InputError
-from brainuad.formats import names, scans, status
-from brainuad.formats.names import Naming
+from brainuad.formats import quality, scans
+from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.normalize.split import SplitRules, split
 from brainuad.plan import Plan
@@ -25,14 +24,18 @@ SHARES = Split(train=0.5, validation=0.25, test=0.25)
 
 def drawn(folder, decisions, healthy=True, failed=("sub-03",), files=NAMES):
     """The rows of a data set by scan, as split writes them."""
-    table, out, statuses = folder / "table.tsv", folder / "x.tsv", {}
+    table, verdicts, out = (folder / name for name in ("table.tsv", "quality.tsv", "x.tsv"))
     scans.write(table, [Scan(name, name, "x") for name in NAMES])
-    for name in NAMES:
-        statuses[name] = folder / name / status.NAME
-        state, reasons = ("failed", ["noise is 60%"]) if name in failed else ("ok", [])
-        images = {"image": names.preprocessed(name, Naming())} if name in files else {}
-        status.write(statuses[name], status.Status(scan=name, state=state, reasons=reasons, files=images))
-    split(table, statuses, SplitRules(SHARES, healthy, 0, Quality(), decisions), out)
+    quality.write(
+        verdicts,
+        [
+            QualityRow("x", name, name, "failed", "noise is 60%", has_image=name in files)
+            if name in failed
+            else QualityRow("x", name, name, "ok", has_image=name in files)
+            for name in NAMES
+        ],
+    )
+    split(table, verdicts, SplitRules(SHARES, healthy, 0, decisions), out)
     return {row.scan: row for row in scans.read(out)}
 
 
@@ -53,12 +56,12 @@ def test_a_scan_that_could_not_be_converted_is_listed_once(tmp_path):
         Scan(name, name, "x", **({"state": "failed", "note": "broken"} if name == "sub-03" else {})) for name in NAMES
     ]
     scans.write(tmp_path / "table.tsv", rows)
-    statuses = {name: tmp_path / name / status.NAME for name in NAMES}
-    for name, path in statuses.items():
-        status.write(
-            path, status.Status(scan=name, state="failed" if name == "sub-03" else "ok", reasons=["broken"])
-        )
-    split(tmp_path / "table.tsv", statuses, SplitRules(SHARES, True, 0, Quality()), tmp_path / "x.tsv")
+    verdicts = [
+        QualityRow("x", name, name, "failed" if name == "sub-03" else "ok", "broken", has_image=name != "sub-03")
+        for name in NAMES
+    ]
+    quality.write(tmp_path / "quality.tsv", verdicts)
+    split(tmp_path / "table.tsv", tmp_path / "quality.tsv", SplitRules(SHARES, True, 0), tmp_path / "x.tsv")
     found = scans.read(tmp_path / "x.tsv")
     assert [row.scan for row in found] == NAMES
     assert [row.scan for row in found if row.state == "failed"] == ["sub-03"]

@@ -5,10 +5,11 @@ import pytest
 
 from brainuad.config.anomalies import Anomaly
 from brainuad.config.datasets import Artificial, Corrupted, Inserted, Split
-from brainuad.config.recipe import Intensity, Normalize, Quality, Resize
+from brainuad.config.recipe import Intensity, Normalize, Resize
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import array_cache, names, run, scans, status, volume
+from brainuad.formats import array_cache, names, quality, run, scans, status, volume
 from brainuad.formats.names import Naming
+from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.normalize.caching import normalize, normalize_made
 from brainuad.normalize.grid import window
@@ -21,7 +22,7 @@ SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
 RECIPE = Normalize(slices=(-20, 20))
 NAMING = Naming()
-RULES = SplitRules(Split(train=0.6, validation=0.2, test=0.2), healthy=True, seed=0, limits=Quality())
+RULES = SplitRules(Split(train=0.6, validation=0.2, test=0.2), healthy=True, seed=0)
 
 
 def preprocessed(folder, labels, failed=(), lesion=()):
@@ -52,14 +53,24 @@ def add(place, images, state):
     status.write(place / status.NAME, state.model_copy(update={"files": state.files | listed}))
 
 
+def judged(path, labels, failed=()):
+    """The table of quality with the verdict on these scans."""
+    rows = [
+        QualityRow("ixi", name, name, "failed" if name in failed else "ok", "broken" * (name in failed), has_image=True)
+        for name in labels
+    ]
+    quality.write(path, rows)
+    return path
+
+
 @pytest.fixture
 def healthy(tmp_path):
     labels = [f"sub-{i:02d}" for i in range(10)]
     preprocessed(tmp_path / "pre", labels, failed=["sub-03"])
     rows = [Scan(scan=name, subject=name, dataset="ixi") for name in labels]
     scans.write(tmp_path / "table.tsv", rows)
-    statuses = {name: tmp_path / "pre" / name / status.NAME for name in labels}
-    split(tmp_path / "table.tsv", statuses, RULES, tmp_path / "ixi.tsv")
+    verdicts = judged(tmp_path / "quality.tsv", labels, failed=["sub-03"])
+    split(tmp_path / "table.tsv", verdicts, RULES, tmp_path / "ixi.tsv")
     source = Source(tmp_path / "ixi.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(method="nyul"), tmp_path / "scaling.safetensors")
     return source
@@ -72,10 +83,7 @@ def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path)
     normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
     assert "sub-03" not in [row.scan for row in array_cache.read(tmp_path / "store").scans]
     again = tmp_path / "again.tsv"
-    for name in rows:
-        status.write(tmp_path / "pre" / name / status.NAME, status.Status(scan=name, state="ok"))
-    statuses = {name: tmp_path / "pre" / name / status.NAME for name in rows}
-    split(tmp_path / "table.tsv", statuses, RULES, again)
+    split(tmp_path / "table.tsv", judged(tmp_path / "mended.tsv", rows), RULES, again)
     assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}
 
 
@@ -126,8 +134,8 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     preprocessed(tmp_path / "pre", ["sub-1", "sub-2"], lesion=["sub-1"])
     rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p")]
     scans.write(tmp_path / "table.tsv", rows)
-    statuses = {row.scan: tmp_path / "pre" / row.scan / status.NAME for row in rows}
-    split(tmp_path / "table.tsv", statuses, SplitRules(Split(test=1), False, 0, Quality()), tmp_path / "p.tsv")
+    verdicts = judged(tmp_path / "quality.tsv", [row.scan for row in rows])
+    split(tmp_path / "table.tsv", verdicts, SplitRules(Split(test=1), False, 0), tmp_path / "p.tsv")
     found = {row.scan: row for row in scans.read(tmp_path / "p.tsv")}
     assert found["sub-1"].state == "ok"
     assert found["sub-2"].state == "failed"

@@ -53,7 +53,8 @@ scan = Volume(np.where(template.brain, 50 + template.t1, 0).astype(np.float32), 
 
 def preprocessed(*steps):
     registered = resample_to_template(scan, Affine(np.eye(4)), template, "T1w")
-    return apply_steps(registered, template.brain, Recipe.model_validate({"preprocess": {"steps": steps}}).preprocess.steps)
+    recipe = Recipe.model_validate({"preprocess": {"steps": steps}})
+    return apply_steps(registered, template.brain, recipe.preprocess.steps)
 
 
 divided = preprocessed({"step": "divide_by_maximum", "factor": 3})

@@ -10,8 +10,8 @@ import pytest
 
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.formats import names, status
-from brainuad.formats.verdict import judged
 from brainuad.preprocess.job import preprocess_scan
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.scan import ScanFiles, preprocess
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -9,8 +9,8 @@ from PIL import Image
 from brainuad.config.recipe import Quality
 from brainuad.formats import quality, scans, status
 from brainuad.formats.scans import Scan
+from brainuad.preprocess.quality.table import write_quality_table
 from brainuad.preprocess.review import contact_sheet
-from brainuad.preprocess.summary import summarise_quality
 
 BLUE = (10, 20, 250)
 
@@ -30,6 +30,7 @@ def preprocessed(root, count, bad):
         name = f"sub-{i:03d}"
         state, reason = bad.get(i, ("ok", ""))
         about = {"state": state, "reasons": [reason] * bool(reason), "quality": numbers(i, state)}
+        about["files"] = {"image": "x"} if about["quality"] else {}
         found = status.Status(scan=name, modality="T1w", **about)
         status.write(root / "pre" / name / status.NAME, found)
         if not (state == "failed" and reason == "no head"):
@@ -44,20 +45,22 @@ def preprocessed(root, count, bad):
 
 def test_a_row_per_scan_worst_first(tmp_path):
     folders = preprocessed(tmp_path, 6, {4: ("failed", "no head"), 2: ("warned", "the head leans; a bit")})
-    summarise_quality(tmp_path / "table.tsv", folders, Quality(), tmp_path / "ixi")
-    rows = quality.read(tmp_path / "ixi" / "quality.tsv")
-    assert [row["scan"] for row in rows[:3]] == ["sub-004", "sub-gone", "sub-002"]
-    assert [row["state"] for row in rows] == ["failed"] * 2 + ["warned"] + ["ok"] * 4
-    assert rows[1]["reasons"] == "no *_T1w.nii.gz in anat/"
-    assert rows[2]["noise_ratio"] == "0.002"
-    assert rows[2]["ghosting_ratio"] == "", "what was not measured is empty"
+    write_quality_table(tmp_path / "table.tsv", folders, Quality(), tmp_path / "quality.tsv")
+    rows = quality.read(tmp_path / "quality.tsv")
+    assert [row.scan for row in rows[:3]] == ["sub-004", "sub-gone", "sub-002"]
+    assert [row.state for row in rows] == ["failed"] * 2 + ["warned"] + ["ok"] * 4
+    assert rows[1].reasons == "no *_T1w.nii.gz in anat/"
+    assert rows[2].numbers["noise_ratio"] == 0.002
+    assert "ghosting_ratio" not in rows[2].numbers, "what was not measured is empty"
+    assert [row.has_image for row in rows[:3]] == [False, None, True]
 
 
 def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
     folders = preprocessed(tmp_path, 65, {30: ("failed", "no head"), 40: ("warned", "leans")})
-    summarise_quality(tmp_path / "table.tsv", folders, Quality(), tmp_path / "ixi")
-    assert sorted(p.name for p in (tmp_path / "ixi").glob("*.png")) == ["contact-2.png", "contact.png"]
-    first, second = (np.asarray(Image.open(tmp_path / "ixi" / name)) for name in ("contact.png", "contact-2.png"))
+    write_quality_table(tmp_path / "table.tsv", folders, Quality(), tmp_path / "quality.tsv")
+    contact_sheet.write_contact_sheets("ixi", tmp_path / "quality.tsv", tmp_path / "pre", tmp_path / "sheets")
+    assert sorted(p.name for p in (tmp_path / "sheets").glob("*.png")) == ["page-1.png", "page-2.png"]
+    first, second = (np.asarray(Image.open(tmp_path / "sheets" / name)) for name in ("page-1.png", "page-2.png"))
     assert first.shape[0] > 5 * second.shape[0]
     assert max(first.shape) < 3000
 
@@ -78,9 +81,10 @@ def test_sheets_hold_sixty_and_colour_the_bad(tmp_path):
 
 def test_a_set_of_which_nothing_came_has_an_empty_sheet(tmp_path):
     scans.write(tmp_path / "table.tsv", [])
-    summarise_quality(tmp_path / "table.tsv", {}, Quality(), tmp_path / "ixi")
-    assert quality.read(tmp_path / "ixi" / "quality.tsv") == []
-    assert (tmp_path / "ixi" / "contact.png").exists()
+    write_quality_table(tmp_path / "table.tsv", {}, Quality(), tmp_path / "quality.tsv")
+    assert quality.read(tmp_path / "quality.tsv") == []
+    contact_sheet.write_contact_sheets("ixi", tmp_path / "quality.tsv", tmp_path / "pre", tmp_path / "sheets")
+    assert (tmp_path / "sheets" / "page-1.png").exists()
 
 
 def test_long_reasons_are_cut_to_what_fits():

@@ -9,7 +9,6 @@ from scipy import ndimage
 from brainuad.config.recipe import Quality
 from brainuad.formats import quality as table
 from brainuad.formats.transform import Affine
-from brainuad.formats.verdict import Findings, verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import Pose
@@ -18,6 +17,7 @@ from brainuad.images.template import mni152
 from brainuad.preprocess.quality import appearance
 from brainuad.preprocess.quality.measure import measure
 from brainuad.preprocess.quality.symmetry import residual_tilt_and_offset
+from brainuad.preprocess.quality.verdict import Findings, verdict
 from brainuad.preprocess.registered_scan import resample_to_template
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from brainuad.config.recipe import Quality, Registration
 from brainuad.formats.transform import Affine
-from brainuad.formats.verdict import verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import draw_pose
@@ -18,6 +17,7 @@ from brainuad.images.seeds import rng_for, seed_words
 from brainuad.images.template import mni152
 from brainuad.preprocess.brain_mask.foreground import is_stripped
 from brainuad.preprocess.quality.measure import measure
+from brainuad.preprocess.quality.verdict import verdict
 from brainuad.preprocess.registered_scan import resample_to_template
 from brainuad.preprocess.registration.input import registration_input
 from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio

@@ -9,12 +9,12 @@ from PIL import Image
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, transform, volume
 from brainuad.formats.files import sha256
-from brainuad.formats.verdict import Findings, judged, verdict
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
 from brainuad.preprocess.pipeline import preprocess_volume
+from brainuad.preprocess.quality.verdict import Findings, judged, verdict
 from brainuad.preprocess.scan import ScanFiles, preprocess
 
 

@@ -10,8 +10,8 @@ from brainuad.config.recipe import Preprocess, Quality
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import status, volume
 from brainuad.formats.files import sha256
-from brainuad.formats.verdict import judged
 from brainuad.images.template import load, mni152
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.scan import ScanFiles, preprocess
 
 AWAY = np.array([95.0, -140.0, 72.0])

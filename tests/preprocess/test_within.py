@@ -9,10 +9,10 @@ import pytest
 
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, transform, volume
-from brainuad.formats.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import mni152
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.registration.input import registration_input
 from brainuad.preprocess.registration.same_session import register_in_session
 from brainuad.preprocess.scan import ScanFiles, preprocess

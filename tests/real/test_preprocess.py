@@ -10,7 +10,7 @@ import pytest
 
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, volume
-from brainuad.formats.verdict import judged
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.scan import ScanFiles, preprocess
 
 SCANS = {

@@ -16,9 +16,10 @@ from brainuad.bibliography import REFERENCES, number_citations
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.figures.plot import Line, Plot, png, style, svg
-from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, status, tables, thresholds, volume
+from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, tables, thresholds, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
+from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report import table
@@ -34,7 +35,7 @@ MODELS: dict[str, Any] = {
 }
 RULE = "healthy_quantile_0.98"
 METHODS = ["Bias fields were removed with N4 [@tustison2010].", "Model `vae` [@baur2018], after [@tustison2010]."]
-SHEETS = ("contact.png", "contact-2.png", "contact-10.png")
+SHEETS = ("page-1.png", "page-2.png", "page-10.png")
 
 
 def settings(**more: Any) -> Study:
@@ -57,6 +58,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
     folder, preprocess = root / study.study, root / "preprocess" / "mri"
     subjects: list[Scan] = []
+    verdicts: list[QualityRow] = []
     tables_of: dict[str, list[list[Any]]] = {"metrics": [], "scans": [], "curves": []}
     for dataset, count in (("healthy", 3), ("ms", 5)):
         has_lesion = dataset == "ms"
@@ -70,8 +72,8 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             image = np.where(brain, 0.6 + texture - 0.4 * lesion, 0).astype(np.float32)
             entries.append(array_cache.Entry(row, image, brain, lesion))
             good = preprocess / dataset / row.scan
-            accepted = status.Status(scan=row.subject, modality="T1w", state="ok", quality=GOOD)
-            status.write(good / status.NAME, accepted)
+            verdicts.append(QualityRow(dataset, row.scan, row.subject, "ok", has_image=True, numbers=GOOD))
+            good.mkdir(parents=True)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
         array_cache.write(folder / "normalize" / dataset, entries, count, CacheHeader(AFFINE))
         for strength, model in enumerate(study.models, 1):
@@ -79,19 +81,21 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             rows = numbers(model, dataset, strength, names)
             for name, more in rows.items():
                 tables_of[name] += more
-    refused = status.Status(scan="sub-99", state="failed", reasons=["the head <is> missing"], remedy="look at it")
-    status.write(preprocess / "ms" / "sub-99" / status.NAME, refused)
-    left = status.Status(scan="sub-98", state="failed", reasons=["it left the study"])
-    status.write(preprocess / "ms" / "sub-98" / status.NAME, left)
-    kept = status.Status(scan="sub-97", state="failed", reasons=["noise is 60%"])
-    status.write(preprocess / "ms" / "sub-97" / status.NAME, kept)
+    failures = {"sub-99": "the head <is> missing", "sub-98": "it left the study", "sub-97": "noise is 60%"}
+    verdicts += [
+        QualityRow("ms", name, name, "failed", reason, "look at it" * (name == "sub-99"), has_image=False)
+        for name, reason in failures.items()
+    ]
     named = {"sub-99": "failed", "sub-97": "included", "sub-96": "excluded"}
     notes = {"sub-97": "noise is 60%"}
     more = [Scan(n, n, "ms", role="test", state=state, note=notes.get(n, "")) for n, state in named.items()]
     scans.write(folder / "subjects.tsv", [*subjects, *more])
-    quality.write(folder / "preprocess/ms/quality.tsv", [quality.Row(row, refused) for row in more[:1]])
+    for dataset in ("healthy", "ms"):
+        of_set = [row for row in verdicts if row.dataset == dataset]
+        quality.write(folder / "preprocess" / dataset / "quality.tsv", of_set)
+    (folder / "preprocess/ms/contact_sheets").mkdir()
     for name in SHEETS:
-        (folder / "preprocess/ms" / name).touch()
+        (folder / "preprocess/ms/contact_sheets" / name).touch()
     for name, columns in (("metrics", tables.METRICS), ("scans", tables.SCANS), ("curves", tables.CURVES)):
         found = pd.DataFrame(tables_of[name])
         tables.write(folder / "evaluate" / f"{name}.tsv", found.reindex(columns=list(columns)), columns)
@@ -173,7 +177,10 @@ def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> Non
     loaded = re.findall(r"""(?:src=|href=|url\()["']?([^"'\s)>]+)""", page)
     assert len(loaded) > 30
     links = re.findall(r'<a href="([^"#]+)"', page)  # to files that are not loaded, but opened on a click
-    assert links == [f"../preprocess/ms/{name}" for name in ("quality.tsv", *SHEETS)]
+    sheets = [f"contact_sheets/{name}" for name in SHEETS]
+    assert links == [
+        f"../preprocess/{name}" for name in ("healthy/quality.tsv", *(f"ms/{n}" for n in ("quality.tsv", *sheets)))
+    ]
     assert all((made[0] / "report" / link).resolve().exists() for link in links)
     assert [a for a in loaded if not a.startswith(("#", "data:")) and a not in links] == []
     assert "http://" not in page

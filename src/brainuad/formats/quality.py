@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from brainuad.errors import InputError
 from brainuad.formats.files import atomic, read_tsv
-from brainuad.formats.scans import Scan
-from brainuad.formats.status import Status
+from brainuad.formats.status import Numbers
 
 NAME = "quality.tsv"
+State = Literal["failed", "warned", "ok"]
+STATES: tuple[State, ...] = ("failed", "warned", "ok")
+"""In the order of the rows."""
 ABOUT = {
     "dataset": "label of the data set",
     "scan": "label of the scan",
@@ -20,6 +23,7 @@ ABOUT = {
     "state": "ok, warned (look at it) or failed (excluded, unless a person decides otherwise)",
     "reasons": "why it is not ok",
     "remedy": "what you can do",
+    "has_image": "yes or no: whether preprocessing wrote an image; empty where there was no scan to preprocess",
 }
 NUMBERS = {
     "nmi": "normalised mutual information with the template, 1 (none) to 2",
@@ -44,37 +48,52 @@ NUMBERS = {
     "for CT and where there is no air to examine",
 }
 COLUMNS = ABOUT | NUMBERS
-ORDER = ("failed", "warned", "ok")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One scan and its verdict."""
+class QualityRow:
+    """One scan. `has_image`: None for a subject without a scan to preprocess; `numbers`: those that were measured."""
 
-    scan: Scan
-    status: Status
+    dataset: str
+    scan: str
+    subject: str
+    state: State
+    reasons: str = ""
+    remedy: str = ""
+    has_image: bool | None = None
+    numbers: Numbers = field(default_factory=dict)
 
 
-def sorted_rows(rows: Sequence[Row]) -> list[Row]:
+def sorted_rows(rows: Iterable[QualityRow]) -> list[QualityRow]:
     """Failed scans first, then warned ones, each by name."""
-    return sorted(rows, key=lambda row: (ORDER.index(row.status.state), row.scan.scan))
+    return sorted(rows, key=lambda row: (STATES.index(row.state), row.scan))
 
 
-def write(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write the table; a number that was not measured is empty."""
+def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
+    """Write the table, sorted; a number that was not measured is empty."""
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in sorted_rows(rows):
-            status = row.status
-            about = [row.scan.dataset, row.scan.scan, row.scan.subject, status.state]
-            numbers = [f"{status.quality[name]:.6g}" if name in status.quality else "" for name in NUMBERS]
-            writer.writerow([*about, "; ".join(status.reasons), status.remedy or "", *numbers])
+            about = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.remedy, HAS_IMAGE[row.has_image]]
+            numbers = [f"{row.numbers[name]:.6g}" if name in row.numbers else "" for name in NUMBERS]
+            writer.writerow([*about, *numbers])
 
 
-def read(path: str | Path) -> list[dict[str, str]]:
-    """Read the table as text, a mapping per row; raises InputError if it is missing or has other columns."""
+def read(path: str | Path) -> list[QualityRow]:
+    """Read the table; raises InputError if it is missing or has other columns."""
     columns, rows = read_tsv(path, "the table of quality")
     if columns != list(COLUMNS):
         raise InputError(f"{Path(path).name} has other columns", file=path, do="delete its folder and run again")
-    return rows
+    return [_row(row) for row in rows]
+
+
+HAS_IMAGE = {True: "yes", False: "no", None: ""}
+
+
+def _row(cells: dict[str, str]) -> QualityRow:
+    dataset, scan, subject, state, reasons, remedy = (cells[name] for name in list(ABOUT)[:6])
+    (known,) = (each for each in STATES if each == state)
+    has_image = {text: value for value, text in HAS_IMAGE.items()}[cells["has_image"]]
+    numbers = {name: float(cells[name]) for name in NUMBERS if cells[name]}
+    return QualityRow(dataset, scan, subject, known, reasons, remedy, has_image, numbers)

@@ -60,11 +60,6 @@ class Status(Section):
         return Naming(self.modality, self.template)
 
 
-def fluid_bright(modality: str) -> bool:
-    """Whether fluid is the brightest tissue under this BIDS suffix: T2w, and T2 under its other names."""
-    return "t2" in modality.lower()
-
-
 def write(path: str | Path, status: Status) -> None:
     """Write `status.json`."""
     write_json(path, status.model_dump(mode="json"))

@@ -12,6 +12,7 @@ STAGE_OF = {
     "preprocess": "preprocess",
     "preprocess_batch": "preprocess",
     "quality": "preprocess",
+    "contact_sheets": "preprocess",
     "split": "normalize",
     "subjects": "normalize",
     "scaling": "normalize",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainuad.config.datasets import Split
-from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import scans, verdict
+from brainuad.formats import quality, scans
+from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Role, Scan, changed
 
 ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
@@ -22,30 +22,29 @@ ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
 class SplitRules:
     """How a data set is split, and which of its scans are used.
 
-    `shares`: of the roles, None for a data set that is only preprocessed; `healthy`: whether its subjects are; `limits`:
-    of the recipe, beyond which a scan fails; `decisions`: a person's, by scan, `exclude` or `include`, which win over
-    the limits.
+    `shares`: of the roles, None for a data set that is only preprocessed; `healthy`: whether its subjects are;
+    `decisions`: a person's, by scan, `exclude` or `include`, which win over the verdict of quality control.
     """
 
     shares: Split | None
     healthy: bool
     seed: int
-    limits: Quality
     decisions: Mapping[str, str] = field(default_factory=dict)
 
 
-def split(table: Path, statuses: Mapping[str, Path], rules: SplitRules, out: Path) -> None:
+def split(table: Path, quality_table: Path, rules: SplitRules, out: Path) -> None:
     """Write `out`: the data set's scans with role and state.
 
-    `statuses`: the `status.json` of each preprocessed scan. The split is drawn before the states are read, so that one
-    failed scan does not change the role of another. Subjects without a scan to preprocess keep their failed row. Raises
+    The split is drawn before the verdicts of `quality_table` are read, so that one failed scan does not change the role
+    of another. Subjects without a scan to preprocess keep their failed row. Raises
     InputError if a scan is to be included that has no files or no lesion mask.
     """
     listed = scans.read(table)
-    rows = [row for row in listed if row.scan in statuses]  # neither excluded scans nor those without a file
+    verdicts = {row.scan: row for row in quality.read(quality_table) if row.has_image is not None}
+    rows = [row for row in listed if row.scan in verdicts]  # neither excluded scans nor those without a file
     rows = rows if rules.shares is None else draw_split(rows, rules.shares, rules.seed)
-    rows = [_with_state(row, statuses[row.scan], rules) for row in rows]
-    scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in statuses])
+    rows = [_with_state(row, verdicts[row.scan], rules) for row in rows]
+    scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in verdicts])
 
 
 def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
@@ -72,23 +71,22 @@ def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
     return [changed(row, role=roles[row.subject]) for row in rows]
 
 
-def _with_state(row: Scan, path: Path, rules: SplitRules) -> Scan:
-    """`path`: of the scan's `status.json`."""
-    judged, decision = verdict.read(path, rules.limits), rules.decisions.get(row.scan)
-    notes = [row.note] * bool(row.note) + judged.reasons
+def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
+    decision = rules.decisions.get(row.scan)
+    notes = "; ".join(filter(None, [row.note, verdict.reasons]))
     if decision == "exclude":
-        return changed(row, state="excluded", note="; ".join(notes))
+        return changed(row, state="excluded", note=notes)
     unlabelled = not rules.healthy and row.role and not row.mask
     no_mask = "no lesion mask, and the data set is not healthy: it cannot be scored"
     if decision == "include":
-        if unlabelled or not judged.files:
-            why = no_mask if unlabelled else "; ".join(judged.reasons) or "preprocess left no image"
+        if unlabelled or not verdict.has_image:
+            why = no_mask if unlabelled else verdict.reasons or "preprocessing wrote no image"
             do = "remove its line from the decisions, or repair the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
-        return changed(row, state="included", note="; ".join(notes))
-    if unlabelled and judged.state != "failed":
+        return changed(row, state="included", note=notes)
+    if unlabelled and verdict.state != "failed":
         return changed(row, state="failed", note=no_mask)
-    return changed(row, state=judged.state, note="; ".join(notes))
+    return changed(row, state=verdict.state, note=notes)
 
 
 def _counts(n: int, shares: dict[Role, float]) -> dict[Role, int]:

@@ -1,4 +1,4 @@
-"""quality: the verdict on each scan of a data set, as a table and as contact sheets."""
+"""quality: the verdict on each scan of a data set."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class QualityInputs(Paths):
 
 
 class QualityOutputs(Paths):
-    folder: Path
+    table: Path
 
 
 class QualityJob(Job):
-    """Judges the scans of a data set by the recipe's limits."""
+    """Compares the quality numbers of a data set's scans with the recipe's limits."""
 
     rule = "quality"
     untracked: ClassVar[frozenset[str]] = frozenset({"preprocessed"})
@@ -33,10 +33,13 @@ class QualityJob(Job):
 
     def run(self) -> None:
         from brainuad.formats import batch
-        from brainuad.preprocess.summary import summarise_quality
+        from brainuad.preprocess.quality.table import write_quality_table
 
         folders = {scan: self.preprocessed / scan for scan in batch.read(self.inputs.marks)}
-        summarise_quality(self.inputs.table, folders, self.limits, self.outputs.folder)
+        write_quality_table(self.inputs.table, folders, self.limits, self.outputs.table)
+
+    def describe(self) -> list[str]:
+        return ["Scans whose registration, brain mask or image quality was beyond fixed limits were excluded."]
 
 
 JOB = QualityJob

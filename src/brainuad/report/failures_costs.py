@@ -38,9 +38,9 @@ def failures(results: StudyResults, decisions: Mapping[str, Mapping[str, str]]) 
     ]
     decided = {row[:2] for row in rows}
     rows += [
-        (dataset, scan, "preprocess", status.state, "; ".join(status.reasons), status.remedy or "")
-        for (dataset, scan), status in results.statuses.items()
-        if status.state != "ok" and (dataset, scan) not in decided
+        (dataset, scan, "preprocess", verdict.state, verdict.reasons, verdict.remedy)
+        for (dataset, scan), verdict in results.verdicts.items()
+        if verdict.state != "ok" and (dataset, scan) not in decided
     ]
     known = {row[:2] for row in rows if row[3] == "failed"}
     remedy = "add what is missing or list the subject under `exclude`"
@@ -52,7 +52,7 @@ def failures(results: StudyResults, decisions: Mapping[str, Mapping[str, str]]) 
     rows += [
         (record["tags"]["dataset"], scan, "normalize", "failed", why, "nothing, or add lesion masks to `masks`")
         for record in results.data_records
-        for scan, why in record["facts"].get("left_out", {}).items()
+        for scan, why in record["facts"].get("excluded", {}).items()
     ]
     rows.sort(key=lambda row: (row[3] not in EXCLUDED, *row[:2]))
     return pd.DataFrame(rows, columns=FAILURES)

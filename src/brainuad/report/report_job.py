@@ -13,6 +13,7 @@ class ReportInputs(Paths):
     tables: list[Path]
     subjects: Path
     qualities: list[Path]
+    contact_sheets: list[Path]
 
 
 class ReportOutputs(Paths):

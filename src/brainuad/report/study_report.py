@@ -105,7 +105,7 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
         "descriptions": {"metrics": tables.METRICS, "comparisons": tables.COMPARISONS},
         "oracle_label": table.ORACLE_LABEL,
         "baselines": study.baselines(),
-        "scans_total": len(results.statuses),
+        "scans_total": len(results.verdicts),
     }
 
 
@@ -129,20 +129,20 @@ def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def _overlays(study: Study, preprocessed: Path, results: StudyResults) -> Iterator[dict[str, str]]:
     """All failed and doubtful registrations, up to a limit, then some good ones of each data set, evenly spread."""
-    doubtful = [key for key, status in results.statuses.items() if status.state != "ok"]
-    doubtful.sort(key=lambda key: (results.statuses[key].state != "failed", *key))
+    doubtful = [key for key, verdict in results.verdicts.items() if verdict.state != "ok"]
+    doubtful.sort(key=lambda key: (results.verdicts[key].state != "failed", *key))
     good: list[tuple[str, str]] = []
     for dataset in study.scan_sets():
-        names = [key for key, status in results.statuses.items() if key[0] == dataset and status.state == "ok"]
+        names = [key for key, verdict in results.verdicts.items() if key[0] == dataset and verdict.state == "ok"]
         stride = max(1, len(names) // max(1, study.report.overlays))
         good += names[::stride][: study.report.overlays]
     for dataset, scan in doubtful[:MOST_DOUBTFUL] + good:
-        path, status = preprocessed / dataset / scan / OVERLAY, results.statuses[dataset, scan]
+        path, verdict = preprocessed / dataset / scan / OVERLAY, results.verdicts[dataset, scan]
         if path.exists():
-            numbers = status.quality
+            numbers = verdict.numbers
             text = ", ".join(form.format(numbers[name]) for name, form in OVERLAY_TEXTS.items() if name in numbers)
             picture = slices.recoded(str(path), OVERLAY_WIDTH)
-            yield {"dataset": dataset, "scan": scan, "state": status.state, "text": text, "picture": picture}
+            yield {"dataset": dataset, "scan": scan, "state": verdict.state, "text": text, "picture": picture}
 
 
 def _qualities(study: Study, folder: Path, out: Path) -> Iterator[dict[str, Any]]:
@@ -150,9 +150,9 @@ def _qualities(study: Study, folder: Path, out: Path) -> Iterator[dict[str, Any]
     for dataset in study.scan_sets():
         place = folder / "preprocess" / dataset
         if (place / quality.NAME).exists():
-            states = [row["state"] for row in quality.read(place / quality.NAME)]
-            counts = ", ".join(f"{states.count(state)} {state}" for state in quality.ORDER if state in states)
-            sheets = sorted(place.glob("contact*.png"), key=lambda path: (len(path.name), path.name))
+            states = [row.state for row in quality.read(place / quality.NAME)]
+            counts = ", ".join(f"{states.count(state)} {state}" for state in quality.STATES if state in states)
+            sheets = sorted(place.glob("contact_sheets/page-*.png"), key=lambda path: (len(path.name), path.name))
             files = [place / quality.NAME, *sheets]
             links = {path.name: Path(os.path.relpath(path, out)).as_posix() for path in files}
             yield {"dataset": dataset, "counts": counts, "links": links}

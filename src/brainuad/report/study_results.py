@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from brainuad.config.recipe import Quality
 from brainuad.config.study import Study
-from brainuad.formats import run, scans, status, tables, thresholds, verdict
+from brainuad.formats import quality, run, scans, tables, thresholds
+from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
-from brainuad.formats.status import Status
 
 STAGES = ("train", "infer", "postprocess", "evaluate")
 """Stages that work on one model."""
@@ -35,7 +34,7 @@ class StudyResults:
     """Run records of the stages that work on data sets alone: download, preprocess, normalize."""
     listed: list[Scan]
     """All scans of the study, with their roles and states."""
-    statuses: dict[tuple[str, str], Status]
+    verdicts: dict[tuple[str, str], QualityRow]
     """Quality control by data set and scan."""
     thresholds: dict[tuple[str, str, str], dict[str, float]]
     """Thresholds by rule, by model, postprocessing and data set; of the study's first seed."""
@@ -62,7 +61,7 @@ def read_results(study: Study, folder: Path, preprocessed: Path) -> StudyResults
         records=[run.read(path) for path in _records(study, folder)],
         data_records=_data_records(study, folder, preprocessed),
         listed=listed,
-        statuses=_statuses(listed, preprocessed, study.recipe.preprocess.quality),
+        verdicts=_verdicts(study, listed, folder),
         thresholds=_thresholds(study, folder),
     )
 
@@ -106,9 +105,12 @@ def _listed(folder: Path) -> list[Scan]:
     return list(by_name.values())
 
 
-def _statuses(listed: list[Scan], preprocessed: Path, limits: Quality) -> dict[tuple[str, str], Status]:
-    paths = {(scan.dataset, scan.scan): preprocessed / scan.dataset / scan.scan / status.NAME for scan in listed}
-    return {key: verdict.read(path, limits) for key, path in paths.items() if path.exists()}
+def _verdicts(study: Study, listed: list[Scan], folder: Path) -> dict[tuple[str, str], QualityRow]:
+    """Of the scans that were preprocessed."""
+    paths = [folder / "preprocess" / dataset / quality.NAME for dataset in study.scan_sets()]
+    rows = [row for path in paths if path.exists() for row in quality.read(path) if row.has_image is not None]
+    by_name = {(row.dataset, row.scan): row for row in rows}
+    return {key: by_name[key] for scan in listed if (key := (scan.dataset, scan.scan)) in by_name}
 
 
 def _thresholds(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from brainuad.formats import quality, status
+from brainuad.formats.files import atomic_folder
+
 COLUMNS, ROWS = 5, 12
 """Pictures on a page."""
 WIDTH, HEIGHT, CAPTION, GAP = 360, 136, 48, 8
@@ -20,6 +23,18 @@ LINE_LENGTH = 62
 """Characters of a reason that fit under a picture."""
 CAPTION_LINES, EMPTY_LINES = 2, 7
 """Lines of a reason under a picture, and in its place where there is none."""
+
+
+def write_contact_sheets(title: str, table: Path, preprocessed: Path, out: Path) -> None:
+    """Write the folder `out`: `page-1.png` and so on, worst scans first.
+
+    `table`: the data set's `quality.tsv`; `preprocessed`: the folder of its preprocessed scans.
+    """
+    rows = quality.sorted_rows(quality.read(table))
+    tiles = [Tile(row.scan, row.state, row.reasons, preprocessed / row.scan / status.OVERLAY) for row in rows]
+    with atomic_folder(out) as part:
+        for number, page in enumerate(pages(title, tiles), 1):
+            page.save(part / f"page-{number}.png")
 
 
 @dataclass(frozen=True)

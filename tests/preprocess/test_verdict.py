@@ -7,7 +7,7 @@ from good_numbers import GOOD
 
 from brainuad.config.recipe import Quality
 from brainuad.formats.status import Status
-from brainuad.formats.verdict import Findings, judged, verdict
+from brainuad.preprocess.quality.verdict import Findings, judged, verdict
 
 CASES = [
     ({"tilt_deg": 5.0}, "", "is tilted by 5.0 degrees"),

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from brainuad.config.recipe import Quality
-from brainuad.formats import status
-from brainuad.formats.status import Numbers, Status, fluid_bright
+from brainuad.formats.status import Numbers, Status
+from brainuad.preprocess.modality import csf_is_bright, is_ct
 
 CT_MEDIAN_HU = (5.0, 70.0)
 """Range of the median of a brain in CT."""
@@ -34,11 +33,6 @@ class Findings:
 
     failed: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
-
-
-def read(path: str | Path, limits: Quality) -> Status:
-    """The `status.json` of a scan, with the verdict by these limits."""
-    return judged(status.read(path), limits)
 
 
 def judged(measured: Status, limits: Quality) -> Status:
@@ -134,7 +128,7 @@ def _check_pose(numbers: Numbers, limits: Quality, found: Findings) -> None:
 
 def _csf_too_bright(numbers: Numbers, modality: str) -> bool:
     """Whether fluid is brighter than in this modality; blood or a lesion in the ventricles does that, too."""
-    expected = fluid_bright(modality) or modality.lower() == "pdw"
+    expected = csf_is_bright(modality) or modality.lower() == "pdw"
     return not expected and numbers.get("csf_grey_contrast", 0.0) > NO_CONTRAST
 
 
@@ -145,9 +139,9 @@ def _sign_of_other_modality(numbers: Numbers, modality: str) -> str:
 
 def _signs_of_other_modality(numbers: Numbers, modality: str) -> Iterator[str]:
     median_like_ct = CT_MEDIAN_HU[0] <= numbers["median_intensity"] <= CT_MEDIAN_HU[1]
-    if modality == "ct" and not median_like_ct:
+    if is_ct(modality) and not median_like_ct:
         yield f"the brain's median is {numbers['median_intensity']:.4g}, which is not in Hounsfield units"
-    if modality != "ct" and median_like_ct and numbers["min_intensity"] < CT_AIR_HU:
+    if not is_ct(modality) and median_like_ct and numbers["min_intensity"] < CT_AIR_HU:
         yield f"its lowest value is {numbers['min_intensity']:.4g}, as in CT"
     if "white_grey_contrast" not in numbers:
         return
@@ -156,7 +150,7 @@ def _signs_of_other_modality(numbers: Numbers, modality: str) -> Iterator[str]:
         yield "white matter is not brighter than grey"
     if not modality.startswith("t1") and white > max(NO_CONTRAST, -MAX_OTHER_RATIO * csf):
         yield "white matter is brighter than grey"
-    if fluid_bright(modality) and csf < -NO_CONTRAST:
+    if csf_is_bright(modality) and csf < -NO_CONTRAST:
         yield "fluid is not brighter than grey matter"
-    if not fluid_bright(modality) and modality not in ("pdw", "ct") and csf > T2_CSF_CONTRAST:
+    if not csf_is_bright(modality) and modality not in ("pdw", "ct") and csf > T2_CSF_CONTRAST:
         yield "fluid is as bright as on T2w"
