@@ -35,9 +35,9 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.status import Status
 from brainuad.formats.transform import Affine
-from brainuad.preprocess.quality.verdict import judged
 from brainuad.images.template import mni152
 from brainuad.preprocess import pipeline
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.review import overlay
 
 Row = dict[str, str]

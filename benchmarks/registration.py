@@ -21,10 +21,10 @@ import numpy as np
 
 from brainuad.config.recipe import Preprocess, Quality, Registration
 from brainuad.formats import volume
-from brainuad.preprocess.quality.verdict import judged
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import Template, mni152
+from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.registration import itk
 from brainuad.preprocess.registration.input import registration_input
 from brainuad.preprocess.registration.register import register
