@@ -15,7 +15,7 @@ from brainuad.config import templates
 from brainuad.config.datasets import AnyScans, Inserted, Known, Phantoms
 from brainuad.config.load import hint
 from brainuad.config.study import Study
-from brainuad.download.known import known_set
+from brainuad.download.known.known_set import known_set
 from brainuad.download.listed import list_scans
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import batch, decisions

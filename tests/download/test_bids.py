@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Bids
-from brainuad.download.bids import Looked, look
 from brainuad.download.job import download
+from brainuad.download.sources.bids import read_bids
+from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
 from brainuad.formats import scans
 
@@ -31,8 +32,8 @@ def root(tmp_path) -> Make:
     return make
 
 
-def looked(root: Path, **settings: Any) -> Looked:
-    return look("x", Bids(**{"source": "bids", "root": str(root), "healthy": True, **settings}))
+def looked(root: Path, **settings: Any) -> SourceContent:
+    return read_bids("x", Bids(**{"source": "bids", "root": str(root), "healthy": True, **settings}))
 
 
 def images(root: Path, **settings: Any) -> list[str]:
@@ -152,7 +153,7 @@ def test_groups_come_from_participants(root):
     healthy = looked(folder, groups=groups)
     assert [scan.subject for scan in healthy.scans] == ["sub-1"]
     assert {row.subject: row.note for row in healthy.failed} == dict.fromkeys(
-        ("sub-4", "sub-5"), "its group is not known"
+        ("sub-4", "sub-5"), "its group is unknown"
     )
     assert [scan.subject for scan in looked(folder, healthy=False, groups=groups).scans] == ["sub-2"]
     everyone_else = {"healthy": ["control"]}
@@ -162,7 +163,7 @@ def test_groups_come_from_participants(root):
     assert "column group has n/a (2), MS (1), control (1), relative (1)" in text
     assert "no column diagnosis" in fault(folder, groups={"column": "diagnosis", "healthy": ["control"]})
     (folder / "participants.tsv").unlink()
-    assert "x has no participants.tsv to tell groups by" in fault(folder, groups=groups)
+    assert "x has no participants.tsv with groups" in fault(folder, groups=groups)
 
 
 def test_sessions_may_have_ages_and_groups_of_their_own(root):
@@ -273,9 +274,9 @@ def test_folders_that_cannot_serve_are_refused(root, tmp_path):
     assert "x holds no scans" in text
     assert "sub-*/[ses-*/]anat/*_T1w.nii.gz" in text
     assert "sub-9 is excluded but not in x" in fault(folder, modality="T2w", exclude=["sub-9"])
-    assert "there is no derivatives/ at all" in fault(folder, derivatives="prep")
-    assert "there is no folder of masks of x" in fault(folder, mask="derivatives/les/sub-*/anat/*")
-    assert "there is no folder of masks of x" in fault(folder, mask={"derivatives": "les"})
+    assert "there is no folder derivatives" in fault(folder, derivatives="prep")
+    assert "x has no folder of lesion masks" in fault(folder, mask="derivatives/les/sub-*/anat/*")
+    assert "x has no folder of lesion masks" in fault(folder, mask={"derivatives": "les"})
 
 
 def test_patients_without_any_mask_are_refused_unless_they_are_only_preprocessed(root):
@@ -292,10 +293,10 @@ def test_subjects_without_a_file_are_listed_as_failed(root):
     (folder / "sub-3/ses-2/anat").mkdir(parents=True)
     (folder / "sub-3/ses-2/anat/sub-3_ses-2_T1w.nii.gz").symlink_to(folder / "nowhere.nii.gz")
     found = looked(folder)
-    lost = "sub-3_ses-2_T1w.nii.gz is a link that leads nowhere"
+    lost = "sub-3_ses-2_T1w.nii.gz is a broken link"
     assert [(scan.scan, scan.note) for scan in found.scans] == [("sub-1", ""), ("sub-3_ses-1", lost)]
     assert [(row.scan, row.state, row.note) for row in found.failed] == [
-        ("sub-2", "failed", "sub-2_T1w.nii.gz is a link that leads nowhere"),
+        ("sub-2", "failed", "sub-2_T1w.nii.gz is a broken link"),
         ("sub-4", "failed", "no *_T1w.nii.gz in anat/"),
     ]
     (folder / "sub-1/anat/sub-1_T1w.nii.gz").unlink()

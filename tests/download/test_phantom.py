@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import brainuad
-from brainuad.download.phantom import make_dataset
+from brainuad.download.sources.phantom_files import PhantomSet, make_dataset
 from brainuad.errors import ConfigError
 from brainuad.formats import transform, volume
 
@@ -21,12 +21,12 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def test_scans_masks_and_table_lie_where_bids_wants_them(tmp_path):
-    make_dataset(tmp_path, 2, 0, "T1w", "stroke", GRID, 1, "les")
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "stroke", GRID, "les"), 1)
     names = {name for name in files(tmp_path) if "/." not in name}
     anat = [f"sub-les00{n}/anat/sub-les00{n}_{end}" for n in (1, 2) for end in ENDS]
     assert names == {"participants.tsv", *anat}
     rows = (tmp_path / "participants.tsv").read_text().splitlines()
-    assert rows[0].split("\t") == ["participant_id", "group", "lesion_kind"]
+    assert rows[0].split("\t") == ["participant_id", "group", "lesion_type"]
     assert rows[1].split("\t")[:2] == ["sub-les001", "lesion"]
     scan = volume.read(tmp_path / anat[0])
     mask = volume.read_mask(tmp_path / anat[1])
@@ -39,29 +39,29 @@ ENDS = ("T1w.nii.gz", "desc-lesion_mask.nii.gz", "desc-truth_affine.json")
 
 
 def test_healthy_ct_has_its_own_folder_and_no_mask(tmp_path):
-    make_dataset(tmp_path, 1, 0, "ct", "none", GRID, 1)
+    make_dataset(tmp_path, PhantomSet(1, 0, "CT", "none", GRID), 1)
     assert volume.read(tmp_path / "sub-001/ct/sub-001_ct.nii.gz").data.min() < -900
     assert not list(tmp_path.rglob("*mask*"))
     assert "sub-001\thealthy\tnone" in (tmp_path / "participants.tsv").read_text()
 
 
 def test_finished_subjects_are_kept_and_changed_or_lost_ones_made_again(tmp_path):
-    make_dataset(tmp_path, 2, 0, "T1w", "none", GRID, 1)
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID), 1)
     before = files(tmp_path)
     first, second = (tmp_path / f"sub-00{n}/anat/sub-00{n}_T1w.nii.gz" for n in (1, 2))
     second.unlink()
     (tmp_path / "sub-002/.phantom.json").unlink()  # as after an interruption
     stamp = first.stat().st_mtime_ns
-    make_dataset(tmp_path, 2, 0, "T1w", "none", GRID, 1)
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID), 1)
     assert first.stat().st_mtime_ns == stamp
     assert files(tmp_path) == before
-    make_dataset(tmp_path, 2, 1, "T1w", "none", GRID, 1)
+    make_dataset(tmp_path, PhantomSet(2, 1, "T1w", "none", GRID), 1)
     assert first.read_bytes() != before["sub-001/anat/sub-001_T1w.nii.gz"]
 
 
 def test_healthy_and_lesioned_sets_of_one_seed_share_no_head(tmp_path):
     for lesions in ("none", "ms"):
-        make_dataset(tmp_path / lesions, 1, 0, "T1w", lesions, GRID, 1)
+        make_dataset(tmp_path / lesions, PhantomSet(1, 0, "T1w", lesions, GRID), 1)
     path = "sub-001/anat/sub-001_desc-truth_affine.json"
     affines = [transform.read(tmp_path / lesions / path).matrix for lesions in ("none", "ms")]
     assert not np.allclose(*affines)
@@ -70,9 +70,11 @@ def test_healthy_and_lesioned_sets_of_one_seed_share_no_head(tmp_path):
 def test_two_processes_started_by_a_script_without_guard_give_the_same_files(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
+        "import logging\n"
         "from pathlib import Path\n"
-        "from brainuad.download.phantom import make_dataset\n"
-        f"make_dataset(Path({str(tmp_path / 'pool')!r}), 4, 0, 'T1w', 'none', {GRID}, 2)\n"
+        "from brainuad.download.sources.phantom_files import PhantomSet, make_dataset\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        f"make_dataset(Path({str(tmp_path / 'pool')!r}), PhantomSet(4, 0, 'T1w', 'none', {GRID}), 2)\n"
     )
     path = str(Path(brainuad.__file__).parents[1])
     run = subprocess.run(
@@ -80,10 +82,10 @@ def test_two_processes_started_by_a_script_without_guard_give_the_same_files(tmp
     )
     assert run.returncode == 0, run.stderr
     assert "pool: 4 of 4 heads, 0:00 min left" in run.stderr
-    make_dataset(tmp_path / "alone", 4, 0, "T1w", "none", GRID, 1)
+    make_dataset(tmp_path / "alone", PhantomSet(4, 0, "T1w", "none", GRID), 1)
     assert files(tmp_path / "alone") == files(tmp_path / "pool")
 
 
 def test_a_label_that_bids_refuses_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="my_set"):
-        make_dataset(tmp_path, 1, 0, "T1w", "none", GRID, 1, "my_set")
+        make_dataset(tmp_path, PhantomSet(1, 0, "T1w", "none", GRID, "my_set"), 1)

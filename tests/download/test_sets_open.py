@@ -16,10 +16,11 @@ import SimpleITK
 from pydantic import ValidationError
 
 from brainuad.config.datasets import Known, OpenNeuro
-from brainuad.download import catalogue, job, known
-from brainuad.download.dicom import slice_step
-from brainuad.download.known import known_set, list_known
-from brainuad.download.listing import bucket, dataverse, read_page
+from brainuad.download import catalogue, fetch
+from brainuad.download.known.dicom import slice_step
+from brainuad.download.known.known_set import known_set
+from brainuad.download.sources.known import FETCHED, find_known_scans
+from brainuad.download.transfer.server_lists import dataverse_files, read_page, s3_files
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import volume
 from brainuad.terminal import plain
@@ -52,7 +53,7 @@ def settings_of(name: str, root: Path, **changes):
 
 
 def look(name: str, root: Path, **changes):
-    return known_set(name).look("x", settings_of(name, root, **changes))
+    return known_set(name).find_scans("x", settings_of(name, root, **changes))
 
 
 def msd01(root: Path) -> None:
@@ -177,20 +178,20 @@ RIGHT = [  # set, other settings, scans, sites, kinds, notes
 
 
 @pytest.mark.parametrize(("name", "changes", "scans", "sites", "lesion_type", "notes"), RIGHT)
-def test_the_layout_of_its_authors_lists_the_scans(name, changes, scans, sites, kind, notes, tmp_path):
+def test_the_layout_of_its_authors_lists_the_scans(name, changes, scans, sites, lesion_type, notes, tmp_path):
     BUILD[name](tmp_path)
     found = look(name, tmp_path, **changes)
     assert found.problems == []
     assert [scan.scan for scan in found.scans] == scans
     assert [scan.site for scan in found.scans] == sites
-    assert {scan.lesion_type for scan in found.scans} == {kind}
+    assert {scan.lesion_type for scan in found.scans} == {lesion_type}
     assert len(found.notes) == len(notes)
     assert all(note.startswith(start) for note, start in zip(found.notes, notes, strict=True))
     for scan in found.scans:
         assert Path(scan.image.partition("#")[0]).exists()
         assert bool(scan.mask) == (name in ("msd01", "mslub", "wmh"))
         assert not scan.mask or Path(scan.mask).is_file()
-    assert [scan.scan for scan in list_known("x", settings_of(name, tmp_path, **changes))] == scans
+    assert [scan.scan for scan in find_known_scans("x", settings_of(name, tmp_path, **changes))] == scans
 
 
 def test_patients_of_cq500_have_the_kinds_that_two_readers_saw(tmp_path):
@@ -264,20 +265,20 @@ WRONG = [
     (
         "ixi",
         {"modality": "T1w"},
-        ["IXI002-Guys-0828-T1.nii.gz is there twice", "IXI9-Guys-T1.nii.gz is no name", "holds healthy people only"],
+        ["IXI002-Guys-0828-T1.nii.gz occurs twice", "IXI9-Guys-T1.nii.gz is no name", "holds healthy people only"],
     ),
     (
         "msd01",
         {"modality": "T1w", "healthy": True},
         [
             *("msd01 holds patients only", "dataset.json does not name the channel of T1w", "labelsTr/BRATS_001"),
-            *("imagesTr/BRATS_002.nii.gz is missing", "imagesTr/case.nii.gz is no name"),
+            *("imagesTr/BRATS_002.nii.gz is missing", "imagesTr/case.nii.gz is no file"),
         ],
     ),
     (
         "mslub",
         {"modality": "T2w", "healthy": True},
-        ["mslub holds patients only", "patient01/brainmask", "patient02/consensus_gt", "case is no name"],
+        ["mslub holds patients only", "patient01/brainmask", "patient02/consensus_gt", "case is no file"],
     ),
     (
         "wmh",
@@ -288,7 +289,7 @@ WRONG = [
                 "Utrecht/0/wmh.nii.gz is missing",
                 "training/Amsterdam/GE3T/100/pre/T1.nii.gz",
             ),
-            *("test/Leiden/3 is of no known site", "test/Amsterdam/GE3T/100 is there twice"),
+            *("test/Leiden/3 is of no known site", "test/Amsterdam/GE3T/100 occurs twice"),
             "test/Amsterdam/GE3T/100/pre/T1.nii.gz is missing",
         ],
     ),
@@ -319,7 +320,7 @@ def test_every_deviation_is_told_at_once(name, changes, problems, tmp_path):
         assert any(problem in told for told in found.problems), problem
     assert len(found.problems) == len(problems)
     with pytest.raises(InputError) as caught:
-        list_known("x", settings_of(name, tmp_path, **changes))
+        find_known_scans("x", settings_of(name, tmp_path, **changes))
     assert all(problem in str(caught.value) for problem in problems)
     assert "Expected:" in str(caught.value)
 
@@ -329,7 +330,7 @@ def test_an_unrelated_folder_is_no_data_set(name, tmp_path):
     touch(tmp_path, "notes.txt")
     modality = known_set(name).about.modalities[0]
     with pytest.raises(InputError):
-        list_known("x", settings_of(name, tmp_path, modality=modality))
+        find_known_scans("x", settings_of(name, tmp_path, modality=modality))
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -339,20 +340,20 @@ def test_it_can_be_downloaded_and_says_what_it_is(name, tmp_path):
         settings = settings_of(name, tmp_path / "none", modality=modality)
         remotes = dataset.remotes(settings)
         assert remotes
-        assert list_known("x", settings) is None
+        assert find_known_scans("x", settings) is None
         for remote in remotes:
             assert remote.url.startswith(("https://", "http://biomedic.doc.ic.ac.uk/"))
             assert not remote.tried
             assert remote.checksum.partition(":")[0] in ("", "md5")
     assert about.access == "open"
-    assert all((about.title, about.licence, about.home, about.apply.endswith("."), about.layout))
+    assert all((about.title, about.licence, about.page, about.how_to_get.endswith("."), about.layout))
 
 
 @pytest.mark.parametrize("name", ["wmh", "oasis1", "cq500"])
 def test_terms_are_accepted_before_a_download(name, tmp_path):
     modality = known_set(name).about.modalities[0]
     with pytest.raises(ConfigError, match="once you accept its terms"):
-        list_known("x", settings_of(name, tmp_path / "none", modality=modality, accept_licence=False))
+        find_known_scans("x", settings_of(name, tmp_path / "none", modality=modality, accept_licence=False))
 
 
 def test_one_channel_of_msd01_becomes_a_scan(tmp_path):
@@ -433,7 +434,7 @@ def test_analyze_files_of_oasis_run_left_front_and_up(tmp_path):
     assert made.data[5, 200, 100] == 9
     np.testing.assert_allclose(made.affine @ [87.5, 103.5, 87.5, 1], [0, 0, 0, 1])
     nib.AnalyzeImage(data[:100], None, header).to_filename(scan.image)
-    with pytest.raises(InputError, match="not on the grid of the set"):
+    with pytest.raises(InputError, match="not on the grid of the data set"):
         known_set("oasis1").convert(scan, tmp_path)
     Path(scan.image).with_suffix(".img").write_bytes(b"")
     with pytest.raises(InputError):
@@ -511,7 +512,7 @@ def test_series_that_make_no_volume_are_refused(build, why, tmp_path):
     (study / "CT Thin Plain/CT000000.dcm").unlink()
     build(study)
     (scan,) = look("cq500", tmp_path, modality="ct", healthy=True).scans
-    with pytest.raises(InputError, match="no series can be read") as caught:
+    with pytest.raises(InputError, match="no series can be used") as caught:
         known_set("cq500").convert(scan, tmp_path)
     assert any(part in caught.value.why for part in why.split("|"))
 
@@ -568,22 +569,22 @@ def test_wmh_downloads_what_its_server_lists(tmp_path):
         return dataverse_page([*wanted, *others])
 
     settings = settings_of("wmh", tmp_path)
-    found = known_set("wmh").listed(settings, read)
+    found = known_set("wmh").files_to_download(settings, read)
     assert asked == [remote.url for remote in known_set("wmh").remotes(settings)]
     assert [remote.path for remote in found] == wanted
     assert found[1].url == "https://dataverse.nl/api/access/datafile/1"
     assert found[1].checksum == "sha1:ab"
-    with pytest.raises(InputError, match="is not as it was"):
-        dataverse("https://dataverse.nl", b"<html>")
+    with pytest.raises(InputError, match="has an unknown format"):
+        dataverse_files("https://dataverse.nl", b"<html>")
 
 
 def test_the_fetch_job_asks_for_the_list(tmp_path, monkeypatch):
     got = []
-    monkeypatch.setattr(job, "read_page", lambda _: dataverse_page(["training/Utrecht/0/wmh.nii.gz"]))
-    monkeypatch.setattr(job, "fetch_files", lambda remotes, *_, **__: got.extend(remotes))
-    job.fetch("x", settings_of("wmh", tmp_path), tmp_path / "fetched.json")
+    monkeypatch.setattr(fetch, "read_page", lambda _: dataverse_page(["training/Utrecht/0/wmh.nii.gz"]))
+    monkeypatch.setattr(fetch, "fetch_files", lambda remotes, *_, **__: got.extend(remotes))
+    fetch.fetch("x", settings_of("wmh", tmp_path), tmp_path / "fetched.json")
     assert [remote.path for remote in got] == ["training/Utrecht/0/wmh.nii.gz"]
-    note = json.loads((settings_of("wmh", tmp_path).folder / known.FETCHED).read_text())
+    note = json.loads((settings_of("wmh", tmp_path).folder / FETCHED).read_text())
     assert note == [remote.url for remote in known_set("wmh").remotes(settings_of("wmh", tmp_path))]
 
 
@@ -613,14 +614,14 @@ def test_openneuro_downloads_the_scans_of_the_wanted_subjects(tmp_path):
         return s3_page({key: tag for key, tag in keys.items() if key.startswith(prefix)})
 
     dataset = known_set("openneuro")
-    one = dataset.listed(settings_of("openneuro", tmp_path, subjects=["sub-01"]), read)
+    one = dataset.files_to_download(settings_of("openneuro", tmp_path, subjects=["sub-01"]), read)
     names = ["anat/sub-01_T1w", "ses-2/anat/sub-01_ses-2_T2w", "anat/sub-01_desc-lesion_mask"]
     assert [remote.path for remote in one] == ["participants.tsv", *(f"sub-01/{name}.nii.gz" for name in names)]
     assert [remote.checksum for remote in one] == [f"md5:{md5}", f"md5:{md5}", "", f"md5:{md5}"]
     assert one[1].url == "https://s3.amazonaws.com/openneuro.org/ds000011/sub-01/anat/sub-01_T1w.nii.gz"
-    assert len(dataset.listed(settings_of("openneuro", tmp_path), read)) == 5
+    assert len(dataset.files_to_download(settings_of("openneuro", tmp_path), read)) == 5
     with pytest.raises(InputError, match="ds000099 has nothing to download"):
-        dataset.listed(settings_of("openneuro", tmp_path, accession="ds000099"), read)
+        dataset.files_to_download(settings_of("openneuro", tmp_path, accession="ds000099"), read)
 
 
 class Pages(BaseHTTPRequestHandler):
@@ -640,7 +641,7 @@ def test_a_list_that_cannot_be_read_is_told():
         assert read_page(f"{address}/list") == b"one"
         with pytest.raises(InputError, match="list of files cannot be read") as caught:
             read_page(f"{address}/gone")
-        assert "answers 404 (the address was never tried)" in caught.value.why
+        assert "answers 404 (the address was never used)" in caught.value.why
         server.shutdown()
     with pytest.raises(InputError, match="list of files cannot be read"):
         read_page(f"{address}/list")
@@ -652,11 +653,11 @@ def test_long_lists_come_page_after_page():
     def read(url):
         return pages[url.partition("continuation-token=")[2]]
 
-    found = bucket("https://host/b", "a/", read)
+    found = s3_files("https://host/b", "a/", read)
     assert [remote.path for remote in found] == ["a/1", "a/2 b"]
     assert found[1].url == "https://host/b/a/2%20b"
-    with pytest.raises(InputError, match="is not as it was"):
-        bucket("https://host/b", "a/", lambda _: b"no list")
+    with pytest.raises(InputError, match="has an unknown format"):
+        s3_files("https://host/b", "a/", lambda _: b"no list")
 
 
 @pytest.mark.parametrize(

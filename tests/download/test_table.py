@@ -11,7 +11,8 @@ import pytest
 from brainuad.config.datasets import Table
 from brainuad.config.load import build_study
 from brainuad.download.job import download
-from brainuad.download.table import Listed, read_table
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.sources.table import read_table
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans
 from brainuad.plan import Plan
@@ -36,7 +37,7 @@ def write(tmp_path) -> Write:
     return make
 
 
-def listed(path: Path, **settings: Any) -> Listed:
+def listed(path: Path, **settings: Any) -> SourceContent:
     return read_table("x", Table(**{"source": "table", "file": str(path), "healthy": True, **settings}))
 
 
@@ -62,7 +63,7 @@ def test_two_columns_suffice_and_paths_start_at_the_table(write, tmp_path):
 
 def test_every_column_reaches_the_scan(write, tmp_path):
     path = write(
-        "\ufeffSubject|Session|Image|Mask|Age|Sex|Site|Kind|Handedness",
+        "\ufeffSubject|Session|Image|Mask|Age|Sex|Site|Lesion_type|Handedness",
         "sub-1|ses-m12|a.nii|b.nii|41|F|Bonn|stroke|left",
         "",
         "sub-1|m0|c.nii.gz|n/a|40|F|Bonn",
@@ -108,12 +109,12 @@ def test_names_that_become_one_label_are_faults(write):
     assert "line 4: p_1 and P-1 (line 2) both become sub-p1" in text
     assert "line 6: Q, v-1 and Q, v 1 (line 5) both become sub-Q_ses-v1" in text
     assert "line 7: session ?? has no letter or digit" in text
-    assert "4 faults" in text
+    assert "4 problems" in text
 
 
 def test_everything_that_is_wrong_is_told_at_once(write):
     path = write(
-        "subject|image|mask|healthy|kind",
+        "subject|image|mask|healthy|lesion_type",
         "A|a.nii||1",
         "sub-A|b.nii||1",
         "B|a.nii||1",
@@ -136,16 +137,16 @@ def test_everything_that_is_wrong_is_told_at_once(write):
         "line 7: no image",
         f"line 8: {folder}/scan.dcm does not end in .nii or .nii.gz",
         "line 8: healthy is maybe: write 1 or 0",
-        "line 9: kind is white matter: use letters",
+        "line 9: lesion_type is white matter: use letters",
         "line 10: 7 cells, the first line has 5",
     ):
         assert words in text
-    assert "10 faults" in text
+    assert "10 problems" in text
 
 
 def test_a_long_list_of_faults_is_cut(write):
     text = fault(write("subject|image", *(f"P{n}|{n}.nii" for n in range(25))))
-    assert "25 faults" in text
+    assert "25 problems" in text
     assert "line 21: " in text
     assert "line 22: " not in text
     assert "and 5 more" in text
@@ -196,11 +197,15 @@ def test_tables_that_cannot_serve_are_refused(write, tmp_path):
     assert "it is not UTF-8 text" in fault(path)
 
 
-def test_columns_that_are_not_read_are_told_when_the_scans_are_listed(write, tmp_path, capsys):
+def test_the_former_column_of_lesion_types_is_refused_with_its_new_name(write):
+    assert "the column kind is now lesion_type" in fault(write("subject|image|kind", "A|a.nii|stroke"))
+
+
+def test_columns_that_are_not_read_are_told_when_the_scans_are_listed(write, tmp_path, log):
     path = write("subject|image|handedness", "A|a.nii|left")
     download("x", Table(source="table", file=str(path), healthy=True), tmp_path / "out/subjects.tsv", workers=1)
     assert [row.scan for row in scans.read(tmp_path / "out/subjects.tsv")] == ["sub-A"]
-    assert "note: subjects.tsv has columns that are not read: handedness" in capsys.readouterr().err
+    assert "x: subjects.tsv has columns that are not read: handedness" in log.getvalue()
     assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"
 
 

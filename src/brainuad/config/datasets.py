@@ -1,9 +1,9 @@
-"""Data sets of a study: where their scans come from and what role they play."""
+"""Data sets of a study: the source of their scans and the roles of their subjects."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,7 +16,7 @@ Modality = Literal["T1w", "T1ce", "T2w", "FLAIR", "PDw", "ct"]
 
 
 class Split(Section):
-    """Shares of a data set's subjects by role; they add up to 1."""
+    """Share of a data set's subjects in each role; the shares add up to 1."""
 
     train: float = Field(0.0, ge=0, le=1)
     """Share of subjects that models learn from; healthy ones only."""
@@ -33,16 +33,16 @@ class Split(Section):
 
 
 class Scans(Section):
-    """What every data set of scans says."""
+    """Settings of every data set that holds scans."""
 
     modality: Modality = "T1w"
     """BIDS suffix of the scans."""
     healthy: bool
     """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
     split: Split | None = Split(test=1.0)
-    """Roles; `null` registers and strips only."""
+    """Roles; `null` preprocesses the scans and does nothing else with them."""
     exclude: list[str] = []
-    """Subjects left out, by BIDS label."""
+    """Excluded subjects, by BIDS label."""
 
 
 class Phantoms(Scans):
@@ -50,14 +50,14 @@ class Phantoms(Scans):
 
     source: Literal["phantom"]
     modality: Literal["T1w", "T2w", "FLAIR", "ct"] = "T1w"
-    """What is synthesised."""
+    """Contrast of the synthesised scans."""
     subjects: int = Field(ge=1)
-    """How many."""
+    """Number of heads."""
     lesions: Literal["none", "ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural", "mixed"] = "none"
-    """Kind of lesions; `mixed` is ms, tumour and stroke, a third of the last as haemorrhage. The blood of `haemorrhage`
-    lies in the brain, that of `subdural` and `epidural` between brain and skull."""
+    """Lesion type; `mixed` is ms, tumour and stroke, a third of the last as haemorrhage. `haemorrhage` is blood in the
+    brain, `subdural` and `epidural` are blood between brain and skull."""
     seed: int = 0
-    """Subject n of a seed is the same head in every study."""
+    """Seed of the heads: subject n of a seed is the same in every study."""
     spacing: float = Field(2.0, ge=1, le=4)
     """Voxel size, in mm."""
 
@@ -69,20 +69,25 @@ class Phantoms(Scans):
 
 
 class OnDisk(Scans):
-    """What every data set says whose scans lie in files."""
+    """Settings of every data set whose scans are files."""
 
     optional: bool = False
-    """Leave the data set out, with a note, where its folder does not exist; else that is an error."""
+    """Whether the study runs without it, with a note, if its folder or file does not exist; otherwise that is an error."""
+
+    @property
+    def location(self) -> Path:
+        """The folder or file that must exist."""
+        raise NotImplementedError
 
 
 class WithReference(OnDisk):
-    """What every data set says whose scans may be registered with another one of the same session."""
+    """Settings of data sets whose scans may be registered by means of a reference scan of the same session."""
 
     register_with: Modality | None = None
-    """Another modality of the same session, such as `T1w` for FLAIR of thick slices: that scan (in a table: the one in
-    the column `register_with`) is registered to the template and the wanted one goes along, after a rigid step where
-    their grids differ. A scan that has no other one, or one that cannot be read, is registered by itself, and marked; a
-    table that names a file which is not there is refused."""
+    """Modality of the reference scan, such as `T1w` for thick-slice FLAIR. The reference scan of the session (in a
+    table: the file in the column `register_with`) is registered to the template, and its transform is applied to the
+    scan, after a rigid registration of the two if their grids differ. A scan without a readable reference scan is
+    registered directly, and flagged. A table that names a missing file is refused."""
 
     @model_validator(mode="after")
     def _registers_with_another(self) -> WithReference:
@@ -99,21 +104,21 @@ Entity = Literal[
 # fmt: on
 """Short names of BIDS entities, as file names have them."""
 Wanted = str | int | None | list[str | int]
-"""A label, a number (1 is run-1 and run-01), several of them, or `null`: the entity must be absent."""
+"""A label, a number (1 matches run-1 and run-01), a list of them, or `null`: the entity must be absent."""
 
 
 class Groups(Section):
-    """Who is healthy and who a patient: a column, and its values for either; a list left empty takes everyone else."""
+    """Which subjects are healthy and which are patients, by the values of a column; an empty list takes all others."""
 
     column: str = "group"
-    """Of participants.tsv, of a subject's sessions.tsv, or of the table."""
+    """Column of participants.tsv, of a subject's sessions.tsv, or of the table."""
     healthy: list[str] = []
-    """Values of those whom a data set with `healthy: true` takes."""
+    """Values of the subjects in a data set with `healthy: true`."""
     patients: list[str] = []
-    """Values of those whom a data set with `healthy: false` takes."""
+    """Values of the subjects in a data set with `healthy: false`."""
 
     @model_validator(mode="after")
-    def _tells_apart(self) -> Groups:
+    def _lists_differ(self) -> Groups:
         if not self.healthy and not self.patients:
             raise ValueError("healthy, patients or both must list values")
         if both := sorted({*self.healthy} & {*self.patients}):
@@ -121,13 +126,13 @@ class Groups(Section):
         return self
 
     def takes(self, value: str, healthy: bool) -> bool:
-        """Whether a data set of healthy people, or of patients, takes those with this value; never those without."""
-        own, others = (self.healthy, self.patients) if healthy else (self.patients, self.healthy)
-        return value in own if own else bool(value) and value not in others
+        """Whether subjects with this value belong to a data set of healthy subjects, or of patients. Empty: neither."""
+        listed, opposite = (self.healthy, self.patients) if healthy else (self.patients, self.healthy)
+        return value in listed if listed else bool(value) and value not in opposite
 
 
 class Columns(Section):
-    """Columns of participants.tsv and sessions.tsv, in capital or small letters."""
+    """Columns of participants.tsv and sessions.tsv, in upper or lower case."""
 
     age: str = "age"
     sex: str = "sex"
@@ -135,118 +140,132 @@ class Columns(Section):
 
 
 class Masks(Section):
-    """Lesion masks by what their names say, in whatever order."""
+    """Lesion masks by the parts of their BIDS names."""
 
     derivatives: str | None = None
-    """Folder below `derivatives/` that holds them; they lie beside the scans if none."""
+    """Folder of the masks below `derivatives/`; beside the scans if none."""
     suffix: str = "mask"
-    """Last part of their names, such as `mask`, `roi` or `dseg`."""
+    """Last part of the names, such as `mask`, `roi` or `dseg`."""
     entities: dict[Entity, Wanted] = {}
-    """What their names must have, such as `{label: lesion}`."""
+    """Required entities, such as `{label: lesion}`."""
 
 
 class Bids(WithReference):
     """A BIDS data set, or a derivative of one: `sub-*/[ses-*/]<anat or ct>/*_<modality>.nii[.gz]`, each session a scan.
 
-    `source: folder` is the same. Of several files in a session the plainest is taken, with a note.
+    `source: folder` is the same. Of several files in a session one is chosen, with a note; docs/data.md has the rule.
     """
 
     source: Literal["bids", "folder"]
     root: str
-    """The folder; `${NAME}` is replaced by the environment variable."""
+    """Folder of the data set; `${NAME}` is replaced by the environment variable."""
     derivatives: str | None = None
-    """Take the scans from `derivatives/<this>/` in place of the raw ones."""
+    """Use the scans of `derivatives/<this>/` instead of the raw ones."""
     entities: dict[Entity, Wanted] = {}
-    """What the names of the scans must have, such as `{acq: mprage, ses: [baseline, m12], ce: null}`; the number 1 is
-    run-1 and run-01, `null` means that the entity must be absent."""
+    """Required entities of the scans' names, such as `{acq: mprage, ses: [baseline, m12], ce: null}`; the number 1
+    matches run-1 and run-01, `null` means that the entity must be absent."""
     groups: Groups | None = None
-    """Who is healthy and who a patient, by participants.tsv; everyone enters if none."""
+    """Which subjects are healthy and which are patients, by participants.tsv; all subjects if none."""
     mask: str | Masks = "*lesion*mask.nii*"
-    """Lesion masks: a pattern of files beside the scan, one with folders below `root`, such as
-    `derivatives/lesions/sub-*/anat/*.nii*`, or what their names say. Of several the one named most like the scan is
-    taken."""
+    """Lesion masks: a pattern of file names beside the scan; a pattern with folders below `root`, such as
+    `derivatives/lesions/sub-*/anat/*.nii*`; or the parts of their names. Of several, the one whose name is most similar
+    to the scan's is taken."""
     columns: Columns = Columns()
-    """Where age, sex and site stand, which stratify the split."""
+    """Columns of age, sex and site, by which the split is stratified."""
+
+    @property
+    def location(self) -> Path:
+        """Folder of the data set."""
+        return Path(self.root)
 
     @field_validator("mask")
     @classmethod
-    def _folders_are_written_out(cls, mask: str | Masks) -> str | Masks:
+    def _folders_are_explicit(cls, mask: str | Masks) -> str | Masks:
         folders = Path(mask).parent.parts if isinstance(mask, str) else ()
         if any(set(part) & set("*?[") and part not in ("sub-*", "ses-*") for part in folders):
-            raise ValueError("the folders of the pattern must be written out, but for sub-* and ses-*")
+            raise ValueError("the folders of the pattern may contain no wildcards except sub-* and ses-*")
         return mask
 
 
 class Table(WithReference):
-    """Scans that a table names: one a line, for those whose files do not lie in BIDS order.
+    """Scans listed in a table, one per line, for files that are not in BIDS order.
 
-    Columns `subject` and `image`, and where they are known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`,
-    `kind` and `register_with`; paths start at the table's own folder.
+    Columns `subject` and `image`, and if known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`,
+    `lesion_type` and `register_with`; paths are relative to the table's folder.
     """
 
     source: Literal["table"]
     file: str
     """A .tsv or .csv file; `${NAME}` is replaced by the environment variable."""
     groups: Groups | None = None
-    """Who is healthy and who a patient, by a column of the table; without it a column `group` says `healthy` or
-    `patient`, a column `healthy` says 1 or 0, and with neither everyone enters."""
+    """Which subjects are healthy and which are patients, by a column of the table. If none, a column `group` contains
+    `healthy` or `patient`, or a column `healthy` 1 or 0; without these columns all subjects are taken."""
+
+    @property
+    def location(self) -> Path:
+        """The table."""
+        return Path(self.file)
 
 
-# fmt: off
-KnownName = Literal[
-    "atlas_v2", "brainmetshare", "brats2019", "brats2020", "brats2021", "center_tbi", "cq500", "ct_ich", "isbi2015",
-    "ixi", "mood", "msd01", "mslub", "msseg2016", "oasis1", "wmh",
-]
-# fmt: on
-"""Data sets known by name: the modules of `brainuad.download.sets`."""
+_SETS = Path(__file__).parents[1] / "download" / "sets"
+KNOWN_NAMES = tuple(sorted(path.stem for path in _SETS.glob("*.py") if path.stem not in ("__init__", "openneuro")))
+"""Data sets known by name: the modules of `brainuad.download.sets`. They are not imported: the list of files suffices.
+OpenNeuro has settings of its own."""
+if TYPE_CHECKING:
+    KnownName = str
+else:
+    KnownName = Literal[KNOWN_NAMES]
 
 
 class Known(OnDisk):
-    """A published data set, in the layout that its authors give it; `docs/datasets.md` lists them.
+    """A published data set in its authors' layout; `docs/datasets.md` lists them.
 
-    Where it is open, `snakemake download` fetches it; else the message says how to apply and where to put it.
+    If it is open, `snakemake download` downloads it; otherwise a message says how to get it and where to put it.
     """
 
     source: KnownName
     root: str | None = None
-    """Where its files lie or are downloaded to: `data/<source>` if none; `${NAME}` is replaced by the environment
-    variable."""
+    """Folder of its files: `data/<source>` if none; `${NAME}` is replaced by the environment variable."""
     accept_licence: bool = False
-    """Whether you accept its terms; some sets are downloaded only then."""
+    """Whether you accept its terms; some data sets are downloaded only then."""
+
+    @property
+    def location(self) -> Path:
+        """Folder of its files."""
+        return self.folder
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Folder of its files."""
         return Path(self.root or f"data/{self.source}")
 
 
 class OpenNeuro(Known):
     """A data set of openneuro.org by its accession number: its T1w, T2w, FLAIR, PDw and CT scans, read as BIDS."""
 
-    source: Literal["openneuro"]  # type: ignore[assignment]
+    source: Literal["openneuro"]
     accession: str = Field(pattern=r"^ds\d{6}$")
-    """Its number, such as ds000011."""
+    """Accession number, such as ds000011."""
     root: str | None = None
-    """Where its files lie or are downloaded to: `data/<accession>` if none; `${NAME}` is replaced by the environment
-    variable."""
+    """Folder of its files: `data/<accession>` if none; `${NAME}` is replaced by the environment variable."""
     subjects: list[Annotated[str, Field(pattern=r"^sub-[A-Za-z0-9]+$")]] | None = Field(None, min_length=1)
-    """BIDS labels of those who are downloaded and read, such as sub-01; everyone if none."""
+    """BIDS labels of the subjects to download and read, such as sub-01; all if none."""
     groups: Groups | None = None
-    """Who is healthy and who a patient, by participants.tsv; everyone enters if none."""
+    """Which subjects are healthy and which are patients, by participants.tsv; all subjects if none."""
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Folder of its files."""
         return Path(self.root or f"data/{self.accession}")
 
 
 class Made(Section):
-    """What every data set says that is made of the healthy registered subjects of another, before intensity scaling."""
+    """Settings of data sets made from the healthy registered scans of another data set, before intensity scaling."""
 
     into: str
-    """The data set of healthy subjects; its train subjects are never used."""
+    """Label of the data set of healthy subjects; its training subjects are never used."""
     draws: int = Field(1, ge=1)
-    """Scans made of each subject."""
+    """Scans made from each subject."""
     healthy: Literal[False] = False
 
 
@@ -257,36 +276,36 @@ class Inserted(Made):
     masks: list[str] = Field(min_length=1)
     """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
     draws: int = Field(1, ge=1)
-    """Scans made of each subject, each with another mask as long as there are enough."""
+    """Scans made from each subject, each with a different mask if there are enough."""
     roles: list[Literal["validation", "test"]] = ["test"]
-    """Subjects used. Validation and test draw from disjoint masks."""
+    """Roles of the subjects that are used. Validation and test use disjoint masks."""
     insertion: Insertion = Insertion()
 
 
 class Artificial(Made):
-    """Artificial anomalies with exact masks, planted into healthy registered subjects of another data set."""
+    """Artificial anomalies with exact masks, inserted into healthy registered scans of another data set."""
 
     source: Literal["artificial"]
     anomaly_types: list[AnomalyType] = Field(
         ["uniform", "noise", "blur", "shift", "deformation", "reflection", "sprite"], min_length=1
     )
-    """One for each scan, in an order drawn by subject: with as many draws as types each subject shows them all."""
+    """One type per scan, in an order drawn per subject: with as many draws as types each subject has all of them."""
     roles: list[Literal["validation", "test"]] = ["test"]
-    """Subjects used."""
+    """Roles of the subjects that are used."""
     anomaly: Anomaly = Anomaly()
 
 
 class Corrupted(Made):
-    """Healthy scans made bad: whether the score tells them from good ones. Nothing is scored by voxel."""
+    """Corrupted healthy scans, to test whether the scan-level score detects them. Nothing is scored by voxel."""
 
     source: Literal["corrupted"]
     corruption_types: list[CorruptionType] = Field(
         ["rotated", "flipped_axis", "misregistered", "noise", "hole", "cut_slices"], min_length=1
     )
-    """One for each scan, in an order drawn by subject: with as many draws as types each subject shows them all."""
+    """One type per scan, in an order drawn per subject: with as many draws as types each subject has all of them."""
     corruption: ScanCorruption = ScanCorruption()
     roles: ClassVar[tuple[Literal["test"]]] = ("test",)
-    """No threshold is drawn from spoiled scans."""
+    """Corrupted scans set no threshold."""
 
 
 AnyMade = Inserted | Artificial | Corrupted

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from brainuad.config.datasets import AnyDataset, Bids, Known, Table
+from brainuad.config.datasets import AnyDataset
 from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
@@ -165,16 +165,10 @@ def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, 
     for label, settings in datasets.items():
         if isinstance(settings, dict) and settings.get("optional"):
             checked = _validated(TypeAdapter(AnyDataset), settings, file, f"datasets.{label}")
-            if checked.optional and not (place := _place(checked)).exists():
+            if checked.optional and not (place := checked.location).exists():
                 print(f"note: {label} is left out, there is no {place}", file=sys.stderr)  # noqa: T201
                 continue
         yield label, settings
-
-
-def _place(dataset: Bids | Table | Known) -> Path:
-    if isinstance(dataset, Known):
-        return dataset.folder
-    return Path(dataset.file if isinstance(dataset, Table) else dataset.root)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -1,31 +1,30 @@
-"""Every data set known by name, and how it enters: the docs page, and what `brainuad datasets` prints."""
+"""Every data set known by name: docs/datasets.md, and what `brainuad datasets` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from brainuad.config.datasets import AnyScans, Known
-from brainuad.download.known import KnownSet, known_set
-from brainuad.download.vocabulary import table as vocabulary_table
+from brainuad.config.datasets import KNOWN_NAMES
+from brainuad.download.known.known_set import KnownSet, known_set
+from brainuad.download.known.lesion_types import label_table
 from brainuad.terminal import table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SOURCES = [kind.model_fields["source"].annotation for kind in get_args(AnyScans) if issubclass(kind, Known)]
-NAMES: tuple[str, ...] = tuple(sorted(name for source in _SOURCES for name in get_args(source)))
+NAMES: tuple[str, ...] = tuple(sorted([*KNOWN_NAMES, "openneuro"]))
 
 
 def datasets_table() -> list[Table | str]:
     """The table for a terminal: a row per data set."""
     sets = [(name, known_set(name)) for name in NAMES]
-    rows = [(name, _enters(found), ", ".join(found.about.modalities), found.about.title) for name, found in sets]
-    headings = ["name", "access", "modalities", "data set"]
+    rows = [(name, _files_from(each), ", ".join(each.about.modalities), each.about.title) for name, each in sets]
+    headings = ["name", "files", "modalities", "data set"]
     return [
         table(headings, rows),
         "",
-        "`brainuad datasets NAME` tells how to get a data set and how its files must lie.",
+        "`brainuad datasets NAME` shows how to get a data set, and the layout of its files.",
     ]
 
 
@@ -35,48 +34,70 @@ def description(name: str) -> str:
 
 
 def datasets_page(head: str) -> str:
-    """The page; `head` stands above it."""
+    """docs/datasets.md; `head` is its first line."""
     lines = [
         f"{head}# Data sets known by name",
         "",
-        "`source: <name>` in a study. What is *downloaded* comes with `snakemake download`; what is *brought* is yours",
-        "to apply for, and to put into `data/<name>` or where `root` says. `brainuad datasets NAME` prints the same.",
-        "Any other data set enters as `source: bids` or `source: table` ([data](data.md)).",
+        "Write `source: <name>` in a study. Files marked *downloaded* are fetched by `snakemake download`. You request",
+        "files marked *user-provided* from their authors, and put them into `data/<name>` or the folder in `root`.",
+        "`brainuad datasets NAME` prints the same information. Any other data set is read with `source: bids` or",
+        "`source: table` ([data](data.md)). The end of this page says [how to add a data set](#add-a-data-set).",
         "",
-        "| name | data set | modalities | enters | licence |",
+        "| name | data set | modalities | files | licence |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name in NAMES:
-        found = known_set(name)
-        about = found.about
-        title = f"[{about.title}]({about.home})"
-        lines.append(f"| `{name}` | {title} | {', '.join(about.modalities)} | {_enters(found)} | {about.licence} |")
+        dataset = known_set(name)
+        about = dataset.about
+        title = f"[{about.title}]({about.page})"
+        files = _files_from(dataset)
+        lines.append(f"| `{name}` | {title} | {', '.join(about.modalities)} | {files} | {about.licence} |")
     for name in NAMES:
         about = known_set(name).about
-        lines += ["", f"## {name}", "", f"{about.apply} Layout:", "", "```", about.layout.strip(), "```"]
+        lines += ["", f"## {name}", "", f"{about.how_to_get} Layout:", "", "```", about.layout.strip(), "```"]
         lines += ["", about.deviations] if about.deviations else []
-    lines += ["", "## Kinds of lesions", "", "What the sets call them, and the `kind` of a scan in our tables.", ""]
-    lines += ["| data set | label | meaning | kind |", "| --- | --- | --- | --- |"]
-    lines += [f"| {source} | `{label}` | {meaning} | `{kind}` |" for source, label, meaning, kind in vocabulary_table()]
-    return "\n".join(lines) + "\n"
+    lines += [
+        "",
+        "## Lesion types",
+        "",
+        "The labels of the data sets, and the `lesion_type` of a scan in all tables.",
+        "",
+    ]
+    lines += ["| data set | label | meaning | lesion type |", "| --- | --- | --- | --- |"]
+    lines += [f"| {source} | `{label}` | {meaning} | `{found}` |" for source, label, meaning, found in label_table()]
+    return "\n".join([*lines, *_HOW_TO_ADD]) + "\n"
 
 
-def _description(name: str, found: KnownSet) -> Iterator[str]:
-    about = found.about
-    yield f"{name}: {about.title}, {about.home}"
+_HOW_TO_ADD = (
+    "",
+    "## Add a data set",
+    "",
+    "Write one module `src/brainuad/download/sets/<name>.py` with a subclass of `KnownSet`, assigned to `SET`: `about`",
+    "describes it, `find_scans` lists its scans from file names; `remotes` and `convert` are optional. The name of the",
+    "file is the `source` of a study; no list has to be edited. Then type `make docs`.",
+    "`tests/download/test_add_a_data_set.py` does it.",
+)
+
+
+def _description(name: str, dataset: KnownSet) -> Iterator[str]:
+    about = dataset.about
+    yield f"{name}: {about.title}, {about.page}"
     yield f"modalities  {', '.join(about.modalities)}"
-    yield f"enters      {_enters(found)} (access {about.access})"
-    yield f"licence     {about.licence}" + (", to be accepted: accept_licence: true" if about.terms else "")
-    yield f"to get it   {about.apply}"
-    yield f"layout      below data/{found.place or name}, or `root`:"
+    yield f"files       {_files_from(dataset)} (access {about.access})"
+    yield f"licence     {about.licence}" + (", to be accepted: accept_licence: true" if about.terms_to_accept else "")
+    yield f"how to get  {about.how_to_get}"
+    yield f"layout      below data/{dataset.folder_name or name}, or `root`:"
     yield from (f"            {line}" for line in about.layout.strip().splitlines())
     if about.deviations:
         yield f"note        {about.deviations}"
 
 
-def _enters(found: KnownSet) -> str:
-    """Whether any of its modalities can be downloaded."""
-    name = type(found).__module__.rpartition(".")[2]
-    asked = [{"source": name, "modality": each, "healthy": True, **found.example} for each in found.about.modalities]
-    can = any(found.remotes(found.settings_class.model_validate(each)) for each in asked)
-    return "downloaded" if can else "brought"
+def _files_from(dataset: KnownSet) -> str:
+    """`downloaded` if at least one modality can be."""
+    name = type(dataset).__module__.rpartition(".")[2]
+    settings = [
+        {"source": name, "modality": modality, "healthy": True, **dataset.example}
+        for modality in dataset.about.modalities
+    ]
+    downloads = any(dataset.remotes(dataset.settings_class.model_validate(each)) for each in settings)
+    return "downloaded" if downloads else "user-provided"

@@ -46,7 +46,7 @@ class Scan:
     """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
     lesion_type: str = ""
     """Of an artificial anomaly or of a spoiled scan: which kind. Of a patient of a known data set: the kinds of lesion
-    in the scan, in the words of `brainuad.download.vocabulary`, sorted and joined by `;`, as in `epidural;subdural`."""
+    in the scan, in the words of `brainuad.download.known.lesion_types`, sorted and joined by `;`, as in `epidural;subdural`."""
     corrupted: Literal["1", ""] = ""
     """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import only_patients, unusual
-from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note, patients_only_problem
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
 from brainuad.formats.scans import Scan, changed
 
-USUAL = 655
+RELEASED = 655
 """Scans with masks, of 955 released. Source: github.com/npnl/ATLAS."""
 PLACE = "R*/sub-*/ses-*/anat"
 
@@ -20,17 +21,17 @@ class AtlasV2(KnownSet):
         title="ATLAS v2.0",
         licence="terms of INDI, after a form",
         access="form",
-        home="http://fcon_1000.projects.nitrc.org/indi/retro/atlas.html",
-        apply="Fill in the form there, download the archive, and unpack it with the key that is mailed to you.",
+        page="http://fcon_1000.projects.nitrc.org/indi/retro/atlas.html",
+        how_to_get="Fill in the form there, download the archive, and unpack it with the key that is mailed to you.",
         layout="""Training/R001/sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-MNI152NLin2009aSym_T1w.nii.gz
     (and ..._label-L_desc-T1lesion_mask.nii.gz beside it; Training may lie in one folder)""",
         modalities=("T1w",),
         deviations="The 300 scans of Testing have no masks and are left out. There is no FLAIR.",
     )
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """The scans of the training part."""
-        root, problems = settings.folder, only_patients(settings)
+        root, problems = settings.folder, patients_only_problem(settings)
         parts = [path for path in (root / "Training", *sorted(root.glob("*/Training"))) if path.is_dir()]
         scans = []
         for place in sorted(place for part in parts for place in part.glob(PLACE)):
@@ -48,7 +49,7 @@ class AtlasV2(KnownSet):
             problems.append("there is no folder Training")
         elif not scans and not problems:
             problems.append(f"Training holds no folder {PLACE}")
-        return Found(scans, problems, unusual(len(scans), USUAL, "scans with masks"))
+        return SourceContent(scans, problems, count_note(len(scans), RELEASED, "scans with masks"))
 
 
 SET = AtlasV2

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brainuad.config.datasets import Known, Modality
-from brainuad.download.brought import folders, nifti, only_patients, unlabelled, unusual
-from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import (
+    count_note,
+    find_folders,
+    find_nifti,
+    is_unlabelled,
+    patients_only_problem,
+)
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan, changed
 
@@ -29,7 +36,7 @@ SEQUENCES: dict[Modality, Names] = {
 SPACING = (0.94, 0.94, 1.0)
 """Of the pictures, which have no header, in mm: columns, rows, slices. Source: public readers of the set."""
 LABELS = {0, 1, 255}
-USUAL = 105
+RELEASED = 105
 """Patients with masks, of 156."""
 PATIENT = re.compile(r"Mets_\d+")
 
@@ -41,8 +48,9 @@ class BrainMetShare(KnownSet):
         title="BrainMetShare",
         licence="Stanford AIMI research-use agreement, no redistribution",
         access="form",
-        home="https://aimi.stanford.edu/brainmetshare",
-        apply="Follow the link there to Stanford's Redivis, register, accept the research-use agreement, and download.",
+        page="https://aimi.stanford.edu/brainmetshare",
+        how_to_get="Follow the link there to Stanford's Redivis, register, accept the research-use agreement, and "
+        "download.",
         layout="""train/Mets_005/{bravo,t1_pre,t1_gd,flair,seg}.nii.gz           (newer: brainmetshare-3)
 test/Mets_101/...                                               (without seg)
 or mets_stanford_releaseMask_train/Mets_005/{0,1,2,3,seg}/0.png (older; a picture per slice)""",
@@ -53,17 +61,17 @@ or mets_stanford_releaseMask_train/Mets_005/{0,1,2,3,seg}/0.png (older; a pictur
     )
     converts = True
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """The patients with masks."""
         root, names = settings.folder, SEQUENCES[settings.modality]
-        scans, left, layouts, problems = [], 0, set(), only_patients(settings)
-        for folder in folders(root, PATIENT, 4):
+        scans, left, layouts, problems = [], 0, set(), patients_only_problem(settings)
+        for folder in find_folders(root, PATIENT, 4):
             older = any((folder / name).is_dir() for name in ("0", "1", "2", "3"))
             layouts.add(older)
-            image = _pictures(folder / names.pictures) if older else nifti(folder, names.file)
-            mask = _pictures(folder / "seg") if older else nifti(folder, "seg")
+            image = _pictures(folder / names.pictures) if older else find_nifti(folder, names.file)
+            mask = _pictures(folder / "seg") if older else find_nifti(folder, "seg")
             wanted = names.pictures if older else f"{names.file}.nii.gz"
-            if mask is None and unlabelled(folder, root):
+            if mask is None and is_unlabelled(folder, root):
                 left += 1
                 continue
             problems += [f"{folder.name} has no {wanted}"] if image is None else []
@@ -77,13 +85,13 @@ or mets_stanford_releaseMask_train/Mets_005/{0,1,2,3,seg}/0.png (older; a pictur
             problems.append("pictures and NIfTI files lie in one folder: keep one of the two layouts")
         elif not layouts:
             problems.append("no folder of a patient is named like Mets_005")
-        notes = unusual(len(scans), USUAL, "patients with masks")
+        notes = count_note(len(scans), RELEASED, "patients with masks")
         notes += [f"patients of the test part, who have no mask, left out: {left}"] if left else []
-        return Found(sorted(scans, key=lambda scan: scan.scan), problems, notes)
+        return SourceContent(sorted(scans, key=lambda scan: scan.scan), problems, notes)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """Pictures become NIfTI, NIfTI files stay where they are; masks of 0 and 1 or 0 and 255 are checked."""
-        from brainuad.download.checks import check_mask
+        from brainuad.download.known.checks import check_mask
 
         if not Path(scan.image).is_dir():
             check_mask(scan.image, scan.mask, LABELS)
@@ -110,7 +118,7 @@ def _picture_problems(image: Path, mask: Path) -> list[str]:
 def _to_nifti(scan: Scan, folder: Path) -> Scan:
     import numpy as np
 
-    from brainuad.download.checks import require_labels, stack_pictures
+    from brainuad.download.known.checks import require_labels, stack_pictures
     from brainuad.formats import volume
 
     image, mask = stack_pictures(Path(scan.image)), stack_pictures(Path(scan.mask))

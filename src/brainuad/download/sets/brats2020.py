@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from brainuad.download.brats import FILES, OVERLAP, Brats
-from brainuad.download.known import About
+from brainuad.download.known.brats import FILES, OVERLAP, Brats
+from brainuad.download.known.known_set import About
 
 
 class Brats2020(Brats):
@@ -15,15 +15,15 @@ class Brats2020(Brats):
         title="BraTS 2020, training part",
         licence="research only",
         access="form",
-        home="https://www.med.upenn.edu/cbica/brats2020/data.html",
-        apply="Register at CBICA's Image Processing Portal and request the BraTS 2020 data.",
+        page="https://www.med.upenn.edu/cbica/brats2020/data.html",
+        how_to_get="Register at CBICA's Image Processing Portal and request the BraTS 2020 data.",
         layout=f"BraTS20_Training_001/{FILES}   (or one or two folders below)\nname_mapping.csv, survival_info.csv",
         modalities=("T1w", "T1ce", "T2w", "FLAIR"),
         deviations=f"The mask of case 355 is named W39_1998.09.19_Segm.nii, and is read. {OVERLAP}",
     )
     case = re.compile(r"BraTS20_(Training|Validation)_\d{3}")
-    usual = 369
-    odd_masks = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
+    released = 369
+    mask_names = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
 
 
 SET = Brats2020

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from brainuad.download.brats import FILES, OVERLAP, Brats
-from brainuad.download.known import About
+from brainuad.download.known.brats import FILES, OVERLAP, Brats
+from brainuad.download.known.known_set import About
 
 
 class Brats2021(Brats):
@@ -15,14 +15,14 @@ class Brats2021(Brats):
         title="BraTS 2021, training part",
         licence="research only",
         access="form",
-        home="https://www.synapse.org/#!Synapse:syn25829067",
-        apply="Register at Synapse, ask to join the BraTS 2021 challenge, and download its training data.",
+        page="https://www.synapse.org/#!Synapse:syn25829067",
+        how_to_get="Register at Synapse, ask to join the BraTS 2021 challenge, and download its training data.",
         layout=f"BraTS2021_00000/{FILES}   (or one or two folders below)",
         modalities=("T1w", "T1ce", "T2w", "FLAIR"),
         deviations=OVERLAP,
     )
     case = re.compile(r"BraTS2021_\d{5}")
-    usual = 1251
+    released = 1251
 
 
 SET = Brats2021

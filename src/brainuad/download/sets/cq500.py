@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import read_table, unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note, read_table
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan, changed
 
-USUAL, USUAL_MASKS = 491, 51
+RELEASED, RELEASED_MASKS = 491, 51
 READERS = ("r1", "r2", "r3")
 BLOOD = ("iph", "ivh", "sdh", "edh", "sah")
 FRACTURES = ("fracture", "calvarialfracture", "otherfracture")
@@ -30,28 +32,28 @@ class Cq500(KnownSet):
         title="CQ500, with Seg-CQ500",
         licence="CC BY-NC-SA 4.0 and its own end user licence agreement; masks of Seg-CQ500 CC BY 4.0",
         access="open",
-        home="https://www.cq500.org",
-        apply="Download reads.csv and the archives CQ500-CT-0.zip to 490 and, for masks, Seg-CQ500.zip from "
+        page="https://www.cq500.org",
+        how_to_get="Download reads.csv and the archives CQ500-CT-0.zip to 490 and, for masks, Seg-CQ500.zip from "
         "zenodo.org/records/8063221; unpack them.",
         layout="""\
 reads.csv
 CQ500CT0 CQ500CT0/Unknown Study/CT Thin Plain/CT000000.dcm   (in the folder itself or in one folder below it)
 Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}   (51 scans; these alone will do for patients)""",
         modalities=("ct",),
-        terms=True,
+        terms_to_accept=True,
         deviations="Scans in which only one reader saw something are neither healthy nor patients, and are left out. "
         "Patients without a mask of Seg-CQ500 cannot be scored by voxel. Where there is a mask, the scan beside it in "
         "Seg-CQ500 is read. Users report that the archive of scan 120 is damaged.",
     )
     converts = True
 
-    def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
+    def remotes(self, settings: Known) -> list[RemoteFile]:  # noqa: ARG002
         """The table, an archive for each scan, and Seg-CQ500, 2.5 GB; no checksum is published."""
-        masks = Remote("https://zenodo.org/records/8063221/files/Seg-CQ500.zip", "Seg-CQ500/Seg-CQ500.zip")
-        names = ["reads.csv", *(f"CQ500-CT-{number}.zip" for number in range(USUAL))]
-        return [*(Remote(f"{HOST}/{name}", name) for name in names), masks]
+        masks = RemoteFile("https://zenodo.org/records/8063221/files/Seg-CQ500.zip", "Seg-CQ500/Seg-CQ500.zip")
+        names = ["reads.csv", *(f"CQ500-CT-{number}.zip" for number in range(RELEASED))]
+        return [*(RemoteFile(f"{HOST}/{name}", name) for name in names), masks]
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """Scans by what the three readers say."""
         root = settings.folder
         problems: list[str] = []
@@ -71,14 +73,14 @@ Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}   (51 scans; these a
                 image = str(Path(mask).with_name("CT.nii") if mask else folders[number])
                 subject = f"sub-CQ500CT{number}"
                 scans.append(Scan(subject, subject, label, image=image, mask=mask, lesion_type=_lesion_type(votes)))
-        notes = unusual(len(folders), USUAL, "scans") + unusual(len(masks), USUAL_MASKS, "masks")
+        notes = count_note(len(folders), RELEASED, "scans") + count_note(len(masks), RELEASED_MASKS, "masks")
         notes += [f"{unsure} scans in which one reader alone saw something are left out"] if unsure else []
-        return Found(scans, problems, notes)
+        return SourceContent(scans, problems, notes)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """The thinnest plain axial series; a scan of Seg-CQ500 is NIfTI already."""
-        from brainuad.download import dicom
-        from brainuad.download.checks import check_mask, require_hounsfield
+        from brainuad.download.known import dicom
+        from brainuad.download.known.checks import check_mask, require_hounsfield
         from brainuad.formats import volume
 
         if scan.mask:
@@ -95,7 +97,7 @@ Seg-CQ500/data/volumes/CQ500-CT-10/{CT.nii,ICH_mask.nii.gz}   (51 scans; these a
 def _reads(path: Path, problems: list[str]) -> dict[int, dict[str, int]]:
     """How many of the readers saw each finding, by number of the scan."""
     if not path.is_file():
-        problems.append("reads.csv is not there")
+        problems.append("reads.csv is missing")
         return {}
     rows = read_table(path)
     wanted = ["name", *(f"{reader}:{finding}" for reader in READERS for finding in FINDINGS)]
@@ -120,10 +122,10 @@ def _reads(path: Path, problems: list[str]) -> dict[int, dict[str, int]]:
 def _lesion_type(votes: dict[str, int]) -> str:
     """What at least two readers saw; `other` for what has no name of its own."""
     agreed = {name for name, count in votes.items() if count > 1}
-    kinds = set(lesion_types_of("cq500", agreed & {*BLOOD, *FRACTURES}).split(";")) - {""}
+    lesion_types = set(lesion_types_of("cq500", agreed & {*BLOOD, *FRACTURES}).split(";")) - {""}
     if agreed & {*BEYOND} or ("ich" in agreed and not agreed & {*BLOOD}):
-        kinds.add("other")
-    return ";".join(sorted(kinds))
+        lesion_types.add("other")
+    return ";".join(sorted(lesion_types))
 
 
 def _folders(root: Path, problems: list[str]) -> dict[int, Path]:
@@ -136,7 +138,7 @@ def _folders(root: Path, problems: list[str]) -> dict[int, Path]:
             continue
         number = int(name[1])
         if number in found:
-            problems.append(f"{path.name} is there twice")
+            problems.append(f"{path.name} occurs twice")
         if next(path.rglob("*.dcm"), None) is None:
             problems.append(f"{path.name} holds no *.dcm")
         found[number] = path

@@ -7,16 +7,18 @@ from collections import defaultdict
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import find_table, nifti, read_table, unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note, find_nifti, find_table, read_table
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan, changed
 
 BLOOD = ("intraventricular", "intraparenchymal", "subarachnoid", "epidural", "subdural")
 FRACTURE = "fracture_yes_no"
-DIAGNOSES, PERSONS = "hemorrhage_diagnosis_raw_ct.csv", "Patient_demographics.csv"
-USUAL, USUAL_ILL = 75, 36
+DIAGNOSES, DEMOGRAPHICS = "hemorrhage_diagnosis_raw_ct.csv", "Patient_demographics.csv"
+RELEASED, RELEASED_WITH_HAEMORRHAGE = 75, 36
 """Patients released, of 82 (049 to 130 without 059 to 065), and those with haemorrhage."""
 LABELS = {0, 1, 255}
 HOST = "https://physionet.org/files/ct-ich/1.3.1"
@@ -30,14 +32,14 @@ class CtIch(KnownSet):
         title="Computed Tomography Images for Intracranial Hemorrhage Detection and Segmentation 1.3.1",
         licence="PhysioNet Restricted Health Data License 1.5.0",
         access="form",
-        home="https://physionet.org/content/ct-ich/1.3.1/",
-        apply="Register at PhysioNet, sign the data use agreement of version 1.3.1, and download its files; or, once "
-        "signed, set accept_licence: true, your PhysioNet login in the environment or ~/.netrc, and type "
+        page="https://physionet.org/content/ct-ich/1.3.1/",
+        how_to_get="Register at PhysioNet, sign the data use agreement of version 1.3.1, and download its files; or, "
+        "once signed, set accept_licence: true, your PhysioNet login in the environment or ~/.netrc, and type "
         "`snakemake download`.",
         layout=f"""ct_scans/049.nii   (049 to 130; .nii.gz also)
 masks/049.nii
 {DIAGNOSES}
-{PERSONS}   (may be left out)""",
+{DEMOGRAPHICS}   (may be left out)""",
         modalities=("ct",),
         deviations="Scans with a fracture and no haemorrhage are neither healthy nor patients with a lesion in the "
         "brain, and are left out. Simarro Viana 2020 counts 37 scans without findings and 33 with: the release has "
@@ -45,31 +47,31 @@ masks/049.nii
     )
     converts = True
 
-    def remotes(self, settings: Known) -> list[Remote]:
+    def remotes(self, settings: Known) -> list[RemoteFile]:
         """The files one by one, for who has signed; nothing else before that, so that a study says how to apply."""
         if not settings.accept_licence:
             return []
         scans = [f"{folder}/{number:03d}.nii" for number in NUMBERS for folder in ("ct_scans", "masks")]
-        return [Remote(f"{HOST}/{path}", path, login="physionet") for path in (DIAGNOSES, PERSONS, *scans)]
+        return [RemoteFile(f"{HOST}/{path}", path, login="physionet") for path in (DIAGNOSES, DEMOGRAPHICS, *scans)]
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """Scans by what the table of slices says of them."""
         root, problems = settings.folder, []
         path = find_table(root, DIAGNOSES)
         found, missing = _findings(path) if path else ({}, [])
-        problems += [] if path else [f"{DIAGNOSES} is not there"]
+        problems += [] if path else [f"{DIAGNOSES} is missing"]
         problems += [f"{DIAGNOSES} has no column {name}" for name in missing]
         numbers = sorted({name.name.split(".")[0] for name in (root / "ct_scans").glob("*.nii*")})
         problems += [] if numbers else ["ct_scans holds no scan"]
-        persons = _persons(root)
+        participants = _participants(root)
         scans, broken, ill = [], [], 0
         for number in numbers:
-            image, mask = nifti(root / "ct_scans", number), nifti(root / "masks", number)
+            image, mask = find_nifti(root / "ct_scans", number), find_nifti(root / "masks", number)
             if not re.fullmatch(r"\d{3}", number) or image is None:
                 problems.append(f"ct_scans/{number} is no name of CT-ICH")
                 continue
             if mask is None:
-                problems.append(f"masks/{number}.nii is not there")
+                problems.append(f"masks/{number}.nii is missing")
             if path and not missing and number not in found:
                 problems.append(f"{DIAGNOSES} says nothing of {number}")
             seen = found.get(number, set())
@@ -77,14 +79,16 @@ masks/049.nii
             ill += bleeds
             broken += [number] if seen == {FRACTURE} else []
             if mask and (bleeds if not settings.healthy else not seen):
-                subject, person = f"sub-{number}", persons.get(number, {})
-                about = {"lesion_type": lesion_types_of("ct_ich", seen), **person}
+                subject, participant = f"sub-{number}", participants.get(number, {})
+                about = {"lesion_type": lesion_types_of("ct_ich", seen), **participant}
                 scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
-        problems += [f"ct_scans/{number} is not there" for number in sorted(set(found) - set(numbers))]
-        notes = unusual(len(numbers), USUAL, "scans") + unusual(ill, USUAL_ILL, "scans with haemorrhage")
+        problems += [f"ct_scans/{number} is missing" for number in sorted(set(found) - set(numbers))]
+        notes = count_note(len(numbers), RELEASED, "scans") + count_note(
+            ill, RELEASED_WITH_HAEMORRHAGE, "scans with haemorrhage"
+        )
         if broken:
             notes.append(f"scans with a fracture and no haemorrhage, left out: {', '.join(broken)}")
-        return Found(scans, problems, notes)
+        return SourceContent(scans, problems, notes)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """The mask on the scan's own grid, as 0 and 1; none for the healthy, whose mask must be empty.
@@ -95,7 +99,7 @@ masks/049.nii
         import nibabel as nib
         import numpy as np
 
-        from brainuad.download.checks import require_hounsfield, require_labels, require_shape
+        from brainuad.download.known.checks import require_hounsfield, require_labels, require_shape
         from brainuad.formats import volume
 
         require_hounsfield(volume.read(scan.image).data, scan.image)
@@ -125,17 +129,17 @@ def _findings(path: Path) -> tuple[dict[str, set[str]], list[str]]:
     return found, []
 
 
-def _persons(root: Path) -> dict[str, dict[str, str]]:
+def _participants(root: Path) -> dict[str, dict[str, str]]:
     """Age and sex; the second line of the table's head, which names types of haemorrhage, has no patient."""
-    path = find_table(root, PERSONS)
-    persons = {}
+    path = find_table(root, DEMOGRAPHICS)
+    participants = {}
     for row in read_table(path) if path else []:
         age = next((cell for name, cell in row.items() if name.startswith("age")), "")
         sex = next((cell for name, cell in row.items() if name.startswith(("gender", "sex"))), "")
         number = _number(next((cell for name, cell in row.items() if name.startswith("patient")), ""))
         if number:
-            persons[number] = {"age": age if re.fullmatch(r"[\d.]+", age) else "", "sex": sex[:1].upper()}
-    return persons
+            participants[number] = {"age": age if re.fullmatch(r"[\d.]+", age) else "", "sex": sex[:1].upper()}
+    return participants
 
 
 def _number(text: str) -> str:

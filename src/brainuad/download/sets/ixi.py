@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
+from brainuad.download.known.find_files import count_note
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
 
 SUFFIX = {"T1w": "T1", "T2w": "T2", "PDw": "PD"}
-USUAL = {"T1w": 581, "T2w": 578, "PDw": 578}
+RELEASED = {"T1w": 581, "T2w": 578, "PDw": 578}
 """Files of each archive."""
 NAME = re.compile(r"IXI(\d{3})-(Guys|HH|IOP)-\d{4}-(T1|T2|PD)\.nii(\.gz)?")
 HOST = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
@@ -29,19 +31,19 @@ class Ixi(KnownSet):
         title="IXI",
         licence="CC BY-SA 3.0",
         access="open",
-        home="https://brain-development.org/ixi-dataset/",
-        apply="Download IXI-T1.tar (or T2, PD) and unpack it.",
+        page="https://brain-development.org/ixi-dataset/",
+        how_to_get="Download IXI-T1.tar (or T2, PD) and unpack it.",
         layout="IXI002-Guys-0828-T1.nii.gz   (in the folder itself or in one folder below it)",
         modalities=("T1w", "T2w", "PDw"),
     )
 
-    def remotes(self, settings: Known) -> list[Remote]:
+    def remotes(self, settings: Known) -> list[RemoteFile]:
         """The archive of one modality: T1 4.5 GB."""
         name = f"IXI-{SUFFIX[settings.modality]}.tar"
-        return [Remote(f"{HOST}/{name}", name, CHECKSUM[settings.modality])]
+        return [RemoteFile(f"{HOST}/{name}", name, CHECKSUM[settings.modality])]
 
-    def look(self, label: str, settings: Known) -> Found:
-        """Everyone is healthy; a person of the set has one scan of a modality."""
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
+        """Everyone is healthy; a participant of the set has one scan of a modality."""
         wanted = SUFFIX[settings.modality]
         scans: dict[str, Scan] = {}
         problems: list[str] = []
@@ -52,12 +54,12 @@ class Ixi(KnownSet):
             elif parts[3] == wanted:
                 subject = f"sub-IXI{parts[1]}"
                 if subject in scans:
-                    problems.append(f"{path.name} is there twice")
+                    problems.append(f"{path.name} occurs twice")
                 scans[subject] = Scan(subject, subject, label, image=str(path), site=parts[2])
-        notes = unusual(len(scans), USUAL[settings.modality], f"{wanted} scans")
+        notes = count_note(len(scans), RELEASED[settings.modality], f"{wanted} scans")
         if not settings.healthy:
             problems.append("IXI holds healthy people only: set healthy: true")
-        return Found([scans[name] for name in sorted(scans)], problems, notes)
+        return SourceContent([scans[name] for name in sorted(scans)], problems, notes)
 
 
 SET = Ixi

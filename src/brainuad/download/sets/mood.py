@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import unusual
-from brainuad.download.known import About, Found, KnownSet
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
 from brainuad.formats.scans import Scan
 
 SHAPE = (256, 256, 256)
-USUAL, USUAL_TOYS = 800, 4
+RELEASED, RELEASED_TOYS = 800, 4
 """Source: neuro-ml/amid, amid/mood.py."""
 TRAINING, TOY = re.compile(r"(\d+)\.nii\.gz"), re.compile(r"toy_(\d+)\.nii\.gz")
 
@@ -24,8 +25,8 @@ class Mood(KnownSet):
         title="MOOD, brain part",
         licence="terms of the challenge, no redistribution",
         access="form",
-        home="https://www.synapse.org/#!Synapse:syn21343101/wiki/599515",
-        apply="Register at Synapse, join the MOOD challenge, and download brain_train.zip and brain_toy.zip.",
+        page="https://www.synapse.org/#!Synapse:syn21343101/wiki/599515",
+        how_to_get="Register at Synapse, join the MOOD challenge, and download brain_train.zip and brain_toy.zip.",
         layout="""brain/brain_train/00000.nii.gz          (brain/ may be left out)
 brain/toy/toy_0.nii.gz
 brain/toy_label/pixel/toy_0.nii.gz
@@ -35,21 +36,21 @@ brain/toy_label/sample/toy_0.nii.gz.txt""",
     )
     converts = True
 
-    def look(self, label: str, settings: Known) -> Found:
-        """Scans of one folder, each a person of its own."""
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
+        """Scans of one folder, each a participant of its own."""
         brain = settings.folder / "brain"
         root = brain if brain.is_dir() else settings.folder
         return self._healthy(label, root) if settings.healthy else self._toys(label, root)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:  # noqa: ARG002
         """The files as they are; raises InputError unless they have 256 voxels on each axis."""
-        from brainuad.download.checks import require_shape
+        from brainuad.download.known.checks import require_shape
 
         for path in scan.files().values():
             require_shape(path, SHAPE)
         return scan
 
-    def _healthy(self, label: str, root: Path) -> Found:
+    def _healthy(self, label: str, root: Path) -> SourceContent:
         scans, problems = [], []
         for path in sorted((root / "brain_train").glob("*.nii*")):
             if parts := TRAINING.fullmatch(path.name):
@@ -59,9 +60,9 @@ brain/toy_label/sample/toy_0.nii.gz.txt""",
                 problems.append(f"{path.name} is no training scan of MOOD")
         if not scans:
             problems.append("brain_train holds no scan")
-        return Found(scans, problems, unusual(len(scans), USUAL, "training scans"))
+        return SourceContent(scans, problems, count_note(len(scans), RELEASED, "training scans"))
 
-    def _toys(self, label: str, root: Path) -> Found:
+    def _toys(self, label: str, root: Path) -> SourceContent:
         scans, problems, left = [], [], 0
         paths = sorted((root / "toy").glob("*.nii*"))
         for path in paths:
@@ -81,8 +82,10 @@ brain/toy_label/sample/toy_0.nii.gz.txt""",
                 scans.append(Scan(subject, subject, label, image=str(path), mask=str(mask), lesion_type=lesion_type))
         if not paths:
             problems.append("toy holds no scan")
-        notes = unusual(len(paths), USUAL_TOYS, "toy cases")
-        return Found(scans, problems, notes + ([f"toy cases without anomaly, left out: {left}"] if left else []))
+        notes = count_note(len(paths), RELEASED_TOYS, "toy cases")
+        return SourceContent(
+            scans, problems, notes + ([f"toy cases without anomaly, left out: {left}"] if left else [])
+        )
 
 
 SET = Mood

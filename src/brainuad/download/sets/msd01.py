@@ -7,15 +7,17 @@ import re
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import only_patients, unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note, patients_only_problem
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan, changed
 
 CHANNEL = {"FLAIR": "flair", "T1w": "t1w", "T1ce": "t1gd", "T2w": "t2w"}
 """Names of the channels in dataset.json, in lower case: releases differ in theirs."""
 NAME = re.compile(r"BRATS_(\d{3})\.nii\.gz")
-USUAL = 484
+RELEASED = 484
 """Source: numTraining of dataset.json."""
 
 
@@ -26,8 +28,8 @@ class Msd01(KnownSet):
         title="Medical Segmentation Decathlon, Task01_BrainTumour",
         licence="CC BY-SA 4.0",
         access="open",
-        home="http://medicaldecathlon.com",
-        apply="Download Task01_BrainTumour.tar and unpack it.",
+        page="http://medicaldecathlon.com",
+        how_to_get="Download Task01_BrainTumour.tar and unpack it.",
         layout="""\
 Task01_BrainTumour/dataset.json                  (names the channels)
 Task01_BrainTumour/imagesTr/BRATS_001.nii.gz     (240 x 240 x 155 x 4)
@@ -38,16 +40,16 @@ Task01_BrainTumour/labelsTr/BRATS_001.nii.gz     (0 to 3)""",
     )
     converts = True
 
-    def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
+    def remotes(self, settings: Known) -> list[RemoteFile]:  # noqa: ARG002
         """The archive; address and checksum from MONAI's DecathlonDataset, after registry.opendata.aws/msd."""
         url = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task01_BrainTumour.tar"
-        return [Remote(url, "Task01_BrainTumour.tar", "md5:240a19d752f0d9e9101544901065d872")]
+        return [RemoteFile(url, "Task01_BrainTumour.tar", "md5:240a19d752f0d9e9101544901065d872")]
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """Every case has a tumour."""
         inner = settings.folder / "Task01_BrainTumour"
         root = inner if inner.is_dir() else settings.folder
-        problems = only_patients(settings)
+        problems = patients_only_problem(settings)
         channel = _channel(root / "dataset.json", CHANNEL[settings.modality])
         if channel is None:
             problems.append(f"dataset.json does not name the channel of {settings.modality}")
@@ -61,12 +63,12 @@ Task01_BrainTumour/labelsTr/BRATS_001.nii.gz     (0 to 3)""",
             scans.append(
                 Scan(subject, subject, label, image=image, mask=mask, lesion_type=lesion_types_of("msd01", "1"))
             )
-        return Found(scans, problems, unusual(len(images), USUAL, "cases"))
+        return SourceContent(scans, problems, count_note(len(images), RELEASED, "cases"))
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """The channel that `<file>#<channel>` names, and any label above 0."""
-        from brainuad.download.checks import require_labels
-        from brainuad.download.convert import write_channel
+        from brainuad.download.known.checks import require_labels
+        from brainuad.download.known.images import write_channel
         from brainuad.formats import volume
 
         path, _, channel = scan.image.rpartition("#")
@@ -89,7 +91,7 @@ def _channel(path: Path, wanted: str) -> int | None:
 def _files(folder: Path, problems: list[str]) -> dict[str, str]:
     """Number of each case by file name; the archive also holds `._BRATS_*` files, which are no images."""
     if not folder.is_dir():
-        problems.append(f"the folder {folder.name} is not there")
+        problems.append(f"the folder {folder.name} is missing")
         return {}
     found = {}
     for path in sorted(folder.iterdir()):
@@ -98,7 +100,7 @@ def _files(folder: Path, problems: list[str]) -> dict[str, str]:
         if parts := NAME.fullmatch(path.name):
             found[path.name] = parts[1]
         else:
-            problems.append(f"{folder.name}/{path.name} is no name of the set")
+            problems.append(f"{folder.name}/{path.name} is no file of the data set")
     return found
 
 

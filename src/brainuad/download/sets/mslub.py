@@ -6,15 +6,17 @@ import csv
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import only_patients, unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import count_note, patients_only_problem
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan, changed
 
 FILE = {"FLAIR": "FLAIR", "T1w": "T1W", "T1ce": "T1WKS", "T2w": "T2W"}
 VERSIONS = ("coregistered_resampled", "coregistered", "raw")
 """The first that is there is read."""
-USUAL = 30
+RELEASED = 30
 HOST = "https://raw.githubusercontent.com/muschellij2/open_ms_data/65704901f60650824565aa5a4818611aa89716f4"
 """One state of the repository, so that files do not change; its tree has the files below for each of 30 patients."""
 
@@ -26,8 +28,8 @@ class Mslub(KnownSet):
         title="3D MR image database of multiple sclerosis patients (MSLUB, open_ms_data)",
         licence="CC BY",
         access="open",
-        home="https://github.com/muschellij2/open_ms_data",
-        apply="Clone the repository.",
+        page="https://github.com/muschellij2/open_ms_data",
+        how_to_get="Clone the repository.",
         layout="""\
 cross_sectional/coregistered_resampled/patient01/{FLAIR,T1W,T1WKS,T2W}.nii.gz   (1 mm)
 cross_sectional/coregistered_resampled/patient01/{consensus_gt,brainmask}.nii.gz
@@ -39,41 +41,41 @@ cross_sectional/patient_info.csv             (age and sex; may be missing)""",
     )
     converts = True
 
-    def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
+    def remotes(self, settings: Known) -> list[RemoteFile]:  # noqa: ARG002
         """The resampled version, file by file."""
         names = [f"{name}.nii.gz" for name in (*FILE.values(), "consensus_gt", "brainmask")]
-        places = [f"cross_sectional/{VERSIONS[0]}/patient{n:02d}" for n in range(1, USUAL + 1)]
+        places = [f"cross_sectional/{VERSIONS[0]}/patient{n:02d}" for n in range(1, RELEASED + 1)]
         paths = ["cross_sectional/patient_info.csv", *(f"{place}/{name}" for place in places for name in names)]
-        return [Remote(f"{HOST}/{path}", path) for path in paths]
+        return [RemoteFile(f"{HOST}/{path}", path) for path in paths]
 
-    def look(self, label: str, settings: Known) -> Found:
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
         """Every patient has lesions."""
         inner = settings.folder / "cross_sectional"
         root = inner if inner.is_dir() else settings.folder
-        problems = only_patients(settings)
+        problems = patients_only_problem(settings)
         version = next((name for name in VERSIONS if (root / name).is_dir()), "")
         if not version:
-            return Found([], [*problems, f"none of the folders {', '.join(VERSIONS)} is there"])
+            return SourceContent([], [*problems, f"none of the folders {', '.join(VERSIONS)} is there"])
         wanted = [f"{FILE[settings.modality]}.nii.gz", "consensus_gt.nii.gz"]
         if version != "raw":
             wanted.append("brainmask.nii.gz")
         elif settings.modality != "FLAIR":
             problems.append(f"in raw only FLAIR lies on the grid of consensus_gt: add {VERSIONS[0]}")
-        persons = _persons(root / "patient_info.csv")
+        participants = _participants(root / "patient_info.csv")
         scans = []
         folders = sorted(path for path in (root / version).iterdir() if path.is_dir())
         for folder in folders:
             number = folder.name.removeprefix("patient")
             if folder.name == number or not number.isdigit():
-                problems.append(f"{version}/{folder.name} is no name of the set")
+                problems.append(f"{version}/{folder.name} is no file of the data set")
                 continue
             missing = [name for name in wanted if not (folder / name).is_file()]
             problems += [f"{version}/{folder.name}/{name} is missing" for name in missing]
-            subject, (age, sex) = f"sub-patient{number}", persons.get(int(number), ("", ""))
+            subject, (age, sex) = f"sub-patient{number}", participants.get(int(number), ("", ""))
             image, mask = (str(folder / name) for name in wanted[:2])
             lesion_type = lesion_types_of("mslub", "1")
             scans.append(Scan(subject, subject, label, image, mask, age=age, sex=sex, lesion_type=lesion_type))
-        return Found(scans, problems, unusual(len(scans), USUAL, "patients"))
+        return SourceContent(scans, problems, count_note(len(scans), RELEASED, "patients"))
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """The scan within its own brain mask; a raw one has none and stays as it is."""
@@ -93,7 +95,7 @@ cross_sectional/patient_info.csv             (age and sex; may be missing)""",
         return changed(scan, image=str(made))
 
 
-def _persons(path: Path) -> dict[int, tuple[str, str]]:
+def _participants(path: Path) -> dict[int, tuple[str, str]]:
     """Age and sex by number."""
     if not path.is_file():
         return {}

@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 
 from brainuad.config.datasets import Known
-from brainuad.download.brought import unusual
-from brainuad.download.known import About, Found, KnownSet, Remote
+from brainuad.download.known.find_files import count_note
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan, changed
 
-USUAL = 436
+RELEASED = 436
 """Sessions: 416 people once, 20 of them again. Source: the set's page."""
 NAME = re.compile(r"OAS1_(\d{4})_MR([12])")
 SCAN = "PROCESSED/MPRAGE/T88_111"
 GRID = (176, 208, 176)
 """Voxels of 1 mm of the T88 files; their axes run left, front and up. Source: OASIS fact sheet; brainspresso's OASIS I
-converter, after brainder.org/2011/08/13/converting-oasis-brains-to-nifti (a capsule on the left of every head)."""
+converter, after brainder.org/2011/08/13/converting-oasis-brains-to-find_nifti (a capsule on the left of every head)."""
 YOUNG = 60.0
 """Years below which a missing rating of dementia is taken as none: those who are older were rated."""
 FIRST = "md5:c83e216ef8654a7cc9e2a30a4cdbe0cc"
@@ -30,27 +32,27 @@ class Oasis1(KnownSet):
         title="OASIS-1 (cross-sectional)",
         licence="OASIS data use agreement",
         access="open",
-        home="https://sites.wustl.edu/oasisbrains/home/oasis-1/",
-        apply="Download oasis_cross-sectional_disc1.tar.gz to disc12 and unpack them.",
+        page="https://sites.wustl.edu/oasisbrains/home/oasis-1/",
+        how_to_get="Download oasis_cross-sectional_disc1.tar.gz to disc12 and unpack them.",
         layout="""\
 disc1/OAS1_0001_MR1/OAS1_0001_MR1.txt   (AGE, M/F, CDR; the disc folder may be missing)
 disc1/OAS1_0001_MR1/PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.{hdr,img}""",
         modalities=("T1w",),
-        terms=True,
+        terms_to_accept=True,
         deviations="The release counts 416 people and 436 sessions: MR2 is a second one of 20 people. 100 of those "
         "over 60 have a dementia rating above 0 and are patients here.",
     )
     converts = True
 
-    def remotes(self, settings: Known) -> list[Remote]:  # noqa: ARG002
+    def remotes(self, settings: Known) -> list[RemoteFile]:  # noqa: ARG002
         """Twelve archives, about 1.5 GB each; addresses as on the set's page."""
         names = [f"oasis_cross-sectional_disc{n}.tar.gz" for n in range(1, 13)]
         checksums = [FIRST, *[""] * 11]
         host = "https://download.nrg.wustl.edu/data"
-        return [Remote(f"{host}/{name}", name, checksum) for name, checksum in zip(names, checksums, strict=True)]
+        return [RemoteFile(f"{host}/{name}", name, checksum) for name, checksum in zip(names, checksums, strict=True)]
 
-    def look(self, label: str, settings: Known) -> Found:
-        """A person's sessions are scans of their own."""
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
+        """A participant's sessions are scans of their own."""
         scans: dict[str, Scan] = {}
         problems: list[str] = []
         unrated = sessions = 0
@@ -70,7 +72,7 @@ disc1/OAS1_0001_MR1/PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88_m
             subject = f"sub-OAS1{parts[1]}"
             name = f"{subject}_ses-MR{parts[2]}"
             if name in scans:
-                problems.append(f"{folder.name} is there twice")
+                problems.append(f"{folder.name} occurs twice")
             healthy = _healthy(about)
             unrated += healthy is None
             if images and healthy is settings.healthy:
@@ -78,18 +80,18 @@ disc1/OAS1_0001_MR1/PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88_m
                 scans[name] = Scan(name, subject, label, image=str(images[0]), age=age, sex=sex)
         if not sessions:
             problems.append("no folder OAS1_<number>_MR<session> is there")
-        notes = unusual(sessions, USUAL, "sessions")
+        notes = count_note(sessions, RELEASED, "sessions")
         if unrated:
             notes.append(f"{unrated} sessions of people from {YOUNG:g} years on without a CDR are left out")
-        return Found([scans[name] for name in sorted(scans)], problems, notes)
+        return SourceContent([scans[name] for name in sorted(scans)], problems, notes)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:
         """Analyze to NIfTI, with the orientation that the set is known to have."""
-        from brainuad.download.convert import centred, read_analyze
+        from brainuad.download.known.images import centred_affine, read_analyze
         from brainuad.formats import volume
 
         made = folder / f"{scan.scan}.nii.gz"
-        volume.write(made, read_analyze(scan.image, GRID), centred((-1, 1, 1), GRID))
+        volume.write(made, read_analyze(scan.image, GRID), centred_affine((-1, 1, 1), GRID))
         return changed(scan, image=str(made))
 
 

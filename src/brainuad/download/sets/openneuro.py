@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import ClassVar
 
 from brainuad.config.datasets import Bids, Known, OpenNeuro
-from brainuad.download import bids
-from brainuad.download.known import About, Found, KnownSet, Remote
-from brainuad.download.listing import bucket, listing_of
+from brainuad.download.known.known_set import About, KnownSet
+from brainuad.download.sources import bids
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.transfer.remote import RemoteFile
+from brainuad.download.transfer.server_lists import s3_files, s3_list_url
 from brainuad.errors import InputError
 
 BUCKET = "https://s3.amazonaws.com/openneuro.org"
@@ -24,13 +26,13 @@ class OpenNeuroSet(KnownSet):
 
     settings_class = OpenNeuro
     example: ClassVar[dict[str, str]] = {"accession": "ds000001"}
-    place = "<accession>"
+    folder_name = "<accession>"
     about = About(
         title="OpenNeuro, by accession number",
         licence="CC0 for most sets; see dataset_description.json",
         access="open",
-        home="https://openneuro.org",
-        apply="Set accession, such as ds000011, and type `snakemake download`; or download the set from its page.",
+        page="https://openneuro.org",
+        how_to_get="Set accession, such as ds000011, and type `snakemake download`; or download the set from its page.",
         layout="""\
 participants.tsv   (may be missing)
 sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside the scan)""",
@@ -38,15 +40,17 @@ sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside
         deviations="The bucket holds the newest version of a set only, and derivatives are not downloaded.",
     )
 
-    def remotes(self, settings: Known) -> list[Remote]:
+    def remotes(self, settings: Known) -> list[RemoteFile]:
         """Lists of the bucket: of the whole set, or of each subject that is wanted."""
-        return [Remote(listing_of(BUCKET, f"{_accession(settings)}/{prefix}"), "") for prefix in _prefixes(settings)]
+        return [
+            RemoteFile(s3_list_url(BUCKET, f"{_accession(settings)}/{prefix}"), "") for prefix in _prefixes(settings)
+        ]
 
-    def listed(self, settings: Known, read: Callable[[str], bytes]) -> list[Remote]:
+    def files_to_download(self, settings: Known, read: Callable[[str], bytes]) -> list[RemoteFile]:
         """The scans and masks of `anat` and `ct`, and the tables; a checksum where the bucket tells an MD5."""
         accession = _accession(settings)
         prefixes = (*TABLES, *_prefixes(settings))
-        found = [remote for prefix in prefixes for remote in bucket(BUCKET, f"{accession}/{prefix}", read)]
+        found = [remote for prefix in prefixes for remote in s3_files(BUCKET, f"{accession}/{prefix}", read)]
         files = [replace(remote, path=remote.path.removeprefix(f"{accession}/")) for remote in found]
         scans = [remote for remote in files if WANTED.fullmatch(remote.path) or SESSIONS.fullmatch(remote.path)]
         if not scans:
@@ -54,16 +58,16 @@ sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside
             raise InputError(f"{accession} has nothing to download", file=BUCKET, why=why, do=do)
         return [remote for remote in files if remote.path in TABLES] + scans
 
-    def look(self, label: str, settings: Known) -> Found:
-        """As BIDS folders are read; wanted subjects that are not there are told."""
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
+        """As BIDS folders are read; wanted subjects that are missing are told."""
         subjects = _subjects(settings)
         missing = [name for name in subjects if not (settings.folder / name).is_dir()]
         problems = [f"{name} is among subjects and not there" for name in missing]
         if problems:
-            return Found([], problems)
-        found = bids.look(label, _as_bids(settings, subjects))
+            return SourceContent([], problems)
+        found = bids.read_bids(label, _as_bids(settings, subjects))
         notes = [f"{scan.subject}: {scan.note}" for scan in found.failed]
-        return Found(found.scans, [], notes)
+        return SourceContent(found.scans, [], notes)
 
 
 def _as_bids(settings: Known, subjects: list[str]) -> Bids:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from brainuad.download import progress, transfer
-from brainuad.download.fetch import fetch
-from brainuad.download.known import Remote
+from brainuad.download import progress
 from brainuad.download.progress import Progress
-from brainuad.download.transfer import Patience
+from brainuad.download.transfer import http as transfer
+from brainuad.download.transfer.files import fetch_files
+from brainuad.download.transfer.http import Patience
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.errors import InputError
 
 DATA = bytes(range(256)) * 2000
@@ -111,12 +112,12 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-def remote(server: Server, checksum: str = SHA, **more) -> Remote:
-    return Remote(f"{server.url}/a.bin", "a.bin", checksum, **more)
+def remote(server: Server, checksum: str = SHA, **more) -> RemoteFile:
+    return RemoteFile(f"{server.url}/a.bin", "a.bin", checksum, **more)
 
 
-def get(folder: Path, *remotes: Remote, patience: Patience = QUICK) -> None:
-    fetch(list(remotes), folder, "https://set.example/", patience)
+def get(folder: Path, *remotes: RemoteFile, patience: Patience = QUICK) -> None:
+    fetch_files(list(remotes), folder, "https://set.example/", patience)
 
 
 def visible(folder: Path) -> list[str]:
@@ -127,17 +128,17 @@ def aside(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / ".download").iterdir() if path.name != "lock")
 
 
-def test_a_file_arrives_whole_and_is_not_downloaded_again(server, folder, capsys):
+def test_a_file_arrives_whole_and_is_not_downloaded_again(server, folder, log):
     get(folder, remote(server))
     get(folder, remote(server))
     assert (folder / "a.bin").read_bytes() == DATA
     assert len(server.asked) == 1
     assert aside(folder) == []
-    assert capsys.readouterr().err.startswith("a.bin: 100% of 512.0 kB, ")
+    assert log.getvalue().startswith("a.bin: 100% of 512.0 kB, ")
 
 
 @pytest.mark.parametrize("checksum", [SHA, f"md5:{hashlib.md5(DATA).hexdigest().upper()}", ""])
-def test_a_broken_download_goes_on_where_it_ended(server, folder, checksum, capsys):
+def test_a_broken_download_goes_on_where_it_ended(server, folder, checksum, log):
     server.turns = [server.broken(200_000)]
     get(folder, remote(server, checksum))
     first, second = server.asked
@@ -145,7 +146,7 @@ def test_a_broken_download_goes_on_where_it_ended(server, folder, checksum, caps
     assert second["range"] == "bytes=200000-"
     assert second["if-range"] == '"one"'
     assert (folder / "a.bin").read_bytes() == DATA
-    assert "the connection was lost; going on at 200.0 kB" in capsys.readouterr().err
+    assert "the connection was lost; resuming at 200.0 kB" in log.getvalue()
 
 
 def test_tries_count_only_where_nothing_new_comes(server, folder):
@@ -157,8 +158,8 @@ def test_tries_count_only_where_nothing_new_comes(server, folder):
 
 @pytest.mark.parametrize("path", ["../a.bin", "/a.bin", "x/../../a.bin", ".download/a.bin", ""])
 def test_a_list_of_files_never_leads_out_of_the_folder(server, folder, path):
-    with pytest.raises(InputError, match="is to be downloaded to"):
-        get(folder, Remote(f"{server.url}/a.bin", path))
+    with pytest.raises(InputError, match="the download destination is"):
+        get(folder, RemoteFile(f"{server.url}/a.bin", path))
     assert server.asked == []
 
 
@@ -166,7 +167,7 @@ def test_another_run_goes_on_with_what_an_earlier_one_left(server, folder):
     server.turns = [server.broken(200_000), *[answer(503)] * 3]
     with pytest.raises(InputError, match=r"cannot download a\.bin") as caught:
         get(folder, remote(server))
-    assert "answers 503; given up after 3 tries" in caught.value.why
+    assert "answers 503; stopped after 3 attempts" in caught.value.why
     assert visible(folder) == []
     get(folder, remote(server))
     assert server.asked[-1]["range"] == "bytes=200000-"
@@ -254,17 +255,17 @@ def test_a_part_longer_than_the_file_starts_anew(server, folder):
     assert (folder / "a.bin").read_bytes() == DATA
 
 
-def test_a_wrong_checksum_is_tried_once_more_from_nothing(server, folder, capsys):
+def test_a_wrong_checksum_is_tried_once_more_from_nothing(server, folder, log):
     server.turns = [answer(200, {}, b"spoilt")]
     get(folder, remote(server))
     assert (folder / "a.bin").read_bytes() == DATA
-    assert "downloading it anew" in capsys.readouterr().err
+    assert "downloading it again" in log.getvalue()
     assert "range" not in server.asked[1]
 
 
 def test_a_checksum_wrong_twice_names_both_sums(server, folder):
     wanted = "sha256:" + "0" * 64
-    with pytest.raises(InputError, match=r"a\.bin is not the file expected") as caught:
+    with pytest.raises(InputError, match=r"a\.bin has a wrong checksum") as caught:
         get(folder, remote(server, wanted))
     assert SHA in caught.value.why
     assert wanted in caught.value.why
@@ -273,7 +274,7 @@ def test_a_checksum_wrong_twice_names_both_sums(server, folder):
 
 
 def test_where_no_checksum_is_published_the_first_one_counts(server, folder):
-    get(folder, Remote(f"{server.url}/a.bin?key=signed-query", "a.bin"))
+    get(folder, RemoteFile(f"{server.url}/a.bin?key=signed-query", "a.bin"))
     note = json.loads((folder / ".download/a.bin.sha256.json").read_text())
     assert (f"sha256:{note['sha256']}", note["size"], note["url"]) == (SHA, len(DATA), f"{server.url}/a.bin")
     (folder / "a.bin").write_bytes(b"edited")
@@ -281,7 +282,7 @@ def test_where_no_checksum_is_published_the_first_one_counts(server, folder):
         get(folder, remote(server, ""))
     (folder / "a.bin").unlink()
     server.files["/a.bin"] = b"a new release"
-    with pytest.raises(InputError, match="not the file expected") as caught:
+    with pytest.raises(InputError, match="wrong checksum") as caught:
         get(folder, remote(server, ""))
     assert "was sha256" in caught.value.why
     (folder / ".download/a.bin.sha256.json").unlink()
@@ -305,9 +306,9 @@ def test_a_refusal_says_how_to_log_in(server, folder, code):
 @pytest.mark.parametrize("tried", [True, False])
 def test_a_missing_file_says_whether_the_address_was_ever_tried(server, folder, tried):
     with pytest.raises(InputError) as caught:
-        get(folder, Remote(f"{server.url}/gone.bin?key=signed-query", "gone.bin", tried=tried))
+        get(folder, RemoteFile(f"{server.url}/gone.bin?key=signed-query", "gone.bin", tried=tried))
     assert "404" in caught.value.why
-    assert ("never tried" in caught.value.why) is not tried
+    assert ("never used" in caught.value.why) is not tried
     assert "https://set.example/" in caught.value.do
     assert "signed-query" not in str(caught.value)
 
@@ -322,10 +323,10 @@ def credentials(monkeypatch, tmp_path, kind):
         (tmp_path / "netrc").write_text("default login ada password open-sesame\n")
 
 
-@pytest.mark.parametrize("lesion_type", ["token", "environment", "netrc"])
+@pytest.mark.parametrize("kind", ["token", "environment", "netrc"])
 @pytest.mark.parametrize("login", ["physionet", ""])
 def test_credentials_go_to_the_service_that_needs_them_and_to_no_other_host(
-    server, other, folder, monkeypatch, tmp_path, capfd, kind, login
+    server, other, folder, monkeypatch, tmp_path, capfd, log, kind, login
 ):
     credentials(monkeypatch, tmp_path, kind)
     server.turns = [
@@ -340,7 +341,7 @@ def test_credentials_go_to_the_service_that_needs_them_and_to_no_other_host(
     assert {asked.get("authorization") for asked in server.asked} == {sent if login else None}
     assert [asked["path"] for asked in server.asked[:2]] == ["/a.bin", "/b.bin"]
     assert [asked.get("authorization") for asked in other.asked] == [None] * 3
-    out = "".join(capfd.readouterr()) + str(caught.value) + repr(caught.value)
+    out = "".join(capfd.readouterr()) + log.getvalue() + str(caught.value) + repr(caught.value)
     kept = "".join(path.read_text() for path in (folder / ".download").glob("*.json"))
     for secret in (*SECRETS, "YWRhOm9wZW4tc2VzYW1l"):
         assert secret not in out
@@ -355,11 +356,11 @@ def test_a_web_page_in_place_of_a_file_is_no_file(server, folder):
     assert visible(folder) == []
 
 
-def test_a_file_of_unknown_length_arrives(server, folder, capsys):
+def test_a_file_of_unknown_length_arrives(server, folder, log):
     server.turns = [lambda to: server.whole(to, length=False)]
     get(folder, remote(server, ""))
     assert (folder / "a.bin").read_bytes() == DATA
-    assert "%" not in capsys.readouterr().err
+    assert "%" not in log.getvalue()
 
 
 def test_a_chunked_download_goes_on_where_it_ended(server, folder):
@@ -382,11 +383,11 @@ def test_bytes_are_kept_as_they_are_sent(server, folder):
 
     packed = gzip.compress(DATA)
     server.turns = [answer(200, {"Content-Encoding": "gzip"}, packed)]
-    get(folder, Remote(f"{server.url}/a.bin", "t1.nii.gz"))
+    get(folder, RemoteFile(f"{server.url}/a.bin", "t1.nii.gz"))
     assert (folder / "t1.nii.gz").read_bytes() == packed
 
 
-def test_a_silent_server_is_left_and_asked_again(server, folder, capsys):
+def test_a_silent_server_is_left_and_asked_again(server, folder, log):
     hold = threading.Event()
 
     def silent(to):
@@ -401,7 +402,7 @@ def test_a_silent_server_is_left_and_asked_again(server, folder, capsys):
         hold.set()
     assert int(server.asked[1]["range"].removeprefix("bytes=").removesuffix("-")) > 100_000
     assert (folder / "a.bin").read_bytes() == DATA
-    assert "silent" in capsys.readouterr().err
+    assert "silent" in log.getvalue()
 
 
 def test_passing_faults_are_waited_for_longer_each_time(server, folder, monkeypatch):
@@ -417,7 +418,7 @@ def test_a_server_that_asks_for_too_long_a_wait_ends_it(server, folder):
     server.turns = [answer(429, {"Retry-After": "86400"})]
     with pytest.raises(InputError) as caught:
         get(folder, remote(server))
-    assert "come back in 86400 s" in caught.value.why
+    assert "asks to wait 86400 s" in caught.value.why
 
 
 def test_no_server_at_all_is_told(server, folder):
@@ -466,15 +467,15 @@ def test_room_is_looked_for_before(server, folder, monkeypatch):
 
 def zipped(**content: bytes) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as pack:
+    with zipfile.ZipFile(file, "w") as zip_archive:
         for name, data in content.items():
-            pack.writestr(name, data)
+            zip_archive.writestr(name, data)
     return file.getvalue()
 
 
 def test_an_archive_is_unpacked_beside_itself_once(server, folder):
     server.files["/a.zip"] = zipped(scan=b"1", table=b"2")
-    it = Remote(f"{server.url}/a.zip", "part1/a.zip")
+    it = RemoteFile(f"{server.url}/a.zip", "part1/a.zip")
     get(folder, it)
     assert visible(folder / "part1") == ["a.zip", "scan", "table"]
     (folder / "part1/a.zip").unlink()
@@ -488,10 +489,10 @@ def test_an_archive_is_unpacked_beside_itself_once(server, folder):
 
 def test_a_set_is_there_whole_or_not_at_all(server, folder):
     with pytest.raises(InputError):
-        get(folder, remote(server), Remote(f"{server.url}/gone.bin", "gone.bin"))
+        get(folder, remote(server), RemoteFile(f"{server.url}/gone.bin", "gone.bin"))
     assert visible(folder) == []
     server.files["/gone.bin"] = b"back"
-    get(folder, remote(server), Remote(f"{server.url}/gone.bin", "gone.bin"))
+    get(folder, remote(server), RemoteFile(f"{server.url}/gone.bin", "gone.bin"))
     assert visible(folder) == ["a.bin", "gone.bin"]
     assert [asked["path"] for asked in server.asked] == ["/a.bin", "/gone.bin", "/gone.bin"]
     assert not (folder / ".download/unfinished").exists()
@@ -500,11 +501,11 @@ def test_a_set_is_there_whole_or_not_at_all(server, folder):
 def test_a_set_whose_archive_cannot_be_unpacked_counts_as_absent(server, folder):
     server.files["/a.zip"] = b"no archive"
     with pytest.raises(InputError, match=r"cannot unpack a\.zip"):
-        get(folder, remote(server), Remote(f"{server.url}/a.zip", "a.zip"))
+        get(folder, remote(server), RemoteFile(f"{server.url}/a.zip", "a.zip"))
     assert (folder / ".download/unfinished").exists()
 
 
-def test_a_second_job_waits_and_finds_the_work_done(server, folder, capsys):
+def test_a_second_job_waits_and_finds_the_work_done(server, folder, log):
     go = threading.Event()
 
     def slow(to):
@@ -512,25 +513,25 @@ def test_a_second_job_waits_and_finds_the_work_done(server, folder, capsys):
         server.whole(to)
 
     server.turns = [slow]
-    faults: list[Exception] = []
+    problems: list[Exception] = []
 
     def job():
         try:
             get(folder, remote(server))
         except Exception as error:
-            faults.append(error)
+            problems.append(error)
 
     jobs = [threading.Thread(target=job) for _ in range(2)]
     for each in jobs:
         each.start()
     until = time.monotonic() + 5
-    while "waiting for that one" not in (told := capsys.readouterr().err) and time.monotonic() < until:
+    while "waiting for that one" not in (shown := log.getvalue()) and time.monotonic() < until:
         time.sleep(0.01)
     go.set()
     for each in jobs:
         each.join(5)
-    assert faults == []
-    assert "set: another job is downloading it; waiting for that one" in told
+    assert problems == []
+    assert "set: another job is downloading it; waiting for that one" in shown
     assert len(server.asked) == 1
     assert (folder / "a.bin").read_bytes() == DATA
 
@@ -543,7 +544,7 @@ def test_a_finished_set_needs_no_lock_and_no_right_to_write(server, folder):
     assert len(server.asked) == 1
 
 
-def told(capsys, monkeypatch, terminal, total):
+def shown_progress(monkeypatch, terminal, total):
     now = [0.0]
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
     it = Progress("a.bin", 0, total, clock=lambda: now[0])
@@ -551,22 +552,24 @@ def told(capsys, monkeypatch, terminal, total):
         now[0] += 2.0
         it.add(10_000)
     it.close()
-    return capsys.readouterr().err
 
 
-def test_progress_is_a_line_each_tenth_in_a_log(capsys, monkeypatch):
-    lines = told(capsys, monkeypatch, False, 10**6).splitlines()
+def test_progress_is_a_line_each_tenth_in_a_log(log, monkeypatch):
+    shown_progress(monkeypatch, False, 10**6)
+    lines = log.getvalue().splitlines()
     assert len(lines) == 11
     assert lines[0] == "a.bin: 10% of 1.0 MB, 5.0 kB/s, 3:00 min left"
 
 
-def test_progress_of_unknown_length_is_a_line_each_half_minute(capsys, monkeypatch):
-    lines = told(capsys, monkeypatch, False, None).splitlines()
+def test_progress_of_unknown_length_is_a_line_each_half_minute(log, monkeypatch):
+    shown_progress(monkeypatch, False, None)
+    lines = log.getvalue().splitlines()
     assert len(lines) == 7
     assert lines[0] == "a.bin: 150.0 kB, 5.0 kB/s"
 
 
 def test_progress_is_rewritten_in_a_terminal(capsys, monkeypatch):
-    text = told(capsys, monkeypatch, True, 10**6)
+    shown_progress(monkeypatch, True, 10**6)
+    text = capsys.readouterr().err
     assert text.count("\r") == 101
     assert text.count("\n") == 1

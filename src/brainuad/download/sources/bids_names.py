@@ -1,4 +1,4 @@
-"""What file names in BIDS order say, and which of them `.bidsignore` leaves out."""
+"""BIDS file names: entities, suffixes, and the patterns of `.bidsignore`."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from pathlib import Path, PurePosixPath
 
 from brainuad.config.datasets import Entity, Wanted
 
-ENDINGS = (".nii.gz", ".nii")
+NIFTI_ENDINGS = (".nii.gz", ".nii")
 
 
 @cache
-def stem(name: str) -> str | None:
+def nifti_stem(name: str) -> str | None:
     """The name of a NIfTI file without its ending; None for other files."""
-    return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), None)
+    return next((name.removesuffix(ending) for ending in NIFTI_ENDINGS if name.endswith(ending)), None)
 
 
-def nifti(folder: str) -> dict[str, bool]:
-    """The NIfTI files of a folder, sorted, and whether each is there: a link may lead nowhere. No folder has none."""
+def nifti_files(folder: str) -> dict[str, bool]:
+    """The NIfTI files of a folder, sorted, and whether each exists: a link may be broken. Empty without a folder."""
     try:
         with os.scandir(folder) as entries:
-            return dict(sorted((entry.name, entry.is_file()) for entry in entries if entry.name.endswith(ENDINGS)))
+            nifti = [entry for entry in entries if entry.name.endswith(NIFTI_ENDINGS)]
+            return dict(sorted((entry.name, entry.is_file()) for entry in nifti))
     except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
 @cache
 def entities(name: str) -> dict[str, str]:
-    """The entities of a file name, in whatever order: `sub-1_acq-x_T1w.nii.gz` has sub and acq."""
+    """Entities and values of a file name, in any order: `sub-1_acq-x_T1w.nii.gz` has sub and acq."""
     parts = (part.partition("-") for part in name.split(".")[0].split("_"))
     return {key: value for key, dash, value in parts if dash}
 
 
 def suffix(name: str) -> str:
     """The last part of a NIfTI file's name, such as `T1w`."""
-    return (stem(name) or "").rpartition("_")[2]
+    return (nifti_stem(name) or "").rpartition("_")[2]
 
 
-def fits(found: Mapping[str, str], wanted: Mapping[Entity, Wanted]) -> bool:
-    """Whether a file has the wanted entities."""
-    return all(_is_wanted(found.get(key), value) for key, value in wanted.items())
+def matches(given: Mapping[str, str], wanted: Mapping[Entity, Wanted]) -> bool:
+    """Whether the given entities include the wanted ones."""
+    return all(_is_wanted(given.get(key), value) for key, value in wanted.items())
 
 
 def _is_wanted(label: str | None, wanted: Wanted) -> bool:
@@ -69,12 +70,12 @@ class Ignored:
         return any(self._last(place) for place in [*parents, path])
 
     def _last(self, place: str) -> bool:
-        """What the last pattern says that fits; a folder's place ends in a slash."""
+        """The answer of the last pattern that matches; the path of a folder ends in a slash."""
         return next((ignores for ignores, rule in reversed(self.rules) if rule.fullmatch(place)), False)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern with a slash before its end starts at the root, another one fits at any depth."""
+    """A pattern with a slash before its end starts at the root, any other matches at every depth."""
     anchored = "/" in pattern.rstrip("/")
     text = ""
     for part in re.split(r"(\*\*/|/\*\*|\*|\?|\[[^]]+\])", pattern.strip("/")):

@@ -1,8 +1,9 @@
-"""Scans that a plain table names. Light enough to run while the Snakefile is parsed."""
+"""Scans that are listed in a plain table. Imported while the Snakefile is parsed."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -10,28 +11,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainuad.config.datasets import Groups, Table
-from brainuad.download import names
-from brainuad.download.persons import Row, cell
+from brainuad.download.sources import bids_names as names
+from brainuad.download.sources.content import SourceContent
+from brainuad.download.sources.participants import Row, cell
+from brainuad.download.sources.scan_source import ScanSource
 from brainuad.errors import InputError
 from brainuad.formats.scans import Scan
 
 NEEDED = ("subject", "image")
 OPTIONAL = ("session", "mask", "age", "sex", "site", "group", "healthy", "lesion_type")
 REFERENCE = "register_with"
-"""The column of what a scan is registered with; read where the data set's settings name its modality."""
+"""Column of the reference scan; read if the data set's settings name its modality."""
 PLAIN = Groups(healthy=["healthy", "control"], patients=["patient", "patients"])
-"""What a column `group` may say where settings do not say otherwise."""
+"""Values of a column `group` if the settings define none."""
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 SHOWN = 20
+"""Problems in one message."""
+RENAMED_COLUMNS = {"kind": "lesion_type"}
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What a table lists."""
+class TableSource(ScanSource[Table]):
+    """A table with one line per scan."""
 
-    scans: list[Scan]
-    notes: list[str]
-    """What a user should know and a study may go on with."""
+    def find_scans(self) -> list[Scan]:
+        """As in the base class."""
+        return read_table(self.label, self.settings).scans
+
+    def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
+        """As in the base class; makes no files."""
+        content = read_table(self.label, self.settings)
+        for note in content.notes:
+            logger.warning("%s: %s", self.label, note)
+        return content.scans
 
 
 @dataclass(frozen=True)
@@ -43,53 +55,58 @@ class _Line:
     scan: Scan
 
 
-Fault = tuple[int, str]
-"""Line number and what is wrong there."""
+LineProblem = tuple[int, str]
+"""Line number and what is wrong in it."""
 
 
-def read_table(label: str, settings: Table) -> Listed:
-    """The scans of a table, sorted; those of the other group and excluded subjects are left out.
+def read_table(label: str, settings: Table) -> SourceContent:
+    """The scans of a table, sorted, without those of the other group and excluded subjects.
 
     Subjects and sessions become BIDS labels: letters and digits only. Raises InputError if the table cannot be read or
-    lists nobody, if patients are to be scored and have no lesion mask, or for everything that is wrong with its lines,
-    all at once.
+    is empty, if patients are to be scored and have no lesion mask, or with all problems of its lines.
     """
     path = Path(settings.file)
-    columns, numbered, faults = _read(label, path)
+    columns, numbered, problems = _read(label, path)
     used = [
         *NEEDED,
         *([settings.groups.column.lower()] if settings.groups else []),
         *[REFERENCE] * _with_reference(settings),
     ]
+    if old := [name for name in columns if name in RENAMED_COLUMNS and name not in used]:
+        do = "rename it in the first line"
+        raise InputError(f"the column {old[0]} is now {RENAMED_COLUMNS[old[0]]}", file=path, do=do)
     if missing := [name for name in used if name not in columns]:
         why, do = "it has " + ", ".join(columns), f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
     lines = [_Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in numbered]
-    takes = [_takes(line.row, columns, settings) for line in lines]
-    faults += [(line.number, fault) for line, fault in zip(lines, takes, strict=True) if isinstance(fault, str)]
-    faults += [*_bad_labels(lines), *_double(lines), *_bad_files(lines)]
-    if faults:
-        told = [f"line {number}: {fault}" for number, fault in sorted(faults)]
-        shown = [f"{len(told)} faults:", *told[:SHOWN], *[f"and {len(told) - SHOWN} more"] * (len(told) > SHOWN)]
-        why = "\n        ".join(shown if len(told) > 1 else told)
+    belongs = [_belongs(line.row, columns, settings) for line in lines]
+    groups = zip(lines, belongs, strict=True)
+    problems += [(line.number, problem) for line, problem in groups if isinstance(problem, str)]
+    problems += [*_bad_labels(lines), *_duplicates(lines), *_bad_files(lines)]
+    if problems:
+        messages = [f"line {number}: {problem}" for number, problem in sorted(problems)]
+        more = [f"and {len(messages) - SHOWN} more"] if len(messages) > SHOWN else []
+        listing = [f"{len(messages)} problems:", *messages[:SHOWN], *more]
+        why = "\n        ".join(listing if len(messages) > 1 else messages)
         raise InputError(f"the table of {label} cannot be used", file=path, why=why, do="correct these lines")
     if unknown := set(settings.exclude) - {line.scan.subject for line in lines}:
         do = f"correct datasets.{label}.exclude"
         raise InputError(f"{sorted(unknown)[0]} is excluded but not in {label}", file=path, do=do)
-    scans = [line.scan for line, taken in zip(lines, takes, strict=True) if taken]
+    scans = [line.scan for line, belonging in zip(lines, belongs, strict=True) if belonging]
     scans = sorted((scan for scan in scans if scan.subject not in settings.exclude), key=lambda scan: scan.scan)
     if not scans:
-        kind = "healthy subject" if settings.healthy else "patient"
-        raise InputError(f"{label} holds no scans", file=path, why=f"no line is of a {kind}", do="add lines")
+        group = "healthy subject" if settings.healthy else "patient"
+        raise InputError(f"{label} holds no scans", file=path, why=f"no line is of a {group}", do="add lines")
     if not settings.healthy and settings.split is not None and not any(scan.mask for scan in scans):
         do = f"fill in the column mask, or set datasets.{label}.split to null"
         raise InputError(f"{label} has no lesion mask to score by", file=path, do=do)
-    odd = [name for name in columns if name not in (*used, *OPTIONAL)]
-    return Listed(scans, [f"{path.name} has columns that are not read: {', '.join(odd)}"] if odd else [])
+    unread = [name for name in columns if name not in (*used, *OPTIONAL)]
+    notes = [f"{path.name} has columns that are not read: {', '.join(unread)}"] if unread else []
+    return SourceContent(scans, notes=notes)
 
 
-def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], list[Fault]]:
-    """Columns in small letters, lines with their numbers, and lines that are too long."""
+def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], list[LineProblem]]:
+    """Column names in lower case, numbered lines, and problems of lines that are too long."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -101,14 +118,14 @@ def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], lis
     delimiter = ("," if "," in first else ";") if path.suffix.lower() == ".csv" else "\t"
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     columns = [cell.strip().lower() for cell in next(reader, [])]
-    rows, faults = [], []
+    rows, problems = [], []
     for cells in reader:
         if len(cells) > len(columns) and any(cells[len(columns) :]):
-            faults.append((reader.line_num, f"{len(cells)} cells, the first line has {len(columns)}"))
+            problems.append((reader.line_num, f"{len(cells)} cells, the first line has {len(columns)}"))
         if any(cell.strip() for cell in cells):
             padded = [*cells, *[""] * len(columns)]
             rows.append((reader.line_num, {key: cell.strip() for key, cell in zip(columns, padded, strict=False)}))
-    return columns, rows, faults
+    return columns, rows, problems
 
 
 def _with_reference(settings: Table) -> bool:
@@ -133,13 +150,13 @@ def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
 
 
 def _clean(text: str, prefix: str) -> str:
-    """Letters and digits of a name, without accents: what a BIDS label may hold."""
+    """The letters and digits of a name, without accents, as BIDS labels allow."""
     plain = unicodedata.normalize("NFKD", text.removeprefix(prefix)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]", "", plain)
 
 
-def _takes(row: Row, columns: list[str], settings: Table) -> bool | str:
-    """Whether the data set takes a line, or what is wrong with the group that the line states."""
+def _belongs(row: Row, columns: list[str], settings: Table) -> bool | str:
+    """Whether a line belongs to the data set, or what is wrong with its group."""
     groups = settings.groups or (PLAIN if "group" in columns else None)
     by_number = "healthy" in columns and not (groups and groups.column.lower() == "healthy")
     flag = cell(row, "healthy").lower()
@@ -157,8 +174,8 @@ def _takes(row: Row, columns: list[str], settings: Table) -> bool | str:
     return groups.takes(value, settings.healthy)
 
 
-def _bad_labels(lines: list[_Line]) -> Iterator[Fault]:
-    """Names without a letter or digit, and different names that become one label."""
+def _bad_labels(lines: list[_Line]) -> Iterator[LineProblem]:
+    """Names without a letter or digit, and different names that give the same label."""
     first: dict[str, tuple[int, str]] = {}
     for line in lines:
         subject, session = cell(line.row, "subject").removeprefix("sub-"), cell(line.row, "session")
@@ -176,8 +193,8 @@ def _bad_labels(lines: list[_Line]) -> Iterator[Fault]:
                 break
 
 
-def _double(lines: list[_Line]) -> Iterator[Fault]:
-    """Scans and images that stand in two lines."""
+def _duplicates(lines: list[_Line]) -> Iterator[LineProblem]:
+    """Scans and images that appear in two lines."""
     scans: dict[tuple[str, str], int] = {}
     images: dict[str, int] = {}
     for line in lines:
@@ -190,13 +207,13 @@ def _double(lines: list[_Line]) -> Iterator[Fault]:
             yield line.number, f"image {line.row['image']} is in line {before} already"
 
 
-def _bad_files(lines: list[_Line]) -> Iterator[Fault]:
-    """Files that are not there, and kinds that no column of the results could be named after."""
+def _bad_files(lines: list[_Line]) -> Iterator[LineProblem]:
+    """Missing files, and lesion types that cannot be part of a column's name."""
     for line in lines:
         if not line.scan.image:
             yield line.number, "no image"
         for path in filter(None, line.scan.files().values()):
-            if names.stem(path) is None:
+            if names.nifti_stem(path) is None:
                 yield line.number, f"{path} does not end in .nii or .nii.gz"
             elif not Path(path).is_file():
                 yield line.number, f"there is no file {path}"

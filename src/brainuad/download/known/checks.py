@@ -1,4 +1,4 @@
-"""What `convert` finds out about a scan's files: shape, labels, Hounsfield units."""
+"""Checks of a scan's files during conversion: shape, labels, Hounsfield units."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from jaxtyping import Bool, Float, Shaped
 from brainuad.errors import InputError
 from brainuad.formats import volume
 
-COPY = "copy it again from the data set"
+COPY_AGAIN = "copy it again from the data set"
 
 
 def shape_of(path: str | Path) -> tuple[int, ...]:
-    """The shape that a file's header gives; raises InputError if it cannot be read."""
+    """The shape in a file's header; raises InputError if it cannot be read."""
     import nibabel as nib
 
     try:
         return tuple(int(n) for n in nib.load(path).shape)
     except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        raise InputError(f"{Path(path).name} cannot be read", file=path, why=str(error), do=COPY) from None
+        raise InputError(f"{Path(path).name} cannot be read", file=path, why=str(error), do=COPY_AGAIN) from None
 
 
 def require_shape(path: str | Path, shape: tuple[int, ...]) -> None:
     """Raises InputError for another shape."""
-    if (found := shape_of(path)) != shape:
-        why = f"its shape is {found}, not {shape}"
-        raise InputError(f"{Path(path).name} is no volume of this data set", file=path, why=why, do=COPY)
+    if (actual := shape_of(path)) != shape:
+        why = f"its shape is {actual}, not {shape}"
+        raise InputError(f"{Path(path).name} has a wrong shape", file=path, why=why, do=COPY_AGAIN)
 
 
 def require_labels(values: Shaped[np.ndarray, "..."], allowed: set[int], path: str | Path) -> Bool[np.ndarray, "..."]:
-    """Where a mask is lesion; raises InputError for other labels than the allowed ones, or where none is set."""
-    if strange := sorted(set(np.unique(values).tolist()) - {float(label) for label in allowed}):
-        why = "it holds " + ", ".join(f"{value:g}" for value in strange[:5])
+    """The lesion mask; raises InputError for labels that are not allowed, or if no voxel is set."""
+    if unknown := sorted(set(np.unique(values).tolist()) - {float(label) for label in allowed}):
+        why = "it holds " + ", ".join(f"{value:g}" for value in unknown[:5])
         what = f"{Path(path).name} holds labels other than {', '.join(map(str, sorted(allowed)))}"
-        raise InputError(what, file=path, why=why, do=COPY)
+        raise InputError(what, file=path, why=why, do=COPY_AGAIN)
     if not values.any():
-        why = "no voxel of it is set, and the scan is a patient's"
-        raise InputError(f"{Path(path).name} marks nothing", file=path, why=why, do=f"{COPY} or exclude the subject")
+        why = "no voxel is set, and the scan is a patient's"
+        raise InputError(f"{Path(path).name} is empty", file=path, why=why, do=f"{COPY_AGAIN} or exclude the subject")
     return values > 0
 
 
@@ -49,7 +49,7 @@ def check_mask(image: str | Path, mask: str | Path, allowed: set[int]) -> None:
 
 
 def require_hounsfield(data: Float[np.ndarray, "x y z"], path: str | Path) -> None:
-    """Raises InputError where a head CT is not in Hounsfield units: air near -1000, bone above 500, little beyond 4095.
+    """Raises InputError if a head CT is not in Hounsfield units: air near -1000, bone above 500, little beyond 4095.
 
     Metal may go beyond; the padding that some scanners write (-2000, -3024) counts as air.
     """
@@ -61,9 +61,9 @@ def require_hounsfield(data: Float[np.ndarray, "x y z"], path: str | Path) -> No
 
 
 def stack_pictures(folder: Path) -> Shaped[np.ndarray, "columns rows slices"]:
-    """The grey pictures of a folder, in the order of the numbers that are their names, in their own units.
+    """The grey-scale pictures of a folder, in the order of the numbers in their names, with unchanged values.
 
-    Raises InputError for one that cannot be read, or of another size than the others.
+    Raises InputError for one that cannot be read, or if sizes differ.
     """
     from PIL import Image
 
@@ -73,7 +73,7 @@ def stack_pictures(folder: Path) -> Shaped[np.ndarray, "columns rows slices"]:
             with Image.open(path) as picture:
                 slices.append(np.asarray(picture if picture.mode in ("L", "I;16") else picture.convert("L")).T)
         except OSError as error:
-            raise InputError(f"{path.name} cannot be read", file=path, why=str(error), do=COPY) from None
+            raise InputError(f"{path.name} cannot be read", file=path, why=str(error), do=COPY_AGAIN) from None
     if len({piece.shape for piece in slices}) > 1:
-        raise InputError(f"the slices of {folder.parent.name} differ in size", file=folder, do=COPY)
+        raise InputError(f"the slices of {folder.parent.name} differ in size", file=folder, do=COPY_AGAIN)
     return np.stack(slices, axis=-1)

@@ -1,6 +1,6 @@
-"""One vocabulary of lesion kinds for what every data set calls by names or numbers of its own.
+"""One vocabulary of lesion types, and what the labels of each data set mean in it.
 
-`Scan.lesion_type` holds kinds of `LESION_TYPES`. Masks stay masks: any label above 0 is lesion, save WMH's 2, which is neither.
+`Scan.lesion_type` holds names of `LESION_TYPES`. In masks every label above 0 is lesion, except label 2 of WMH.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ LESION_TYPES = {
     "epidural": "blood between dura and skull",
     "contusion": "a bruise of the brain",
     "fracture": "a fracture of the skull; no mask of it is used",
-    "other": "what none of these names says",
+    "other": "none of these",
 }
 
 
 class Label(NamedTuple):
-    """What a label of a data set stands for."""
+    """The meaning of a data set's label."""
 
     lesion_type: str
     meaning: str
@@ -43,7 +43,7 @@ _BLOOD = {
 }
 _MS = {"1": Label("multiple_sclerosis", "lesion")}
 
-# Source of each: the data set's own pages and papers, as specs of its adapter say; BraTS: Menze 2015, Baid 2021.
+# Sources: the data sets' own pages and papers; BraTS: Menze 2015, Baid 2021.
 LABELS: dict[str, dict[str, Label]] = {
     "brats": {
         "1": Label("tumour", "necrotic core, until 2020 with the non-enhancing one"),
@@ -79,7 +79,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "calvarialfracture": Label("fracture", "fracture of the vault"),
         "otherfracture": Label("fracture", "another fracture of the skull"),
     },
-    # the names of the common data elements for traumatic brain injury, by which CENTER-TBI's scans were read
+    # common data elements for traumatic brain injury, used for the readings of CENTER-TBI
     "center_tbi": {
         **_BLOOD,
         "epidural_hematoma": _BLOOD["epidural"],
@@ -94,34 +94,34 @@ LABELS: dict[str, dict[str, Label]] = {
         "intraparenchymal_hemorrhage": _BLOOD["intraparenchymal"],
         "contusion": Label("contusion", "contusion"),
         "skull_fracture": Label("fracture", "fracture of the skull"),
-        "extra_axial_hematoma": Label("other", "subdural or epidural, which of them is not said"),
+        "extra_axial_hematoma": Label("other", "subdural or epidural, unspecified"),
         "traumatic_axonal_injury": Label("other", "traumatic axonal injury"),
         "edema": Label("other", "oedema"),
         "ischemia": Label("stroke", "infarct"),
     },
     "mood": {"1": Label("other", "the anomaly of a toy case")},
 }
-"""Kind by data set and label; labels are in lower case with `_` for spaces and hyphens."""
+"""Lesion type by data set and label; labels in lower case, with `_` for spaces and hyphens."""
 
 
 def lesion_types_of(source: str, labels: Iterable[object]) -> str:
-    """The kinds of these labels of a data set as `Scan.lesion_type` holds them: sorted, each once, joined by `;`.
+    """The lesion types of a data set's labels as in `Scan.lesion_type`: sorted, each once, joined by `;`.
 
     Raises InputError for a label that is not in the vocabulary.
     """
     known = LABELS[source]
-    found = set()
+    types = set()
     for label in labels:
         name = str(label).strip().lower().replace(" ", "_").replace("-", "_")
         if name not in known:
             do = "use one of " + ", ".join(known)
             raise InputError(f"{label} is no label of {source}", do=do)
-        found.add(known[name].lesion_type)
-    return ";".join(sorted(found))
+        types.add(known[name].lesion_type)
+    return ";".join(sorted(types))
 
 
-def table() -> list[tuple[str, str, str, str]]:
-    """(data set, label, what it means there, kind) of every label, in the order of `LABELS`."""
+def label_table() -> list[tuple[str, str, str, str]]:
+    """(data set, label, meaning, lesion type) of every label, in the order of `LABELS`."""
     return [
         (source, name, label.meaning, label.lesion_type)
         for source, labels in LABELS.items()

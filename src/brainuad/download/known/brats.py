@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from brainuad.config.datasets import Known, Modality
-from brainuad.download.brought import folders, nifti, only_patients, read_table, unlabelled, unusual
-from brainuad.download.known import Found, KnownSet
-from brainuad.download.vocabulary import lesion_types_of
+from brainuad.download.known.find_files import (
+    count_note,
+    find_folders,
+    find_nifti,
+    is_unlabelled,
+    patients_only_problem,
+    read_table,
+)
+from brainuad.download.known.known_set import KnownSet
+from brainuad.download.known.lesion_types import lesion_types_of
+from brainuad.download.sources.content import SourceContent
 from brainuad.formats.scans import Scan, changed
 
 SUFFIX: dict[Modality, str] = {"T1w": "t1", "T1ce": "t1ce", "T2w": "t2", "FLAIR": "flair"}
@@ -20,29 +28,29 @@ OVERLAP = "Its cases recur in other years of BraTS and in MSD Task01: never trai
 
 
 class Brats(KnownSet):
-    """One year; a subclass says how its cases are named and how many there are."""
+    """One year of BraTS; a subclass gives the names and the number of its cases."""
 
     converts = True
     case: ClassVar[re.Pattern[str]]
-    usual: ClassVar[int]
-    """Labelled cases of each year's training set."""
+    released: ClassVar[int]
+    """Labelled cases."""
     graded: ClassVar[bool] = False
     """Whether each case must lie in a folder `HGG` or `LGG`."""
-    odd_masks: ClassVar[dict[str, str]] = {}
-    """Masks with a name of their own, by case."""
+    mask_names: ClassVar[dict[str, str]] = {}
+    """Masks whose name differs from the rule, by case."""
 
-    def look(self, label: str, settings: Known) -> Found:
-        """Labelled cases; the grade, where it is known, stands as the site, so that a split is spread over it."""
-        root, problems, notes = settings.folder, only_patients(settings), []
-        cases = list(folders(root, self.case, 4))
+    def find_scans(self, label: str, settings: Known) -> SourceContent:
+        """The labelled cases; the grade, where known, is stored as the site, so that the split is stratified by it."""
+        root, problems, notes = settings.folder, patients_only_problem(settings), []
+        cases = list(find_folders(root, self.case, 4))
         ages, grades = _table(cases, "survival_", "age"), _table(cases, "name_mapping", "grade")
         scans, left = [], 0
         for folder in cases:
             name, grade = folder.name, folder.parent.name
-            image, mask = nifti(folder, f"{name}_{SUFFIX[settings.modality]}"), nifti(folder, f"{name}_seg")
-            if mask is None and name in self.odd_masks and (mask := nifti(folder, self.odd_masks[name])):
+            image, mask = find_nifti(folder, f"{name}_{SUFFIX[settings.modality]}"), find_nifti(folder, f"{name}_seg")
+            if mask is None and name in self.mask_names and (mask := find_nifti(folder, self.mask_names[name])):
                 notes.append(f"the mask of {name} is named {mask.name}")
-            if mask is None and unlabelled(folder, root):
+            if mask is None and is_unlabelled(folder, root):
                 left += 1
                 continue
             if image is None:
@@ -58,13 +66,13 @@ class Brats(KnownSet):
                 scans.append(changed(Scan(subject, subject, label, str(image), str(mask)), **about))
         if not cases:
             problems.append(f"no folder of a case is named like {self.case.pattern}")
-        notes += unusual(len(scans), self.usual, "labelled cases")
-        notes += [f"cases of the validation part, which have no mask, left out: {left}"] if left else []
-        return Found(sorted(scans, key=lambda scan: scan.scan), problems, notes)
+        notes += count_note(len(scans), self.released, "labelled cases")
+        notes += [f"cases of the validation part, without masks, excluded: {left}"] if left else []
+        return SourceContent(sorted(scans, key=lambda scan: scan.scan), problems, notes)
 
     def convert(self, scan: Scan, folder: Path) -> Scan:  # noqa: ARG002
-        """The files as they are; raises InputError for another shape or labels other than 0, 1, 2 and 4."""
-        from brainuad.download.checks import check_mask, require_shape
+        """The unchanged files; raises InputError for another shape or labels other than 0, 1, 2 and 4."""
+        from brainuad.download.known.checks import check_mask, require_shape
 
         require_shape(scan.image, SHAPE)
         check_mask(scan.image, scan.mask, LABELS)
@@ -72,7 +80,7 @@ class Brats(KnownSet):
 
 
 def _table(cases: list[Path], prefix: str, column: str) -> dict[str, str]:
-    """A column by case of the first table whose name begins so, in a folder that holds cases or the one above."""
+    """A column by case, of the first table with this prefix in a folder that holds cases or in its parent."""
     places = sorted({place for case in cases for place in (case.parent, case.parent.parent)})
     found = [path for place in places for path in sorted(place.glob(f"{prefix}*.csv"))]
     values = {}

@@ -1,4 +1,4 @@
-"""Archives, unpacked whole or not at all, and never outside their folder."""
+"""Unpacking of archives: as a whole or not at all, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainuad.download.known import ARCHIVES
-from brainuad.download.members import REFUSED, Member, members
+from brainuad.download.transfer.archive import REFUSED, Member, members
+from brainuad.download.transfer.remote import ARCHIVES
 from brainuad.errors import InputError
 from brainuad.formats import files
 from brainuad.units import format_size
 
 _BLOCK = 1 << 20
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-"""RuntimeError: zipfile's for a member that is encrypted or packed by a method it does not know."""
+"""RuntimeError: from zipfile, for a member that is encrypted or uses an unknown compression."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold: more is taken for an attack."""
+    """Limits of an archive's content; more counts as an attack (decompression bomb)."""
 
     ratio: float = 200.0
-    """Bytes unpacked, as a multiple of the archive's."""
+    """Unpacked bytes per byte of the archive."""
     least: int = 10**9
-    """So many bytes are allowed whatever the ratio: masks compress well."""
+    """Bytes that are allowed at any ratio: masks compress well."""
     members: int = 200_000
 
 
@@ -41,17 +41,17 @@ def is_archive(name: str) -> bool:
 
 
 def is_unpacked(folder: Path, note: Path) -> bool:
-    """Whether `note` says that an archive was unpacked into `folder`, and it still lies there."""
+    """Whether, according to `note`, an archive was unpacked into `folder`, and its content still exists."""
     return note.is_file() and all(os.path.lexists(folder / name) for name in files.read_json(note)["names"])
 
 
 def unpack(archive: Path, folder: Path, note: Path, limits: Limits | None = None) -> None:
-    """Put the members of `archive`, as they lie in it, under `folder`, and then write `note`.
+    """Unpack `archive` (zip, tar, gzipped tar) into `folder`, then write `note`.
 
-    Zip, tar and gzipped tar. Files of the same name are replaced, folders joined; owners, rights and times of the
-    archive do not count. The next call ends a move that was broken off. Raises InputError, with the folder as it was,
-    for a broken archive, for a member that would lie or lead outside the folder or is no file, folder or link, and for
-    an archive larger than `limits` or the disk.
+    Files of the same name are replaced, folders are merged; owners, permissions and times of the archive are ignored.
+    If the final move is interrupted, the next call completes it. Raises InputError, with the folder unchanged, for a
+    broken archive, for a member outside the folder or one that is no file, folder or link, and if the content exceeds
+    `limits` or the disk.
     """
     if is_unpacked(folder, note):
         return
@@ -63,15 +63,15 @@ def unpack(archive: Path, folder: Path, note: Path, limits: Limits | None = None
         names = sorted(entry.name for entry in place.iterdir())
         if clash := next(_clashes(place, folder), None):
             do = "move that away, then run the same command again"
-            raise InputError(f"{archive.name} holds {clash.name} as another kind of file", file=clash, do=do)
+            raise InputError(f"{archive.name} holds {clash.name} as another type of file", file=clash, do=do)
         _merge(place, folder)
         files.write_json(note, {"archive": archive.name, "names": names})
     except REFUSED as error:
-        raise _refused(archive, str(error.tarinfo.name), "it leads out of the folder or is no file") from None
+        raise _refused(archive, str(error.tarinfo.name), "it is outside the folder or is no file") from None
     except _BROKEN as error:
         raise _broken(archive, str(error)) from None
     except OSError as error:
-        if error.errno is None:  # gzip's own
+        if error.errno is None:  # from gzip
             raise _broken(archive, str(error)) from None
         raise files.unwritable(folder, error) from None
     finally:
@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path, note: Path, limits: Limits | None = None
 
 
 class _Unpacking:
-    """One archive on its way into an empty folder."""
+    """One archive that is unpacked into an empty folder."""
 
     def __init__(self, archive: Path, place: Path, limits: Limits):
         self.archive, self.place = archive, place
@@ -91,8 +91,8 @@ class _Unpacking:
         self.written: set[str] = set()
 
     def run(self) -> None:
-        with members(self.archive, self.place) as found:
-            for count, member in enumerate(found, start=1):
+        with members(self.archive, self.place) as entries:
+            for count, member in enumerate(entries, start=1):
                 if count > self.limits.members:
                     why = f"it holds more than {self.limits.members} members"
                     raise _refused(self.archive, member.name, why)
@@ -103,19 +103,19 @@ class _Unpacking:
         if not parts:
             return
         path = self.place.joinpath(*parts)
-        if member.kind == "folder":
+        if member.member_type == "folder":
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # a member that comes twice: the later one counts
-        if member.kind == "symlink":
+        path.unlink(missing_ok=True)  # if a member occurs twice, the later one counts
+        if member.member_type == "symlink":
             self._check_target(member, parts)
             path.symlink_to(member.target)
             self.links.add(_key(parts))
-        elif member.kind == "hardlink":
+        elif member.member_type == "hardlink":
             source = _split(member.target)
             if _key(source) not in self.written:
-                raise _refused(self.archive, member.name, "it links to what is no file of this archive")
+                raise _refused(self.archive, member.name, "its link target is no file of this archive")
             os.link(self.place.joinpath(*source), path)
         else:
             self._write(member, path)
@@ -127,20 +127,20 @@ class _Unpacking:
         if name.startswith("/") or re.match(r"[A-Za-z]:|\\\\", name):
             raise _refused(self.archive, name, "its path is absolute")
         if ".." in parts:
-            raise _refused(self.archive, name, "its path leads out of the folder")
-        if member.kind == "other":
+            raise _refused(self.archive, name, "its path is outside the folder")
+        if member.member_type == "other":
             raise _refused(self.archive, name, "it is a device, a pipe or the like")
         if any(_key(parts[:depth]) in self.links for depth in range(1, len(parts))):
             raise _refused(self.archive, name, "its path leads through a link")
         return parts
 
     def _check_target(self, member: Member, parts: list[str]) -> None:
-        """No path goes through a link, so `..` counts folders as long as it stands first."""
+        """Paths never go through links, so a leading `..` always means the parent folder."""
         target = member.target.split("/")
         target = [part for part in target if part not in ("", ".")]
         up = next((depth for depth, part in enumerate(target) if part != ".."), len(target))
         if member.target.startswith("/") or up > len(parts) - 1 or ".." in target[up:] or not target:
-            raise _refused(self.archive, member.name, f"it links to {member.target!r}, out of the folder")
+            raise _refused(self.archive, member.name, f"it links to {member.target!r}, outside the folder")
 
     def _write(self, member: Member, path: Path) -> None:
         self._count(member)
@@ -153,7 +153,7 @@ class _Unpacking:
             raise EOFError(f"{member.name} ends after {written} of {member.size} bytes")
 
     def _count(self, member: Member) -> None:
-        """Before anything is written; a member gives no more bytes than its header says."""
+        """Check sizes before anything is written; reading stops at the size in the header."""
         self.bytes += member.size
         if self.bytes > self.allowed:
             why = f"with it the archive grows to more than {format_size(self.allowed)}, {self._times()}"
@@ -173,12 +173,12 @@ def _split(name: str) -> list[str]:
 
 
 def _key(parts: list[str]) -> str:
-    """The same for names that some file systems take for one."""
+    """Equal for names that some file systems cannot tell apart."""
     return unicodedata.normalize("NFC", "/".join(parts)).casefold()
 
 
 def _clashes(source: Path, target: Path) -> Iterator[Path]:
-    """Where a folder would replace a file or a file a folder."""
+    """Paths where a folder would replace a file or a file a folder."""
     for entry in source.iterdir():
         goal = target / entry.name
         if os.path.lexists(goal):
@@ -199,7 +199,7 @@ def _merge(source: Path, target: Path) -> None:
 
 
 def _refused(archive: Path, member: str, why: str) -> InputError:
-    do = "tell the set's authors, and unpack by hand what you trust"
+    do = "report it to the data set's authors, and unpack by hand what you trust"
     return InputError(f"{archive.name} is not unpacked because of its member {member!r}", file=archive, why=why, do=do)
 
 

@@ -9,30 +9,30 @@ from os.path import commonprefix
 from pathlib import Path
 
 from brainuad.config.datasets import Bids, Masks
-from brainuad.download import names
+from brainuad.download.sources import bids_names as names
 from brainuad.errors import InputError
 
-TOLD_APART = ("ses", "acq", "ce", "rec", "run", "echo", "part", "space", "res")
+MATCHED_ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "part", "space", "res")
 """Entities that mask and scan must share where both have them."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a scan lies."""
+class ScanLocation:
+    """Subject, session and folder of a scan."""
 
     subject: str
     session: str
-    """Empty where the subject has none."""
+    """Empty if the subject has none."""
     folder: Path
 
 
 @dataclass
 class MaskFinder:
-    """Looks into each folder of masks once. Raises InputError if there is no such folder."""
+    """Finds lesion masks; reads each folder once. Raises InputError if the folder of masks does not exist."""
 
     label: str
     settings: Bids
-    _listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+    _by_folder: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         mask = self.settings.mask
@@ -43,20 +43,20 @@ class MaskFinder:
         )
         if parts and not top.is_dir():
             raise InputError(
-                f"there is no folder of masks of {self.label}", file=top, do=f"correct datasets.{self.label}.mask"
+                f"{self.label} has no folder of lesion masks", file=top, do=f"correct datasets.{self.label}.mask"
             )
 
-    def masks(self, place: Place) -> list[Path]:
-        """The masks of a subject's session, whichever of its scans they belong to."""
+    def masks(self, place: ScanLocation) -> list[Path]:
+        """The masks of a session, of any of its scans."""
         for folder in self._folders(place):
-            by_subject = self._names(folder)
-            own = by_subject.get(place.subject, [])
+            names_of = self._names(folder)
+            own = names_of.get(place.subject, [])
             if place.subject in folder.parts:
-                own = own + by_subject.get("", [])
-            if found := [
+                own = own + names_of.get("", [])
+            if masks := [
                 folder / name for name in own if self._is_mask(name) and _session(name) in ("", place.session)
             ]:
-                return found
+                return masks
         return []
 
     def _above(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class MaskFinder:
         derivatives = mask.derivatives if isinstance(mask, Masks) else None
         return ("derivatives", *Path(derivatives).parts) if derivatives else ()
 
-    def _folders(self, place: Place) -> list[Path]:
+    def _folders(self, place: ScanLocation) -> list[Path]:
         root, mask = Path(self.settings.root), self.settings.mask
         if isinstance(mask, Masks) and mask.derivatives:
             top = root.joinpath(*self._above(), place.subject)
@@ -76,35 +76,35 @@ class MaskFinder:
 
     def _names(self, folder: Path) -> dict[str, list[str]]:
         """The NIfTI files of a folder by the subject that their names say."""
-        if folder not in self._listed:
-            listed = defaultdict(list)
-            for name, there in names.nifti(str(folder)).items():
-                if there:
+        if folder not in self._by_folder:
+            by_subject = defaultdict(list)
+            for name, exists in names.nifti_files(str(folder)).items():
+                if exists:
                     subject = names.entities(name).get("sub", "")
-                    listed[f"sub-{subject}" if subject else ""].append(name)
-            self._listed[folder] = listed
-        return self._listed[folder]
+                    by_subject[f"sub-{subject}" if subject else ""].append(name)
+            self._by_folder[folder] = by_subject
+        return self._by_folder[folder]
 
     def _is_mask(self, name: str) -> bool:
         mask = self.settings.mask
         if isinstance(mask, str):
             return fnmatchcase(name, Path(mask).name)
-        return names.suffix(name) == mask.suffix and names.fits(names.entities(name), mask.entities)
+        return names.suffix(name) == mask.suffix and names.matches(names.entities(name), mask.entities)
 
 
-def of_scan(masks: list[Path], image: str) -> list[Path]:
-    """Those of a session's masks that may belong to the scan of this file name, the one named most like it first."""
+def masks_of_scan(masks: list[Path], image: str) -> list[Path]:
+    """Those masks of a session that can belong to the scan with this file name, the most similar name first."""
     own = names.entities(image)
 
-    def unlike(mask: Path) -> tuple[bool, int, str]:
+    def dissimilarity(mask: Path) -> tuple[bool, int, str]:
         other_space = names.entities(mask.name).get("space") != own.get("space")
-        return other_space, -len(commonprefix([mask.name, image])), mask.name  # noqa: RUF071 - letters are meant
+        return other_space, -len(commonprefix([mask.name, image])), mask.name  # noqa: RUF071 - compares letters, not path parts
 
-    def may_belong(mask: Path) -> bool:
+    def can_belong(mask: Path) -> bool:
         other = names.entities(mask.name)
-        return all(own[key] == other[key] for key in TOLD_APART if key in own and key in other)
+        return all(own[key] == other[key] for key in MATCHED_ENTITIES if key in own and key in other)
 
-    return sorted(filter(may_belong, masks), key=unlike)
+    return sorted(filter(can_belong, masks), key=dissimilarity)
 
 
 def _session(name: str) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from brainuad.config.datasets import Known, OpenNeuro
-from brainuad.download.converted import convert
-from brainuad.download.known import FETCHED, Remote, known_set, list_known, remember
+from brainuad.download.known.conversion import convert
+from brainuad.download.known.known_set import known_set
+from brainuad.download.sources.known import FETCHED, find_known_scans, record_fetched
+from brainuad.download.transfer.remote import RemoteFile
 from brainuad.errors import InputError, StorageError
 from brainuad.formats import volume
 from brainuad.formats.files import unwritable
@@ -87,24 +89,24 @@ def test_more_subjects_of_a_download_are_fetched(tmp_path):
     few, all_of_them = openneuro(tmp_path, subjects=["sub-01"]), openneuro(tmp_path)
     (tmp_path / "sub-01/anat").mkdir(parents=True)
     (tmp_path / "sub-01/anat/sub-01_T1w.nii.gz").touch()
-    assert [row.scan for row in list_known("x", all_of_them)] == ["sub-01"]  # brought by hand: taken as it is
-    remember(tmp_path, known_set("openneuro").remotes(few))
-    assert [row.scan for row in list_known("x", few)] == ["sub-01"]
-    assert list_known("x", all_of_them) is None
-    assert list_known("x", openneuro(tmp_path, subjects=["sub-01", "sub-02"])) is None
-    remember(tmp_path, known_set("openneuro").remotes(all_of_them))
-    assert list_known("x", all_of_them) is not None
-    assert list_known("x", few) is not None
+    assert [row.scan for row in find_known_scans("x", all_of_them)] == ["sub-01"]  # brought by hand: taken as it is
+    record_fetched(tmp_path, known_set("openneuro").remotes(few))
+    assert [row.scan for row in find_known_scans("x", few)] == ["sub-01"]
+    assert find_known_scans("x", all_of_them) is None
+    assert find_known_scans("x", openneuro(tmp_path, subjects=["sub-01", "sub-02"])) is None
+    record_fetched(tmp_path, known_set("openneuro").remotes(all_of_them))
+    assert find_known_scans("x", all_of_them) is not None
+    assert find_known_scans("x", few) is not None
 
 
 def test_another_modality_of_a_download_is_fetched_and_an_archive_brought_by_hand_unpacked(tmp_path):
     t1, t2 = (Known(source="ixi", root=str(tmp_path), healthy=True, modality=kind) for kind in ("T1w", "T2w"))
     (tmp_path / "IXI-T1.tar").touch()
-    assert list_known("x", t1) is None
+    assert find_known_scans("x", t1) is None
     (tmp_path / "IXI002-Guys-0828-T1.nii.gz").touch()
-    assert len(list_known("x", t1)) == 1
-    remember(tmp_path, known_set("ixi").remotes(t1))
-    assert len(list_known("x", t1)) == 1
-    assert list_known("x", t2) is None
+    assert len(find_known_scans("x", t1)) == 1
+    record_fetched(tmp_path, known_set("ixi").remotes(t1))
+    assert len(find_known_scans("x", t1)) == 1
+    assert find_known_scans("x", t2) is None
     assert (tmp_path / FETCHED).is_file()
-    assert isinstance(known_set("ixi").remotes(t2)[0], Remote)
+    assert isinstance(known_set("ixi").remotes(t2)[0], RemoteFile)

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from brainuad.config.datasets import Known
-from brainuad.download import brats, vocabulary
 from brainuad.download.job import download
-from brainuad.download.known import known_set, list_known
+from brainuad.download.known import brats, lesion_types
+from brainuad.download.known.known_set import known_set
 from brainuad.download.sets import mood
+from brainuad.download.sources.known import find_known_scans
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans as tables
 from brainuad.formats import volume
@@ -247,7 +248,7 @@ CASES = [
         "ct",
         ["sub-049  epidural;fracture;subdural"],
         ["sub-050  "],
-        {"ct_scans/050.nii": "ct_scans/050 is not there", "masks/051.nii": "masks/051.nii is not there"},
+        {"ct_scans/050.nii": "ct_scans/050 is missing", "masks/051.nii": "masks/051.nii is missing"},
     ),
     Case(
         "center_tbi",
@@ -255,7 +256,7 @@ CASES = [
         "ct",
         ["sub-P2_ses-b1 c2 contusion;subdural"],
         ["sub-P1_ses-a1 c1 "],
-        {"ct/a1.nii.gz": "ct/a1.nii.gz is not there", "ct/b2.nii.gz": "ct/b2"},
+        {"ct/a1.nii.gz": "ct/a1.nii.gz is missing", "ct/b2.nii.gz": "ct/b2"},
     ),
     Case(
         "atlas_v2",
@@ -301,7 +302,7 @@ def settings(case, root, healthy=False, **more):
 
 
 def listed(case, root, healthy=False):
-    found = list_known("x", settings(case, root, healthy))
+    found = find_known_scans("x", settings(case, root, healthy))
     return found, [f"{scan.scan} {scan.site} {scan.lesion_type}" for scan in found]
 
 
@@ -329,9 +330,9 @@ def test_healthy_people_are_others_or_none(case, tmp_path):
 @each
 def test_without_its_files_a_set_says_how_to_apply_where_to_put_it_and_how_it_lies(case, tmp_path):
     with pytest.raises(ConfigError) as caught:
-        list_known("mine", settings(case, tmp_path / "none"))
+        find_known_scans("mine", settings(case, tmp_path / "none"))
     told, about = str(caught.value), known_set(case.name).about
-    for part in (about.apply, about.home, about.licence, str(tmp_path / "none"), "datasets.mine.root"):
+    for part in (about.how_to_get, about.page, about.licence, str(tmp_path / "none"), "datasets.mine.root"):
         assert part in told
     for line in about.layout.splitlines():
         assert line.strip() in told
@@ -353,14 +354,14 @@ def test_every_damage_is_told_at_once(case, tmp_path):
 def test_a_folder_of_something_else_is_refused_in_a_sentence(case, tmp_path):
     text(tmp_path / "some/notes.txt", "nothing")
     for healthy in (False, True) if case.healthy else (False,):
-        with pytest.raises(InputError, match="does not lie as its authors lay it"):
+        with pytest.raises(InputError, match="does not have its published layout"):
             listed(case, tmp_path, healthy)
 
 
 @each
 def test_unusual_counts_are_noted_and_no_obstacle(case, tmp_path):
     case.make(tmp_path)
-    notes = known_set(case.name).look("x", settings(case, tmp_path)).notes
+    notes = known_set(case.name).find_scans("x", settings(case, tmp_path)).notes
     assert case.name == "center_tbi" or any("the release has" in note for note in notes)
 
 
@@ -399,9 +400,9 @@ def case_of(name, make=None):
 
 def test_the_odd_mask_of_case_355_is_noted(tmp_path):
     make_brats2020(tmp_path)
-    notes = known_set("brats2020").look("x", settings(case_of("brats2020"), tmp_path)).notes
+    notes = known_set("brats2020").find_scans("x", settings(case_of("brats2020"), tmp_path)).notes
     assert "the mask of BraTS20_Training_355 is named W39_1998.09.19_Segm.nii.gz" in notes
-    assert "cases of the validation part, which have no mask, left out: 1" in notes
+    assert "cases of the validation part, without masks, excluded: 1" in notes
 
 
 def test_ages_and_grades_come_from_the_tables(tmp_path):
@@ -409,7 +410,7 @@ def test_ages_and_grades_come_from_the_tables(tmp_path):
     assert [scan.age for scan in listed(case_of("brats2019"), tmp_path)[0]] == ["", "63.5", ""]
 
 
-@pytest.mark.parametrize(("value", "said"), [(3, "labels other than 0, 1, 2, 4"), (0, "marks nothing")])
+@pytest.mark.parametrize(("value", "said"), [(3, "labels other than 0, 1, 2, 4"), (0, "is empty")])
 def test_a_brats_mask_with_foreign_labels_or_none_is_refused(value, said, tmp_path, monkeypatch):
     monkeypatch.setattr(brats, "SHAPE", SMALL)
     make_brats2021(tmp_path / "set")
@@ -447,7 +448,7 @@ def test_pictures_are_stacked_by_number_the_patients_left_on_the_right(tmp_path)
 
 def test_a_seg_missing_among_training_patients_is_no_healthy_person(tmp_path):
     make_brainmetshare(tmp_path)
-    notes = known_set("brainmetshare").look("x", settings(case_of("brainmetshare"), tmp_path)).notes
+    notes = known_set("brainmetshare").find_scans("x", settings(case_of("brainmetshare"), tmp_path)).notes
     assert "patients of the test part, who have no mask, left out: 1" in notes
 
 
@@ -473,7 +474,7 @@ def test_masks_of_ct_ich_belong_to_their_scans_voxel_by_voxel(tmp_path):
 
 def test_a_fracture_alone_is_neither_healthy_nor_a_patient(tmp_path):
     make_ct_ich(tmp_path)
-    notes = known_set("ct_ich").look("x", settings(case_of("ct_ich"), tmp_path)).notes
+    notes = known_set("ct_ich").find_scans("x", settings(case_of("ct_ich"), tmp_path)).notes
     assert "scans with a fracture and no haemorrhage, left out: 051" in notes
     assert "scans with haemorrhage: 1, the release has 36" in notes
 
@@ -489,7 +490,7 @@ def test_a_ct_without_hounsfield_units_is_refused(name, tmp_path):
         converted(case, tmp_path / "set")
 
 
-@pytest.mark.parametrize(("number", "value", "said"), [("049", 0, "marks nothing"), ("050", 255, "has a lesion")])
+@pytest.mark.parametrize(("number", "value", "said"), [("049", 0, "is empty"), ("050", 255, "has a lesion")])
 def test_a_mask_that_contradicts_the_diagnosis_is_refused(number, value, said, tmp_path):
     make_ct_ich(tmp_path / "set")
     mask(tmp_path / f"set/masks/{number}.nii", value)
@@ -515,7 +516,7 @@ def test_ct_ich_is_downloaded_only_by_those_who_signed(tmp_path):
     assert len(remotes) == 152
     assert {remote.login for remote in remotes} == {"physionet"}
     assert not any("ct_scans/060" in remote.path for remote in remotes)
-    assert list_known("x", signed) is None
+    assert find_known_scans("x", signed) is None
 
 
 def test_findings_of_center_tbi_must_be_in_the_vocabulary(tmp_path):
@@ -537,17 +538,17 @@ def test_time_points_of_a_patient_share_one_subject(tmp_path):
 
 
 def test_kinds_are_sorted_and_each_named_once():
-    assert vocabulary.lesion_types_of("ct_ich", ["Subdural", "Epidural", "subdural"]) == "epidural;subdural"
-    assert vocabulary.lesion_types_of("brats", [4, 2, 1]) == "tumour"
-    assert vocabulary.lesion_types_of("center_tbi", ["Extra-axial hematoma"]) == "other"
-    assert vocabulary.lesion_types_of("wmh", []) == ""
+    assert lesion_types.lesion_types_of("ct_ich", ["Subdural", "Epidural", "subdural"]) == "epidural;subdural"
+    assert lesion_types.lesion_types_of("brats", [4, 2, 1]) == "tumour"
+    assert lesion_types.lesion_types_of("center_tbi", ["Extra-axial hematoma"]) == "other"
+    assert lesion_types.lesion_types_of("wmh", []) == ""
     with pytest.raises(InputError, match="7 is no label of wmh"):
-        vocabulary.lesion_types_of("wmh", [7])
+        lesion_types.lesion_types_of("wmh", [7])
 
 
 def test_the_vocabulary_can_be_printed():
-    rows = vocabulary.table()
-    assert {kind for *_, kind in rows} <= set(vocabulary.KINDS)
-    assert set(vocabulary.KINDS) == {kind for *_, kind in rows}
-    assert {source for source, *_ in rows} == set(vocabulary.LABELS)
+    rows = lesion_types.label_table()
+    assert {lesion_type for *_, lesion_type in rows} <= set(lesion_types.LESION_TYPES)
+    assert set(lesion_types.LESION_TYPES) == {lesion_type for *_, lesion_type in rows}
+    assert {source for source, *_ in rows} == set(lesion_types.LABELS)
     assert all(name == name.lower() and " " not in name and "-" not in name for _, name, *_ in rows)

@@ -1,4 +1,4 @@
-"""Readers for the conversions of known data sets: one channel of a 4D file, an Analyze pair."""
+"""Image conversions of known data sets: one channel of a 4D file, an Analyze pair."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from brainuad.errors import InputError
 
 
 def write_channel(path: str | Path, index: int, channels: int, out: Path) -> None:
-    """Write one volume of a 4D NIfTI file with its header as it is; raises InputError for another shape."""
-    with _told(path):
+    """Write one volume of a 4D NIfTI file with an unchanged header; raises InputError for another shape."""
+    with _input_errors(path):
         image = nib.load(path)
         if image.ndim != 4 or image.shape[3] != channels:
             why = f"it has the shape {image.shape}, not {channels} volumes"
-            raise InputError(f"{Path(path).name} is not the 4D file of the set", file=path, why=why)
+            raise InputError(f"{Path(path).name} is not the 4D file of the data set", file=path, why=why)
         part = image.slicer[..., index]
         made = type(part)(np.asarray(part.dataobj), part.affine, part.header)
     nib.save(made, out)
 
 
 def read_analyze(path: str | Path, shape: tuple[int, int, int]) -> Shaped[np.ndarray, "x y z"]:
-    """The voxels of an Analyze pair in the order of the file, int16; raises InputError for another shape.
+    """The voxels of an Analyze pair in the order of the file, as int16; raises InputError for another shape.
 
-    Analyze keeps no orientation: what the axes mean must be known from the set.
+    Analyze stores no orientation: the axes must be known from the data set.
     """
-    with _told(path):
+    with _input_errors(path):
         image = nib.AnalyzeImage.from_filename(path)
         data = np.asarray(image.dataobj)
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
     if data.shape != shape:
-        why = f"it has the shape {data.shape}, not {shape}, and Analyze says nothing of its orientation"
-        raise InputError(f"{Path(path).name} is not on the grid of the set", file=path, why=why)
+        why = f"it has the shape {data.shape}, not {shape}, and Analyze stores no orientation"
+        raise InputError(f"{Path(path).name} is not on the grid of the data set", file=path, why=why)
     return data.astype(np.int16)
 
 
-def centred(axes: tuple[int, int, int], shape: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
-    """Affine of 1 mm voxels around the origin; `axes`: 1 or -1 for each, -1 where an axis runs left, back or down."""
+def centred_affine(axes: tuple[int, int, int], shape: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
+    """Affine of 1 mm voxels, centred on the origin; `axes`: 1, or -1 if the axis runs left, back or down."""
     affine = np.diag([*axes, 1]).astype(float)
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return affine
 
 
 @contextmanager
-def _told(path: str | Path) -> Iterator[None]:
+def _input_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (ImageFileError, OSError, EOFError, ValueError, KeyError, zlib.error) as error:

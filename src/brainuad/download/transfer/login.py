@@ -1,4 +1,4 @@
-"""Credentials of download services: from the environment or netrc, never to another host, never in a message."""
+"""Credentials of download services, from the environment or netrc; never sent to another host or shown in a message."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_netrc_auth
 
 
-def shown(url: str) -> str:
-    """An address without what may be secret in it: user, password, query."""
+def safe_url(url: str) -> str:
+    """An address without user, password and query, which may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def how_to_log_in(service: str, url: str) -> str:
-    """Where the credentials of `service` may stand."""
+    """A sentence on where the credentials of `service` can be set."""
     user, password, token = _names(service)
     host = urlsplit(url).hostname
     return f"set {user} and {password}, or {token}, in the environment, or name {host} in ~/.netrc"
 
 
 class Login(AuthBase):
-    """The credentials of one service; none where `service` is empty, whatever netrc says."""
+    """The credentials of one service; none if `service` is empty, also where netrc has a default entry."""
 
     def __init__(self, service: str, url: str):
         self._basic: tuple[str, str] | None = None
@@ -46,10 +46,10 @@ class Login(AuthBase):
 
 
 class Session(requests.Session):
-    """Proxies and certificates as the environment says; a redirect loses credentials and gains none."""
+    """Uses proxies and certificates of the environment; a redirect to another host drops credentials."""
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Drop the credentials where the host changes; netrc's default entry would give new ones to any host."""
+        """Drop the credentials if the host changes; the base class would add those of netrc's default entry."""
         before, after = str(response.request.url), str(prepared_request.url)
         if self.should_strip_auth(before, after):
             prepared_request.headers.pop("Authorization", None)

@@ -1,4 +1,4 @@
-"""CT series in DICOM to NIfTI: which series of a study is read, and whether its slices make a volume."""
+"""CT series in DICOM: choice of a series, checks of its slices, and the volume."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jaxtyping import Float, Shaped
 from brainuad.errors import InputError
 
 _UNEVEN = 0.1
-"""Largest difference between gaps of slices, in mm."""
+"""Largest difference between slice gaps, in mm."""
 _TILT = 0.5
-"""Largest angle between the way from slice to slice and their normal, in degrees: 1.3 mm over a head."""
+"""Largest angle between the direction from slice to slice and their normal, in degrees: 1.3 mm over a head."""
 _OBLIQUE = 45.0
 _COVERED = 100.0
-"""Least height of a head scan, in mm: shorter ones are scouts and parts."""
+"""Least height of a head scan, in mm: shorter ones are scouts or parts."""
 _CONTRAST = re.compile(r"contrast|cect|\bc\+|(^|\W)c(\W|$)|oral", re.IGNORECASE)
 _PLAIN = re.compile(r"pre\W*contrast|non\W*contrast|plain", re.IGNORECASE)
 _BONE = re.compile(r"bone|hrct", re.IGNORECASE)
@@ -25,7 +25,7 @@ _BONE = re.compile(r"bone|hrct", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Series:
-    """One series. `positions`: of its slices' first voxels, in mm; `orientations`: of rows and columns; both LPS."""
+    """One series. `positions`: first voxels of the slices, in mm; `orientations`: of rows and columns; both LPS."""
 
     name: str
     files: tuple[str, ...]
@@ -34,7 +34,7 @@ class Series:
 
 
 def find_series(folder: Path) -> list[Series]:
-    """Every series below a folder, whose own folder and description are its name, in that order."""
+    """Every series below a folder; the name of a series is its folder's name and its description."""
     import SimpleITK
 
     found = []
@@ -42,7 +42,7 @@ def find_series(folder: Path) -> list[Series]:
         for uid in SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(place)):
             files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(place), uid)
             heads = [head for file in files if (head := _head(file))]
-            if len(heads) < len(files):  # a report or a page, not slices
+            if len(heads) < len(files):  # a report, not slices
                 continue
             positions, orientations, names = zip(*heads, strict=True)
             name = " ".join(dict.fromkeys([place.name, names[0]])).strip()
@@ -53,10 +53,10 @@ def find_series(folder: Path) -> list[Series]:
 def slice_step(
     positions: Float[np.ndarray, "slices 3"], orientations: Float[np.ndarray, "slices 6"]
 ) -> tuple[Shaped[np.ndarray, "slices"], Float[np.ndarray, "3"]]:
-    """Order of the slices from the first to the last along their normal, and the way from one to the next in mm.
+    """Order of the slices along their normal, and the step from one to the next, in mm.
 
-    Raises InputError for a series that is not axial, for tilt of the gantry, for uneven or double slices, and for less
-    than 100 mm.
+    Raises InputError for a series that is not axial, for a tilted gantry, for uneven or duplicate slices, and for a
+    height below 100 mm.
     """
     if np.ptp(orientations, axis=0).max() > 1e-3:
         raise InputError("its slices lie in several directions")
@@ -70,36 +70,36 @@ def slice_step(
         raise InputError(f"it covers {np.ptp(along):.0f} mm, less than a head")
     if np.ptp(gaps) > _UNEVEN or gaps.min() <= _UNEVEN:
         raise InputError(f"its slices are {gaps.min():.2f} to {gaps.max():.2f} mm apart")
-    way = (positions[order[-1]] - positions[order[0]]) / len(gaps)
-    if (tilt := _degrees(way, normal)) > _TILT:
+    step = (positions[order[-1]] - positions[order[0]]) / len(gaps)
+    if (tilt := _degrees(step, normal)) > _TILT:
         raise InputError(f"its gantry is tilted by {tilt:.1f} degrees")
-    return order, way
+    return order, step
 
 
 def choose(series: list[Series]) -> tuple[Series, list[str]]:
-    """The thinnest plain axial series, and why each other one is not taken; raises InputError where none will do."""
-    good: list[tuple[float, str, Series]] = []
+    """The thinnest plain axial series, and the reason against each other one; raises InputError if there is none."""
+    usable: list[tuple[float, str, Series]] = []
     why = []
-    for one in series:
-        if (_CONTRAST.search(one.name) and not _PLAIN.search(one.name)) or _BONE.search(one.name):
-            why.append(f"{one.name}: with contrast agent or for bone")
+    for candidate in series:
+        if (_CONTRAST.search(candidate.name) and not _PLAIN.search(candidate.name)) or _BONE.search(candidate.name):
+            why.append(f"{candidate.name}: with contrast agent or for bone")
             continue
         try:
-            _, way = slice_step(one.positions, one.orientations)
+            _, step = slice_step(candidate.positions, candidate.orientations)
         except InputError as error:
-            why.append(f"{one.name}: {error.what}")
+            why.append(f"{candidate.name}: {error.what}")
         else:
-            good.append((round(float(np.linalg.norm(way)), 2), one.name, one))
-    if not good:
-        raise InputError("no series can be read", why="; ".join(why) or "there is none")
-    return min(good, key=lambda item: item[:2])[2], why
+            usable.append((round(float(np.linalg.norm(step)), 2), candidate.name, candidate))
+    if not usable:
+        raise InputError("no series can be used", why="; ".join(why) or "there is none")
+    return min(usable, key=lambda item: item[:2])[2], why
 
 
 def read_series(series: Series) -> tuple[Shaped[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
     """The volume in Hounsfield units, slope and intercept applied, and its affine to RAS+ mm."""
     import SimpleITK
 
-    order, way = slice_step(series.positions, series.orientations)
+    order, step = slice_step(series.positions, series.orientations)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames([series.files[i] for i in order])
     try:
@@ -111,9 +111,9 @@ def read_series(series: Series) -> tuple[Shaped[np.ndarray, "x y z"], Float[np.n
     across, down = image.GetSpacing()[:2]
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = series.orientations[0, :3] * across, series.orientations[0, 3:] * down
-    affine[:3, 2], affine[:3, 3] = way, series.positions[order[0]]
-    kind = np.int16 if data.dtype.kind in "iu" else np.float32
-    return data.astype(kind), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine[:3, 2], affine[:3, 3] = step, series.positions[order[0]]
+    dtype = np.int16 if data.dtype.kind in "iu" else np.float32
+    return data.astype(dtype), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def _head(file: str) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "6"], str] | None:
@@ -135,6 +135,6 @@ def _head(file: str) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "6"], st
 
 
 def _degrees(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
-    """Angle between two lines, whichever way they point."""
+    """Angle between two lines, regardless of their direction."""
     cosine = abs(a @ b) / (np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.degrees(np.arccos(min(1.0, cosine))))

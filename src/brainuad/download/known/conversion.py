@@ -1,0 +1,57 @@
+"""Conversion of a known data set's scans to NIfTI files that a study can read; each scan is converted once."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+from brainuad.download.known.known_set import KnownSet
+from brainuad.download.progress import show_count
+from brainuad.download.source_hash import hash_of_sources
+from brainuad.errors import InputError, StorageError
+from brainuad.formats import files
+from brainuad.formats.scans import Scan, changed
+
+STAMP = ".converted.json"
+"""In each scan's folder: the files and the code that it was converted with."""
+
+
+def convert(label: str, dataset: KnownSet, rows: list[Scan], folder: Path) -> list[Scan]:
+    """Convert the scans to files below `folder`; the rows, with a failed one for a scan that cannot be converted.
+
+    Scans that were converted before, from the same files by the same code, are kept: an interrupted job resumes.
+    """
+    code, start = hash_of_sources(Path(__file__).parents[1]), time.monotonic()
+    done: list[Scan] = []
+    for row in rows:
+        done.append(_converted(dataset, row, folder / row.scan, code))
+        show_count(label, "scans", len(done), len(rows), time.monotonic() - start)
+    return done
+
+
+def _converted(dataset: KnownSet, row: Scan, folder: Path, code: str) -> Scan:
+    made_from = {"row": asdict(row), "sources": _sources(row), "code": code}
+    stamp = folder / STAMP
+    if stamp.is_file() and (kept := files.read_json(stamp))["made_from"] == made_from:
+        return Scan(**kept["made"])
+    reason = ""
+    try:
+        with files.atomic_folder(folder) as part:
+            made = dataset.convert(row, part)
+            made = changed(made, **{k: path.replace(str(part), str(folder)) for k, path in made.files().items()})
+            files.write_json(part / STAMP, {"made_from": made_from, "made": asdict(made)})
+    except StorageError:  # not caused by the scan
+        raise
+    except InputError as error:
+        reason = f"{error.what} ({error.why})" if error.why else error.what
+    except (EOFError, zlib.error, ValueError) as error:
+        reason = f"{Path(row.image).name} cannot be read ({error})"
+    return changed(row, image="", mask="", state="failed", note=reason) if reason else made
+
+
+def _sources(row: Scan) -> list[list[int]]:
+    """Size and modification time of the files of a scan."""
+    paths = [Path(path.partition("#")[0]) for path in row.files().values()]
+    return [[path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.exists()]

@@ -1,0 +1,44 @@
+"""What every source of scans can do: the base of the four classes that `source_of` chooses from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from brainuad.config.datasets import Scans
+from brainuad.download.transfer.remote import RemoteFile
+from brainuad.formats.scans import Scan
+
+S = TypeVar("S", bound=Scans)
+
+
+class ScanSource(ABC, Generic[S]):
+    """The scans of one data set of a study."""
+
+    def __init__(self, label: str, settings: S):
+        self.label, self.settings = label, settings
+
+    @property
+    def makes_files(self) -> bool:
+        """Whether `make_scans` writes the files of its scans; else these are read where they are."""
+        return False
+
+    def remotes(self) -> list[RemoteFile]:
+        """What the fetch job downloads; empty if nothing is."""
+        return []
+
+    def files_to_convert(self, scans: list[Scan]) -> list[str]:  # noqa: ARG002
+        """The files that `make_scans` reads for these scans."""
+        return []
+
+    @abstractmethod
+    def find_scans(self) -> list[Scan] | None:
+        """The scans without excluded subjects, from file names alone; None if they have not been downloaded yet.
+
+        Fast: it runs each time the Snakefile is parsed.
+        """
+
+    @abstractmethod
+    def make_scans(self, folder: Path, workers: int) -> list[Scan]:
+        """Every row of the table of scans, failed ones too; files that have to be made are written to `folder`."""
