@@ -65,7 +65,7 @@ def test_what_is_not_scored_is_in_no_number(world, tmp_path):
     posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion | odd)}
     counted = metrics(world.run("sharp", "ms", posts, tmp_path / "counted")).loc["none"]["value"]
     assert counted["none", "auprc_pooled"] < 1
-    path = world.root / "store/ms"
+    path = world.root / "array_caches/ms"
     opened, lesions = array_cache.read(path), np.array(world.lesions("ms"))
     entries = [
         array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
@@ -91,10 +91,10 @@ def test_a_scan_of_other_pathology_alone_is_not_healthy(world, tmp_path):
     for i, scan in enumerate(world.scans["ms"]):
         lesion, other = masks.get(i, (world.entry(scan, "ms").lesion, empty))
         entries.append(array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
-    array_cache.write(world.root / "store/ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
     world.scans["ixi"][2] = replace(world.scans["ixi"][2], ignore="other.nii.gz")
     array_cache.write(
-        world.root / "store/ixi",
+        world.root / "array_caches/ixi",
         [world.entry(scan, "ixi") for scan in world.scans["ixi"]],
         3,
         CacheHeader(AFFINE),
@@ -139,7 +139,7 @@ def test_the_oracle_stands_under_its_own_name_alone_and_every_metric_is_explaine
     assert set(scans["threshold_rule"]) == {LABELS[0]}
 
 
-def test_one_row_for_each_scan_and_chain_and_validation_scans_are_not_scored(world, tmp_path):
+def test_one_row_for_each_scan_and_postprocessing_and_validation_scans_are_not_scored(world, tmp_path):
     posts = {
         postprocessing: world.post("dae", "ms", postprocessing, lambda lesion: lesion)
         for postprocessing in ("none", "paolini")
@@ -154,7 +154,7 @@ def test_one_row_for_each_scan_and_chain_and_validation_scans_are_not_scored(wor
     assert (first["lesions"], first["lesions_detected"], first["dice"]) == (1, 1, 1)  # one voxel is under 0.01 ml
 
 
-def test_chains_that_change_maps_are_scored_on_their_own_maps(world, tmp_path):
+def test_postprocessings_that_change_maps_are_scored_on_their_own_maps(world, tmp_path):
     posts = {
         "none": world.post("dae", "ms", "none", lambda lesion: lesion),
         "sharp": world.post("dae", "ms", "sharp", lambda lesion: lesion, changed=lambda lesion: lesion * 9.0),
@@ -188,7 +188,7 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
 def test_intervals_are_empty_under_three_patients(world, tmp_path):
     world.scans["ms"] = [world.scans["ms"][i] for i in (0, 1, 2)]  # three scans of two patients
     entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "store" / "ms", entries, 3, CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches" / "ms", entries, 3, CacheHeader(AFFINE))
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
     voxelwise = table.drop(["auroc_scan", "ap_scan"], level="metric")  # with three healthy patients beside
@@ -216,8 +216,8 @@ def test_lesions_and_curves(world, tmp_path):
     assert (lesions["detected"] == 0).all()
     curves = tables.read(out / "curves.tsv", tables.CURVES).groupby("curve")
     assert curves.size()["pr"] <= 200
-    for kind in ("normal", "lesion"):
-        histogram = curves.get_group(kind)
+    for name in ("normal", "lesion"):
+        histogram = curves.get_group(name)
         assert len(histogram) == 80
         width = np.diff(histogram["x"]).mean()
         assert histogram["y"].sum() * width == pytest.approx(1, abs=1e-3)
@@ -286,7 +286,7 @@ def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):
     np.testing.assert_allclose(scans[["peak_x_mm", "peak_y_mm", "peak_z_mm"]], places * 2)
 
 
-def test_a_chain_that_leaves_one_component_bounds_the_peak(world, tmp_path):
+def test_a_postprocessing_that_leaves_one_component_bounds_the_peak(world, tmp_path):
     def corner(lesion):
         anomaly = 1.0 * lesion
         anomaly[9, 4, 8] = 9
@@ -335,7 +335,7 @@ def test_structural_similarity_is_that_of_the_scored_brain(world, tmp_path):
     entries = [
         replace(entry, image=np.where(brain(), world.rng.random(SHAPE), 0).astype(np.float32)) for entry in entries
     ]
-    array_cache.write(world.root / "store/ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
     for i, entry in enumerate(entries):
         rebuilt = entry.image + (0.1 * i * world.rng.standard_normal(SHAPE) if i else 5.0 * ~brain())
         path = files.reconstruction_path(world.root / "infer" / "dae" / "ms", entry.scan.scan)
@@ -352,11 +352,13 @@ def test_structural_similarity_is_that_of_the_scored_brain(world, tmp_path):
 def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):
     healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
     world.scans["ixi"] = healthy
-    array_cache.write(world.root / "store" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, CacheHeader(AFFINE))
+    array_cache.write(
+        world.root / "array_caches" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, CacheHeader(AFFINE)
+    )
     values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
     world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
-    marks = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
-    world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(marks)))
+    scores = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
+    world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(scores)))
     posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
     settings = SETTINGS.model_copy(update={"scan_threshold_quantile": 0.5})
     found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
@@ -365,18 +367,18 @@ def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(
     assert found["n"].to_dict() == {"threshold_scan": 4, "sensitivity_scan": 5, "specificity_scan": 4}
 
 
-def of_kinds(world, **changes):
-    """The patients' scans as if they were made, half of each kind; a subject's scans come one after the other."""
-    kinds = ["blur", "noise", "blur", "noise", "blur", "noise"]
+def of_types(world, **changes):
+    """The patients' scans as if they were made, half of each type; a subject's scans are adjacent."""
+    types = ["blur", "noise", "blur", "noise", "blur", "noise"]
     world.scans["ms"] = [
-        replace(scan, lesion_type=kind, **changes) for scan, kind in zip(world.scans["ms"], kinds, strict=True)
+        replace(scan, lesion_type=each, **changes) for scan, each in zip(world.scans["ms"], types, strict=True)
     ]
     entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "store" / "ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches" / "ms", entries, len(entries), CacheHeader(AFFINE))
 
 
-def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
-    of_kinds(world)
+def test_each_type_of_anomaly_has_its_own_areas(world, tmp_path):
+    of_types(world)
     turn = iter([True, False] * 3)
     world.infer("half", "ms", lambda lesion: lesion * (1.0 if next(turn) else 0.0))
     world.infer("half", "ixi", lambda lesion: lesion * 0.0)
@@ -402,11 +404,11 @@ def test_each_kind_of_anomaly_has_its_own_areas(world, tmp_path):
     assert named <= NAMES
 
 
-def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
-    kinds = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
-    world.scans["ms"] = [replace(scan, lesion_type=kind) for scan, kind in zip(world.scans["ms"], kinds, strict=True)]
+def test_a_scan_of_several_types_counts_for_each(world, tmp_path):
+    types = ["subdural;epidural", "epidural", "subdural", "epidural", "epidural", ""]
+    world.scans["ms"] = [replace(scan, lesion_type=each) for scan, each in zip(world.scans["ms"], types, strict=True)]
     array_cache.write(
-        world.root / "store/ms",
+        world.root / "array_caches/ms",
         [world.entry(scan, "ms") for scan in world.scans["ms"]],
         6,
         CacheHeader(AFFINE),
@@ -426,8 +428,8 @@ def test_a_scan_of_several_kinds_counts_for_each(world, tmp_path):
     assert not [name for name in found.index if ";" in name]
 
 
-def test_spoiled_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tmp_path):
-    of_kinds(world, corrupted="1")
+def test_corrupted_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, tmp_path):
+    of_types(world, corrupted="1")
     world.infer("dae", "ms", lambda lesion: lesion + 5.0)
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: ~lesion)}
     out = world.run("dae", "ms", posts, tmp_path / "out")

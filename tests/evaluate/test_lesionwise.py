@@ -29,7 +29,7 @@ def test_lesions_are_numbered_from_the_largest():
     assert (found.labels[SMALL] == 2).all()
 
 
-def test_only_what_lies_in_the_scored_brain_counts_and_a_cut_lesion_stays_one():
+def test_only_what_lies_in_the_scored_brain_counts_and_a_divided_lesion_stays_one():
     scored = ALL.copy()
     scored[4] = False
     scored[SMALL] = False
@@ -38,7 +38,7 @@ def test_only_what_lies_in_the_scored_brain_counts_and_a_cut_lesion_stays_one():
     assert overlaps(found, boxes(np.s_[2:4, 2:6, 2:6])).tolist() == [pytest.approx(32 / 48)]
 
 
-def test_the_share_of_each_lesion_that_is_marked():
+def test_the_share_of_each_lesion_that_is_predicted():
     found = label_lesions(boxes(BIG, SMALL), ALL, 1.0)
     assert overlaps(found, boxes(np.s_[2:4, 2:6, 2:6], np.s_[0:1, 0:1, 0:1])).tolist() == [0.5, 0]
 
@@ -46,19 +46,19 @@ def test_the_share_of_each_lesion_that_is_marked():
 def test_false_positives_are_large_enough_and_overlap_no_lesion():
     lesion = boxes(BIG)
     wrong = np.s_[12:15, 12:15, 5:7]  # 18 voxels
-    marked = boxes(np.s_[5:9, 2:6, 2:6], wrong, np.s_[18, 18, 9])  # the first one overlaps the lesion by a face
-    assert false_positives(marked, lesion, 10) == 1
-    assert false_positives(marked, lesion, 1) == 2
-    assert false_positives(marked, lesion, 19) == 0
-    assert false_positives(marked, boxes(), 10) == 2
+    predicted = boxes(np.s_[5:9, 2:6, 2:6], wrong, np.s_[18, 18, 9])  # the first one overlaps the lesion by a face
+    assert false_positives(predicted, lesion, 10) == 1
+    assert false_positives(predicted, lesion, 1) == 2
+    assert false_positives(predicted, lesion, 19) == 0
+    assert false_positives(predicted, boxes(), 10) == 2
 
 
 def test_counts_of_a_mask_in_the_scored_brain():
     brain = boxes(np.s_[1:19, 1:19, 1:9])
     lesion = boxes(np.s_[1:6, 5:7, 4:6])  # 20 voxels, 4 of them in the rim
-    marked = boxes(np.s_[2:6, 5:7, 4:5], np.s_[0:3, 0:3, 0:3])  # 8 hits; 1 voxel of the rest is scored
+    predicted = boxes(np.s_[2:6, 5:7, 4:5], np.s_[0:3, 0:3, 0:3])  # 8 hits; 1 voxel of the rest is scored
     seen = scan_truth(Scan("sub-1", "sub-1", "ms"), brain, lesion, 0.5, Evaluate(min_lesion_ml=0.5))
-    counted = count_mask(marked, seen, Evaluate(min_lesion_ml=0.5))
+    counted = count_mask(predicted, seen, Evaluate(min_lesion_ml=0.5))
     assert (counted.lesion, counted.true_positives, counted.predicted) == (16, 8, 9)
     assert counted.normal == 16 * 16 * 6 - 16
     assert counted.dice == pytest.approx(2 * 8 / (9 + 16))
@@ -75,7 +75,7 @@ def test_dice_of_all_brain_is_two_p_over_one_plus_p():
     assert count_mask(ALL, seen, Evaluate()).dice == pytest.approx(2 * share / (1 + share))
 
 
-def test_no_mark_on_no_lesion_has_no_dice_and_a_mark_on_none_has_0():
+def test_an_empty_mask_without_lesion_has_no_dice_and_a_false_one_has_0():
     seen = scan_truth(Scan("sub-1", "sub-1", "ms"), ALL, boxes(), 1.0, Evaluate())
     assert np.isnan(count_mask(boxes(), seen, Evaluate()).dice)
     assert count_mask(boxes(BIG), seen, Evaluate()).dice == 0

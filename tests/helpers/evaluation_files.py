@@ -48,7 +48,7 @@ class EvaluationFiles:
         }
         for name, scans in self.scans.items() if write else ():
             array_cache.write(
-                root / "store" / name, (self.entry(s, name) for s in scans), len(scans), CacheHeader(AFFINE)
+                root / "array_caches" / name, (self.entry(s, name) for s in scans), len(scans), CacheHeader(AFFINE)
             )
 
     def entry(self, scan, name):
@@ -60,7 +60,7 @@ class EvaluationFiles:
         return array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
 
     def lesions(self, name):
-        return array_cache.read_lesions(self.root / "store" / name)
+        return array_cache.read_lesions(self.root / "array_caches" / name)
 
     def infer(self, model, name, make):
         folder = self.root / "infer" / model / name
@@ -89,7 +89,7 @@ class EvaluationFiles:
         return folder
 
     def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=()):
-        maps, caches = self.root / "infer" / model, self.root / "store"
+        maps, caches = self.root / "infer" / model, self.root / "array_caches"
         tags = {"model": model, "seed": str(seed), "dataset": name}
         inputs = EvaluateInputs(
             maps=maps / name,

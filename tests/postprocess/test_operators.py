@@ -149,7 +149,7 @@ def test_top_components_of_each_slice():
 
 
 @pytest.mark.parametrize("path", sorted(POSTPROCESSINGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_flat_map_stays_unmarked(path):
+def test_nothing_is_predicted_in_a_flat_map(path):
     postprocessing = POSTPROCESSING.validate_python(yaml.safe_load(path.read_text()))
     flat = np.zeros(WHOLE.shape, np.float32)
     anomaly = process_map(flat, flat, WHOLE, (2, 2, 2), postprocessing.on_map())

@@ -36,7 +36,7 @@ def brain() -> np.ndarray:
 
 
 def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tuple[Path, Path]:
-    """A store and infer's folder: one scan per letter of `roles` (v or t), lesions 3 brighter."""
+    """An array cache and infer's folder: one scan per letter of `roles` (v or t), lesions 3 brighter."""
     rng, inside = np.random.default_rng(seed), brain()
     entries, maps = [], root / "infer" / name
     for i, letter in enumerate(roles):
@@ -47,8 +47,8 @@ def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tupl
         anomaly = np.where(inside, rng.standard_normal(SHAPE) + 3 * lesion, 0).astype(np.float32)
         volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
         entries.append(array_cache.Entry(scan, anomaly, inside, lesion))
-    array_cache.write(root / "store" / name, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
-    return maps, root / "store" / name
+    array_cache.write(root / "array_caches" / name, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
+    return maps, root / "array_caches" / name
 
 
 @pytest.fixture
@@ -74,42 +74,42 @@ def voxels(pair, scans):
     return np.concatenate([volume.read(files.anomaly_path(pair[0], scan)).data[brain()] for scan in scans])
 
 
-def test_cuts_come_from_the_right_voxels(study, tmp_path):
-    cuts = run(study, tmp_path / "out")
+def test_thresholds_come_from_the_right_voxels(study, tmp_path):
+    found = run(study, tmp_path / "out")
     healthy = voxels(study[0], ["sub-0", "sub-1"])
-    assert cuts["healthy_quantile_0.95"].value == pytest.approx(np.quantile(healthy, 0.95))
-    assert cuts["healthy_quantile_0.95"].scans == ("ixi/sub-0", "ixi/sub-1")
-    assert cuts["healthy_quantile_0.95"].source == "unsupervised"
-    assert (cuts["fixed_2"].value, cuts["fixed_2"].source) == (2, "paper constant")
-    assert cuts["val_dice"].scans == ("ms/sub-0", "ms/sub-1")
-    assert cuts["val_dice"].source == "labelled validation"
+    assert found["healthy_quantile_0.95"].value == pytest.approx(np.quantile(healthy, 0.95))
+    assert found["healthy_quantile_0.95"].scans == ("ixi/sub-0", "ixi/sub-1")
+    assert found["healthy_quantile_0.95"].source == "unsupervised"
+    assert (found["fixed_2"].value, found["fixed_2"].source) == (2, "paper constant")
+    assert found["val_dice"].scans == ("ms/sub-0", "ms/sub-1")
+    assert found["val_dice"].source == "labelled validation"
 
 
-def test_masks_of_test_scans_alone_are_written_and_hold_what_lies_above_the_cut(study, tmp_path):
-    cuts = run(study, tmp_path / "out")
+def test_masks_of_test_scans_alone_are_written_and_hold_what_is_above_the_threshold(study, tmp_path):
+    found = run(study, tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").rglob("*.nii.gz"))
     rules = ["fixed2", "healthyQuantile0p95", "valDice"]
     start = "space-MNI152NLin2009aSym_label-lesion_desc"
     assert names == [f"sub-{i}_{start}-{rule}_mask.nii.gz" for i in (2, 3) for rule in rules]
     anomaly = volume.read(files.anomaly_path(study[1][0], "sub-2")).data
     mask = files.read_mask(files.mask_path(tmp_path / "out", "sub-2", "val_dice"), SHAPE)
-    np.testing.assert_array_equal(mask, brain() & (anomaly > cuts["val_dice"].value))
+    np.testing.assert_array_equal(mask, brain() & (anomaly > found["val_dice"].value))
     assert json.loads((tmp_path / "out" / "run.json").read_text())["tags"] == TAGS
 
 
-def test_a_chain_that_changes_maps_writes_them_and_cuts_at_their_quantile(study, tmp_path):
-    cuts = run(study, tmp_path / "out", SMOOTHED)
+def test_a_postprocessing_that_changes_maps_writes_them_and_takes_their_quantile(study, tmp_path):
+    found = run(study, tmp_path / "out", SMOOTHED)
     smooth = files.read_map(files.processed_path(tmp_path / "out", "sub-2"), SHAPE)
     raw = files.read_map(files.anomaly_path(study[1][0], "sub-2"), SHAPE)
     assert smooth[brain()].std() < 0.7 * raw[brain()].std()
-    assert 0 < cuts["healthy_quantile_0.95"].value < 1
+    assert 0 < found["healthy_quantile_0.95"].value < 1
 
 
 def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, tmp_path):
     before = run(study, tmp_path / "before", SMOOTHED)
     maps, path = study[1]
     labels = np.lib.format.open_memmap(path / "lesions.npy", mode="r+")
-    labels[2:] = ~labels[2:]  # the test scans' labels are spoilt
+    labels[2:] = ~labels[2:]  # the test scans' labels are inverted
     labels.flush()
     volume.write(files.anomaly_path(maps, "sub-3"), 100 * brain().astype(np.float32), np.diag([2.0, 2, 2, 1]))
     after = run(study, tmp_path / "after", SMOOTHED)
@@ -145,7 +145,7 @@ def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
 
 
-def test_what_is_not_scored_moves_no_cut(study, tmp_path):
+def test_what_is_not_scored_moves_no_threshold(study, tmp_path):
     maps, path = study[1]
     before = run(study, tmp_path / "before")
     opened, lesions = array_cache.read(path), array_cache.read_lesions(path)
@@ -171,17 +171,17 @@ def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
         array_cache.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)
     ]
     array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(opened.affine))
-    cut = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
+    threshold = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
     left = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[brain() & ~odd] for i in range(2)]
-    assert cut.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))
+    assert threshold.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))
 
 
 def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
     healthy, ms = study
     postprocess(inputs(ms, [healthy]), [True], PLAIN, RULES, tmp_path / "out", TAGS)
-    cut = thresholds.read(tmp_path / "out")["val_dice"]
-    assert cut.value is None
-    assert "no validation scan with lesions" in cut.note
+    threshold = thresholds.read(tmp_path / "out")["val_dice"]
+    assert threshold.value is None
+    assert "no validation scan with lesions" in threshold.note
     assert not list((tmp_path / "out").glob("*val_dice*"))
 
 
@@ -206,14 +206,14 @@ def test_two_runs_give_equal_bytes(study, tmp_path):
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
 
 
-def test_best_dice_cuts_just_under_the_lowest_lesion_value_that_pays():
+def test_best_dice_is_just_under_the_lowest_lesion_value_that_pays():
     lesion = np.array([1, 5, 6], np.float32)
     normal = np.array([0, 1, 2, 2, 3, 5], np.float32)
-    cut = best_dice(lesion, normal)  # 5 and 6 with one false voxel: 2 * 2 / (3 + 3); all: 2 * 3 / (8 + 3)
-    assert 3 < cut < 5
-    assert ((lesion > cut).sum(), (normal > cut).sum()) == (2, 1)
+    threshold = best_dice(lesion, normal)  # 5 and 6 with one false voxel: 2 * 2 / (3 + 3); all: 2 * 3 / (8 + 3)
+    assert 3 < threshold < 5
+    assert ((lesion > threshold).sum(), (normal > threshold).sum()) == (2, 1)
 
 
-def test_a_constant_map_gives_a_cut_that_marks_nothing():
+def test_a_constant_map_gives_a_threshold_that_nothing_exceeds():
     healthy = np.zeros(50, np.float32)
     assert not (healthy > healthy_quantile(healthy, 0.98)).any()
