@@ -1,7 +1,7 @@
 """Snakemake executor `brainuad-slurm`: the Slurm executor, able to wait while Slurm's controller is down.
 
 Chosen by `executor: brainuad-slurm` in profiles/slurm. Jobs within an allocation run with the plugin's own job-step
-executor (`slurm-jobstep`). Reasons: docs/decisions/0016-a-patient-executor.md.
+executor (`slurm-jobstep`). Reasons: docs/decisions/0016-slurm-executor.md.
 """
 
 import asyncio

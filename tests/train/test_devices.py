@@ -32,7 +32,7 @@ class StopAfter(StopMonitor):
         super().__init__()
         self.left = steps
 
-    def step(self, place: int, seconds: float) -> None:
+    def record_step(self, step: int, seconds: float) -> None:
         super().record_step(step, seconds)
         self.left -= 1
         if self.left == 0:
@@ -131,6 +131,6 @@ def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7
     np.testing.assert_array_equal(weights(again), weights(whole))
-    for (step, name, value), (*place, reference) in zip(curves(found), curves(expected), strict=True):
-        assert [step, name] == place
+    for (step, name, value), (*step, reference) in zip(curves(found), curves(expected), strict=True):
+        assert [step, name] == step
         assert value == pytest.approx(reference, rel=1e-9)

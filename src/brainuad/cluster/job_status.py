@@ -1,6 +1,6 @@
 """Status of a run's Slurm jobs, across restarts of Slurm's controller and of its accounting database.
 
-Reasons: docs/decisions/0016-a-patient-executor.md.
+Reasons: docs/decisions/0016-slurm-executor.md.
 """
 
 from __future__ import annotations
