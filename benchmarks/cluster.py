@@ -72,7 +72,7 @@ def measure_login(folder: Path, jobs: int, minutes: float) -> None:
     """CPU, memory and questions to the controller of a Snakemake whose jobs all wait."""
     content = deepcopy(STUDY)
     content["datasets"]["healthy"]["subjects"] = jobs - 1
-    content["compute"]["batch"] = 1
+    content["compute"]["scans_per_job"] = 1
     study, slurm = workspace(folder / "login", content), Slurm()
     study.run("download", slurm=False, seconds=7200)
     study.quick = ()  # as the profile says
@@ -101,7 +101,7 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     patients = max(1, given.subjects // 10)
     content["datasets"]["healthy"]["subjects"] = given.subjects - patients
     content["datasets"]["patients"]["subjects"] = patients
-    content["compute"]["batch"] = given.batch
+    content["compute"]["scans_per_job"] = given.batch
     study, slurm = workspace(folder / "losses", content), Slurm()
     run, started = study.start(), time.perf_counter()
     done = threading.Event()

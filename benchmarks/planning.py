@@ -35,7 +35,7 @@ def main() -> None:
         if "--files" in sys.argv:
             study["datasets"]["healthy"] = _on_disk(folder / "heads", healthy)
         for batch in BATCHES:
-            study["compute"] = {**study.get("compute", {}), "batch": batch}
+            study["compute"] = {**study.get("compute", {}), "scans_per_job": batch}
             file = folder / "study.yaml"
             file.write_text(yaml.safe_dump(study))
             trials = sorted(_dry_run(file) for _ in range(TRIALS))

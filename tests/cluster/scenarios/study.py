@@ -44,7 +44,7 @@ STUDY: dict[str, Any] = {
             "use": "baur_sae3_small",
             "set": {
                 "network": {"size": 32, "channels": [4, 8], "latent": 8},
-                "train": {"steps": STEPS, "validate_every": 50, "batch": 16},
+                "train": {"steps": STEPS, "validate_every": 50, "batch_size": 16},
             },
         },
     },
