@@ -1,3 +1,3 @@
-"""brainuad: finds lesions in brain scans by learning healthy brains."""
+"""brainuad: unsupervised lesion detection in brain MRI and CT."""
 
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,9 +21,12 @@ def table(
     from rich.table import Table
 
     made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in rows:
+    content = [list(row) for row in rows]
+    name_width = min(30, max((len(row[0]) for row in content), default=0))  # a terminal folds other columns first
+    for number, heading in enumerate(headings):
+        justify: Literal["right", "left"] = "right" if heading in right else "left"
+        made.add_column(heading, justify=justify, overflow="fold", min_width=0 if number else name_width)
+    for row in content:
         made.add_row(*row)
     return made
 
