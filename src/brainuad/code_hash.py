@@ -61,6 +61,15 @@ class CodeHasher:
             self._hashes[roots] = digest.hexdigest()[:12]
         return self._hashes[roots]
 
+    def edited(self, module: str, source: str) -> CodeHasher:
+        """Hashes of the package with another source of one module: what an edit reruns."""
+        other = CodeHasher(self._package)
+        other._modules = {name: found for name, found in self._modules.items() if found is not None}
+        other._texts = {symbol: text for symbol, text in self._texts.items() if symbol[0] != module}
+        if self._module(module) is not None:
+            other._modules[module] = Module(source.encode(), _templates(self._path(module) or self._package))
+        return other
+
     def reached(self, *roots: str) -> set[Symbol]:
         """The names that these reach, themselves included."""
         seen: set[Symbol] = set()
@@ -135,10 +144,16 @@ class CodeHasher:
         if name not in self._modules:
             left_out = any(name == out or name.startswith(f"{out}.") for out in LEFT_OUT)
             path = self._path(name) if name.partition(".")[0] == "brainuad" and not left_out else None
-            self._modules[name] = Module(path) if path else None
+            self._modules[name] = Module(path.read_bytes(), _templates(path)) if path else None
         return self._modules[name]
 
     def _path(self, name: str) -> Path | None:
         path = self._package.joinpath(*name.split(".")[1:])
         files = (path / "__init__.py", path.with_suffix(".py"))
         return next((file for file in files if file.is_file()), None)
+
+
+def _templates(path: Path) -> str:
+    """Hash of the templates beside a file; empty without any."""
+    files = sorted((path.parent / "templates").glob("*"))
+    return "".join(hashlib.sha256(each.read_bytes()).hexdigest() for each in files)

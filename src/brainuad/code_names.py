@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 Target = tuple[str, str | None]
 """What an imported name stands for: a module, or a name in it."""
@@ -17,16 +15,15 @@ SPOKEN = {"describe", "code_roots"}
 
 
 class Module:
-    """A source file without what cannot change a number."""
+    """A source file without what cannot change a number. `templates`: hash of the templates that lie beside it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, source: bytes, templates: str = ""):
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, Target] = {}
         self._always: list[ast.stmt] = []  # statements that define nothing run on import: they belong to every name
         self._references: dict[str, list[Reference]] = {}
-        self._sort(_Cleaner().visit(ast.parse(path.read_bytes())).body)
-        templates = sorted((path.parent / "templates").glob("*"))
-        self._templates = "".join(hashlib.sha256(each.read_bytes()).hexdigest() for each in templates)
+        self._templates = templates
+        self._sort(_Cleaner().visit(ast.parse(source)).body)
 
     def text(self, name: str, without_fields: bool) -> str:
         """What defines a name, and the templates beside the file. `without_fields`: of a class."""
