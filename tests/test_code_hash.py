@@ -60,3 +60,107 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     edited = hasher.edited(module, text.replace(old, new))
     return {job for job, roots in JOBS.items() if edited.code_hash(*roots) != hasher.code_hash(*roots)}
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        # comments, docstrings, strings under fields
+        (
+            "methods/zscore_atlas.py",
+            '"""Voxel-wise z-score against an atlas of',
+            '# A comment.\n"""Z-score against an atlas of',
+        ),
+        ("methods/zscore_atlas.py", "scan and atlas smoothed alike.", "both smoothed alike."),
+        ("formats/run.py", '"""Hash of the scans that went in."""', '"""SHA-256 of the scans that went in."""'),
+        ("config/network.py", '"""Learning rate."""', '"""Learning rate of Adam."""'),
+        ("images/smooth.py", "A constant inside the brain", "A constant value inside the brain"),
+        ("config/study.py", "95 % interval", "95 % confidence interval"),
+        # what is logged, shown and measured
+        ("train/fit.py", '"resume %s at step %d"', '"%s goes on at step %d"'),
+        ("resources/training_progress.py", "else 30.0", "else 60.0"),
+        ("resources/clock.py", "EVERY = 1.0", "EVERY = 2.0"),
+        ("resources/recording.py", '"snakemake")', '"snakemake", "monai")'),
+        ("logs.py", "logging.INFO)", "logging.WARNING)"),
+        # words of errors, and the classes of errors
+        ("errors.py", "code = 1", "code = 3"),
+        ("formats/volume.py", 'do="export it again or exclude the subject"', 'do="export it again"'),
+        ("methods/zscore_atlas.py", '"zscore_atlas has no atlas yet"', '"there is no atlas yet"'),
+        # type hints
+        ("methods/zscore_atlas.py", "def fit(self, training: TrainingScans) -> None:", "def fit(self, training):"),
+        ("images/seeds.py", "-> np.random.Generator:", "-> object:"),
+        # the methods section
+        ("preprocess/steps/n4.py", '"The bias field was removed with N4', '"A bias field was removed with N4'),
+        ("train/train_job.py", "Model `", "The model `"),
+        # fields, whose values are params; and the code around jobs
+        ("config/study.py", "erode_voxels: int = Field(1, ge=0)", "erode_voxels: int = Field(2, ge=0)"),
+        ("preprocess/steps/n4.py", "shrink: int = Field(4, ge=1)", "shrink: int = Field(3, ge=1)"),
+        ("jobs/base.py", "sort_keys=True", "sort_keys=False"),
+        ("plan.py", "Job] = {}", "Job] = dict()"),
+        ("cli.py", "no_args_is_help=True", "no_args_is_help=False"),
+        ("units.py", "def format_size(", "def format_bytes("),
+        ("__init__.py", '"0.1.0"', '"0.2.0"'),
+    ],
+)
+def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, new):
+    assert rerun_by(hasher, place, old, new) == set()
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new", "jobs"),
+    [
+        ("download/sets/ixi.py", '"T2w": "T2"', '"T2w": "T3"', of("list_scans ixi")),
+        ("images/seeds.py", "sha256", "sha512", of("list_scans", "normalize")),
+        ("images/template.py", "BRAIN_ML = (900.0", "BRAIN_ML = (950.0", of("preprocess")),
+        ("preprocess/pipeline.py", "REGISTRATION_SPACING_MM = 2.0", "REGISTRATION_SPACING_MM = 3.0", of("preprocess")),
+        ("preprocess/registration/nmi_search.py", "BINS = 32", "BINS = 64", of("preprocess")),
+        ("preprocess/brain_mask/skullstrip.py", "CSF_MM = 2.0", "CSF_MM = 3.0", of("preprocess")),
+        ("preprocess/steps/n4.py", "n // 16", "n // 8", of("preprocess n4")),
+        ("preprocess/review/contact_sheet.py", "LINE_LENGTH = 62", "LINE_LENGTH = 70", of("quality")),
+        ("images/resample.py", "> 0.5", "> 0.6", of("preprocess", "normalize", "native")),
+        ("normalize/mask_pool.py", "i % 3 != 1", "i % 3 != 2", of("normalize")),
+        ("normalize/intensity.py", "high, 256)", "high, 128)", of("scaling", "normalize")),
+        (
+            "formats/coding.py",
+            "STEPS = 254",
+            "STEPS = 253",
+            of("normalize", "train", "infer", "postprocess", "evaluate", "report"),
+        ),
+        (
+            "config/network.py",
+            "train.batch_size * self.critic_steps",
+            "train.batch_size",
+            of("train fanogan", "infer fanogan"),
+        ),
+        ("images/smooth.py", "sigma_mm / size for", "2 * sigma_mm / size for", of("train", "infer")),
+        ("images/equalise.py", "(levels - 1) /", "levels /", of("train thresh_histeq", "infer thresh_histeq")),
+        (
+            "methods/zscore_atlas.py",
+            "signed(z, sign)",
+            "signed(-z, sign)",
+            of("train zscore_atlas", "infer zscore_atlas"),
+        ),
+        ("methods/fanogan/objective.py", "image + self", "image - self", of("train fanogan", "infer fanogan")),
+        ("methods/shared/reconstruction.py", "self.network.eval()", "self.network.train()", NETWORKS),
+        ("train/sampler.py", "SeedSequence([seed, stage])", "SeedSequence([stage, seed])", of("train")),
+        ("postprocess/operators.py", "size**3 // 2]", "size**3 // 3]", of("postprocess")),
+        ("postprocess/native.py", "> 0.5", "> 0.6", of("native")),
+        (
+            "metrics/mask_metrics.py",
+            "2 * masks.true_positives",
+            "masks.true_positives",
+            of("evaluate", "report", "track"),
+        ),
+        (
+            "metrics/statistics.py",
+            "FEWEST_PATIENTS = 3",
+            "FEWEST_PATIENTS = 4",
+            of("evaluate", "summarise"),
+        ),
+        ("evaluate/comparisons.py", 'aggfunc="mean"', 'aggfunc="median"', of("summarise")),
+        ("figures/curves.py", "RESIDUAL_BINS = 20", "RESIDUAL_BINS = 30", of("report")),
+        ("track/job.py", "MOST_COLUMNS = 16", "MOST_COLUMNS = 20", of("track")),
+    ],
+)
+def test_an_edit_that_can_change_a_number_reruns_what_depends_on_it(hasher, place, old, new, jobs):
+    assert rerun_by(hasher, place, old, new) == jobs

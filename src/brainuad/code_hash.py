@@ -22,7 +22,7 @@ from pathlib import Path
 from brainuad.code_names import Module, Reference, Target
 
 PACKAGE = Path(__file__).parent
-LEFT_OUT = ("brainuad.cluster", "brainuad.errors", "brainuad.jobs", "brainuad.logs", "brainuad.resources")
+LEFT_OUT = tuple(f"brainuad.{name}" for name in ("cluster", "errors", "jobs", "logs", "resources", "terminal", "units"))
 """Where a job runs, what it says, and what it costs: none of it can change a number."""
 SETTINGS = {
     ("brainuad.config.section", "Section"),
@@ -143,7 +143,7 @@ class CodeHasher:
         """A module of the package that counts; None for any other name."""
         if name not in self._modules:
             left_out = any(name == out or name.startswith(f"{out}.") for out in LEFT_OUT)
-            path = self._path(name) if name.partition(".")[0] == "brainuad" and not left_out else None
+            path = self._path(name) if name.startswith("brainuad.") and not left_out else None  # not the version
             self._modules[name] = Module(path.read_bytes(), _templates(path)) if path else None
         return self._modules[name]
 

@@ -15,7 +15,10 @@ from brainuad.formats import tables
 SMALL = {
     "network": {"size": 16, "channels": [4, 8], "latent": 4},
     "adversarial": {"critic_steps": 1},
-    **{part: {"steps": 6, "validate_every": 3, "batch_size": 4} for part in ("train", "encoder_train", "fine_tune_train")},
+    **{
+        part: {"steps": 6, "validate_every": 3, "batch_size": 4}
+        for part in ("train", "encoder_train", "fine_tune_train")
+    },
 }
 
 

@@ -55,7 +55,11 @@ class AdversarialObjective(Objective):
         if not torch.is_grad_enabled():
             return {"loss": gap, "critic": gap}
         penalty = gradient_penalty(self.critic, batch, generated)
-        return {"loss": gap + self.adversarial.gradient_penalty * penalty, "critic": gap.detach(), "penalty": penalty.detach()}
+        return {
+            "loss": gap + self.adversarial.gradient_penalty * penalty,
+            "critic": gap.detach(),
+            "penalty": penalty.detach(),
+        }
 
     def training_step(self, batch: Tensor) -> Terms:
         """The critic's steps, then the generator's."""

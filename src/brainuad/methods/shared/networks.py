@@ -46,7 +46,9 @@ class ConvAutoencoder(nn.Module):
             self.squeeze: nn.Module = nn.Sequential(*narrow, nn.Flatten())
             heads: list[nn.Module] = [nn.Linear(flat, latent) for _ in range(widths)]
             dense = nn.Linear(latent, flat), nn.Unflatten(1, (settings.dense_channels, *[side] * dims))
-            self.widen: nn.Module = nn.Sequential(*dense, *([] if residual else [CONV[dims](settings.dense_channels, last, 1)]))
+            self.widen: nn.Module = nn.Sequential(
+                *dense, *([] if residual else [CONV[dims](settings.dense_channels, last, 1)])
+            )
         elif settings.bottleneck == "conv":
             self.squeeze = Coordinates() if settings.coord_conv else nn.Identity()
             extra = dims * settings.coord_conv

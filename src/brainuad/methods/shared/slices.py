@@ -85,7 +85,9 @@ class SliceExamples:
         ]
         if not self.positions:
             why = f"no slice holds {100 * min_brain_share:g} % brain"
-            raise InputError("there is nothing to train on", why=why, do="lower train.min_brain_share, or look at the brain masks")
+            raise InputError(
+                "there is nothing to train on", why=why, do="lower train.min_brain_share, or look at the brain masks"
+            )
         self.kept: Tensor | None = None
         if len(self) * size * size * 4 <= IN_MEMORY:
             self.kept = torch.empty(len(self), 1, size, size)

@@ -34,9 +34,13 @@ class Quantised(Trunk):
     def _fits_its_blocks(self) -> Quantised:
         if self.blocks == "strided" and self.embedding != self.channels[-1]:
             raise ValueError(f"with blocks: strided embedding is the last of channels, {self.channels[-1]}")
-        plain = self.norm == "none" and self.slope == 0 and self.decoder_end == "up" and self.bias and not self.coord_conv
+        plain = (
+            self.norm == "none" and self.slope == 0 and self.decoder_end == "up" and self.bias and not self.coord_conv
+        )
         if self.blocks == "monai" and not plain:
-            raise ValueError("blocks: monai needs norm: none, slope: 0, decoder_end: up, bias: true and coord_conv: false")
+            raise ValueError(
+                "blocks: monai needs norm: none, slope: 0, decoder_end: up, bias: true and coord_conv: false"
+            )
         return self
 
 
