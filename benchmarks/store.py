@@ -53,7 +53,7 @@ def entries(subjects: int) -> tuple[list[Entry], np.ndarray]:
             resample_mask(phantom.brain, phantom.affine, *grid),
         )
         scan = Scan(f"sub-{i}", f"sub-{i}", "x", role="test" if test else "validation" if i == 0 else "train")
-        made.append(Entry(scan, part.cut(scale(image, brain, RECIPE.intensity, {})), part.cut(brain)))
+        made.append(Entry(scan, part.crop(scale(image, brain, RECIPE.intensity, {})), part.crop(brain)))
     return made, part.affine
 
 

@@ -128,7 +128,7 @@ def data_set(folder: Path, naming: Naming) -> None:
             transform.write(part / paths["transform"], Affine(np.eye(4)))
             (part / scan).mkdir(exist_ok=True)
             (part / scan / status.OVERLAY).touch()
-            state = Status(subject=scan, modality=naming.modality, state="ok", template=naming.template, files=paths)
+            state = Status(scan=scan, modality=naming.modality, state="ok", template=naming.template, files=paths)
             status.write(part / scan / status.NAME, state)
         writer.anomaly(scan, data)
         writer.reconstruction(scan, data)
@@ -185,7 +185,7 @@ def test_a_new_result_replaces_the_whole_of_the_old_one_and_nothing_of_another_s
         raise RuntimeError
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
     with status.replaced(tmp_path / "sub-x_run-1", "sub-x_run-1") as part:
-        failed = Status(subject="sub-x_run-1", modality="T1w", state="failed")
+        failed = Status(scan="sub-x_run-1", modality="T1w", state="failed")
         status.write(part / "sub-x_run-1" / status.NAME, failed)
     gone = {path.relative_to(tmp_path).as_posix() for path in before if not path.exists()}
     assert gone

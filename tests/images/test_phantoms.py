@@ -137,7 +137,7 @@ def test_mixed_lesions_are_dark_and_bright_on_t1_and_of_several_kinds():
     kinds, dark, bright = set(), 0, 0
     for seed in range(8):
         lesioned, healthy = make(seed, lesions="mixed"), make(seed)
-        kinds.add(lesioned.kind)
+        kinds.add(lesioned.lesion_type)
         change = (lesioned.image - healthy.image)[lesioned.lesion] / np.median(healthy.image[healthy.brain])
         dark += int((change < -0.1).sum())
         bright += int((change > 0.1).sum())

@@ -1,4 +1,4 @@
-"""Anomalies that are made, not found: planted into healthy registered scans, or spoiling them as a whole."""
+"""Settings of artificial anomalies in healthy registered scans, and of corruptions of whole scans."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Anomaly(Section):
     """Place, size and strength of an artificial anomaly. The unit of strength is the distance from fluid to tissue."""
 
     shape: Literal["sphere", "blob"] = "blob"
-    """A sphere, or a turned ellipsoid with a rough surface."""
+    """A sphere, or a rotated ellipsoid with a rough surface."""
     radius_mm: tuple[float, float] = (6.0, 20.0)
     """Range of the mean radius, in mm."""
     strength: tuple[float, float] = (0.3, 1.0)
     """Range of the strength: the constant of `uniform` and the difference of `sprite` from tissue (each brighter or
-    darker by chance), the standard deviation of `noise`; for `blur` a Gaussian sigma of that many times 8 mm, for
-    `deformation` that much of half the way to the centre. `shift` and `reflection` have none."""
+    darker at random), the standard deviation of `noise`; for `blur` a Gaussian sigma of that many times 8 mm, for
+    `deformation` that share of half the distance to the centre. `shift` and `reflection` have none."""
     edge_mm: float = Field(2.0, gt=0)
-    """Width of the soft edge in mm, centred on the mask's border. A `sprite` has a hard one."""
+    """Width of the soft edge in mm, centred on the mask's border. A `sprite` has a hard edge."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Anomaly:
@@ -34,18 +34,18 @@ class Anomaly(Section):
 
 
 class ScanCorruption(Section):
-    """How badly scans are spoiled."""
+    """Strength of the corruptions of scans."""
 
     shift_mm: tuple[float, float] = (15.0, 30.0)
-    """Range of the way by which a `misregistered` scan is off, in mm."""
+    """Range of the shift of a `misregistered` scan, in mm."""
     turn_deg: float = Field(20.0, ge=0, le=90)
-    """Largest turn of a `misregistered` scan, about any axis."""
+    """Largest rotation of a `misregistered` scan, about any axis."""
     noise: tuple[float, float] = (0.2, 0.8)
     """Range of the standard deviation of `noise`, relative to the distance from fluid to tissue."""
     hole_mm: tuple[float, float] = (25.0, 40.0)
-    """Range of the radius of a `hole`, a ball around a point on the side of the brain's surface."""
+    """Range of the radius of a `hole`, a ball around a point of the lateral surface of the brain."""
     cut_mm: tuple[float, float] = (10.0, 30.0)
-    """Range of the height of the slab that `cut_slices` takes away, in mm."""
+    """Range of the height of the adjacent slices that `cut_slices` removes, in mm."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ScanCorruption:

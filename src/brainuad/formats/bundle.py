@@ -1,4 +1,4 @@
-"""A bundle: all that is needed to use a trained model, as plain arrays (safetensors) and JSON; nothing is pickled."""
+"""A bundle: all that is needed to use a trained model, as arrays (safetensors) and JSON, which run no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARRAYS, ABOUT = "arrays.safetensors", "bundle.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """`arrays`: weights, atlases and residual statistics by name; `about`: everything else.
+    """`arrays`: weights, atlases and residual statistics by name; `about`: the rest.
 
     `about` holds `model` (settings), `intensity` (fitted normalisation), `affine`, `shape`, `seed`, `training`
     (hash and labels of the training scans), `versions`.
@@ -30,7 +30,7 @@ class Bundle:
 
 
 def write(folder: str | Path, bundle: Bundle) -> None:
-    """Write `arrays.safetensors`, then `bundle.json`, which names the former's checksum."""
+    """Write `arrays.safetensors`, then `bundle.json`, which holds the checksum of the arrays."""
     folder = Path(folder)
     with atomic(folder / ARRAYS) as part:
         save_file({name: np.ascontiguousarray(array) for name, array in bundle.arrays.items()}, part)
@@ -39,7 +39,7 @@ def write(folder: str | Path, bundle: Bundle) -> None:
 
 
 def read(folder: str | Path) -> Bundle:
-    """Read a bundle; raises InputError if it is of another format version or its arrays were altered."""
+    """Read a bundle; raises InputError for another format version and for arrays that do not fit their checksum."""
     folder = Path(folder)
     about = read_json(folder / ABOUT)
     if about.get("format") != VERSION:

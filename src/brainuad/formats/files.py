@@ -1,4 +1,4 @@
-"""Atomic writes and checksums: a file or folder is there whole, or not at all."""
+"""Atomic writes: a file or folder is complete or absent. Also JSON, tables and checksums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from brainuad.errors import InputError, StorageError
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with the same suffixes, and move it there on success.
 
-    Raises InputError when the disk is full; nothing half-written stays behind.
+    Raises StorageError if the file system refuses, as on a full disk; the temporary file is always removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; on success it replaces `path` whole."""
+    """Yield an empty temporary folder beside `path`; on success it replaces `path` and all that is in it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".part-{path.name}-"))
@@ -56,12 +56,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:
-    """The fault of a write that the file system refused."""
+    """The error for a write that the file system refused."""
     return StorageError(
         f"cannot write {path.name}",
         file=path,
         why=str(error.strerror or error),
-        do="free space or mend the rights of that folder, then run the same command again",
+        do="free space or correct the permissions of that folder, then run the same command again",
     )
 
 
@@ -82,7 +82,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_tsv(path: str | Path, what: str) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of one of our own tables, as text; raises InputError naming it as `what` if unreadable."""
+    """Columns and rows, as text, of a table that brainuad wrote; raises InputError, which names it as `what`."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")

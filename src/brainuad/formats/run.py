@@ -1,7 +1,7 @@
-"""A run record: what one job did, with what, how long and how much memory.
+"""The run record of a job: its settings, input, results, times and memory.
 
-`run.json` beside the job's outputs, and `metrics.csv` (step, name, value) where a job has curves. Only these
-records reach MLflow and `costs.tsv`; times never enter the metrics tables.
+`run.json` lies beside the job's outputs, and `metrics.csv` (step, name, value) where a job has curves. MLflow and
+`costs.tsv` are made from run records alone; times never enter the tables of metrics.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ NAME, CURVES = "run.json", "metrics.csv"
 
 @dataclass
 class Record:
-    """What a job says of itself. `settings` and `tags` are known before, `facts` as it goes."""
+    """The content of a run record. `settings` and `tags` are known before the job starts, `facts` after it."""
 
     stage: str
     tags: dict[str, str]
-    """model, seed, dataset, chain, family, study ... as far as they apply."""
+    """model, seed, dataset, postprocessing, family, study ... as far as they apply."""
     settings: dict[str, Any]
     seed: int | None = None
     data: str = ""
-    """Hash of the scans that went in."""
+    """Hash of the input scans."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Numbers found on the way: parameters, steps, best loss ..."""
+    """Results of the job: number of parameters, steps, best loss ..."""
     curves: list[tuple[int, str, float]] = field(default_factory=list)
     """(step, name, value)."""
 

@@ -1,4 +1,4 @@
-"""The tables of scans: what a data set holds (`download/<dataset>/subjects.tsv`) and what a study does with it."""
+"""Tables of scans: those of a data set (`download/<dataset>/subjects.tsv`), and their roles and states in a study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Role = Literal["train", "validation", "test", ""]
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan: a row. Several sessions of a subject are several scans, and always share a role."""
+    """One scan, a row of the table. All scans of a subject have the same role."""
 
     scan: str
     """`sub-01`, `sub-01_ses-2` or, for a scan made of another, `sub-01_draw-1`; unique in the data set."""
@@ -31,24 +31,24 @@ class Scan:
     reference: str = ""
     """Path of another scan of the session, with which this one is registered, if there is one."""
     ignore: str = ""
-    """Path of a mask, if there is one, of what is neither lesion nor healthy: its voxels are left out of all scores but
-    those of whole scans, which see them. A scan with any such voxel is not healthy."""
+    """Path of a mask, if there is one, of what is neither lesion nor healthy. Its voxels count in the scores of whole
+    scans alone. A scan with any such voxel is not healthy."""
     age: str = ""
     """Years, if known."""
     sex: str = ""
     site: str = ""
     role: Role = ""
-    """Empty until the study has drawn its split, and for scans that are only preprocessed."""
+    """Empty before the split, and for scans that are only preprocessed."""
     state: str = ""
     """`ok`, `warned` or `failed`, once preprocessed; `excluded` or `included`, where a person decided."""
     note: str = ""
     origin: str = ""
-    """The data set that the person belongs to, where that is another one: the one that the scan was made of."""
+    """Of a scan that was made of another one: the data set of that scan."""
     lesion_type: str = ""
-    """Of an artificial anomaly or of a spoiled scan: which kind. Of a patient of a known data set: the kinds of lesion
-    in the scan, in the words of `brainuad.download.known.lesion_types`, sorted and joined by `;`, as in `epidural;subdural`."""
+    """Type of the artificial anomaly or of the corruption. Of a patient of a known data set: the types of lesion in the
+    scan, as `brainuad.download.known.lesion_types` names them, sorted and joined by `;`, as in `epidural;subdural`."""
     corrupted: Literal["1", ""] = ""
-    """`1` where the scan as a whole is bad, and no voxel of it is labelled."""
+    """`1` where the scan as a whole is abnormal, without a lesion mask."""
 
     def files(self) -> dict[str, str]:
         """`image`, and `mask`, `reference` and `ignore` where there is one."""
@@ -57,12 +57,12 @@ class Scan:
 
     @property
     def person(self) -> str:
-        """The person, told apart from those of other data sets with the same label; what resampling goes by."""
+        """The person, unique among all data sets: the unit of the bootstrap."""
         return f"{self.origin or self.dataset}/{self.subject}"
 
 
 def lesion_types_in(lesion_type: str) -> list[str]:
-    """The kinds that `Scan.lesion_type` holds; none where it is empty."""
+    """The types that `Scan.lesion_type` holds; none where it is empty."""
     return [part for part in lesion_type.split(";") if part]
 
 
@@ -91,13 +91,13 @@ def read(path: str | Path) -> list[Scan]:
 
 
 def find(path: str | Path, names: Collection[str]) -> dict[str, Scan]:
-    """The rows of these scans, by scan; raises InputError if one is not there."""
-    found = {row.scan: row for row in read(path) if row.scan in names}
+    """The rows of these scans by scan; raises InputError if one is missing."""
+    rows = {row.scan: row for row in read(path) if row.scan in names}
     for scan in names:
-        if scan not in found:
+        if scan not in rows:
             do = "delete the table and run again"
             raise InputError(f"{scan} is not in the table of subjects", file=path, do=do)
-    return found
+    return rows
 
 
 def with_role(scans: list[Scan], *roles: str) -> list[Scan]:
@@ -118,7 +118,7 @@ def _check(path: str | Path, scans: list[Scan]) -> None:
     roles: dict[tuple[str, str], set[str]] = {}
     for row in scans:
         roles.setdefault((row.dataset, row.subject), set()).add(row.role)
-    for (dataset, subject), found in roles.items():
-        if len(found) > 1:
-            why = "roles " + ", ".join(sorted(role or "none" for role in found))
+    for (dataset, subject), several in roles.items():
+        if len(several) > 1:
+            why = "roles " + ", ".join(sorted(role or "none" for role in several))
             raise InputError(f"{subject} of {dataset} is in two splits", file=path, why=why, do="give it one role")

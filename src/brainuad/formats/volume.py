@@ -1,4 +1,4 @@
-"""NIfTI volumes: an array in RAS+ order with its voxel-to-world affine (mm), checked on the way in."""
+"""NIfTI volumes: arrays in RAS+ order with a voxel-to-world affine in mm. Files are checked when they are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from brainuad.formats.files import atomic
 
 @dataclass(frozen=True)
 class Volume:
-    """A scan or mask. `data`: (x, y, z), axes running to the right, front and top; `affine`: voxel index to mm, 4x4."""
+    """A scan, map or mask. `data`: (x, y, z), axes to the right, front and top; `affine`: voxel index to mm, 4x4."""
 
     data: Shaped[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
@@ -32,8 +32,8 @@ class Volume:
 def read(path: str | Path, constant: bool = False) -> Volume:
     """Read a 3D scan as float32 in RAS+ order.
 
-    Raises InputError for a missing, truncated or foreign file, another number of dimensions, an affine that is missing
-    or singular, NaN or infinite voxels, and, unless `constant` (a map may mark nothing), a volume without contrast.
+    Raises InputError for a file that is missing, truncated or not NIfTI, another number of dimensions, an affine that
+    is missing or singular, NaN or infinite voxels, and, unless `constant` is true, for a volume of one value.
     """
     volume = _load(Path(path))
     if not constant and volume.data.min() == volume.data.max():
@@ -43,28 +43,25 @@ def read(path: str | Path, constant: bool = False) -> Volume:
 
 
 def read_mask(path: str | Path) -> Volume:
-    """Read a mask (any value above 0.5 counts) as bool in RAS+ order; an empty mask is allowed.
-
-    Raises InputError as `read` does, but for a volume without contrast.
-    """
+    """Read a mask (values above 0.5) as bool in RAS+ order; raises InputError as `read` with `constant`."""
     volume = _load(Path(path))
     return Volume(volume.data > 0.5, volume.affine)
 
 
 def write(path: str | Path, data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> None:
     """Write atomically; bool becomes uint8, floats become float32. Equal arrays give equal bytes."""
-    kind = np.uint8 if data.dtype == bool else np.float32 if data.dtype.kind == "f" else data.dtype
-    image = nib.Nifti1Image(np.asarray(data, dtype=kind), affine)
+    dtype = np.uint8 if data.dtype == bool else np.float32 if data.dtype.kind == "f" else data.dtype
+    image = nib.Nifti1Image(np.asarray(data, dtype=dtype), affine)
     image.header.set_xyzt_units("mm", "sec")
     with atomic(path) as part:
         nib.save(image, part)
 
 
 def read_grid(path: str | Path) -> tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]:
-    """Shape and affine of a scan as they lie in its file, whatever the order of its axes; the values are not read.
+    """Shape and affine of a scan as stored, in any order of axes; voxels are not read.
 
-    Raises InputError for a missing or foreign file, another number of dimensions, and an affine that is missing or
-    singular.
+    Raises InputError for a file that is missing or not NIfTI, another number of dimensions, and an affine that is
+    missing or singular.
     """
     path = Path(path)
     image = _opened(path)
@@ -77,9 +74,9 @@ def read_grid(path: str | Path) -> tuple[tuple[int, int, int], Float[np.ndarray,
 
 
 def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | Path) -> None:
-    """Write atomically on the grid of the scan `like`, with its very affine and codes, and none of its words.
+    """Write atomically on the grid of the scan `like`, with its affine and codes bit by bit, and none of its text.
 
-    bool becomes uint8, the rest float32.
+    bool becomes uint8, other types float32.
     """
     header = nib.Nifti1Header.from_header(_opened(Path(like)).header)
     header.extensions.clear()
@@ -87,11 +84,11 @@ def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | 
         header[name] = b""
     for name in ("cal_min", "cal_max", "intent_code"):
         header[name] = 0
-    kind = np.uint8 if data.dtype == bool else np.float32
-    header.set_data_dtype(kind)
+    dtype = np.uint8 if data.dtype == bool else np.float32
+    header.set_data_dtype(dtype)
     header.set_slope_inter(1, 0)
     with atomic(path) as part:
-        nib.save(nib.Nifti1Image(np.asarray(data, dtype=kind), None, header), part)
+        nib.save(nib.Nifti1Image(np.asarray(data, dtype=dtype), None, header), part)
 
 
 def same_grid(a: Volume, b: Volume, tolerance: float = 1e-2) -> bool:
@@ -143,6 +140,6 @@ def _check_affine(path: Path, image: SpatialImage) -> None:
 
 def _to_ras(data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> Volume:
     orientation = nib.orientations.io_orientation(affine)
-    turned = nib.orientations.apply_orientation(data, orientation)
+    upright = nib.orientations.apply_orientation(data, orientation)
     affine = affine @ nib.orientations.inv_ornt_aff(orientation, data.shape)
-    return Volume(np.ascontiguousarray(turned), np.asarray(affine, dtype=float))
+    return Volume(np.ascontiguousarray(upright), np.asarray(affine, dtype=float))

@@ -1,6 +1,6 @@
-"""A head around the MNI152 brain: tissue maps, skull shell, crude face and neck, in template coordinates (mm).
+"""A head around the MNI152 brain: tissue maps, skull, simplified face and neck, in template coordinates (mm).
 
-The template is stripped of its skull, so everything outside the brain is drawn from simple solids.
+The template has no skull, so all outside the brain is made of simple solids.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ LABELS = ("outside", "air", "muscle", "fat", "bone", "marrow", "vitreous", "cord
 """Names of the values of `Head.outer`."""
 
 _LOW, _HIGH = np.array([-104.0, -142.0, -150.0]), np.array([104.0, 122.0, 112.0])  # box of the head, mm
-_CLOSING, _GAP = 24.0, 5.0  # mm; bridges the fissures for the skull, but leaves its base between the lobes
+_CLOSING, _GAP = 24.0, 5.0  # mm; closes the fissures under the skull, but not the base of the skull between the lobes
 
 
 @dataclass(frozen=True)
 class Head:
-    """Maps over one box; `affine` gives their place.
+    """Maps on one grid, which `affine` places.
 
-    `hull`: signed distance in mm from the smoothed brain surface, positive outside. `outer`: index into LABELS of what
-    lies beyond the skull. `tissue`: white matter, grey matter and brain, each in [0, 1]. `ventricle`: distance in mm
+    `hull`: signed distance in mm from the smoothed brain surface, positive outside. `outer`: index into LABELS of the
+    tissue outside the skull. `tissue`: white matter, grey matter and brain, each in [0, 1]. `ventricle`: distance in mm
     from the ventricles.
     """
 
@@ -40,7 +40,7 @@ class Head:
 
 @cache
 def head(spacing: float = 2.0) -> Head:
-    """The head with tissue maps at `spacing` mm; the shell and the distances, being smooth, stay at 2 mm or coarser."""
+    """The head with tissue maps at `spacing` mm; the smooth maps are at 2 mm or coarser."""
     fine, coarse = mni152(spacing), mni152(max(spacing, 2.0))
     step = float(coarse.affine[0, 0])
     start = coarse.affine[:3, 3]
@@ -60,7 +60,7 @@ def head(spacing: float = 2.0) -> Head:
 
 
 def _close(brain: Bool[np.ndarray, "x y z"], step: float) -> Bool[np.ndarray, "x y z"]:
-    """Closing by a ball of 24 mm, as two distance transforms; the box must not clip the grown mask."""
+    """Closing by a ball of 24 mm, as two distance transforms on a grid wide enough for the dilated mask."""
     margin = int(np.ceil(_CLOSING / step)) + 1
     padded = np.pad(brain, margin)
     grown = ndimage.distance_transform_edt(~padded, sampling=step) <= _CLOSING
@@ -88,7 +88,7 @@ def _ventricles(
 def _outer_labels(
     x: Float[np.ndarray, " nx"], y: Float[np.ndarray, " ny"], z: Float[np.ndarray, " nz"]
 ) -> UInt8[np.ndarray, "nx ny nz"]:
-    """Face and neck as solids, later ones over earlier ones."""
+    """Face and neck as solids; later ones replace earlier ones."""
     x, y, z = (part.astype(np.float32) for part in np.ix_(x, y, z))
     face = _ellipsoid(x, y, z, (0, 38, -72), (63, 66, 74))
     neck = np.maximum(60 * (np.hypot(x / 60, (y + 38) / 56) - 1), z + 45)

@@ -1,4 +1,4 @@
-"""What tissues and lesions look like in each kind of phantom's scan."""
+"""Intensities of tissues and lesions in the phantoms, for each contrast."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ INTENSITY = _per_contrast(_TISSUES)
 """Healthy tissue: magnetic resonance relative to T1w white matter, CT in Hounsfield units. Set by eye."""
 
 LESION = _per_contrast(_LESIONS)
-"""What a lesion of full strength reaches, in the units of INTENSITY."""
+"""Lesions of full strength, in the units of INTENSITY."""

@@ -1,4 +1,4 @@
-"""Healthy registered scans made bad, as real ones go bad: orientation, registration, noise, missing parts."""
+"""Corruptions of healthy registered scans that occur in practice: orientation, registration, noise, missing parts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ Matrix = Float[np.ndarray, "4 4"]
 
 
 def corrupt_scan(
-    image: Image, brain: Mask, affine: Matrix, kind: CorruptionType, rng: np.random.Generator, settings: ScanCorruption
+    image: Image,
+    brain: Mask,
+    affine: Matrix,
+    corruption_type: CorruptionType,
+    rng: np.random.Generator,
+    settings: ScanCorruption,
 ) -> tuple[Image, Mask]:
-    """The scan spoiled, and its brain mask; `image`: before intensity scaling, 0 outside the brain.
+    """The corrupted scan and its brain mask; `image`: before intensity scaling, 0 outside the brain.
 
-    The mask moves with a scan that is `rotated` (a quarter turn about an axis), `flipped_axis` (front to back or top
-    to bottom; left to right would hardly show) or `misregistered` (moved and turned). It stays where parts are
-    missing (`hole`: at one side, as after a craniectomy; `cut_slices`: a slab of axial ones), so that the score sees
-    them: 0 in the mask.
+    The mask follows a scan that is `rotated` (a quarter turn about an axis), `flipped_axis` (front to back or top to
+    bottom; left to right would hardly be visible) or `misregistered` (shifted and rotated). It is unchanged where parts
+    are missing (`hole`: at one side, as after a craniectomy; `cut_slices`: some adjacent axial slices), so that scores
+    include them, with intensity 0.
     """
     centre = affine[:3, :3] @ np.argwhere(brain).mean(axis=0) + affine[:3, 3]
-    match kind:
+    match corruption_type:
         case "rotated":
             turn = np.zeros(3)
             turn[rng.integers(3)] = rng.choice([-90, 90])
@@ -65,7 +70,7 @@ def _moved(
     centre: Float[np.ndarray, "3"],
     offset: Float[np.ndarray, "3"] | float = 0.0,
 ) -> tuple[Image, Mask]:
-    """Turned about `centre`, then moved by `offset` (mm)."""
+    """Rotated about `centre`, then shifted by `offset` (mm)."""
     back = np.eye(4)
     back[:3, :3] = np.linalg.inv(turn)
     back[:3, 3] = centre - back[:3, :3] @ (centre + offset)

@@ -1,4 +1,4 @@
-"""Lesions planted in healthy registered scans: the truth is exact, the look is that of dark lesions on T1."""
+"""Lesions inserted into healthy registered scans: the mask is exact, the appearance is that of dark lesions on T1w."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def insert_lesion(
     settings: Insertion,
     spacing: float = 2.0,
 ) -> tuple[Image, Mask]:
-    """Blend the tissue under `mask` towards the scan's fluid; the scan with its lesion, and the lesion's exact extent.
+    """Blend the tissue under `mask` towards the intensity of fluid; returns the scan and the mask of its lesion.
 
-    `image`: before intensity scaling, any unit, on a grid that mirrors about its middle plane along x, as the
-    template's does; `mask`: on the same grid (see `resample_mask`); `spacing`: mm. The extent is `mask`, mirrored or
-    not, inside the brain: where the edge's weight exceeds one half. Draws from `rng` in a fixed order. Raises
+    `image`: before intensity scaling, any unit, on a grid that is symmetric about its middle plane along x, as the
+    template's is; `mask`: on the same grid (see `resample_mask`); `spacing`: mm. The lesion is `mask`, perhaps
+    mirrored, inside the brain: where the weight of the edge exceeds one half. Draws from `rng` in a fixed order. Raises
     InputError if less than `settings.min_ml` lies inside the brain.
     """
     if image.shape != mask.shape or brain.shape != mask.shape:
@@ -55,10 +55,10 @@ def insert_lesion(
 
 
 def fluid_and_tissue(image: Image, brain: Mask) -> tuple[float, float]:
-    """Intensity of fluid and of tissue on T1, in the image's unit: the 2nd percentile and the median of the brain.
+    """Intensity of fluid and of tissue on T1w: the 2nd percentile and the median of the brain.
 
-    On IXI scans that percentile equals the ventricles (0.4 of white matter). The outermost voxel is left out, where a
-    mask too wide would take in skull.
+    On IXI scans that percentile is the intensity of the ventricles (0.4 of white matter). The outermost voxels are not
+    used: a mask that is too wide includes skull there.
     """
     core = image[ndimage.binary_erosion(brain)]
     fluid, tissue = np.percentile(core if core.size else image[brain], [2, 50])
@@ -66,14 +66,14 @@ def fluid_and_tissue(image: Image, brain: Mask) -> tuple[float, float]:
 
 
 def edge_weight(mask: Bool[np.ndarray, "x y z"], width: float) -> Float[np.ndarray, "x y z"]:
-    """A ramp of `width` voxels across the border of `mask`: above one half exactly inside it, in [0, 1]."""
+    """A ramp of `width` voxels across the border of `mask`, in [0, 1]; it exceeds one half exactly inside the mask."""
     if not mask.any():
         return np.zeros(mask.shape, np.float32)
     return np.asarray(np.clip(0.5 + depth(mask) / width, 0, 1), np.float32)
 
 
 def depth(mask: Bool[np.ndarray, "x y z"]) -> Float[np.ndarray, "x y z"]:
-    """Voxels under the surface of `mask`, below 0 outside; the border lies midway between voxel centres."""
+    """Depth under the surface of `mask` in voxels, below 0 outside; the surface is midway between voxel centres."""
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
     return np.asarray(np.where(mask, inside - 0.5, 0.5 - ndimage.distance_transform_edt(~mask)))
 

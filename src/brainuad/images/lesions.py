@@ -1,4 +1,4 @@
-"""Lesions painted into a noiseless phantom: irregular ellipsoids with soft edges and exact masks."""
+"""Lesions of phantoms: irregular ellipsoids with soft edges and exact masks, drawn before noise is added."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ Window = tuple[slice, slice, slice]
 
 @dataclass
 class Scene:
-    """A phantom under the brush, changed in place. All (x, y, z) on one grid of `spacing` mm.
+    """A phantom without noise, changed in place. All arrays (x, y, z) on one grid of `spacing` mm.
 
     `values`: noiseless intensities. `brain`: mask. `white`, `solid`: share of white matter and of any tissue but fluid,
-    in [0, 1], 0 outside the brain. `ventricle`: mm to the ventricles. `lesion`: where the brush covered over half.
+    in [0, 1], 0 outside the brain. `ventricle`: mm to the ventricles. `lesion`: voxels that a lesion covers by over
+    one half.
     """
 
     values: Float[np.ndarray, "x y z"]
@@ -34,16 +35,16 @@ class Scene:
     spacing: float
 
 
-def add_lesions(scene: Scene, kind: Lesions, contrast: Contrast, rng: np.random.Generator) -> str:
-    """Paint lesions of one `kind` ("mixed": one at random) and name what was painted.
+def add_lesions(scene: Scene, lesions: Lesions, contrast: Contrast, rng: np.random.Generator) -> str:
+    """Draw lesions of one type ("mixed": a random one) into the scene; returns the type.
 
     A stroke is a dark infarct on T1w or, in a third of subjects, a haemorrhage (bright on T1w, CT).
     """
-    if kind == "none":
+    if lesions == "none":
         return "none"
-    chosen = str(rng.choice(["ms", "tumour", "stroke"])) if kind == "mixed" else kind
+    chosen = str(rng.choice(["ms", "tumour", "stroke"])) if lesions == "mixed" else lesions
     if chosen not in PAINTERS:
-        raise InputError(f"there are no lesions named {kind!r}", do=f"use none, mixed or {', '.join(PAINTERS)}")
+        raise InputError(f"there are no lesions named {lesions!r}", do=f"use none, mixed or {', '.join(PAINTERS)}")
     strength = rng.uniform(0.45, 1.0)  # per subject: from subtle to plain
     if chosen == "stroke" and rng.random() < 1 / 3:
         chosen = "haemorrhage"
@@ -144,7 +145,10 @@ def blob(
     edge: float,
     rng: np.random.Generator,
 ) -> tuple[Window, Float[np.ndarray, "a b c"]]:
-    """A turned ellipsoid with a rough surface: its window and 0.5 + depth / `edge`, both in mm; above 0.5 is inside."""
+    """A rotated ellipsoid with a rough surface: its window, and there 0.5 + depth / `edge`, both in mm.
+
+    Values above 0.5 lie inside.
+    """
     reach = (1 + 2 * roughness) * radii.max() / spacing + 4
     low = [int(max(0, np.floor(c - reach))) for c in centre]
     high = [int(min(n, np.ceil(c + reach) + 1)) for c, n in zip(centre, shape, strict=True)]

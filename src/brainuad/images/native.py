@@ -1,4 +1,4 @@
-"""From the template's grid back to a scan's own voxels."""
+"""From the template's grid to the grid of a scan."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def to_native(
     """A map or mask on a scan's grid (`shape`, affine `target`, which may be oblique and of any order of axes).
 
     `affine`: of `data`, voxel index to the template's world (mm); `template_to_scan`: from there to the scan's world,
-    as in `transform.json`. A mask (bool) stays one: linear, then above one half. Others are interpolated linearly,
-    and 0 outside what `data` covers.
+    as in `formats.transform`. A mask (bool) gives a mask: interpolated linearly, then above one half. Other data are
+    interpolated linearly; 0 outside the field of view of `data`.
     """
     back = np.linalg.inv(template_to_scan)
     if data.dtype == bool:

@@ -1,6 +1,6 @@
-"""Synthesised head scans with known anatomy, lesions and position, from the MNI152 maps alone.
+"""Phantoms: synthesised head scans with known anatomy, lesions and position, from the MNI152 maps alone.
 
-They serve demos and tests: brains of the right contrast, with a crude skull base, face and neck.
+They are for demos and tests: brains of realistic contrast, with a simplified skull base, face and neck.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from brainuad.images.seeds import rng_for
 Values = dict[str, float]
 
 _LOW, _HIGH = np.array([-112.0, -126.0, -130.0]), np.array([112.0, 126.0, 122.0])  # field of view, mm
-_CSF, _SKULL, _SCALP = 1.5, 6.5, 6.0  # mm; mean thickness of what wraps the brain
+_CSF, _SKULL, _SCALP = 1.5, 6.5, 6.0  # mm; mean thickness of the layers around the brain
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Phantom:
     """One subject's scan; arrays (x, y, z) with axes to the right, front and top.
 
     `image`: float32, whole numbers; magnetic resonance in arbitrary units of the scanner, CT in Hounsfield units.
-    `affine`: voxel index to scan world (mm), origin at the isocentre. `brain`, `lesion`: true masks. `kind`: what was
-    painted, or none. `template_to_scan`: template world to scan world (mm), the affine nearest to the true
+    `affine`: voxel index to scan world (mm), origin at the isocentre. `brain`, `lesion`: true masks. `lesion_type`:
+    `none` without a lesion. `template_to_scan`: template world to scan world (mm), the affine nearest to the true
     map over the brain by least squares, which leaves `residual` mm rms; the nonlinear rest has no affine.
     """
 
@@ -44,7 +44,7 @@ class Phantom:
     residual: float
     pose: Pose
     contrast: Contrast
-    kind: str
+    lesion_type: str
 
 
 def make_phantom(
@@ -54,10 +54,11 @@ def make_phantom(
     spacing: float = 2.0,
     pose: Pose | None = None,
 ) -> Phantom:
-    """One subject, a function of the arguments alone; `spacing` in mm, `pose` drawn if None.
+    """The phantom of one subject, which depends on the arguments alone; `spacing` in mm, `pose` drawn if None.
 
-    One seed gives one head: its contrasts lie in the same place and a lesion changes nothing beyond its edge. About
-    0.7 s at 2 mm; the first call of a process adds the head's maps. Raises InputError for another contrast or kind.
+    One seed gives one head: all its contrasts have the same position, and a lesion changes nothing beyond its edge.
+    About 0.7 s at 2 mm, and more in the first call of a process, which makes the maps of the head. Raises InputError
+    for an unknown contrast or lesion type.
     """
     if contrast not in INTENSITY:
         raise InputError(f"there is no contrast named {contrast!r}", do=f"use one of {', '.join(INTENSITY)}")
@@ -70,11 +71,11 @@ def make_phantom(
     tissue = _tissue(rng_for(seed, "tissue"), anatomy, points, pose.atrophy)
     normal = _jittered(rng_for(seed, "intensity", contrast), INTENSITY[contrast])
     scene = _compose(rng_for(seed, "shell"), anatomy, points, tissue, normal, spacing)
-    kind = add_lesions(scene, lesions, contrast, rng_for(seed, "lesions"))
+    lesion_type = add_lesions(scene, lesions, contrast, rng_for(seed, "lesions"))
     image = _scan(rng_for(seed, "scan", contrast), scene, contrast)
     where = affine[:3, :3] @ np.stack(np.nonzero(scene.brain)) + affine[:3, 3:]
     fit, residual = best_affine(points[:, scene.brain][:, ::7], where[:, ::7])
-    return Phantom(image, affine, scene.brain, scene.lesion, fit, residual, pose, contrast, kind)
+    return Phantom(image, affine, scene.brain, scene.lesion, fit, residual, pose, contrast, lesion_type)
 
 
 def _sample(

@@ -1,4 +1,4 @@
-"""Where a phantom's head lies in the scanner, and how its anatomy departs from the template's."""
+"""Position of a phantom's head in the scanner, and the deviation of its anatomy from the template."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from brainuad.images.fields import Shape, coarse_shape, smooth_field, upsample
 Triple = tuple[float, float, float]
 
 CENTRE = np.array([0.0, -18.0, 8.0])
-"""Template point (mm) around which heads turn and which an average head has at the scanner's isocentre."""
+"""Template point (mm) about which heads rotate; in an average head it lies at the isocentre of the scanner."""
 _VENTRICLES, _WINDOW = np.array([0.0, -15.0, 12.0]), np.array([22.0, 38.0, 22.0])  # mm: centre, Gaussian sigma
 
 
@@ -30,7 +30,7 @@ class Pose:
     atrophy: float = 0.0
 
     def matrix(self) -> Float[np.ndarray, "4 4"]:
-        """Template world to scan world, 4x4: scale and shear, then turn, then move, all about CENTRE."""
+        """Template world to scan world, 4x4: scale and shear, rotation, then translation, all about CENTRE."""
         a, b, c = np.deg2rad(self.rotation)
         turn_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
         turn_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
@@ -57,9 +57,9 @@ def draw_pose(rng: np.random.Generator) -> Pose:
 def template_points(
     rng: np.random.Generator, pose: Pose, affine: Float[np.ndarray, "4 4"], shape: Shape
 ) -> Float[np.ndarray, "3 x y z"]:
-    """For each voxel of a scan grid the template point (mm) that lies there: pose, then a nonlinear change.
+    """The template point (mm) of each voxel of a scan's grid: pose, then a nonlinear deformation.
 
-    The change: per axis a Gaussian field of 2.2 mm rms, sigma 22 mm, and one of 0.9 mm, sigma 9 mm; and ventricles
+    The deformation: per axis a Gaussian field of 2.2 mm rms, sigma 22 mm, and one of 0.9 mm, sigma 9 mm; and ventricles
     scaled by up to a quarter, and larger by `pose.atrophy`.
     """
     spacing = float(np.linalg.norm(affine[:3, 0]))

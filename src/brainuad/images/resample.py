@@ -1,4 +1,4 @@
-"""Resampling between voxel grids that are placed by affines."""
+"""Resampling between voxel grids with affines."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def resample(
     """Sample `data` on the grid (`shape`, `target` affine); outside the field of view the result is `fill`.
 
     `transform`: target world to data world in mm (identity if None). `order`: 0 nearest, 1 linear, 3 cubic spline.
-    float32 result. Linear and cubic sampling to a coarser grid is preceded by a Gaussian against aliasing, its full
-    width at half maximum the ratio of voxel sizes.
+    float32 result. Before linear and cubic sampling to a coarser grid a Gaussian reduces aliasing; its full width at
+    half maximum is the ratio of voxel sizes.
     """
     world = np.eye(4) if transform is None else transform
     index = np.linalg.inv(affine) @ world @ target  # target voxel -> data voxel

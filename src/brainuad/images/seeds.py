@@ -1,4 +1,4 @@
-"""Random streams named by what they serve: the same names give the same numbers, whatever ran before."""
+"""Random generators by purpose: the same names give the same numbers, whatever was drawn before."""
 
 from __future__ import annotations
 

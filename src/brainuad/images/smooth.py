@@ -1,4 +1,4 @@
-"""Gaussian smoothing that keeps to the brain."""
+"""Gaussian smoothing inside the brain."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Templates on grids of any voxel size: MNI152 (ICBM 2009a nonlinear), which nilearn carries, or the user's own file.
+"""Templates on grids of any voxel size: MNI152 (ICBM 2009a, nonlinear, symmetric) from nilearn, or a user's own file.
 
-MNI152's T1 is skull-stripped. Its files are read where nilearn is installed, without importing it (1.3 s).
+The T1w of MNI152 is skull-stripped. Its files are read from the folder of nilearn, whose import would take 1.3 s.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from brainuad.images.resample import resample, resample_mask
 EXTENT = np.array([[-72.0, 72.0], [-107.0, 73.0], [-72.0, 82.0]])
 """Ends of MNI152's brain along x, y and z, in mm."""
 BRAIN_ML = (900.0, 2500.0)
-"""What holds as a template's brain: an adult's, in ml."""
+"""Range of the volume of a template's brain, that of an adult, in ml."""
 
 
 @dataclass(frozen=True)
 class Template:
     """`t1`: stripped T1 in [0, 1]; `brain`: mask; both (x, y, z). `affine`: voxel index to the template's mm.
 
-    `from_mni`: MNI mm to the template's, as far as the extents of the two brains tell.
+    `from_mni`: MNI mm to the template's mm, from the extents of the two brains.
     """
 
     t1: Float[np.ndarray, "x y z"]
@@ -41,28 +41,28 @@ class Template:
     from_mni: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
 
     def at(self, point: Sequence[float] | Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-        """Where a point of the brain, given in MNI mm, lies in the template's."""
+        """A point of the brain in the template's mm; `point`: in MNI mm."""
         found: np.ndarray = (self.from_mni @ [*point, 1])[:3]
         return found
 
     @property
     def offset(self) -> Float[np.ndarray, "3"]:
-        """Where MNI's origin lies, in the template's mm."""
+        """The origin of MNI in the template's mm."""
         return self.at((0, 0, 0))
 
 
 @dataclass(frozen=True)
 class Mni152(Template):
-    """The bundled template, with its tissues."""
+    """The bundled template with its tissue maps."""
 
     @cached_property
     def grey(self) -> Float[np.ndarray, "x y z"]:
-        """Probability of grey matter in [0, 1], read when first asked for."""
+        """Probability of grey matter in [0, 1], read on first use."""
         return _on_grid("gm", self.t1.shape, self.affine)
 
     @cached_property
     def white(self) -> Float[np.ndarray, "x y z"]:
-        """Probability of white matter in [0, 1], read when first asked for."""
+        """Probability of white matter in [0, 1], read on first use."""
         return _on_grid("wm", self.t1.shape, self.affine)
 
 
@@ -87,7 +87,7 @@ def own(name: str, spacing: float) -> Template:
         brain = ndimage.binary_fill_holes(whole > 0)
     ml = float(brain.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
     if not BRAIN_ML[0] <= ml <= BRAIN_ML[1]:
-        why = f"{ml:.0f} ml are marked, a brain has {BRAIN_ML[0]:g} to {BRAIN_ML[1]:g}"
+        why = f"its mask has {ml:.0f} ml, a brain has {BRAIN_ML[0]:g} to {BRAIN_ML[1]:g}"
         do = f"use a stripped template, or put its brain mask beside it as {mask_path.name}"
         raise InputError("the template has no brain mask", file=path, why=why, do=do)
     t1 = np.where(brain, np.clip(whole / np.percentile(whole[brain], 99.9), 0, 1), 0)
@@ -100,7 +100,7 @@ def own(name: str, spacing: float) -> Template:
 
 
 def _from_mni(brain: Bool[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """Stretches and moves MNI152's brain until the two extents are one."""
+    """Scales and shifts the extent of MNI152's brain to that of the template's."""
     ends = np.array([np.flatnonzero(brain.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))], dtype=float)
     low, high = ((affine @ [*end, 1])[:3] for end in ends.T)
     stretch = (high - low) / (EXTENT[:, 1] - EXTENT[:, 0])

@@ -1,4 +1,4 @@
-"""The part of the template grid that models see: a box, padded or cropped, on its own voxels or on coarser ones."""
+"""The grid of the models: a box of the template grid, padded or cropped, perhaps with larger voxels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from brainuad.images.resample import resample_mask
 
 @dataclass(frozen=True)
 class Window:
-    """Where the models' grid lies in the template's. `start` may be negative: then it is padded with 0."""
+    """The place of the models' grid in the template grid. `start` may be negative: the box is then padded with 0."""
 
     start: tuple[int, int, int]
     shape: tuple[int, int, int]
     affine: Float[np.ndarray, "4 4"]
-    """Voxel index of the cut grid to the template's mm."""
+    """Voxel index in the box to the template's mm."""
     resize: Resize | None = None
 
     @property
@@ -31,17 +31,17 @@ class Window:
         return self.resize.shape, self.affine @ _coarser(self.shape, self.resize.shape)
 
     def image(self, data: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "a b c"]:
-        """A volume of the template grid as models see it."""
-        part = self.cut(data)
+        """A volume of the template grid on the models' grid."""
+        part = self.crop(data)
         return part if self.resize is None else resized(part, self.resize)
 
     def mask(self, data: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "a b c"]:
-        """A mask of the template grid as models see it."""
-        part = self.cut(data)
+        """A mask of the template grid on the models' grid."""
+        part = self.crop(data)
         return part if self.resize is None else resample_mask(part, self.affine, *self.grid)
 
-    def cut(self, data: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "a b c"]:
-        """The window's part of a volume on the template grid."""
+    def crop(self, data: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "a b c"]:
+        """The box of a volume on the template grid."""
         out = np.zeros(self.shape, dtype=data.dtype)
         source, target = [], []
         for start, length, size in zip(self.start, self.shape, data.shape, strict=True):
@@ -52,14 +52,14 @@ class Window:
         return out
 
     def covers(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "x y z"]:
-        """Where on a template grid of this shape the window lies."""
+        """Mask of the box on a template grid of this shape."""
         inside = np.zeros(shape, bool)
         inside[tuple(slice(max(a, 0), a + n) for a, n in zip(self.start, self.shape, strict=True))] = True
         return inside
 
 
 def window(shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], settings: Normalize) -> Window:
-    """The window in a template grid of this shape and affine; raises ConfigError if nothing of it is left."""
+    """The window in a template grid of this shape and affine; raises ConfigError if it is empty."""
     if isinstance(settings.slices, int):
         depth = min(settings.slices, shape[2])
         bottom = (shape[2] - depth) // 2
@@ -78,7 +78,7 @@ def window(shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], settin
 def _between(
     ends: tuple[float, float], axis: int, shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"], fault: str
 ) -> tuple[int, int]:
-    """First index and number of the levels of an axis that lie between two ends, in mm; both count."""
+    """First index and number of the voxels of an axis between two ends (mm, inclusive)."""
     levels = affine[axis, 3] + affine[axis, axis] * np.arange(shape[axis])
     kept = np.flatnonzero((levels >= ends[0]) & (levels <= ends[1]))
     if not len(kept):
@@ -88,9 +88,10 @@ def _between(
 
 
 def resized(data: Float[np.ndarray, "x y z"], settings: Resize) -> Float[np.ndarray, "a b c"]:
-    """A volume on other voxels of the same box: smoothed where they are coarser, then interpolated linearly; float32.
+    """A volume on another grid of the same box: smoothed along axes with larger voxels, interpolated linearly; float32.
 
-    Source: Simarro Viana et al. 2020, preprocessing step 5; the width of the Gaussian is ours (docs/methods/simarro2020.md).
+    Source: Simarro Viana et al. 2020, preprocessing step 5; the width of the Gaussian is ours
+    (docs/methods/simarro2020.md). Not `skimage.transform.resize`: docs/decisions/0022-scikit-image.md.
     """
     step = _coarser(data.shape, settings.shape)
     ratio = np.diag(step)[:3]
@@ -102,7 +103,7 @@ def resized(data: Float[np.ndarray, "x y z"], settings: Resize) -> Float[np.ndar
 
 
 def _coarser(old: tuple[int, ...], new: tuple[int, ...]) -> Float[np.ndarray, "4 4"]:
-    """New voxel index to old, the two grids covering one box."""
+    """New voxel index to old voxel index; both grids cover the same box."""
     ratio = np.array(old) / np.array(new)
     matrix = np.diag([*ratio, 1.0])
     matrix[:3, 3] = (ratio - 1) / 2

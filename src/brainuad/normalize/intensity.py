@@ -14,21 +14,21 @@ from brainuad.errors import InputError
 Image = Float[np.ndarray, "x y z"]
 Brain = Bool[np.ndarray, "x y z"]
 Scaling = dict[str, np.ndarray]
-NOBODY = "no training subject is left to fit intensities on"
+NO_TRAINING_SUBJECT = "no training subject is left to fit intensities on"
 
 
 def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling:
-    """Learn what `scale` needs from the training subjects.
+    """What `scale` needs to know of the training subjects.
 
     `landmarks`: quantiles of the standard scale, for `nyul` and `histogram`; `atlas`: mean scaled scan, for `bias_fit`.
-    `training` is iterated once per part that is learnt, so give a list or a re-iterable. Raises InputError if empty.
+    `training` is iterated once for each of them, so it must not be an iterator. Raises InputError if it is empty.
     """
     scaling: Scaling = {}
     if settings.method in ("nyul", "histogram"):
         levels = _levels(settings)
         quantiles = [_quantiles(image[brain], levels) for image, brain in training]
         if not quantiles:
-            raise InputError(NOBODY, do="see the notes in the tables beside the stores, mend or add subjects")
+            raise InputError(NO_TRAINING_SUBJECT, do="see the notes in the tables of scans; repair or add subjects")
         landmarks = [(q - q[0]) / max(q[-1] - q[0], 1e-6) for q in quantiles]
         scaling["landmarks"] = np.mean(landmarks, axis=0).astype(np.float32)
     if settings.bias_fit == "linear":
@@ -38,13 +38,13 @@ def fit(training: Iterable[tuple[Image, Brain]], settings: Intensity) -> Scaling
             total = total + _mapped(image, brain, settings, scaling) * brain
             count = count + brain.astype(np.float32)
         if count.ndim == 0:
-            raise InputError(NOBODY, do="see the notes in the tables beside the stores, mend or add subjects")
+            raise InputError(NO_TRAINING_SUBJECT, do="see the notes in the tables of scans; repair or add subjects")
         scaling["atlas"] = np.asarray(total / np.maximum(count, 1), dtype=np.float32)
     return scaling
 
 
 def scale(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -> Image:
-    """Scale a scan; float32, 0 outside the brain. Raises InputError for an empty brain mask or a constant brain."""
+    """The scaled scan, float32, 0 outside the brain; raises InputError for an empty mask or a brain of one value."""
     if not brain.any():
         raise InputError("the brain mask is empty", do="see the overlay of this subject, or list it under exclude")
     values = image[brain]
@@ -69,16 +69,16 @@ def _mapped(image: Image, brain: Brain, settings: Intensity, scaling: Scaling) -
     if settings.method == "white":
         return image * (settings.white / white_peak(values))
     levels = _levels(settings)
-    marks = _quantiles(values, levels)
+    landmarks = _quantiles(values, levels)
     if settings.method == "percentile":
-        return (image - marks[0]) / max(marks[-1] - marks[0], 1e-6)
-    return _piecewise(image, marks, scaling["landmarks"])
+        return (image - landmarks[0]) / max(landmarks[-1] - landmarks[0], 1e-6)
+    return _piecewise(image, landmarks, scaling["landmarks"])
 
 
 def white_peak(values: Float[np.ndarray, "n"]) -> float:
-    """The brightest peak of a T1w brain's histogram at least a third as high as its highest: white matter.
+    """Intensity of white matter in a T1w brain: the brightest peak of the histogram of at least a third of its maximum.
 
-    What white matter's peak is for FreeSurfer's `mri_normalize`, without its control points.
+    It replaces the white matter peak of FreeSurfer's `mri_normalize`, without control points.
     """
     low, high = np.percentile(values, (2, 99.5))
     counts, edges = np.histogram(values, bins=128, range=(low, max(high, low + 1e-6)))
@@ -90,7 +90,7 @@ def white_peak(values: Float[np.ndarray, "n"]) -> float:
 
 
 def _levels(settings: Intensity) -> Float[np.ndarray, "n"]:
-    """Percentiles: the two ends, with deciles (Nyul 2000) or 254 steps between them."""
+    """Percentiles of the landmarks: the two ends, with deciles (Nyul 2000) or 254 steps between them."""
     low, high = settings.percentiles
     if settings.method == "nyul":
         return np.array([low, *(p for p in range(10, 100, 10) if low < p < high), high])
@@ -102,7 +102,7 @@ def _quantiles(values: Float[np.ndarray, "n"], levels: Float[np.ndarray, "m"]) -
 
 
 def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.ndarray, "n"]) -> Image:
-    """Piecewise linear map of `source` to `target`, its outer pieces going on beyond the ends."""
+    """Piecewise linear map of `source` to `target`; beyond the ends with the mean slope."""
     source = source + np.arange(len(source)) * 1e-6 * max(
         source[-1] - source[0], 1e-6
     )  # equal quantiles would divide by 0
@@ -113,9 +113,9 @@ def _piecewise(image: Image, source: Float[np.ndarray, "n"], target: Float[np.nd
 
 
 def _linear_trend(image: Image, brain: Brain, atlas: Image) -> Image:
-    """The factor a + b.x by which the scan differs from the atlas, fitted by least squares without outliers.
+    """The factor a + b.x between the scan and the atlas, by least squares without outliers.
 
-    Linear, for a fit of higher order takes large lesions for bias.
+    Linear, for a fit of higher order removes large lesions as if they were bias.
     """
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

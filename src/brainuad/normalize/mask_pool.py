@@ -1,4 +1,7 @@
-"""Which lesion masks there are, and which of them serve validation and test. Light: the Snakefile reaches it."""
+"""The lesion masks to insert, and which of them are for validation and test scans.
+
+Imported while the Snakefile is parsed, so it imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from brainuad.errors import InputError
 
 
 class LesionMaskPool:
-    """Lesion masks in MNI space. Every third, in the order of their names' hashes, serves validation, the rest test."""
+    """Lesion masks in MNI space. In the order of the hashes of their names, every third is for validation scans.
+
+    Raises InputError for a folder without masks.
+    """
 
     def __init__(self, folders: list[Path]):
-        found: list[Path] = []
+        paths: list[Path] = []
         for folder in folders:
             there = sorted(folder.glob("*.nii.gz"))
             if not there:
                 raise InputError("no lesion masks", file=folder, why="no *.nii.gz", do="correct masks in the study")
-            found += there
-        found.sort(key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
-        test = [path for i, path in enumerate(found) if i % 3 != 1]
-        self.files = {"validation": found[1::3], "test": test}
+            paths += there
+        paths.sort(key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+        test = [path for i, path in enumerate(paths) if i % 3 != 1]
+        self.files = {"validation": paths[1::3], "test": test}

@@ -62,7 +62,8 @@ class NormalizeJob(Job):
             case "inserted":
                 text = f"real lesion masks inserted into test or validation subjects {where}."
             case "artificial":
-                text = f"artificial anomalies ({', '.join(self.made['anomaly_types'])}) in test or validation subjects {where}."
+                types = ", ".join(self.made["anomaly_types"])
+                text = f"artificial anomalies ({types}) in test or validation subjects {where}."
             case _:
                 types = ", ".join(self.made["corruption_types"]).replace("_", " ")
                 text = f"corrupted test scans {where} ({types}); scored as a whole."

@@ -22,8 +22,8 @@ ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
 class SplitRules:
     """How a data set is split, and which of its scans are used.
 
-    `shares`: of the roles, None for a data set that is only preprocessed; `healthy`: whether its subjects are;
-    `decisions`: a person's, by scan, `exclude` or `include`, which win over the verdict of quality control.
+    `shares`: of the roles, None for a data set that is only preprocessed; `healthy`: whether all subjects are healthy;
+    `decisions`: of a person, by scan, `exclude` or `include`, which take precedence over quality control.
     """
 
     shares: Split | None
@@ -36,8 +36,8 @@ def split(table: Path, quality_table: Path, rules: SplitRules, out: Path) -> Non
     """Write `out`: the data set's scans with role and state.
 
     The split is drawn before the verdicts of `quality_table` are read, so that one failed scan does not change the role
-    of another. Subjects without a scan to preprocess keep their failed row. Raises
-    InputError if a scan is to be included that has no files or no lesion mask.
+    of another. Subjects without a scan to preprocess keep their failed row. Raises InputError if a scan is to be
+    included that has no files or no lesion mask.
     """
     listed = scans.read(table)
     verdicts = {row.scan: row for row in quality.read(quality_table) if row.has_image is not None}

@@ -114,7 +114,7 @@ def _make(out: Path, head: _Phantom) -> str:
         if head.lesions != "none":
             volume.write(f"{stem}_desc-lesion_mask.nii.gz", phantom.lesion, phantom.affine)
         transform.write(f"{stem}_desc-truth_affine.json", transform.Affine(phantom.template_to_scan))
-        write_json(folder / _STAMP, {"made_with": asdict(head), "lesion_type": phantom.kind})
+        write_json(folder / _STAMP, {"made_with": asdict(head), "lesion_type": phantom.lesion_type})
     return head.subject
 
 
