@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import subprocess
 import sys
@@ -58,6 +60,15 @@ def test_an_unknown_log_level_is_named(monkeypatch, capsys):
     monkeypatch.setenv("BRAINUAD_LOG", "loud")
     assert main(["datasets"]) == 1
     assert "take DEBUG, INFO, WARNING, ERROR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "level"), [("-v", "INFO"), ("-vv", "DEBUG"), ("-q", "ERROR")])
+def test_verbosity_sets_the_level_of_messages_also_for_processes_of_jobs(option, level, monkeypatch, capsys):
+    monkeypatch.setenv("BRAINUAD_LOG", "WARNING")
+    assert main([option, "datasets"]) == 0
+    assert os.environ["BRAINUAD_LOG"] == level
+    terminals = [each for each in logging.getLogger("brainuad").handlers if each.get_name() == "terminal"]
+    assert [logging.getLevelName(each.level) for each in terminals] == [level]
 
 
 def test_the_version(capsys):

@@ -115,7 +115,9 @@ def _options(
     """
     if verbose and quiet:
         raise typer.BadParameter("--verbose and --quiet exclude each other")
-    logs.configure_terminal("ERROR" if quiet else (None, "INFO", "DEBUG")[min(verbose, 2)])
+    if level := "ERROR" if quiet else ("", "INFO", "DEBUG")[min(verbose, 2)]:
+        os.environ[logs.VARIABLE] = level  # jobs and their processes read it too
+    logs.configure_terminal()
 
 
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad check config/studies/real_t1.yaml"))
