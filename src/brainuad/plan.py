@@ -12,11 +12,10 @@ from typing import Any
 
 from brainuad.code_hash import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Inserted, Known, Phantoms
+from brainuad.config.datasets import AnyScans, Inserted
 from brainuad.config.load import hint
 from brainuad.config.study import Study
-from brainuad.download.known.known_set import known_set
-from brainuad.download.listed import list_scans
+from brainuad.download.source_of import source_of
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import batch, decisions
 from brainuad.formats.scans import Scan
@@ -32,7 +31,7 @@ class Plan(Layout):
 
     A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
     folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
-    ConfigError for a data set that the user must bring and has not, and for a person in two roles.
+    ConfigError for a data set that the user has to provide and did not, and for a subject in two roles.
     """
 
     DONE = batch.DONE
@@ -40,7 +39,8 @@ class Plan(Layout):
     def __init__(self, study: Study):
         super().__init__(study)
         templates.check(study.recipe.preprocess.template)
-        found = {label: list_scans(label, dataset) for label, dataset in study.scan_sets().items()}
+        self._sources = {label: source_of(label, dataset) for label, dataset in study.scan_sets().items()}
+        found = {label: source.find_scans() for label, source in self._sources.items()}
         self.absent = [label for label, scans in found.items() if scans is None]
         self.scans: dict[str, list[Scan]] = {label: scans or [] for label, scans in found.items()}
         for label, dataset in study.scan_sets().items():
@@ -158,24 +158,19 @@ class Plan(Layout):
 
     def remotes(self, dataset: str) -> Any:
         """The files that are downloaded for a data set that is known by name."""
-        settings = self.study.datasets[dataset]
-        return known_set(settings.source).remotes(settings) if isinstance(settings, Known) else ()
+        return self._sources[dataset].remotes()
 
     def fetched(self, dataset: str) -> list[Path]:
         """The note that a data set has been downloaded, where it can be."""
         return [self.fetch_note(dataset)] if self.remotes(dataset) else []
 
     def converted(self, dataset: str) -> list[str]:
-        """The files of which a known set's scans are made; none of a set whose scans are read where they lie."""
-        if not isinstance(self.study.datasets[dataset], Known) or not self._is_made(dataset):
-            return []
-        paths = [path.partition("#")[0] for row in self.scans[dataset] for path in row.files().values()]
-        return [path for path in dict.fromkeys(paths) if Path(path).is_file()]
+        """The files that are converted to a data set's scans; none if the scans are read where they are."""
+        return self._sources[dataset].files_to_convert(self.scans[dataset])
 
     def _is_made(self, dataset: str) -> bool:
         """Whether the files of a data set's scans are made by its download job."""
-        settings = self.study.datasets[dataset]
-        return isinstance(settings, Phantoms) or (isinstance(settings, Known) and known_set(settings.source).converts)
+        return dataset in self._sources and self._sources[dataset].makes_files
 
     def masks(self, dataset: str) -> list[Path]:
         """The lesion masks that are inserted to make a data set; none for one that holds scans of its own."""

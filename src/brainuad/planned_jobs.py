@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainuad.config.datasets import Inserted, Made, Phantoms, Scans, WithReference
+from brainuad.config.datasets import Inserted, Made, Scans, WithReference
 from brainuad.download.fetch_job import FetchJob, FetchOutputs
 from brainuad.download.list_scans_job import ListScansInputs, ListScansJob, ListScansOutputs
 from brainuad.evaluate.evaluate_job import EvaluateInputs, EvaluateJob, EvaluateOutputs
@@ -45,7 +45,7 @@ def fetch(plan: Plan, dataset: str) -> FetchJob:
 def list_scans(plan: Plan, dataset: str) -> ListScansJob:
     """Of a data set that holds scans of its own."""
     settings = plan.scan_set(dataset)
-    if isinstance(settings, Phantoms):
+    if settings.synthesised:
         content = {"label": dataset, **_content(settings)}
     else:
         content = {"label": dataset, "scans": [_listed(row) for row in plan.scans[dataset]]}
@@ -323,7 +323,7 @@ def _content(settings: Scans) -> dict[str, Any]:
 def preprocessing(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is done to each scan of a data set: what is known of it, and the recipe without the limits of quality."""
     settings = plan.scan_set(dataset)
-    made = _content(settings) if isinstance(settings, Phantoms) else {}
+    made = _content(settings) if settings.synthesised else {}
     made.pop("subjects", None)
     about = {"modality": settings.modality, "healthy": settings.healthy, **made}
     if isinstance(settings, WithReference) and settings.register_with:

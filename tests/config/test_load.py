@@ -108,6 +108,7 @@ def test_mistakes_are_named(demo, change, expected):
         ("patients.source", "fantom", ["datasets.patients", "phantom"]),
         ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
         ("new", {"source": "artificial", "into": "patients"}, ["patients is no healthy data set"]),
+        ("new", {"source": "msluub", "healthy": True}, ["there is no source msluub", "did you mean mslub?"]),
         ("new", {"source": "artificial", "into": "healthy", "anomaly_types": ["blurr"]}, ["anomaly_types", "blur"]),
         ("new", {"source": "corrupted", "into": "nowhere"}, ["nowhere is no healthy data set"]),
         ("new", {"source": "corrupted", "into": "healthy", "roles": ["validation"]}, ["unknown key", "roles"]),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Bids
-from brainuad.download.job import download
+from brainuad.download.list_scans import list_scans
 from brainuad.download.sources.bids import read_bids
 from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
@@ -306,7 +306,7 @@ def test_subjects_without_a_file_are_listed_as_failed(root):
 
 def test_the_table_of_the_data_set_holds_scans_and_failures(root, tmp_path):
     settings = Bids(source="bids", root=str(root(*t1("1"), "sub-2/anat/other.txt")), healthy=True)
-    download("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
     assert [(row.scan, row.state) for row in scans.read(tmp_path / "out/subjects.tsv")] == [
         ("sub-1", ""),
         ("sub-2", "failed"),

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from brainuad.config.datasets import Known
-from brainuad.download.job import download
 from brainuad.download.known import brats, lesion_types
 from brainuad.download.known.known_set import known_set
+from brainuad.download.list_scans import list_scans
 from brainuad.download.sets import mood
 from brainuad.download.sources.known import find_known_scans
 from brainuad.errors import ConfigError, InputError
@@ -372,7 +372,7 @@ def test_what_is_converted_can_be_read_on_one_grid(case, tmp_path, monkeypatch):
     case.make(tmp_path / "set")
     for healthy in (False, True) if case.healthy else (False,):
         table = tmp_path / f"out{healthy}/subjects.tsv"
-        download("x", settings(case, tmp_path / "set", healthy), table, workers=1)
+        list_scans("x", settings(case, tmp_path / "set", healthy), table, workers=1)
         rows = tables.read(table)
         told = case.healthy if healthy else case.patients
         assert [row.scan for row in rows] == [line.split(" ")[0] for line in told]

@@ -41,6 +41,8 @@ class Scans(Section):
     """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
     split: Split | None = Split(test=1.0)
     """Roles; `null` preprocesses the scans and does nothing else with them."""
+    synthesised: ClassVar[bool] = False
+    """Whether the scans are made by brainuad and show nobody."""
     exclude: list[str] = []
     """Excluded subjects, by BIDS label."""
 
@@ -49,6 +51,7 @@ class Phantoms(Scans):
     """Heads synthesised from the MNI152 maps; nothing is downloaded."""
 
     source: Literal["phantom"]
+    synthesised: ClassVar[bool] = True
     modality: Literal["T1w", "T2w", "FLAIR", "ct"] = "T1w"
     """Contrast of the synthesised scans."""
     subjects: int = Field(ge=1)
@@ -72,7 +75,7 @@ class OnDisk(Scans):
     """Settings of every data set whose scans are files."""
 
     optional: bool = False
-    """Whether the study runs without it, with a note, if its folder or file does not exist; otherwise that is an error."""
+    """Whether the study runs without it, with a note, if its folder or file does not exist; else that is an error."""
 
     @property
     def location(self) -> Path:

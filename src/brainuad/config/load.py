@@ -246,6 +246,9 @@ def _explained(
         return ConfigError(
             f"unknown key {place}", file=file, why=more, do=f"did you mean {near}?" if near else "remove it"
         )
+    if first["type"] == "union_tag_invalid" and first["ctx"]["discriminator"] == "'source'":
+        tag, tags = first["ctx"]["tag"], re.findall("'([^']+)'", first["ctx"]["expected_tags"])
+        return ConfigError(f"{place}: there is no source {tag}", file=file, why=more, do=hint(tag, tags))
     message = first["msg"].removeprefix("Value error, ")
     given = "" if first["type"] in ("missing", "value_error") else f" (it is {str(first['input'])[:60]!r})"
     what = f"{place}: {message}{given}" if place else message

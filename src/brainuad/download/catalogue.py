@@ -41,7 +41,7 @@ def datasets_page(head: str) -> str:
         "Write `source: <name>` in a study. Files marked *downloaded* are fetched by `snakemake download`. You request",
         "files marked *user-provided* from their authors, and put them into `data/<name>` or the folder in `root`.",
         "`brainuad datasets NAME` prints the same information. Any other data set is read with `source: bids` or",
-        "`source: table` ([data](data.md)). The end of this page says [how to add a data set](#add-a-data-set).",
+        "`source: table` ([data](data.md)). To add one: [contributing](contributing.md#a-data-set).",
         "",
         "| name | data set | modalities | files | licence |",
         "| --- | --- | --- | --- | --- |",
@@ -65,18 +65,7 @@ def datasets_page(head: str) -> str:
     ]
     lines += ["| data set | label | meaning | lesion type |", "| --- | --- | --- | --- |"]
     lines += [f"| {source} | `{label}` | {meaning} | `{found}` |" for source, label, meaning, found in label_table()]
-    return "\n".join([*lines, *_HOW_TO_ADD]) + "\n"
-
-
-_HOW_TO_ADD = (
-    "",
-    "## Add a data set",
-    "",
-    "Write one module `src/brainuad/download/sets/<name>.py` with a subclass of `KnownSet`, assigned to `SET`: `about`",
-    "describes it, `find_scans` lists its scans from file names; `remotes` and `convert` are optional. The name of the",
-    "file is the `source` of a study; no list has to be edited. Then type `make docs`.",
-    "`tests/download/test_add_a_data_set.py` does it.",
-)
+    return "\n".join(lines) + "\n"
 
 
 def _description(name: str, dataset: KnownSet) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""fetch: a data set that is known by name, from its server into its folder."""
+"""fetch: download a data set that is known by name into its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FetchInputs(Paths):
 
 class FetchOutputs(Paths):
     note: Path
-    """Says that the files are there."""
+    """Says that the files have been downloaded."""
 
 
 class FetchJob(Job):
@@ -33,7 +33,7 @@ class FetchJob(Job):
     """Address and checksum of each file."""
 
     def run(self) -> None:
-        from brainuad.download.job import fetch
+        from brainuad.download.fetch import fetch
 
         fetch(self.label, self.dataset, self.outputs.note)
 

@@ -1,4 +1,4 @@
-"""list_scans: the table of a data set's scans; makes phantoms and converts files where the set needs it."""
+"""list_scans: write the table of a data set's scans; synthesise heads or convert files where that is needed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from brainuad.config.datasets import AnyScans, Known, Phantoms
+from brainuad.config.datasets import AnyScans
+from brainuad.download.source_of import source_of
 from brainuad.jobs.base import Job, Paths
 
 
 class ListScansInputs(Paths):
     note: list[Path]
-    """Of `fetch`, for a data set that can be downloaded."""
+    """From `fetch`, if the data set can be downloaded."""
     scans: list[Path]
-    """Files that are converted; none for a set whose scans are read where they lie."""
+    """Files that are converted; none if the scans are read where they are."""
 
 
 class ListScansOutputs(Paths):
@@ -32,25 +33,20 @@ class ListScansJob(Job):
     label: str
     dataset: Annotated[AnyScans, Field(discriminator="source")]
     content: dict[str, Any]
-    """What decides which scans there are: settings of phantoms, or scans and the names of their files."""
+    """Settings of synthesised heads; else the scans and the names of their files."""
     threads: int = 1
-    """Phantoms made at a time."""
+    """Heads that are synthesised at the same time."""
 
     def run(self) -> None:
-        from brainuad.download.job import download
+        from brainuad.download.list_scans import list_scans
 
-        download(self.label, self.dataset, self.outputs.table, workers=self.threads)
+        list_scans(self.label, self.dataset, self.outputs.table, workers=self.threads)
 
     def describe(self) -> list[str]:
-        settings = self.dataset
-        if isinstance(settings, Phantoms):
-            lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
-            heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
-            return [f"`{self.label}`: {heads}, {lesions}; no real person."]
-        return [f"`{self.label}`: {'healthy subjects' if settings.healthy else 'subjects with lesions'}."]
+        return [source_of(self.label, self.dataset).describe()]
 
     def code_roots(self) -> list[str]:
-        return [f"brainuad.download.sets.{self.dataset.source}"] if isinstance(self.dataset, Known) else []
+        return source_of(self.label, self.dataset).code_roots()
 
 
 JOB = ListScansJob

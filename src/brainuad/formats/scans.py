@@ -45,8 +45,8 @@ class Scan:
     origin: str = ""
     """Of a scan that was made of another one: the data set of that scan."""
     lesion_type: str = ""
-    """Type of the artificial anomaly or of the corruption. Of a patient of a known data set: the types of lesion in the
-    scan, as `brainuad.download.known.lesion_types` names them, sorted and joined by `;`, as in `epidural;subdural`."""
+    """Type of an artificial anomaly, of a corruption, or of a patient's lesions in the words of
+    `brainuad.download.known.lesion_types`: sorted and joined by `;`, as in `epidural;subdural`."""
     corrupted: Literal["1", ""] = ""
     """`1` where the scan as a whole is abnormal, without a lesion mask."""
 

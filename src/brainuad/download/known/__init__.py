@@ -1,1 +1,0 @@
-from brainuad.download.known.known_set import known_set as known_set

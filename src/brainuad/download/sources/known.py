@@ -35,6 +35,10 @@ class KnownSource(ScanSource[Known]):
         """The files, or lists of files, on its server."""
         return self.dataset.remotes(self.settings)
 
+    def code_roots(self) -> list[str]:
+        """The module of the data set."""
+        return [f"brainuad.download.sets.{self.settings.source}"]
+
     def find_scans(self) -> list[Scan] | None:
         """As in the base class. Raises ConfigError or InputError as `find_known_scans` does."""
         return find_known_scans(self.label, self.settings)

@@ -17,6 +17,13 @@ class PhantomSource(ScanSource[Phantoms]):
         """Always."""
         return True
 
+    def describe(self) -> str:
+        """Number and type of the heads."""
+        settings = self.settings
+        lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
+        heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
+        return f"`{self.label}`: {heads}, {lesions}; no real person."
+
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
         return [scan for scan in self._scans() if scan.subject not in self.settings.exclude]

@@ -32,6 +32,14 @@ class ScanSource(ABC, Generic[S]):
         """The files that `make_scans` reads for these scans."""
         return []
 
+    def code_roots(self) -> list[str]:
+        """Modules that are imported by a name from the settings; they count in the code hash of the jobs."""
+        return []
+
+    def describe(self) -> str:
+        """A sentence for the methods section."""
+        return f"`{self.label}`: {'healthy subjects' if self.settings.healthy else 'subjects with lesions'}."
+
     @abstractmethod
     def find_scans(self) -> list[Scan] | None:
         """The scans without excluded subjects, from file names alone; None if they have not been downloaded yet.
