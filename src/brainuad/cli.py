@@ -282,7 +282,7 @@ def efficiency(folder: ResultsFolder) -> None:
     from brainuad.cluster import efficiency as usage_by_rule
     from brainuad.resources import usage
 
-    rows = usage_by_rule.summarise_rules(usage.read_all(folder))
+    rows = usage_by_rule.summarise_rules(usage.read_usage(folder))
     if not rows:
         do = "name the folder of a study that has run"
         raise InputError("no job has recorded what it used", file=folder, do=do)

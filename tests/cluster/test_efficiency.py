@@ -30,29 +30,29 @@ def job(log, **changes):
 
 def test_a_job_notes_what_it_used_whether_it_ends_well_or_not(tmp_path):
     study = tmp_path / "results/demo"
-    with usage.metered(job(study / "logs/train/dae/seed-0.log")):
+    with usage.record_usage(job(study / "logs/train/dae/seed-0.log")):
         sum(range(100_000))
     shared = tmp_path / "results/logs/preprocess/mri/a/sub-1.log"
-    with pytest.raises(SystemExit), job_log(shared), usage.metered(job(shared, rule="preprocess", resources={})):
+    with pytest.raises(SystemExit), job_log(shared), usage.record_usage(job(shared, rule="preprocess", resources={})):
         raise InputError("a.nii is empty", do="exclude it")
     assert "a.nii is empty" in shared.read_text(encoding="utf-8")
-    found = usage.read_all(study)
+    found = usage.read_usage(study)
     assert [each["rule"] for each in found] == ["train", "preprocess"]
-    assert found[0]["asked"] == {"mem_mb": 4000, "runtime": 240}
+    assert found[0]["requested"] == {"mem_mb": 4000, "runtime": 240}
     assert found[0]["wildcards"] == {"model": "dae"}
     assert found[0]["used"]["peak_memory_mb"] > 1
-    assert found[1]["asked"] == {"mem_mb": None, "runtime": None}
+    assert found[1]["requested"] == {"mem_mb": None, "runtime": None}
 
 
 def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(clock, "EVERY", 0.05)
+    monkeypatch.setattr(clock, "SAMPLE_SECONDS", 0.05)
     code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1.5)"
     study = tmp_path / "results/demo"
-    with usage.metered(job(study / "logs/download.log")), recording.recorded(study, run.Record("download", {}, {})):
+    with usage.record_usage(job(study / "logs/download.log")), recording.recorded(study, run.Record("download", {}, {})):
         both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
         for each in both:
             each.communicate()
-    (noted,) = usage.read_all(study)
+    (noted,) = usage.read_usage(study)
     one = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for used in (noted["used"], run.read(study / run.NAME)):
         assert used["peak_memory_mb"] > max(one, 120)
@@ -60,9 +60,9 @@ def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
 
 def test_programs_that_a_job_runs_count_as_its_own(tmp_path):
     busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    with usage.metered(job(tmp_path / "logs/a.log")), recording.recorded(tmp_path, run.Record("preprocess", {}, {})):
+    with usage.record_usage(job(tmp_path / "logs/a.log")), recording.recorded(tmp_path, run.Record("preprocess", {}, {})):
         subprocess.run([sys.executable, "-c", busy], check=True)
-    (noted,) = usage.read_all(tmp_path)
+    (noted,) = usage.read_usage(tmp_path)
     for used in (noted["used"], run.read(tmp_path / run.NAME)):
         assert 0.3 <= used["cpu_seconds"] < 5
 
@@ -74,7 +74,7 @@ def costing(monkeypatch, seconds, memory):
 
 def turn(log, fault=None, goes_on=True):
     """One turn of a job; without a fault it ends well."""
-    with suppress(InputError, KeyboardInterrupt), usage.metered(job(log), goes_on):
+    with suppress(InputError, KeyboardInterrupt), usage.record_usage(job(log), goes_on):
         if fault is not None:
             raise fault
 
@@ -84,13 +84,13 @@ def test_the_largest_use_of_all_turns_counts(tmp_path, monkeypatch):
     for seconds, memory in ((240, 900), (14_400, 800), (200, 700)):
         costing(monkeypatch, seconds, memory)
         turn(log, InputError("stopped") if seconds > 200 else None)
-    (noted,) = usage.read_all(tmp_path)
+    (noted,) = usage.read_usage(tmp_path)
     assert noted["used"] == {"seconds": 14_400, "cpu_seconds": 7_200, "peak_memory_mb": 900}
     assert (noted["turns"], noted["done"]) == (3, True)
 
     costing(monkeypatch, 60, 500)
     turn(log)
-    (noted,) = usage.read_all(tmp_path)
+    (noted,) = usage.read_usage(tmp_path)
     assert (noted["used"]["seconds"], noted["turns"]) == (60, 1), "a new run of a job that had ended well"
 
 
@@ -100,7 +100,7 @@ def test_a_job_that_begins_anew_has_used_what_its_last_try_used(tmp_path, monkey
     for seconds, fault in ((1800, InputError("cut short")), (2400, None)):
         costing(monkeypatch, seconds, 900)
         turn(log, fault, goes_on=False)
-    (noted,) = usage.read_all(tmp_path)
+    (noted,) = usage.read_usage(tmp_path)
     assert (noted["used"]["seconds"], noted["turns"]) == (2400, 1)
 
 
@@ -109,16 +109,16 @@ def test_a_turn_that_was_killed_counts_as_one(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(usage, "write_json", lambda *about: calls.append(about) or len(calls) > 1 or write(*about))
     turn(log)  # what it writes at its end is lost
-    assert usage.read_all(tmp_path) == [], "nothing is known of it"
+    assert usage.read_usage(tmp_path) == [], "nothing is known of it"
     monkeypatch.setattr(usage, "write_json", write)
     turn(log)
-    (noted,) = usage.read_all(tmp_path)
+    (noted,) = usage.read_usage(tmp_path)
     assert noted["turns"] == 2
 
 
 def note(rule, memory, seconds, cpu, asked, turns=1):
     used = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory}
-    return {"rule": rule, "threads": 2, "asked": asked, "used": used, "turns": turns}
+    return {"rule": rule, "threads": 2, "requested": asked, "used": used, "turns": turns}
 
 
 def test_no_time_is_suggested_where_the_longest_job_ran_in_turns(tmp_path):

@@ -112,7 +112,7 @@ def _summarise(rule: str, jobs: Sequence[Mapping[str, Any]]) -> RuleUsage:
 
 
 def _largest_request(jobs: Sequence[Mapping[str, Any]], resource: str) -> int | None:
-    requests = [job["asked"][resource] for job in jobs if isinstance(job["asked"].get(resource), int | float)]
+    requests = [job["requested"][resource] for job in jobs if isinstance(job["requested"].get(resource), int | float)]
     return int(max(requests)) if requests else None
 
 

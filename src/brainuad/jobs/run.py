@@ -11,7 +11,7 @@ from brainuad.errors import InputError
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import job_class
 from brainuad.logs import job_log
-from brainuad.resources.usage import metered
+from brainuad.resources.usage import record_usage
 
 logger = logging.getLogger("brainuad.job")
 
@@ -28,8 +28,8 @@ def from_snakemake(snakemake: Any) -> Job:
 
 
 def run_from_snakemake(snakemake: Any) -> None:
-    """Run Snakemake's job, with its log and with a note of what it used."""
-    with metered(snakemake, goes_on=job_class(snakemake.rule).resumes), job_log(snakemake.log[0]):
+    """Run Snakemake's job, with its log and with a record of what it used."""
+    with record_usage(snakemake, resumes=job_class(snakemake.rule).resumes), job_log(snakemake.log[0]):
         _run(from_snakemake(snakemake), snakemake.rule)
 
 

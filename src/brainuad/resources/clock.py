@@ -1,6 +1,6 @@
-"""What a piece of work costs: time, processor time and memory of its process and of the programs that this runs.
+"""Wall time, CPU time and peak memory of a piece of work, child processes included.
 
-The one measure behind run records (`costs.tsv`) and the notes of jobs (`efficiency.tsv`).
+Used for run records (`costs.tsv`) and for the usage of jobs (`efficiency.tsv`).
 """
 
 from __future__ import annotations
@@ -13,90 +13,88 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-EVERY = 1.0
-"""Seconds between two looks at the memory of all processes."""
-OWN_AND_PROGRAMS = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+SAMPLE_SECONDS = 1.0
+"""Between two samples of the memory of all processes."""
+SELF_AND_CHILDREN = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 class Clock:
-    """Measures from here on. `started`: seconds since 1970."""
+    """Measures from its creation on. `started`: seconds since 1970."""
 
     def __init__(self) -> None:
         self.started, self._wall, self._cpu = time.time(), time.perf_counter(), _cpu_seconds()
-        self._before = {"seconds": 0.0, "cpu_seconds": 0.0}
-        self._watch = _watch(os.getpid())
+        self._earlier = {"seconds": 0.0, "cpu_seconds": 0.0}
+        self._memory = _memory_sampler(os.getpid())
 
-    def go_on(self, before: Mapping[str, float]) -> None:
-        """The work was begun by earlier processes: what it had cost `so_far` counts, and its start is theirs."""
-        self.started = before["started"]
-        self._before = {name: before[name] for name in self._before}
+    def add_earlier_turns(self, earlier: Mapping[str, float]) -> None:
+        """Count the time of earlier processes that began the work: what `so_far` gave there; `started` is theirs."""
+        self.started = earlier["started"]
+        self._earlier = {name: earlier[name] for name in self._earlier}
 
     def so_far(self) -> dict[str, float]:
-        """`started`, `seconds` and `cpu_seconds` of the work, for a process that goes on with it."""
+        """`started`, `seconds` and `cpu_seconds` of the work, for a later process that resumes it."""
         seconds, cpu = time.perf_counter() - self._wall, _cpu_seconds() - self._cpu
         return {
             "started": self.started,
-            "seconds": self._before["seconds"] + seconds,
-            "cpu_seconds": self._before["cpu_seconds"] + cpu,
+            "seconds": self._earlier["seconds"] + seconds,
+            "cpu_seconds": self._earlier["cpu_seconds"] + cpu,
         }
 
     def costs(self) -> dict[str, float]:
-        """`seconds` since the start; `cpu_seconds` since then, of programs once they have ended; `peak_memory_mb`.
+        """`seconds`, `cpu_seconds` (of child processes that have ended), and `peak_memory_mb`.
 
-        The peak is of this process and all that it started together, and since it began: memory that earlier work
-        took counts as well.
+        The peak is that of this process and its children together, since the process started: memory that was used
+        before the clock's creation counts too.
         """
-        self._watch.look()
-        spent = self.so_far()
+        self._memory.sample()
+        time_used = self.so_far()
         return {
-            "seconds": spent["seconds"],
-            "cpu_seconds": spent["cpu_seconds"],
-            "peak_memory_mb": max(_largest_mb(), self._watch.peak),
+            "seconds": time_used["seconds"],
+            "cpu_seconds": time_used["cpu_seconds"],
+            "peak_memory_mb": max(_largest_process_mb(), self._memory.peak_mb),
         }
 
 
-class _Watch(threading.Thread):
-    """Looks now and then at how much a process and those it started take together; the kernel keeps each one's peak."""
+class _MemorySampler(threading.Thread):
+    """Samples the memory of a process and its children together; the kernel keeps the peak of each one alone."""
 
-    def __init__(self, process: int) -> None:
+    def __init__(self, process_id: int) -> None:
         super().__init__(daemon=True)
-        self.process, self.peak = process, 0.0
+        self.process_id, self.peak_mb = process_id, 0.0
 
     def run(self) -> None:
-        """As long as the process lives."""
         while True:
-            self.look()
-            time.sleep(EVERY)
+            self.sample()
+            time.sleep(SAMPLE_SECONDS)
 
-    def look(self) -> None:
-        """Note what is taken at this moment, if it is more than before."""
-        self.peak = max(self.peak, _resident_mb(self.process))
+    def sample(self) -> None:
+        self.peak_mb = max(self.peak_mb, _resident_mb(self.process_id))
 
 
 @cache
-def _watch(process: int) -> _Watch:
-    """The one watch of a process; what is forked from it has none of its threads, and starts its own."""
-    watch = _Watch(process)
-    watch.start()
-    return watch
+def _memory_sampler(process_id: int) -> _MemorySampler:
+    """The sampler of a process. A forked process has none of its parent's threads, and starts its own."""
+    sampler = _MemorySampler(process_id)
+    sampler.start()
+    return sampler
 
 
-def _resident_mb(process: int) -> float:
-    """Of a process and those that it started, at this moment; 0 where the system has no `/proc`."""
-    place = Path(f"/proc/{process}")
+def _resident_mb(process_id: int) -> float:
+    """Memory of a process and its children at this moment; 0 where the system has no `/proc`."""
+    folder = Path(f"/proc/{process_id}")
     try:
-        size = int((place / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-        started = [number for task in place.glob("task/*/children") for number in task.read_text().split()]
+        size = int((folder / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+        children = [number for task in folder.glob("task/*/children") for number in task.read_text().split()]
     except (OSError, IndexError):  # it has just ended
         return 0.0
-    return size + sum(_resident_mb(int(number)) for number in started)
+    return size + sum(_resident_mb(int(number)) for number in children)
 
 
 def _cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in OWN_AND_PROGRAMS]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    usage = [resource.getrusage(who) for who in SELF_AND_CHILDREN]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
-def _largest_mb() -> float:
-    """Peak of this process or of one of the programs that it ran, whichever took more."""
-    return max(resource.getrusage(who).ru_maxrss for who in OWN_AND_PROGRAMS) / 1024
+def _largest_process_mb() -> float:
+    """Peak of this process or of its largest child that has ended, whichever is larger."""
+    return max(resource.getrusage(who).ru_maxrss for who in SELF_AND_CHILDREN) / 1024

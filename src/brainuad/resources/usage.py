@@ -1,6 +1,7 @@
-"""What a job used of what it asked for: a small file beside the place of its log, from which `efficiency.tsv` is made.
+"""The resources that a job used and requested: a small file beside its log, from which `efficiency.tsv` is made.
 
-Nothing that must come out the same twice reads it, and no job waits for it.
+No job reads these files, except to add up the turns of the same job. Why the jobs measure themselves:
+docs/decisions/0024-measuring-jobs.md.
 """
 
 from __future__ import annotations
@@ -18,54 +19,52 @@ SUFFIX = ".usage.json"
 
 
 @contextmanager
-def metered(job: Any, goes_on: bool = False) -> Iterator[None]:
-    """Note what a job used, also where it fails. `job`: the `snakemake` of a script.
+def record_usage(job: Any, resumes: bool = False) -> Iterator[None]:
+    """Record what the block used, also where it fails. `job`: the `snakemake` object of a script.
 
-    `goes_on`: a job that is stopped, cut short or tried again goes on where it was. Of its turns the largest use then
-    counts, and the note says how many there were: none shows what the whole takes. Any other job begins anew.
+    `resumes`: whether the job resumes work that was interrupted. Of its turns (one per start of the job) the record
+    holds the longest time and the largest memory, and the number of turns. Any other job starts anew.
     """
     log, clock = Path(job.log[0]), Clock()
-    asked = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
-    about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads, "asked": asked}
-    turns, before = _earlier(path_beside(log)) if goes_on else (0, None)
-    note = {**about, "turns": turns + 1, "done": False, "used": before}
-    _write(log, note)  # a job that is killed leaves no other
+    requested = {name: job.resources.get(name) for name in ("mem_mb", "runtime")}
+    about = {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "threads": job.threads, "requested": requested}
+    turns, earlier = _read_unfinished(usage_path(log)) if resumes else (0, None)
+    record = {**about, "turns": turns + 1, "done": False, "used": earlier}
+    _write(log, record)  # a job that is killed leaves no other record
     try:
         yield
-        note["done"] = True
+        record["done"] = True
     finally:
         used = clock.costs()
-        longest = max(before or used, used, key=lambda costs: costs["seconds"])
-        memory = max(costs["peak_memory_mb"] for costs in (before or used, used))
-        _write(log, {**note, "used": {**longest, "peak_memory_mb": memory}})
+        longest = max(earlier or used, used, key=lambda costs: costs["seconds"])
+        memory = max(costs["peak_memory_mb"] for costs in (earlier or used, used))
+        _write(log, {**record, "used": {**longest, "peak_memory_mb": memory}})
 
 
-def _earlier(path: Path) -> tuple[int, dict[str, float] | None]:
-    """Turns that the job has had and not ended well, and the largest use in them as far as it was noted."""
+def _read_unfinished(path: Path) -> tuple[int, dict[str, float] | None]:
+    """Turns of a job that has not succeeded yet, and the largest use in them as far as it was recorded."""
     with suppress(InputError):
-        note = read_json(path)
-        if not note.get("done", True):
-            return note["turns"], note["used"]
+        record = read_json(path)
+        if not record.get("done", True):
+            return record["turns"], record["used"]
     return 0, None
 
 
-def _write(log: Path, note: dict[str, Any]) -> None:
-    with suppress(StorageError):  # a full disk is the job's own to tell
-        write_json(path_beside(log), note)
+def _write(log: Path, record: dict[str, Any]) -> None:
+    with suppress(StorageError):  # the job itself reports a full disk
+        write_json(usage_path(log), record)
 
 
-def path_beside(log: Path) -> Path:
-    """Where the file of a job lies."""
+def usage_path(log: Path) -> Path:
+    """Path of the record of the job with this log."""
     return log.with_suffix(SUFFIX)
 
 
-def read_all(folder: Path) -> list[dict[str, Any]]:
-    """The files of a study's jobs, those of the scans and data sets that its results folder shares among them.
+def read_usage(folder: Path) -> list[dict[str, Any]]:
+    """The records of a study's jobs, with those of scans and data sets that the results folder shares among studies.
 
-    Without those of jobs that have ended no turn yet, or were killed in each.
-
-    `folder`: `results/<study>`.
+    Jobs that were killed in every turn have no figures and are left out. `folder`: `results/<study>`.
     """
-    places = (folder / "logs", folder.parent / "logs")
-    found = [read_json(path) for place in places for path in sorted(place.rglob(f"*{SUFFIX}"))]
-    return [note for note in found if note["used"]]
+    folders = (folder / "logs", folder.parent / "logs")
+    records = [read_json(path) for logs in folders for path in sorted(logs.rglob(f"*{SUFFIX}"))]
+    return [record for record in records if record["used"]]

@@ -105,7 +105,7 @@ class _StageTraining:
         start: dict[str, Any] = {"epoch": 0, "batches_done": 0, "step": 0}
         if saved is not None:
             start = saved["callbacks"][STATE_KEY]
-            self.run.clock.go_on(start["used"])
+            self.run.clock.add_earlier_turns(start["used"])
             logger.info("resume %s at step %d", path.name, start["step"])
         done = int(start["epoch"])
         if done < epochs(train):
