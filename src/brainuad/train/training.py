@@ -72,7 +72,8 @@ def train(
                 fitted = fit_network(neural, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)
-        method.fit(training)
+        if model.learns:
+            method.fit(training)
         record.facts |= {**method.facts(), "training_scans": len(training.images)}
         about: dict[str, Any] = {
             "model": settings,

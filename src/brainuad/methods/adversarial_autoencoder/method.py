@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from brainuad.config.network import Trunk
-from brainuad.methods.adversarial_autoencoder import Settings
 from brainuad.methods.shared.networks import ConvAutoencoder, encoder
 from brainuad.methods.shared.neural import Stage
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.adversarial_autoencoder import Settings
 
 
 class Critic(nn.Sequential):

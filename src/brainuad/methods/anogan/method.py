@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from brainuad.methods.anogan import Search, Settings
 from brainuad.methods.anogan.network import dcgan
 from brainuad.methods.shared.gan import Gan
 from brainuad.methods.shared.neural import Stage
@@ -17,6 +16,8 @@ from brainuad.methods.shared.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.anogan import Search, Settings
 
 SEED = 0
 """Seed of the codes that searches start from."""

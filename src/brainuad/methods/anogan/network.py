@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from brainuad.config.network import Trunk
-from brainuad.methods.anogan import Dcgan
 from brainuad.methods.shared.gan import Critic, Gan
 from brainuad.methods.shared.networks import decoder
+
+if TYPE_CHECKING:
+    from brainuad.methods.anogan import Dcgan
 
 
 class UnitImage(nn.Module):

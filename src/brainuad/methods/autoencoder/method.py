@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from brainuad.methods.autoencoder import Settings
 from brainuad.methods.shared.networks import ConvAutoencoder
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.autoencoder import Settings
 
 
 class AutoencoderMethod(ReconstructionMethod):

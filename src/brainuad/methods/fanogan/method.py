@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from brainuad.config.network import Optimisation
 from brainuad.methods.base import Brain, Image, TrainingScans
-from brainuad.methods.fanogan import Settings
 from brainuad.methods.fanogan.network import EncoderGan
 from brainuad.methods.shared.neural import Examples, Stage
 from brainuad.methods.shared.reconstruction import ReconstructionMethod, View
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.fanogan import Settings
 
 
 class CentredView:

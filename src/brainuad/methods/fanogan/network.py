@@ -6,14 +6,16 @@ Source: docs/methods/simarro2020.md.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.methods.fanogan import EncodedGan
 from brainuad.methods.shared.gan import Critic, Gan
 from brainuad.methods.shared.residual_blocks import Sum
+
+if TYPE_CHECKING:
+    from brainuad.methods.fanogan import EncodedGan
 
 SLOPE = 0.2
 """Negative slope of LeakyReLU in Kwon's critic and encoder."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from brainuad.methods.gmvae import Settings
 from brainuad.methods.gmvae.network import MixtureAutoencoder
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.gmvae import Settings
 
 
 class GmVaeMethod(ReconstructionMethod):

@@ -6,13 +6,15 @@ means and variances of all components, and the code is drawn from the chosen one
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.methods.gmvae import MixtureNetwork
 from brainuad.methods.shared.networks import ConvAutoencoder, sample
+
+if TYPE_CHECKING:
+    from brainuad.methods.gmvae import MixtureNetwork
 
 
 class Gaussian(NamedTuple):

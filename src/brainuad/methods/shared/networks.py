@@ -116,7 +116,7 @@ def encoder(settings: Trunk) -> nn.Sequential:
 
 
 def decoder(settings: Trunk) -> nn.Sequential:
-    """Transposed convolutions of stride 2 from a map as the encoder leaves it to an image; `decoder_end` says how it ends."""
+    """Transposed convolutions of stride 2, from a map like the encoder's output to an image (`decoder_end`)."""
     channels, dims, kernel = settings.channels, settings.dims, settings.kernel
     side = settings.size // 2 ** len(channels)
     mirrored = settings.decoder_end == "up"

@@ -71,7 +71,7 @@ def axial(image: Image, levels: Sequence[int] | np.ndarray) -> Float[Tensor, "n 
 
 
 class SliceExamples:
-    """Slices with at least the share `min_brain_share` of brain, prepared for the network; kept in memory if it is little.
+    """Slices with a share of brain of `min_brain_share` or more, prepared for the network; kept in memory if small.
 
     Raises InputError if there is no such slice.
     """

@@ -27,8 +27,8 @@ class Quantised(Trunk):
 
     codebook_init: Literal["normal", "kaiming_uniform"] = "kaiming_uniform"
     """Distribution of the first entries: N(0, 1) for each number, or uniform so that an entry's length is about 1. A
-    fresh encoder gives vectors near 0: with N(0, 1) one entry can take them all, and with a high `codebook_decay` the other
-    entries return only after a thousand steps."""
+    fresh encoder gives vectors near 0: with N(0, 1) one entry can take them all, and with a high `codebook_decay` the
+    other entries return only after a thousand steps."""
 
     @model_validator(mode="after")
     def _fits_its_blocks(self) -> Quantised:

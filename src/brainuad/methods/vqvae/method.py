@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
-from brainuad.methods.vqvae import Settings
 from brainuad.methods.vqvae.network import QuantisedAutoencoder
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.vqvae import Settings
 
 
 class VqVaeMethod(ReconstructionMethod):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,9 @@ from monai.networks.nets.vqvae import VQVAE
 from torch import Tensor, nn
 
 from brainuad.methods.shared.networks import AutoencoderOutput, decoder, encoder
-from brainuad.methods.vqvae import Quantised
+
+if TYPE_CHECKING:
+    from brainuad.methods.vqvae import Quantised
 
 
 class VQOutput(NamedTuple):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from brainuad.config.network import Optimisation
 from brainuad.methods.shared.objective import Objective, Terms, reconstruction_terms
-from brainuad.methods.vqvae import QuantisedLoss
+
+if TYPE_CHECKING:
+    from brainuad.methods.vqvae import QuantisedLoss
 
 
 class QuantisedObjective(Objective):

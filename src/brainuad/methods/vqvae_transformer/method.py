@@ -14,11 +14,12 @@ from brainuad.errors import InputError
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import Stage
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
-from brainuad.methods.vqvae_transformer import Settings
 from brainuad.methods.vqvae_transformer.network import CodeModel
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.vqvae_transformer import Settings
 
 THRESHOLD = "likelihood_threshold"
 """Name of the healthy threshold of the log likelihood among the arrays of a bundle."""

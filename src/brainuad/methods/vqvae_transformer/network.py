@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Bool, Float, Int
 from monai.networks.nets.transformer import DecoderOnlyTransformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from brainuad.methods.vqvae.network import QuantisedAutoencoder
-from brainuad.methods.vqvae_transformer import Settings
+
+if TYPE_CHECKING:
+    from brainuad.methods.vqvae_transformer import Settings
 
 
 class CodeModel(nn.Module):
