@@ -41,6 +41,8 @@ COLUMNS = {
     "lowest": "min_intensity",
 }
 VALUES = {"cut": "threshold", "cut_scan": "threshold_scan", "marked_share": "voxel_fpr"}
+ADDED_METRICS = ("ssim",)
+"""Metrics that older versions do not have."""
 CURVES = {"lesion_type": "curve"}
 TABLES = (
     "subjects.tsv",
@@ -89,6 +91,9 @@ def compare(old: Path, new: Path) -> int:
         )
         return int(old.exists() != new.exists())
     first, second = read(old), read(new)
+    if "metric" in first:
+        more = second["metric"].isin(ADDED_METRICS) & ~second["metric"].isin(first["metric"])
+        second = second[~more].reset_index(drop=True)
     gone, added = [sorted(set(a) - set(b)) for a, b in ((first, second), (second, first))]
     shared = [name for name in first.columns if name in second.columns and name not in PATHS]
     words = f"{old.parent.name}/{old.name}: {len(first)} and {len(second)} rows, {len(shared)} columns compared"
