@@ -45,7 +45,7 @@ def test_what_is_read_is_what_was_written(tmp_path, coding, bytes_each, error):
     assert np.asarray(opened.images).shape == opened.images.shape == (3, *BRAIN.shape)
 
 
-def test_the_ends_of_the_range_are_kept_and_more_is_cut():
+def test_the_limits_are_kept_and_values_beyond_are_clipped():
     coding = Coding("uint8", LIMITS)
     image = np.where(BRAIN, 9.0, 0).astype(np.float32)
     image[1, 1, 1:4] = [-0.5, 2.0, -7]
@@ -55,7 +55,7 @@ def test_the_ends_of_the_range_are_kept_and_more_is_cut():
 
 
 @pytest.mark.parametrize("coding", [Coding(), Coding("uint8", LIMITS)])
-def test_a_role_and_a_choice_of_coded_volumes(tmp_path, coding):
+def test_coded_volumes_are_selected_by_role_and_by_index(tmp_path, coding):
     _, opened = written(tmp_path / "s", coding)
     train = opened.select("train")
     assert train.images.shape[0] == 2
@@ -66,6 +66,6 @@ def test_a_role_and_a_choice_of_coded_volumes(tmp_path, coding):
     np.testing.assert_array_equal(few[1:][0], opened.images[1])
 
 
-def test_an_empty_store_keeps_its_coding(tmp_path):
+def test_an_empty_array_cache_keeps_its_coding(tmp_path):
     array_cache.write(tmp_path / "s", [], 0, CacheHeader(np.eye(4), shape=(4, 5, 6), coding=Coding("uint8", LIMITS)))
     assert array_cache.read(tmp_path / "s").images.shape == (0, 4, 5, 6)

@@ -20,7 +20,7 @@ from brainuad.logs import job_log
 AFFINE = np.diag([2.0, 2, 2, 1])
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.json"
     files.write_json(path, {"old": 1})
     with pytest.raises(ValueError, match="broken off"), files.atomic(path) as part:
@@ -30,7 +30,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_full_disk_is_one_clear_message(tmp_path, monkeypatch):
+def test_a_full_disk_gives_one_clear_message(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -43,7 +43,7 @@ def test_a_full_disk_is_one_clear_message(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "nothing half-written"
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_complete_or_absent(tmp_path):
     with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "out") as part:
         (part / "x").write_text("1")
         raise RuntimeError
@@ -54,7 +54,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "out/x").read_text() == "2"
 
 
-def test_volumes_are_turned_to_ras_and_come_back_equal(tmp_path):
+def test_volumes_are_reoriented_to_ras_and_read_as_written(tmp_path):
     import nibabel as nib
 
     data = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
@@ -75,13 +75,15 @@ def test_equal_volumes_are_equal_bytes(tmp_path):
     assert files.sha256(tmp_path / "a.nii.gz") == files.sha256(tmp_path / "b.nii.gz")
 
 
-def test_stores_give_views_of_what_went_in(tmp_path):
+def test_array_caches_return_views_of_the_written_scans(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
     roles = ["train", "train", "validation", "test"]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role=role) for i, role in enumerate(roles)]
     entries = [Entry(row, image, image > 0, image > 1) for row, image in zip(rows, images, strict=True)]
-    array_cache.write(tmp_path / "s", entries, 4, CacheHeader(AFFINE, {"kind": "none"}, {"landmarks": np.arange(3.0)}))
+    array_cache.write(
+        tmp_path / "s", entries, 4, CacheHeader(AFFINE, {"method": "none"}, {"landmarks": np.arange(3.0)})
+    )
     back = array_cache.read(tmp_path / "s")
     np.testing.assert_array_equal(back.images, images)
     np.testing.assert_array_equal(array_cache.read_lesions(tmp_path / "s"), images > 1)
@@ -91,7 +93,7 @@ def test_stores_give_views_of_what_went_in(tmp_path):
     np.testing.assert_array_equal(back.select("train", "test").images, images[[0, 1, 3]])
 
 
-def test_a_store_holds_what_is_not_scored_where_any_scan_has_it(tmp_path):
+def test_an_array_cache_has_ignore_masks_where_any_scan_has_one(tmp_path):
     images = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role="test") for i in range(2)]
     for name, masks in (("none", (None, None)), ("some", (None, images[1] > 20))):
@@ -104,7 +106,7 @@ def test_a_store_holds_what_is_not_scored_where_any_scan_has_it(tmp_path):
     np.testing.assert_array_equal(ignored, images > 20)
 
 
-def test_a_store_may_be_empty(tmp_path):
+def test_an_array_cache_may_be_empty(tmp_path):
     array_cache.write(tmp_path / "none", [], 0, CacheHeader(AFFINE, shape=(3, 4, 5)))
     back = array_cache.read(tmp_path / "none")
     assert (back.scans, back.images.shape) == ([], (0, 3, 4, 5))
@@ -112,7 +114,7 @@ def test_a_store_may_be_empty(tmp_path):
     assert back.select("test").scans == []
 
 
-def test_bundles_come_back_and_refuse_what_was_altered(tmp_path):
+def test_bundles_are_read_as_written_and_altered_ones_are_refused(tmp_path):
     arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
     bundle.write(tmp_path, Bundle(arrays, {"seed": 1}))
     back = bundle.read(tmp_path)

@@ -16,7 +16,7 @@ from brainuad.images.seeds import rng_for
 SHAPE = (61, 70, 58)
 AFFINE = np.array([[2.0, 0, 0, -60], [0, 2, 0, -70], [0, 0, 2, -58], [0, 0, 0, 1]])
 PLAIN = Anomaly(radius_mm=(8, 14))
-KINDS, BAD = get_args(AnomalyType), get_args(CorruptionType)
+ANOMALIES, CORRUPTIONS = get_args(AnomalyType), get_args(CorruptionType)
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
@@ -34,12 +34,12 @@ def scan() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("shape", ["sphere", "blob"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_anomaly_changes_what_its_mask_marks_and_nothing_else(scan, kind, shape):
+@pytest.mark.parametrize("anomaly_type", ANOMALIES)
+def test_an_anomaly_changes_the_voxels_of_its_mask_and_no_others(scan, anomaly_type, shape):
     image, brain = scan
     kept, settings = image.copy(), PLAIN.model_copy(update={"shape": shape})
     for draw in range(3):
-        planted, truth = plant_anomaly(image, brain, kind, rng_for(draw, kind), settings)
+        planted, truth = plant_anomaly(image, brain, anomaly_type, rng_for(draw, anomaly_type), settings)
         assert truth.any()
         assert not truth[~brain].any()
         away = ndimage.distance_transform_edt(~truth) * 2 > settings.edge_mm + 2
@@ -50,9 +50,9 @@ def test_an_anomaly_changes_what_its_mask_marks_and_nothing_else(scan, kind, sha
     np.testing.assert_array_equal(image, kept)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_anomaly_hangs_on_its_seed_alone(scan, kind):
-    one, two, other = (plant_anomaly(*scan, kind, rng_for(seed, kind), PLAIN) for seed in (0, 0, 1))
+@pytest.mark.parametrize("anomaly_type", ANOMALIES)
+def test_an_anomaly_depends_on_its_seed_alone(scan, anomaly_type):
+    one, two, other = (plant_anomaly(*scan, anomaly_type, rng_for(seed, anomaly_type), PLAIN) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
     assert (one[1] != other[1]).any()
@@ -68,7 +68,7 @@ def test_a_sphere_has_its_size(scan):
         assert widest <= 11, "voxels of 2 mm"
 
 
-def test_a_blob_is_one_piece_unlike_a_sphere(scan):
+def test_a_blob_is_connected_and_no_sphere(scan):
     for draw in range(6):
         _, truth = plant_anomaly(*scan, "uniform", rng_for(draw, "x"), PLAIN)
         sizes = np.bincount(ndimage.label(truth, np.ones((3, 3, 3)))[0].ravel())[1:]
@@ -77,7 +77,7 @@ def test_a_blob_is_one_piece_unlike_a_sphere(scan):
         assert truth.sum() < 0.9 * np.pi / 6 * max(reach) ** 3
 
 
-def test_centres_lie_where_models_see_them(scan):
+def test_centres_lie_in_the_grid_of_the_models(scan):
     image, brain = scan
     seen = np.zeros(SHAPE, bool)
     seen[:, :, 40:42] = True
@@ -100,7 +100,7 @@ def test_strength_is_in_units_of_fluid_to_tissue(scan):
     assert np.ptp(sprite[truth]) == 0, "of one intensity up to its border"
 
 
-def test_blur_smooths_and_shift_brings_tissue_of_another_place(scan):
+def test_blur_smooths_and_shift_copies_tissue_of_another_place(scan):
     image, brain = scan
     blurred, truth = plant_anomaly(image, brain, "blur", rng_for(1, "x"), PLAIN.model_copy(update={"strength": (1, 1)}))
     rough = [
@@ -122,34 +122,34 @@ def test_an_anomaly_that_cannot_lie_in_the_brain_is_refused(scan):
         )
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_a_spoiled_scan_is_far_from_the_good_one_and_0_outside_its_mask(scan, kind):
+@pytest.mark.parametrize("corruption_type", CORRUPTIONS)
+def test_a_corrupted_scan_differs_much_from_the_original_and_is_0_outside_its_mask(scan, corruption_type):
     image, brain = scan
     kept = image.copy()
-    bad, mask = corrupt_scan(image, brain, AFFINE, kind, rng_for(0, kind), ScanCorruption())
-    again, _ = corrupt_scan(image, brain, AFFINE, kind, rng_for(0, kind), ScanCorruption())
+    bad, mask = corrupt_scan(image, brain, AFFINE, corruption_type, rng_for(0, corruption_type), ScanCorruption())
+    again, _ = corrupt_scan(image, brain, AFFINE, corruption_type, rng_for(0, corruption_type), ScanCorruption())
     np.testing.assert_array_equal(bad, again)
     np.testing.assert_array_equal(image, kept)
     assert not bad[~mask].any()
     assert (np.abs(bad - image) > 100)[brain | mask].mean() > 0.03
-    if kind in ("noise", "hole", "cut_slices"):
+    if corruption_type in ("noise", "hole", "cut_slices"):
         np.testing.assert_array_equal(mask, brain)
-    if kind in ("hole", "cut_slices"):
+    if corruption_type in ("hole", "cut_slices"):
         gone = brain & (bad == 0)
         np.testing.assert_array_equal(bad[~gone], image[~gone])
-    if kind == "cut_slices":
+    if corruption_type == "cut_slices":
         assert {0.0, 1.0} == {float(share) for share in gone.sum(axis=(0, 1)) / np.maximum(brain.sum(axis=(0, 1)), 1)}
 
 
 def test_a_quarter_turn_and_a_flip_keep_every_value(scan):
     image, brain = scan
-    for kind in ("rotated", "flipped_axis"):
-        bad, mask = corrupt_scan(image, brain, AFFINE, kind, rng_for(2, kind), ScanCorruption())
+    for corruption_type in ("rotated", "flipped_axis"):
+        bad, mask = corrupt_scan(image, brain, AFFINE, corruption_type, rng_for(2, corruption_type), ScanCorruption())
         assert mask.sum() == pytest.approx(brain.sum(), rel=0.01)
         np.testing.assert_allclose(np.sort(bad[mask])[::997][:50], np.sort(image[brain])[::997][:50], atol=15)
 
 
-def test_a_misregistered_scan_is_off_by_what_was_asked(scan):
+def test_a_misregistered_scan_is_shifted_by_the_distance_of_the_settings(scan):
     image, brain = scan
     for seed in range(4):
         _, mask = corrupt_scan(

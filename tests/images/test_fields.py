@@ -8,7 +8,7 @@ from brainuad.images.seeds import rng_for, seed_words
 
 
 @pytest.mark.parametrize("sigma", [0.7, 2.0, 6.0])
-def test_a_field_has_unit_spread_and_the_asked_smoothness(sigma):
+def test_a_field_has_unit_standard_deviation_and_the_requested_smoothness(sigma):
     fields = np.stack([smooth_field(rng_for(seed, "f"), (40, 44, 36), sigma) for seed in range(30)])
     assert abs(fields.mean()) < 0.1
     assert fields.std() == pytest.approx(1, abs=0.1)
@@ -23,7 +23,7 @@ def test_upsampling_keeps_straight_lines():
     np.testing.assert_allclose(fine[:, 3, 3], np.linspace(0, 1, 41), atol=1e-6)
 
 
-def test_streams_depend_on_names_and_not_on_order():
+def test_generators_depend_on_names_and_not_on_order():
     assert rng_for(1, "a", "b").random() == rng_for(1, "a", "b").random()
     draws = {rng_for(seed, *names).random() for seed in (1, 2) for names in (("a", "b"), ("b", "a"), ("ab",))}
     assert len(draws) == 6

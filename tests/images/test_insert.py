@@ -50,7 +50,7 @@ def test_fluid_and_tissue_are_read_from_the_scan(scan):
     assert tissue == pytest.approx(1000, abs=20)
 
 
-def test_the_truth_is_the_mask_inside_the_brain_and_nothing_changes_far_from_it(scan, lesion):
+def test_the_lesion_is_the_mask_inside_the_brain_and_nothing_changes_far_from_it(scan, lesion):
     image, brain = scan
     lesion = lesion | ball((38, 22, 19), 4)  # overhangs the brain
     kept = image.copy()
@@ -63,7 +63,7 @@ def test_the_truth_is_the_mask_inside_the_brain_and_nothing_changes_far_from_it(
     assert planted.dtype == np.float32
 
 
-def test_lesions_are_dark_and_plain_ones_darker_than_subtle_ones(scan, lesion):
+def test_lesions_are_dark_and_default_ones_darker_than_subtle_ones(scan, lesion):
     subtle, plain = darkening(scan, lesion, SUBTLE), darkening(scan, lesion, PLAIN)
     assert 0.08 < subtle < 0.32
     assert 0.4 < plain < 0.9

@@ -19,7 +19,7 @@ GRIDS = {  # columns: which way and how far (mm) a step along each axis goes, be
 
 
 @pytest.mark.parametrize("case", GRIDS)
-def test_there_and_back(case):
+def test_a_scan_resampled_to_the_template_and_back_is_the_same(case):
     columns, shape = GRIDS[case]
     turn = Rotation.from_euler("xyz", [12, -8, 17], degrees=True).as_matrix()
     affine = np.eye(4)
@@ -43,7 +43,7 @@ def test_there_and_back(case):
         assert np.linalg.norm(apart) < 0.5
 
 
-def test_nothing_comes_from_outside_the_map():
+def test_outside_the_field_of_view_is_0():
     found = to_native(np.ones((4, 4, 4), np.float32), np.eye(4), (9, 4, 4), np.eye(4), np.eye(4))
     assert (found[:4] == 1).all()
     assert (found[4:] == 0).all()

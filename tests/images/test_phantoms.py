@@ -25,7 +25,7 @@ def shift_to_rim(phantom: Phantom, healthy: Phantom) -> float:
     return float(change[phantom.lesion].mean() / np.median(healthy.image[healthy.brain]))
 
 
-def test_a_seed_gives_the_same_head_whatever_was_made_before():
+def test_a_seed_gives_the_same_head_whatever_was_drawn_before():
     first = make(7, lesions="mixed")
     make(8, "CT", "tumour")
     again = make(7, lesions="mixed")
@@ -34,7 +34,7 @@ def test_a_seed_gives_the_same_head_whatever_was_made_before():
     assert not np.array_equal(first.image, make(9).image)
 
 
-def test_contrasts_of_one_seed_show_one_head():
+def test_contrasts_of_one_seed_have_the_same_head():
     t1, ct = make(3, "T1w", "stroke"), make(3, "CT", "stroke")
     np.testing.assert_array_equal(t1.brain, ct.brain)
     np.testing.assert_array_equal(t1.lesion, ct.lesion)
@@ -85,7 +85,7 @@ def test_the_whole_brain_lies_in_the_field_of_view():
         ("CT", ["csf", "white", "grey"]),
     ],
 )
-def test_tissues_stand_in_the_order_of_the_contrast(contrast, order):
+def test_tissues_have_the_order_of_the_contrast(contrast, order):
     phantom, template = make_phantom(5, contrast, spacing=SPACING, pose=Pose()), mni152(SPACING)
     lay = (phantom.brain.shape, phantom.affine, np.linalg.inv(phantom.template_to_scan))
     masks = {
@@ -104,9 +104,9 @@ def test_a_ct_has_hounsfield_units():
     assert 700 < image.max() < 1600
 
 
-@pytest.mark.parametrize("kind", ["ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural"])
-def test_lesions_lie_in_the_brain_and_change_nothing_elsewhere(kind):
-    lesioned, healthy = make(4, lesions=kind), make(4)
+@pytest.mark.parametrize("lesion_type", ["ms", "tumour", "stroke", "haemorrhage", "subdural", "epidural"])
+def test_lesions_lie_in_the_brain_and_change_nothing_elsewhere(lesion_type):
+    lesioned, healthy = make(4, lesions=lesion_type), make(4)
     assert lesioned.lesion.any()
     assert not (lesioned.lesion & ~lesioned.brain).any()
     np.testing.assert_array_equal(lesioned.brain, healthy.brain)
@@ -122,9 +122,9 @@ def test_plaques_have_the_sign_of_the_contrast(contrast, sign):
     assert sign * shift_to_rim(make(6, contrast, "ms"), make(6, contrast)) > 0.03
 
 
-@pytest.mark.parametrize(("kind", "deepest"), [("subdural", 14), ("epidural", 24)])
-def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, deepest):
-    made = make(3, "CT", kind)
+@pytest.mark.parametrize(("lesion_type", "deepest"), [("subdural", 14), ("epidural", 24)])
+def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(lesion_type, deepest):
+    made = make(3, "CT", lesion_type)
     depth = ndimage.distance_transform_edt(made.brain, sampling=SPACING)[made.lesion]
     assert depth.min() == SPACING
     assert 6 < depth.max() < deepest
@@ -133,26 +133,26 @@ def test_blood_outside_the_brain_is_bright_on_ct_and_lies_under_the_skull(kind, 
     assert sizes.max() > 0.95 * sizes.sum()  # one piece, but for crumbs at its edge
 
 
-def test_mixed_lesions_are_dark_and_bright_on_t1_and_of_several_kinds():
-    kinds, dark, bright = set(), 0, 0
+def test_mixed_lesions_are_dark_and_bright_on_t1_and_of_several_types():
+    types, dark, bright = set(), 0, 0
     for seed in range(8):
         lesioned, healthy = make(seed, lesions="mixed"), make(seed)
-        kinds.add(lesioned.lesion_type)
+        types.add(lesioned.lesion_type)
         change = (lesioned.image - healthy.image)[lesioned.lesion] / np.median(healthy.image[healthy.brain])
         dark += int((change < -0.1).sum())
         bright += int((change > 0.1).sum())
-    assert len(kinds) >= 3
+    assert len(types) >= 3
     assert dark > 100
     assert bright > 100
 
 
-def test_a_finer_grid_shows_the_same_head():
+def test_a_finer_grid_has_the_same_head():
     coarse, fine = make(11), make_phantom(11, spacing=2.0)
     assert fine.brain.sum() * 8 == pytest.approx(coarse.brain.sum() * 64, rel=0.04)
     assert coarse.pose == fine.pose
 
 
-def test_plaques_prefer_the_ventricles():
+def test_plaques_are_near_the_ventricles():
     anatomy = head(SPACING)
     assert anatomy.ventricle.min() == 0
     assert 5 < (anatomy.ventricle == 0).sum() * 0.064 < 80  # ml

@@ -18,7 +18,7 @@ def corners(part):
     return [(affine @ [*index, 1])[:3] for index in ((0, 0, 0), np.array(shape) - 1)]
 
 
-def test_without_settings_all_but_the_levels_is_kept():
+def test_without_settings_only_the_height_is_cropped():
     part = window(SHAPE, AFFINE, Normalize(slices=(0, 20)))
     assert part.grid[0] == (40, 48, 11)
     np.testing.assert_allclose(corners(part), [[-40, -60, 0], [38, 34, 20]])
@@ -40,7 +40,7 @@ def test_shape_pads_and_crops_around_the_box():
 
 
 @pytest.mark.parametrize(("count", "ends"), [(20, (-4, 34)), (35, (-20, 48)), (99, (-20, 50))])
-def test_levels_by_number_lie_around_the_middle(count, ends):
+def test_a_number_of_slices_is_taken_from_the_middle(count, ends):
     low, high = corners(window(SHAPE, AFFINE, Normalize(slices=count)))
     assert (low[2], high[2]) == ends
 
@@ -50,7 +50,7 @@ def test_an_empty_box_is_refused():
         window(SHAPE, AFFINE, Normalize(box=((500, 600), (0, 10))))
 
 
-def test_resizing_keeps_things_where_they_are():
+def test_resizing_keeps_positions():
     x, y, z = np.mgrid[:40, :48, :36]
     blob = np.exp(-((x - 14) ** 2 + (y - 30) ** 2 + (z - 20) ** 2) / 30).astype(np.float32)
     part = window(SHAPE, AFFINE, Normalize(slices=(-20, 50), resize=Resize(shape=(16, 16, 16))))
@@ -66,7 +66,7 @@ def test_resizing_keeps_things_where_they_are():
     assert np.linalg.det(affine[:3, :3]) * mask.sum() == pytest.approx(8 * (blob > 0.3).sum(), rel=0.15)
 
 
-def test_smoothing_precedes_coarser_voxels_alone():
+def test_only_axes_with_larger_voxels_are_smoothed():
     noise = np.random.default_rng(0).normal(size=(32, 32, 32)).astype(np.float32)
     rough, smooth = (resized(noise, Resize(shape=(16, 16, 16), smooth=sigma)) for sigma in (0.0, 0.5))
     assert smooth.std() < 0.75 * rough.std()

@@ -17,9 +17,9 @@ def head(gain: float = 1.0, offset: float = 0.0) -> np.ndarray:
     return np.where(BRAIN, image, 0)
 
 
-@pytest.mark.parametrize("kind", ["percentile", "zscore", "nyul", "histogram"])
-def test_gain_and_offset_of_the_scanner_vanish(kind):
-    settings = Intensity(method=kind, clip=None)
+@pytest.mark.parametrize("method", ["percentile", "zscore", "nyul", "histogram"])
+def test_gain_and_offset_of_the_scanner_are_removed(method):
+    settings = Intensity(method=method, clip=None)
     image = head()
     learnt = fit([(head(), BRAIN), (head(3, 5), BRAIN)], settings)
     one = scale(image, BRAIN, settings, learnt)
@@ -43,7 +43,7 @@ def test_the_window_is_fixed_and_clipped():
     np.testing.assert_allclose(values[inside], (image[BRAIN][inside] + 20) / 120, atol=1e-6)
 
 
-def test_nyul_meets_its_landmarks():
+def test_nyul_maps_quantiles_to_landmarks():
     settings = Intensity(method="nyul", percentiles=(1, 99), clip=None)
     learnt = fit([(head() ** 1.2, BRAIN) for _ in range(3)], settings)
     values = scale(head(), BRAIN, settings, learnt)[BRAIN]
@@ -75,7 +75,7 @@ def test_what_cannot_be_scaled_is_refused():
         fit([], Intensity(bias_fit="linear"))
 
 
-def test_the_peak_of_white_matter_goes_to_its_place():
+def test_the_peak_of_white_matter_is_scaled_to_its_setting():
     rng = np.random.default_rng(1)
     brain = np.ones((40, 40, 20), bool)
     tissue = rng.choice([30.0, 70.0, 110.0], p=[0.15, 0.5, 0.35], size=brain.shape)

@@ -76,27 +76,27 @@ def healthy(tmp_path):
     return source
 
 
-def test_a_failed_subject_leaves_the_study_and_moves_no_other(healthy, tmp_path):
+def test_a_failed_subject_is_not_used_and_changes_no_role(healthy, tmp_path):
     rows = {row.scan: row for row in scans.read(healthy.table)}
     assert rows["sub-03"].state == "failed"
     assert "broken" in rows["sub-03"].note
-    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    assert "sub-03" not in [row.scan for row in array_cache.read(tmp_path / "store").scans]
+    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "cache")
+    assert "sub-03" not in [row.scan for row in array_cache.read(tmp_path / "cache").scans]
     again = tmp_path / "again.tsv"
     split(tmp_path / "table.tsv", judged(tmp_path / "mended.tsv", rows), RULES, again)
     assert {row.scan: row.role for row in scans.read(again)} == {name: row.role for name, row in rows.items()}
 
 
-def test_the_store_lies_on_the_cut_grid(healthy, tmp_path):
-    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    made = array_cache.read(tmp_path / "store")
+def test_the_array_cache_is_on_the_cropped_grid(healthy, tmp_path):
+    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "cache")
+    made = array_cache.read(tmp_path / "cache")
     assert made.images.shape == (9, 20, 24, 11)
     np.testing.assert_allclose((made.affine @ [0, 0, 0, 1])[:3], [-40, -48, -20])
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
     assert "landmarks" in made.scaling
 
 
-def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
+def test_a_resized_and_coded_array_cache_holds_the_same_brains(healthy, tmp_path):
     scaling, shape = tmp_path / "scaling.safetensors", (10, 12, 8)
     small = RECIPE.model_copy(update={"resize": Resize(shape=shape)})
     normalize(healthy, scaling, small, tmp_path / "plain")
@@ -114,7 +114,7 @@ def test_a_resized_and_coded_store_shows_the_same_brains(healthy, tmp_path):
     )  # half voxels at its border are lost
 
 
-def test_test_scans_do_not_touch_what_is_learnt(healthy, tmp_path):
+def test_test_scans_do_not_change_the_scaling(healthy, tmp_path):
     before = (tmp_path / "scaling.safetensors").read_bytes()
     for row in healthy.rows("test", "validation"):
         path = status.paths(tmp_path / "pre" / row.scan)["image"]
@@ -142,7 +142,7 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     assert "no lesion mask" in found["sub-2"].note
 
 
-def test_what_is_not_scored_comes_into_the_store(tmp_path):
+def test_ignore_masks_are_in_the_array_cache(tmp_path):
     labels = ["sub-1", "sub-2"]
     preprocessed(tmp_path / "pre", labels, lesion=labels)
     mask = np.zeros(SHAPE, bool)
@@ -153,10 +153,10 @@ def test_what_is_not_scored_comes_into_the_store(tmp_path):
     scans.write(tmp_path / "p.tsv", [Scan(name, name, "p", mask="m", ignore="i", role="train") for name in labels])
     source = Source(tmp_path / "p.tsv", tmp_path / "pre")
     fit_scaling([source], Intensity(), tmp_path / "scaling.safetensors")
-    normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "store")
-    ignored = array_cache.read_ignored(tmp_path / "store")
+    normalize(source, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "cache")
+    ignored = array_cache.read_ignored(tmp_path / "cache")
     assert [int(part.sum()) for part in ignored] == [0, mask.sum()]
-    assert [scan.ignore for scan in array_cache.read(tmp_path / "store").scans] == ["", "i"], "an empty mask is none"
+    assert [scan.ignore for scan in array_cache.read(tmp_path / "cache").scans] == ["", "i"], "an empty mask is none"
 
 
 def mask_pool(folder, n=30, radius=3):
@@ -183,7 +183,7 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     assert array_cache.read_lesions(tmp_path / "one").reshape(len(made.scans), -1).any(axis=1).all()
 
 
-def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
+def test_a_scan_that_no_mask_fits_into_is_excluded_and_named(healthy, tmp_path):
     masks = [str(mask_pool(tmp_path / "mask_pool"))]
     settings = Inserted(source="inserted", into="ixi", masks=masks, roles=["validation", "test"])
     scaling, first = tmp_path / "scaling.safetensors", healthy.rows("validation", "test")[0].scan
@@ -202,7 +202,7 @@ def test_a_scan_that_no_mask_fits_into_is_left_out_and_named(healthy, tmp_path):
     assert "outside the brain" in run.read(tmp_path / "short" / run.NAME)["facts"]["excluded"][f"{first}_draw-1"]
 
 
-def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):
+def test_an_empty_folder_of_masks_is_refused(healthy, tmp_path):
     empty = tmp_path / "mask_pool"
     empty.mkdir()
     settings = Inserted(source="inserted", into="ixi", masks=[str(empty)])
@@ -211,7 +211,7 @@ def test_where_no_mask_fits_at_all_the_bank_is_to_blame(healthy, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, tmp_path):
+def test_anomalies_depend_on_subject_and_draw_not_on_the_order(healthy, tmp_path):
     anomaly, scaling = Anomaly(radius_mm=(8, 12)), tmp_path / "scaling.safetensors"
     settings = Artificial(
         source="artificial",
@@ -244,7 +244,7 @@ def test_anomalies_are_planted_by_subject_and_draw_whatever_the_order(healthy, t
     assert (np.asarray(array_cache.read(tmp_path / "three").images) != np.asarray(again.images)).any()
 
 
-def test_spoiled_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path):
+def test_corrupted_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path):
     settings = Corrupted(source="corrupted", into="ixi", draws=6)
     normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
     made = array_cache.read(tmp_path / "bad")
@@ -255,7 +255,7 @@ def test_spoiled_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path
     assert not np.asarray(made.images)[~np.asarray(made.brains)].any()
 
 
-def test_banks_and_windows_that_are_empty_are_refused(tmp_path):
+def test_empty_mask_pools_and_windows_are_refused(tmp_path):
     with pytest.raises(InputError, match="no lesion masks"):
         LesionMaskPool([tmp_path])
     with pytest.raises(ConfigError, match="leaves no axial level"):

@@ -29,14 +29,14 @@ def roles(scans: list[Scan]) -> dict[str, str]:
     return {scan.scan: scan.role for scan in scans}
 
 
-def test_shares_are_met_and_sessions_stay_together():
+def test_roles_have_their_shares_and_sessions_of_a_subject_one_role():
     split = draw_split(people(20, sessions=3), SHARES, seed=0)
     assert Counter(scan.role for scan in split) == {"train": 36, "validation": 12, "test": 12}
     for subject in {scan.subject for scan in split}:
         assert len({scan.role for scan in split if scan.subject == subject}) == 1
 
 
-def test_the_seed_decides_and_the_order_of_files_does_not():
+def test_the_split_depends_on_the_seed_and_not_on_the_order_of_files():
     scans = people(20)
     assert roles(draw_split(scans, SHARES, 0)) == roles(draw_split(scans[::-1], SHARES, 0))
     assert roles(draw_split(scans, SHARES, 0)) != roles(draw_split(scans, SHARES, 1))

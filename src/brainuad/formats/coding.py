@@ -87,10 +87,10 @@ class Picked(Sequence[Float[np.ndarray, "x y z"]]):
         """Number of volumes."""
         return len(self.places)
 
-    def level(self, index: int, level: int) -> Float[np.ndarray, "x y"]:
+    def axial_slice(self, index: int, z: int) -> Float[np.ndarray, "x y"]:
         """One axial slice of a volume; no more is read or decoded."""
         volumes, number = self.places[index]
-        plane: np.ndarray = volumes[number, :, :, level]
+        plane: np.ndarray = volumes[number, :, :, z]
         return plane
 
     @overload

@@ -111,5 +111,5 @@ class SliceExamples:
 
 def _level(images: Sequence[Image], scan: int, level: int) -> Float[np.ndarray, "x y"]:
     """One axial level; of an encoded array cache only that is decoded."""
-    plane = images.level(scan, level) if isinstance(images, Picked) else images[scan][:, :, level]
+    plane = images.axial_slice(scan, level) if isinstance(images, Picked) else images[scan][:, :, level]
     return np.ascontiguousarray(plane, dtype=np.float32)

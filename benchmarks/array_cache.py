@@ -1,4 +1,4 @@
-"""Reading slices from the array cache and from NIfTI, and residuals under its codings: `python benchmarks/store.py`.
+"""Reading slices from the array cache and from NIfTI, and residuals under its codings: `python benchmarks/array_cache.py`.
 
 Phantoms on the 2 mm template by their known place, scaled as the recipe mri_2mm does. Random batches of axial slices
 are read in turn from each array cache and from NIfTI files, all of them in the page cache; then a small autoencoder,
@@ -73,7 +73,7 @@ def readers(folder: Path, opened: dict[str, ArrayCache]) -> dict[str, Callable[[
 
     def of_cache(dtype: str) -> Callable[[int, int], np.ndarray]:
         picked = Picked([(opened[dtype].images, scan) for scan in range(len(opened[dtype].images))])
-        return lambda scan, level: np.array(picked.level(scan, level), dtype=np.float32)
+        return lambda scan, level: np.array(picked.axial_slice(scan, level), dtype=np.float32)
 
     def of_nifti(ending: str) -> Callable[[int, int], np.ndarray]:
         return lambda scan, level: np.asarray(nib.load(folder / f"sub-{scan}.{ending}").dataobj[..., level], np.float32)
