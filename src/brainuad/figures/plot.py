@@ -138,8 +138,8 @@ def _scale(axes: Axes, plot: Plot) -> None:
         axes.set_xlim(plot.x_limits)
     if plot.y_limits:
         axes.set_ylim(plot.y_limits[0], plot.y_limits[1] * (1.6 if plot.log_y else 1))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if plot.log_y:
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_locator(LogLocator(numticks=7))
