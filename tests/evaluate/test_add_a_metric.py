@@ -31,7 +31,7 @@ from brainuad.formats import tables
 from brainuad.reference import columns_page
 from brainuad.report.table import comparison
 from brainuad.terminal import text
-from brainuad.track.job import view_columns
+from brainuad.track.run_import import view_columns
 
 files = EvaluationFiles(Path(sys.argv[1]), write=False)
 posts = {"none": files.root / "post/dae/ms/none"}

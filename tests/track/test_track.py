@@ -5,6 +5,7 @@ import multiprocessing
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,10 +13,12 @@ from mlflow import MlflowClient
 
 from brainuad.formats import run, tables
 from brainuad.resources import recording
-from brainuad.track import job, ui, views
+from brainuad.track import run_import, ui, views
+from brainuad.track.run_import import Destination, import_study
+from brainuad.track.tracked_run import Training
 
 MODELS = ("ae", "thresh")
-RUNS = [(model, seed, model) for model in MODELS for seed in (0, 1)]
+TRAININGS = [Training(model, seed, model) for model in MODELS for seed in (0, 1)]
 
 
 def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
@@ -64,7 +67,9 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was imported once; making a database takes seconds."""
     root = tmp_path_factory.mktemp("results")
-    assert job.track("demo", study(root / "demo"), RUNS, root / "mlflow", None, root / "mark.json")
+    imported = import_study("demo", study(root / "demo"), TRAININGS, Destination(root / "mlflow"))
+    assert imported is not None
+    (root / "mark.json").write_text(json.dumps(imported))
     return root
 
 
@@ -74,7 +79,7 @@ def root(imported: Path, tmp_path: Path) -> Path:
 
 
 def client(root: Path) -> MlflowClient:
-    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow' / job.DATABASE}")
+    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow' / run_import.DATABASE}")
 
 
 def runs(root: Path) -> dict[str, object]:
@@ -84,11 +89,11 @@ def runs(root: Path) -> dict[str, object]:
     return {r.info.run_name: r for r in found}
 
 
-def again(root: Path, *, left: str = "") -> bool:
+def again(root: Path, *, left: str = "") -> dict[str, Any] | None:
     trained = sorted((root / "demo" / "train").glob("*/seed-*"))
     seeds = [(path.parent.name, int(path.name.removeprefix("seed-"))) for path in trained]
-    kept = [(model, seed, model) for model, seed in seeds if model != left]
-    return job.track("demo", root / "demo", kept, root / "mlflow", None, root / "mark.json")
+    kept = [Training(model, seed, model) for model, seed in seeds if model != left]
+    return import_study("demo", root / "demo", kept, Destination(root / "mlflow"))
 
 
 def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> Non
 
 def test_the_same_records_make_no_second_run(root: Path) -> None:
     before = {name: r.info.run_id for name, r in runs(root).items()}
-    assert again(root)
+    assert again(root) == json.loads((root / "mark.json").read_text())
     assert {name: r.info.run_id for name, r in runs(root).items()} == before
     assert json.loads((root / "mark.json").read_text())["ae/seed-0"]["run"] == before["ae/seed-0"]
 
@@ -150,7 +155,7 @@ def test_a_model_that_left_the_study_leaves_mlflow_and_may_come_back(root: Path)
 
 def test_a_half_written_run_is_replaced(root: Path) -> None:
     tracking, broken = client(root), runs(root)["ae/seed-0"].info.run_id
-    tracking.delete_tag(broken, job.HASH)
+    tracking.delete_tag(broken, run_import.HASH)
     assert again(root)
     assert runs(root)["ae/seed-0"].info.run_id != broken
 
@@ -168,19 +173,18 @@ def test_two_importers_at_once_make_no_duplicates(root: Path) -> None:
     assert len(runs(root)) == 8
 
 
-def test_a_server_that_is_away_is_a_warning_and_leaves_no_mark(
-    imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unavailable_server_is_a_warning_and_imports_nothing(
+    imported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket() as taken:  # bound, not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         uri = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
-        mark = tmp_path / "mark.json"
-        assert job.track("demo", imported / "demo", RUNS, tmp_path / "mlflow", uri, mark) is False
-    assert not mark.exists()
-    said = capsys.readouterr().err
-    assert "warning: demo was not imported into MLflow" in said
-    assert "the next run tries again" in said
-    assert "secret" not in said
+        assert import_study("demo", imported / "demo", TRAININGS, Destination(tmp_path / "mlflow", uri)) is None
+    (record,) = [each for each in caplog.records if each.name == "brainuad.track.run_import"]
+    assert record.levelname == "WARNING"
+    assert "demo was not imported into MLflow" in record.getMessage()
+    assert "the next run tries again" in record.getMessage()
+    assert "secret" not in record.getMessage()
 
 
 def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:
@@ -193,4 +197,6 @@ def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:
     assert views.unpack(experiment.tags[views.TAG + views.RUNS])["groupBy"] is None
     address = views.link(experiment.experiment_id, views.COMPARISON)
     assert address in experiment.tags["mlflow.note.content"]
-    assert ui.links(imported / "mlflow", "http://127.0.0.1:5000") == [f"demo: http://127.0.0.1:5000/{address}"]
+    database = f"sqlite:///{imported / 'mlflow' / run_import.DATABASE}"
+    links = ui.comparison_links(database, "http://127.0.0.1:5000")
+    assert links == [f"demo: http://127.0.0.1:5000/{address}"]

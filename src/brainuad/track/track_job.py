@@ -17,7 +17,7 @@ class TrackOutputs(Paths):
 
 
 class TrackJob(Job):
-    """Imports runs. A server that is away is a warning; `attempt` then changes, so that the next run tries again."""
+    """Imports runs. An unavailable server is a warning; `attempt` then changes, so that the next run tries again."""
 
     rule = "track"
     inputs: TrackInputs
@@ -29,12 +29,16 @@ class TrackJob(Job):
 
     def run(self) -> None:
         from brainuad.formats.files import write_json
-        from brainuad.track.job import track
+        from brainuad.track.run_import import Destination, import_study
+        from brainuad.track.tracked_run import Training
 
         mark = self.outputs.mark
         folder = mark.parent
-        if not track(self.tags["study"], folder, self.runs, folder.parent / "mlflow", self.uri, mark):
-            write_json(mark, {"complete": False})
+        trainings = [Training(*each) for each in self.runs]
+        to = Destination(folder.parent / "mlflow", self.uri)
+        imported = import_study(self.tags["study"], folder, trainings, to)
+        write_json(mark, {"complete": False} if imported is None else imported)
+        if imported is None:
             mark.with_name("track.attempts").write_text(str(self.attempt + 1))
 
 

@@ -1,4 +1,4 @@
-"""`make ui`: MLflow on the imported runs."""
+"""`brainuad ui`: MLflow on the imported runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from brainuad.errors import InputError
-from brainuad.track.job import ARTIFACTS, DATABASE
+from brainuad.track.run_import import ARTIFACTS, DATABASE
 from brainuad.track.views import COMPARISON, link
 
 START_SECONDS = 120.0
@@ -34,9 +34,10 @@ def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int
     server = subprocess.Popen(command, cwd=mlflow_folder, env=os.environ | ENVIRONMENT)
     # A stop signal must reach the server too, or it would keep the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    address = f"http://{host}:{port}"
     try:
-        _wait(server, f"http://{host}:{port}/health")
-        for line in links(mlflow_folder, f"http://{host}:{port}"):
+        _wait(server, f"{address}/health")
+        for line in comparison_links(address, address):
             print(line, flush=True)  # noqa: T201
         return server.wait()
     except KeyboardInterrupt:
@@ -46,15 +47,18 @@ def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int
         server.wait()
 
 
-def links(mlflow_folder: Path, address: str) -> list[str]:
-    """A line per study: its name and the address of its comparison."""
-    import sqlite3
+def comparison_links(uri: str, address: str) -> list[str]:
+    """A line per study: its name and the address of its comparison.
 
-    path = (mlflow_folder / DATABASE).resolve()
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-        where = "lifecycle_stage = 'active' AND name <> 'Default' ORDER BY name"
-        rows = database.execute(f"SELECT experiment_id, name FROM experiments WHERE {where}").fetchall()  # noqa: S608
-    return [f"{name}: {address}/{link(str(experiment), COMPARISON)}" for experiment, name in rows]
+    `uri`: where the client finds the runs, a server or a database; `address`: of the server, for the links.
+    """
+    os.environ.update(ENVIRONMENT)  # mlflow reads them as it is imported
+    from mlflow import MlflowClient
+
+    studies = MlflowClient(tracking_uri=uri).search_experiments(
+        filter_string="name != 'Default'", order_by=["name ASC"]
+    )
+    return [f"{study.name}: {address}/{link(study.experiment_id, COMPARISON)}" for study in studies]
 
 
 def _wait(server: subprocess.Popen[bytes], address: str) -> None:

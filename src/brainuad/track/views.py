@@ -1,7 +1,7 @@
-"""Saved views and the note of an MLflow experiment, so that a study opens as a comparison without any clicking.
+"""Saved views and the note of an MLflow experiment: a study opens as a comparison of its models.
 
-MLflow keeps a view as an experiment tag whose format is not documented; it is pinned by a test of what we write, and an
-import never fails over it.
+MLflow keeps a view as an experiment tag whose format is not documented, and has no API for it; why views are used all
+the same is in `docs/decisions/0020-saved-views.md`. A test checks what we write; an import never fails because of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import json
 import uuid
 import zlib
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +18,18 @@ TAG = "mlflow.sharedViewState."
 COMPARISON, RUNS = "comparison", "runs"
 
 
+@dataclass(frozen=True)
+class ShownNames:
+    """Names in the views. `columns`: metrics in the table, the first is the one ordered by; `curves`: drawn by step."""
+
+    columns: list[str]
+    curves: list[str]
+    models: list[str]
+    all_metrics: list[str]
+
+
 def link(experiment: str, view: str, charts: bool = False) -> str:
-    """Address of a saved view, to be put behind the server's own."""
+    """Address of a saved view, relative to the server's."""
     mode = "&compareRunsMode=CHART" if charts else ""
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={quote(view)}{mode}"
 
@@ -31,26 +42,21 @@ def note(study: str, experiment: str) -> str:
         f"- [Comparison table]({link(experiment, COMPARISON)}), grouped by model\n"
         f"- [Charts]({link(experiment, COMPARISON, charts=True)}): bars per model, training curves\n"
         f"- [Every run]({link(experiment, RUNS)}), and its [parallel coordinates]({parallel})\n\n"
-        "Metrics are named `data set/chain/metric/threshold rule`; their 95 % intervals end in `_ci_low` and "
-        "`_ci_high`. A cut under the name `oracle` was chosen on test labels: an upper bound, not a result. "
+        "Metrics are named `data set/postprocessing/metric/threshold rule`; the ends of their 95 % intervals end in "
+        "`_ci_low` and `_ci_high`. The threshold of `oracle` was chosen on test labels: an upper bound, not a result. "
         f"The full report is `results/{study}/report/index.html`."
     )
 
 
-def tags(
-    study: str, columns: list[str], curves: list[str], models: list[str], everything: list[str], now: int
-) -> dict[str, str]:
-    """Experiment tags that hold the views.
-
-    `columns`: metric names, the first is the one ordered by; `curves`: those drawn over steps; `models`: labels;
-    `everything`: all metric names; `now`: ms since 1970.
-    """
-    charts = [_bar(name) for name in columns] + [_line(name) for name in curves]
+def view_tags(study: str, shown: ShownNames, now: int) -> dict[str, str]:
+    """Experiment tags that hold the views. `now`: ms since 1970."""
+    charts = [_bar(name) for name in shown.columns] + [_line(name) for name in shown.curves]
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
-    flat = [_parallel(columns[:6])] if len(columns) > 1 else []
-    comparison = _state(columns, ["dataset"], charts, _folded(everything), grouped)
-    comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in models}  # a row per model
-    runs = _state(columns, ["model", "seed", "family", "commit"], flat, _folded(everything), None)
+    parallel = [_parallel(shown.columns[:6])] if len(shown.columns) > 1 else []
+    folded = _folded(shown.all_metrics)
+    comparison = _state(shown.columns, ["dataset"], charts, folded, grouped)
+    comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in shown.models}  # a row per model
+    runs = _state(shown.columns, ["model", "seed", "family", "commit"], parallel, folded, None)
     return {
         TAG + COMPARISON: _packed(f"{study}: models compared", comparison, now),
         TAG + RUNS: _packed(f"{study}: every run", runs, now),
@@ -58,7 +64,7 @@ def tags(
 
 
 def unpack(text: str) -> dict[str, Any]:
-    """The state inside a view's tag."""
+    """The state that a view's tag holds."""
     state: dict[str, Any] = json.loads(
         zlib.decompress(base64.b64decode(json.loads(text)["state"].removeprefix("deflate;")))
     )
@@ -111,13 +117,19 @@ def _state(
 
 
 def _folded(names: list[str]) -> list[str]:
-    """Sections that MLflow makes by itself for the charts we do not ask for: listed here, they start folded."""
+    """Sections that MLflow adds for charts that the view does not name; listed here, they start folded."""
     return sorted({name.rpartition("/")[0] for name in names if "/" in name})
 
 
-def _chart(kind: str, section: str, name: str, **more: Any) -> dict[str, Any]:
-    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{section}/{name}"))
-    about = {"uuid": unique, "type": kind, "metricSectionId": section, "displayName": name, "runsCountToCompare": 20}
+def _chart(chart_type: str, section: str, name: str, **more: Any) -> dict[str, Any]:
+    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{chart_type}/{section}/{name}"))
+    about = {
+        "uuid": unique,
+        "type": chart_type,
+        "metricSectionId": section,
+        "displayName": name,
+        "runsCountToCompare": 20,
+    }
     return {**about, "deleted": False, "isGenerated": False, **more}
 
 

@@ -1,0 +1,180 @@
+"""One run per model and seed, read from the files of a study's jobs. Independent of MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from brainuad.config.section import flat
+from brainuad.formats import run as run_record
+from brainuad.formats import tables
+from brainuad.metrics.registry import NO_RULE
+
+STAGES = ("infer", "postprocess", "evaluate")
+LAYOUT = 1
+"""Part of the hash; a higher number replaces all imported runs."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a curve, or a final value at step 0. `time`: in ms since 1970."""
+
+    name: str
+    value: float
+    time: int
+    step: int = 0
+
+
+class Training(NamedTuple):
+    """A training of the study: model, seed, and the label of the model whose weights it shares."""
+
+    model: str
+    seed: int
+    trained_as: str
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One model trained with one seed, and its evaluation."""
+
+    study: str
+    model: str
+    seed: int
+    trained_as: str
+    """Label of the model whose weights it shares: another one where only the map differs."""
+    train: dict[str, Any]
+    """Record of the training job."""
+    records: list[dict[str, Any]]
+    """Records of its infer, postprocess and evaluate jobs, sorted by path."""
+    curves: pd.DataFrame
+    """step, name, value."""
+    metrics: pd.DataFrame
+    """Rows of all its `metrics.tsv`."""
+    precision_recall: pd.DataFrame
+    """Rows of all its `curves.tsv`."""
+    hash: str = ""
+    """Of all of these."""
+
+    @property
+    def start(self) -> int:
+        """Start of the training, ms since 1970."""
+        return int(self.train["started"] * 1000)
+
+    @property
+    def end(self) -> int:
+        """End of the last job, ms since 1970."""
+        return max(_end(record) for record in [self.train, *self.records])
+
+    @property
+    def datasets(self) -> list[str]:
+        """Labels of the data sets that it was evaluated on, else of those in its records."""
+        recorded = sorted({record["tags"].get("dataset", "") for record in self.records} - {""})
+        return sorted(set(self.metrics["dataset"])) or recorded
+
+
+def read_runs(study: str, folder: Path, trainings: Iterable[Training]) -> list[TrackedRun]:
+    """The runs of these trainings under `folder` (`results/<study>`), sorted by model and seed."""
+    return [_read_run(study, folder, Training(*each)) for each in sorted(trainings)]
+
+
+def run_params(run: TrackedRun) -> dict[str, str]:
+    """Settings of the training, flattened with dots, and its facts."""
+    values = texts(run.train["settings"]) | {f"facts.{k}": v for k, v in texts(run.train["facts"]).items()}
+    maps = [record["settings"].get("map", {}) for record in run.records if record["stage"] == "infer"]
+    values |= texts({"map": maps[0]}) if maps else {}
+    return values | {"seed": str(run.seed), "trained_as": run.trained_as}
+
+
+def run_tags(run: TrackedRun) -> dict[str, str]:
+    """Tags by which runs are searched and grouped."""
+    versions = run.train.get("versions", {})
+    return {
+        "study": run.study,
+        "model": run.model,
+        "seed": str(run.seed),
+        "family": _family(run.train),
+        "dataset": ", ".join(run.datasets),
+        "data": run.train["data"],
+        "commit": run.train["commit"],
+        "version": versions.get("brainuad", ""),
+        "mlflow.source.git.commit": run.train["commit"].removesuffix("-dirty"),
+        "mlflow.source.name": "brainuad train",
+        "mlflow.source.type": "PROJECT",
+    }
+
+
+def run_points(run: TrackedRun) -> list[Point]:
+    """Curves at the times they were made (between start and end of the training, by step), final metrics, costs."""
+    start, length = run.start, int(run.train["seconds"] * 1000)
+    last = max(1, int(run.curves["step"].max())) if len(run.curves) else 1
+    rows = [(int(row["step"]), row) for row in run.curves.dropna().to_dict("records")]
+    curve = [Point(row["name"], float(row["value"]), start + length * step // last, step) for step, row in rows]
+    return curve + [Point(name, value, run.end) for name, value in {**_final(run), **_costs(run)}.items()]
+
+
+def metric_name(row: Mapping[Hashable, Any]) -> str:
+    """`<dataset>/<postprocessing>/<metric>`, and `/<threshold rule>` where one applies, of a row of `metrics.tsv`."""
+    parts = [row["dataset"], row["postprocessing"], row["metric"]]
+    return "/".join(parts if row["threshold_rule"] == NO_RULE else [*parts, row["threshold_rule"]])
+
+
+def texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Nested settings as dotted keys and text."""
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in flat(settings).items()}
+
+
+def _read_run(study: str, folder: Path, training: Training) -> TrackedRun:
+    model, seed = training.model, f"seed-{training.seed}"
+    trained = folder / "train" / training.trained_as / seed
+    paths = [p for stage in STAGES for p in sorted((folder / stage / model / seed).rglob(run_record.NAME))]
+    evaluated = folder / "evaluate" / model / seed
+    parts: dict[str, Any] = {
+        "train": run_record.read(trained / run_record.NAME),
+        "records": [run_record.read(path) for path in paths],
+        "curves": run_record.read_curves(trained / run_record.CURVES),
+        "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS),
+        "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES),
+    }
+    return TrackedRun(study, *training, **parts, hash=_hash(study, model, seed, parts))
+
+
+def _tables(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    filled = [table for path in sorted(folder.glob(f"*/{name}")) if len(table := tables.read(path, columns))]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+
+
+def _hash(*parts: Any) -> str:
+    text = json.dumps([LAYOUT, *parts], sort_keys=True, default=lambda table: table.to_csv(index=False))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _final(run: TrackedRun) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for row in run.metrics.to_dict("records"):
+        for suffix, column in (("", "value"), ("_ci_low", "ci_low"), ("_ci_high", "ci_high")):
+            if pd.notna(row[column]):
+                values[metric_name(row) + suffix] = float(row[column])
+    return values
+
+
+def _costs(run: TrackedRun) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for record in [run.train, *run.records]:
+        stage = f"cost/{record['stage']}"
+        values[f"{stage}_seconds"] = values.get(f"{stage}_seconds", 0.0) + record["seconds"]
+        values[f"{stage}_memory_mb"] = max(values.get(f"{stage}_memory_mb", 0.0), record["peak_memory_mb"])
+    return values
+
+
+def _family(record: dict[str, Any]) -> str:
+    return record["tags"].get("family") or str(flat(record["settings"]).get("family", ""))
+
+
+def _end(record: dict[str, Any]) -> int:
+    return int((record["started"] + record["seconds"]) * 1000)
