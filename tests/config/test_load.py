@@ -81,6 +81,31 @@ def test_mistakes_are_named(demo, change, expected):
 
 
 @pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"chains": {"none": "none"}}, "chains is now postprocessing"),
+        ({"compute": {"batch": 25}}, "compute.batch is now compute.scans_per_job"),
+        ({"evaluate": {"hit_share": 0.2}}, "evaluate.hit_share is now evaluate.detection_overlap"),
+        ({"datasets": {"odd": {"source": "spoiled", "into": "healthy"}}}, "source: spoiled is now source: corrupted"),
+        (
+            {"models": {"baur_dae_small": {"use": "baur_dae_small", "set": {"train": {"batch": 8}}}}},
+            "models.baur_dae_small.train.batch is now train.batch_size",
+        ),
+        (
+            {"recipe": {"use": "mri_2mm", "label": "own", "set": {"preprocess": {"quality": {"usual_lean": 5}}}}},
+            "recipe.preprocess.quality.usual_lean is now quality.warn_tilt_deg",
+        ),
+        (
+            {"recipe": {"use": "mri_2mm", "label": "own", "set": {"preprocess": {"n4": {"shrink": 4}}}}},
+            "recipe.preprocess.n4 is now preprocess.steps",
+        ),
+    ],
+)
+def test_a_key_of_an_older_version_is_refused_with_its_new_name(demo, change, expected):
+    assert expected in message(demo | change)
+
+
+@pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("healthy.subjets", 3, ["unknown key datasets.healthy.subjets", "did you mean subjects?"]),

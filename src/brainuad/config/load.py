@@ -18,7 +18,7 @@ from brainuad.config.datasets import AnyDataset
 from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
-from brainuad.config.renamed import new_name
+from brainuad.config.renamed import RENAMED_SOURCES, new_name
 from brainuad.config.study import Study
 from brainuad.errors import ConfigError
 
@@ -241,6 +241,9 @@ def _explained(
     more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
     if first["type"] == "extra_forbidden" and (new := new_name(place)):
         return ConfigError(f"{place} is now {new}", file=file, why=more, do="write the new name")
+    if first["type"] == "union_tag_invalid" and (tag := RENAMED_SOURCES.get(first["ctx"]["tag"])):
+        what = f"{place}: source: {first['ctx']['tag']} is now source: {tag}"
+        return ConfigError(what, file=file, why=more, do="write the new name")
     if first["type"] == "extra_forbidden":
         near = _nearest(str(first["loc"][-1]), _keys(adapter.json_schema()))
         return ConfigError(

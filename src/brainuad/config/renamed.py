@@ -55,6 +55,9 @@ RENAMED: dict[str, str] = {
     "quality.max_missing": "quality.max_missing_slice_fraction",
 }
 
+RENAMED_SOURCES = {"spoiled": "corrupted"}
+"""Values of `source` of a data set."""
+
 
 def new_name(place: str) -> str | None:
     """The new name of the key at a dotted place of a study file, or None if no key was ever called so."""
