@@ -48,7 +48,10 @@ def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAMPLE_SECONDS", 0.05)
     code = "x = bytearray(b'1') * 60_000_000; import time; print(flush=True); time.sleep(1.5)"
     study = tmp_path / "results/demo"
-    with usage.record_usage(job(study / "logs/download.log")), recording.recorded(study, run.Record("download", {}, {})):
+    with (
+        usage.record_usage(job(study / "logs/download.log")),
+        recording.recorded(study, run.Record("download", {}, {})),
+    ):
         both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
         for each in both:
             each.communicate()
@@ -60,7 +63,10 @@ def test_processes_that_run_together_count_together(tmp_path, monkeypatch):
 
 def test_programs_that_a_job_runs_count_as_its_own(tmp_path):
     busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    with usage.record_usage(job(tmp_path / "logs/a.log")), recording.recorded(tmp_path, run.Record("preprocess", {}, {})):
+    with (
+        usage.record_usage(job(tmp_path / "logs/a.log")),
+        recording.recorded(tmp_path, run.Record("preprocess", {}, {})),
+    ):
         subprocess.run([sys.executable, "-c", busy], check=True)
     (noted,) = usage.read_usage(tmp_path)
     for used in (noted["used"], run.read(tmp_path / run.NAME)):
