@@ -5,7 +5,7 @@ rule preprocess:
     input:
         unpack(inputs("preprocess")),
     output:
-        mark="<results>/preprocess/<recipe>/{dataset}/{scan}/done.json",
+        done="<results>/preprocess/<recipe>/{dataset}/{scan}/done.json",
     log:
         "<results>/logs/preprocess/<recipe>/{dataset}/{scan}.log",
     conda:
@@ -24,7 +24,7 @@ rule preprocess_batch:
     input:
         unpack(inputs("preprocess_batch")),
     output:
-        mark="<results>/preprocess/<recipe>/{dataset}/batches/{batch}.json",
+        done="<results>/preprocess/<recipe>/{dataset}/batches/{batch}.json",
     log:
         "<results>/logs/preprocess/<recipe>/{dataset}/batches/{batch}.log",
     wildcard_constraints:

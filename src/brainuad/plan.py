@@ -17,13 +17,15 @@ from brainuad.config.load import hint
 from brainuad.config.study import Study
 from brainuad.download.source_of import source_of
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import batch, decisions
+from brainuad.formats import decisions, done_file
 from brainuad.formats.scans import Scan
 from brainuad.jobs.base import Job
 from brainuad.layout import Layout
 from brainuad.normalize.mask_pool import LesionMaskPool
 from brainuad.normalize.split import draw_split, refuse_two_roles
-from brainuad.planned_jobs import BUILDERS, preprocessing
+from brainuad.planned_jobs import BUILDERS, scan_settings
+from brainuad.preprocess.job_inputs import batches, job_inputs
+from brainuad.preprocess.settings import ScanSettings
 
 
 class Plan(Layout):
@@ -33,8 +35,6 @@ class Plan(Layout):
     folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
     ConfigError for a data set that the user has to provide and did not, and for a subject in two roles.
     """
-
-    DONE = batch.DONE
 
     def __init__(self, study: Study):
         super().__init__(study)
@@ -56,9 +56,9 @@ class Plan(Layout):
         }
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
         size = study.compute.scans_per_job
-        self._batches = {label: batch.batches([row.scan for row in rows], size) for label, rows in self.scans.items()}
+        self._batches = {label: batches([row.scan for row in rows], size) for label, rows in self.scans.items()}
         self._template = templates.files_of(study.recipe.preprocess.template)
-        self._preprocessing = {label: preprocessing(self, label) for label in self.scans}
+        self._scan_settings = {label: scan_settings(self, label) for label in self.scans}
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
 
     def job(self, rule: str, **wildcards: str) -> Job:
@@ -125,15 +125,15 @@ class Plan(Layout):
 
     # What jobs read
 
-    def marks(self, dataset: str) -> list[Path]:
-        """The marks of a data set's preprocessed scans, one per job; raises InputError if it is not downloaded yet."""
+    def done_files(self, dataset: str) -> list[Path]:
+        """The done files of a data set's preprocess jobs; raises InputError if it is not downloaded yet."""
         if self.absent:
             names = " and ".join(self.absent)
             do = "type `snakemake download` with the same options, then the command that you typed"
             raise InputError(f"{names} must be downloaded before the study can be laid out", do=do)
         if self.study.compute.scans_per_job == 1:
-            return [self.preprocessed(dataset) / row.scan / self.DONE for row in self.scans[dataset]]
-        return [self.batch_mark(dataset, name) for name in self._batches[dataset]]
+            return [self.scan_done_file(dataset, row.scan) for row in self.scans[dataset]]
+        return [self.batch_done_file(dataset, name) for name in self._batches[dataset]]
 
     def batches(self, dataset: str) -> dict[str, list[str]]:
         """The batches of a data set's scans."""
@@ -143,18 +143,22 @@ class Plan(Layout):
         """The scans of a batch."""
         return self._batches[dataset][name]
 
-    def batch_mark(self, dataset: str, name: str) -> Path:
-        """The mark of a batch."""
-        return self.preprocessed(dataset) / batch.FOLDER / f"{name}.json"
+    def scan_done_file(self, dataset: str, scan: str) -> Path:
+        """The done file of a scan with a job of its own."""
+        return self.preprocessed(dataset) / scan / done_file.NAME
+
+    def batch_done_file(self, dataset: str, name: str) -> Path:
+        """The done file of a batch."""
+        return self.preprocessed(dataset) / done_file.BATCHES / f"{name}.json"
 
     def scan_files(self, dataset: str, scans: list[str]) -> dict[str, str]:
-        """What the preprocess job of these scans reads, by the names of `formats.batch`."""
+        """What the preprocess job of these scans reads, by the names of `preprocess.job_inputs`."""
         table = {"table": str(self.scan_table(dataset))} if self._is_made(dataset) else {}
-        return batch.wanted((self._rows[dataset, scan] for scan in scans), {**table, **self._template})
+        return job_inputs((self._rows[dataset, scan] for scan in scans), {**table, **self._template})
 
-    def preprocessing(self, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is known of a data set's scans, and the recipe of their preprocessing."""
-        return self._preprocessing[dataset]
+    def scan_settings(self, dataset: str) -> ScanSettings:
+        """What the preprocessing of a data set's scans depends on."""
+        return self._scan_settings[dataset]
 
     def remotes(self, dataset: str) -> Any:
         """The files that are downloaded for a data set that is known by name."""

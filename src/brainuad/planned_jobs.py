@@ -25,6 +25,7 @@ from brainuad.postprocess.postprocess_job import PostprocessInputs, PostprocessJ
 from brainuad.preprocess.contact_sheets_job import ContactSheetsInputs, ContactSheetsJob, ContactSheetsOutputs
 from brainuad.preprocess.preprocess_job import PreprocessJob, PreprocessOutputs
 from brainuad.preprocess.quality_job import QualityInputs, QualityJob, QualityOutputs
+from brainuad.preprocess.settings import ScanSettings
 from brainuad.report.report_job import ReportInputs, ReportJob, ReportOutputs
 from brainuad.track.track_job import TrackInputs, TrackJob, TrackOutputs
 from brainuad.train.train_job import TrainInputs, TrainJob, TrainOutputs
@@ -60,24 +61,27 @@ def list_scans(plan: Plan, dataset: str) -> ListScansJob:
 
 def preprocess(plan: Plan, dataset: str, scan: str) -> PreprocessJob:
     """Of one scan."""
-    return _preprocess(plan, dataset, plan.preprocessed(dataset) / scan / plan.DONE, [scan])
+    return _preprocess(plan, dataset, plan.scan_done_file(dataset, scan), [scan])
 
 
 def preprocess_batch(plan: Plan, dataset: str, batch: str) -> PreprocessJob:
     """Of a batch of scans."""
-    return _preprocess(plan, dataset, plan.batch_mark(dataset, batch), plan.batch(dataset, batch))
+    return _preprocess(plan, dataset, plan.batch_done_file(dataset, batch), plan.batch(dataset, batch))
 
 
-def _preprocess(plan: Plan, dataset: str, mark: Path, scans: list[str]) -> PreprocessJob:
-    files = InputsByName(files=plan.scan_files(dataset, scans))
-    about, recipe = plan.preprocessing(dataset)
-    return PreprocessJob(inputs=files, outputs=PreprocessOutputs(mark=mark), about=about, recipe=recipe, scans=scans)
+def _preprocess(plan: Plan, dataset: str, done: Path, scans: list[str]) -> PreprocessJob:
+    return PreprocessJob(
+        inputs=InputsByName(files=plan.scan_files(dataset, scans)),
+        outputs=PreprocessOutputs(done=done),
+        settings=plan.scan_settings(dataset),
+        scans=scans,
+    )
 
 
 def quality(plan: Plan, dataset: str) -> QualityJob:
     """Of a data set that holds scans of its own."""
     return QualityJob(
-        inputs=QualityInputs(table=plan.scan_table(dataset), marks=plan.marks(dataset)),
+        inputs=QualityInputs(table=plan.scan_table(dataset), done=plan.done_files(dataset)),
         outputs=QualityOutputs(table=plan.quality(dataset)),
         limits=plan.study.recipe.preprocess.quality,
         exclude=plan.scan_set(dataset).exclude,
@@ -134,7 +138,7 @@ def normalize(plan: Plan, dataset: str) -> NormalizeJob:
     return NormalizeJob(
         inputs=NormalizeInputs(
             table=plan.roles_table(origin),
-            marks=plan.marks(origin),
+            done=plan.done_files(origin),
             masks=plan.masks(dataset),
             scaling=plan.scaling(),
         ),
@@ -320,13 +324,17 @@ def _content(settings: Scans) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude={"split", "exclude"})
 
 
-def preprocessing(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is done to each scan of a data set: what is known of it, and the recipe without the limits of quality."""
+def scan_settings(plan: Plan, dataset: str) -> ScanSettings:
+    """What the preprocessing of a data set's scans depends on."""
     settings = plan.scan_set(dataset)
-    made = _content(settings) if settings.synthesised else {}
-    made.pop("subjects", None)
-    about = {"modality": settings.modality, "healthy": settings.healthy, **made}
-    if isinstance(settings, WithReference) and settings.register_with:
-        about["register_with"] = settings.register_with
+    source = _content(settings) if settings.synthesised else {}
+    source.pop("subjects", None)
+    register_with = settings.register_with if isinstance(settings, WithReference) else None
     recipe = plan.study.recipe.preprocess.model_dump(mode="json", exclude={"quality"})
-    return about, {**recipe, "template": Path(recipe["template"]).name}
+    return ScanSettings(
+        modality=settings.modality,
+        healthy=settings.healthy,
+        register_with=register_with,
+        source=source,
+        recipe={**recipe, "template": Path(recipe["template"]).name},
+    )

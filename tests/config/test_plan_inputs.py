@@ -12,8 +12,8 @@ import yaml
 
 from brainuad.config.load import build_study
 from brainuad.errors import ConfigError
-from brainuad.formats import batch
 from brainuad.plan import Plan
+from brainuad.preprocess.job_inputs import ScanInputs, inputs_by_scan
 
 DEMO = Path(__file__).parents[2] / "config.yaml"
 
@@ -27,7 +27,7 @@ def plan(study: dict[str, Any]) -> Plan:
     return Plan(build_study(study, DEMO))
 
 
-def about(found: Plan, dataset: str, scan: str) -> dict[str, Any]:
+def settings_of(found: Plan, dataset: str, scan: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(found.job("preprocess", dataset=dataset, scan=scan).tracked_json())
     return content
 
@@ -72,9 +72,9 @@ def test_a_scan_to_register_with_is_found_beside_and_is_an_input(demo, tmp_path)
         "sub-1_ses-1/image": "sub-1_ses-1_FLAIR.nii.gz",
         "sub-1_ses-1/reference": "sub-1_ses-1_T1w.nii.gz",
     }
-    assert about(found, "more", "sub-1_ses-1")["about"]["register_with"] == "T1w"
+    assert settings_of(found, "more", "sub-1_ses-1")["settings"]["register_with"] == "T1w"
     assert "sub-2/reference" not in found.scan_files("more", ["sub-2"])
-    assert about(found, "more", "sub-2")["about"]["register_with"] == "T1w", "preprocess says that there is none"
+    assert settings_of(found, "more", "sub-2")["settings"]["register_with"] == "T1w", "preprocess says that there is none"
     del more["register_with"]
     assert "sub-1_ses-1/reference" not in plan(demo).scan_files("more", ["sub-1_ses-1"])
 
@@ -87,8 +87,8 @@ def test_a_table_names_scans_to_register_with(demo, tmp_path):
     demo["datasets"]["more"] = more | {"register_with": "T1w"}
     found = plan(demo)
     files = {"image": str(tmp_path / "flair.nii"), "reference": str(tmp_path / "t1.nii")}
-    assert batch.given(found.scan_files("more", ["sub-A"]), ["sub-A"]) == {"sub-A": (files, "")}
-    assert about(found, "more", "sub-A")["about"]["register_with"] == "T1w"
+    assert inputs_by_scan(found.scan_files("more", ["sub-A"]), ["sub-A"]) == {"sub-A": ScanInputs(files)}
+    assert settings_of(found, "more", "sub-A")["settings"]["register_with"] == "T1w"
 
 
 def test_a_scan_is_given_the_same_files_by_its_own_job_and_by_a_batch(demo, tmp_path):
@@ -102,9 +102,9 @@ def test_a_scan_is_given_the_same_files_by_its_own_job_and_by_a_batch(demo, tmp_
     more = {"source": "folder", "root": str(tmp_path), "healthy": False, "modality": "FLAIR", "register_with": "T1w"}
     demo["datasets"]["more"], demo["compute"] = more, {"scans_per_job": 3}
     found = with_template(demo, tmp_path / "template.nii.gz")
-    together = batch.given(found.scan_files("more", found.batch("more", found.marks("more")[0].stem)), names)
-    assert together == {name: batch.given(found.scan_files("more", [name]), [name])[name] for name in names}
-    assert {Path(path).name for path in together["sub-1"][0].values()} == {
+    together = inputs_by_scan(found.scan_files("more", found.batch("more", found.done_files("more")[0].stem)), names)
+    assert together == {name: inputs_by_scan(found.scan_files("more", [name]), [name])[name] for name in names}
+    assert {Path(path).name for path in together["sub-1"].files.values()} == {
         *(f"sub-1_{kind}.nii.gz" for kind in ("FLAIR", "T1w", "desc-lesion_mask")),
         "template.nii.gz",
     }

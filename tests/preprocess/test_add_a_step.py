@@ -46,6 +46,7 @@ from brainuad.images.template import mni152
 from brainuad.preprocess.pipeline import apply_steps
 from brainuad.preprocess.preprocess_job import PreprocessJob
 from brainuad.preprocess.registered_scan import resample_to_template
+from brainuad.preprocess.settings import ScanSettings
 
 template = mni152(4.0)
 scan = Volume(np.where(template.brain, 50 + template.t1, 0).astype(np.float32), template.affine)
@@ -65,8 +66,8 @@ assert not np.allclose(
 )
 
 recipe = Recipe.model_validate({"preprocess": {"steps": [{"step": "divide_by_maximum"}]}}).preprocess
-settings = recipe.model_dump(mode="json", exclude={"quality"})
-job = PreprocessJob.model_construct(recipe=settings)
+settings = ScanSettings(modality="T1w", healthy=True, recipe=recipe.model_dump(mode="json", exclude={"quality"}))
+job = PreprocessJob.model_construct(settings=settings)
 assert "Scans were divided by their maximum and multiplied by 1 [@nobody2026]." in job.describe()
 assert job.code_roots() == ["brainuad.preprocess.steps.divide_by_maximum"]
 

@@ -10,9 +10,10 @@ import pytest
 
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.formats import names, status
-from brainuad.preprocess.job import preprocess_scan
+from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.quality.verdict import judged
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import ScanFiles, preprocess, preprocess_scan
+from brainuad.preprocess.settings import ScanSettings
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -113,21 +114,21 @@ def test_mask_of_another_grid(kind, tmp_path):
 
 def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
-    about = {"about": {"modality": "T1w", "healthy": True}, "recipe": {"template": "mni152"}}
+    settings = ScanSettings(modality="T1w", healthy=True, recipe={"template": "mni152"})
     for shape, reason in (((20, 20, 21), ["odd.nii.gz does not lie on the grid of scan.nii.gz"]), ((20, 20, 20), [])):
         odd = save(tmp_path / "odd.nii.gz", np.ones(shape, np.uint8))
-        preprocess_scan(about, {"image": str(scan), "ignore": str(odd)}, "sub-01", tmp_path / "out")
+        preprocess_scan("sub-01", ScanInputs({"image": str(scan), "ignore": str(odd)}), settings, tmp_path / "out")
         told = status.read(tmp_path / "out/status.json")
         assert [text.partition(" (")[0] for text in told.reasons] == reason
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken"])
-def test_a_scan_whose_guide_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
+def test_a_scan_whose_reference_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
     inputs = {"image": str(save(tmp_path / "scan.nii.gz", noise(20, 20, 20)))}
     if kind == "broken":
         inputs["reference"] = str(truncated(tmp_path / "t1.nii.gz"))
-    about = {"modality": "FLAIR", "healthy": True, "register_with": "T1w"}
-    preprocess_scan({"about": about, "recipe": {"template": "mni152"}}, inputs, "sub-01", tmp_path / "out")
+    settings = ScanSettings(modality="FLAIR", healthy=True, register_with="T1w", recipe={"template": "mni152"})
+    preprocess_scan("sub-01", ScanInputs(inputs), settings, tmp_path / "out")
     told = status.read(tmp_path / "out/status.json")
     assert (told.state, len(told.reasons)) == ("warned", 1)
     reason = {"missing": "there is no T1w of its session", "broken": "t1.nii.gz is broken"}[kind]

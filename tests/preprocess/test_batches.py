@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import BrainuadError, ConfigError
-from brainuad.formats import batch, files, scans, status, volume
+from brainuad.formats import done_file, files, scans, status, volume
 from brainuad.formats.scans import Scan
 from brainuad.images.phantom import make_phantom
-from brainuad.preprocess import batch as job
-from brainuad.preprocess.batch import preprocess_scans
+from brainuad.preprocess import scans as job
+from brainuad.preprocess.job_inputs import batches, inputs_by_scan
+from brainuad.preprocess.scans import preprocess_scans
+from brainuad.preprocess.settings import ScanSettings
 
 NAMES = ["sub-1", "sub-2", "sub-3"]
 
@@ -39,32 +40,29 @@ class Job:
     def folder(self) -> Path:
         return self.root / "set"
 
-    def run(self, *names: str, mark: str = "batches/one.json") -> list[str]:
+    def run(self, *names: str, done: str = "batches/one.json") -> list[str]:
         """Run a job on these scans, all if none is named; the scans that it made anew."""
         before = self.made()
         recipe = Preprocess(spacing=self.spacing).model_dump(mode="json")
         chosen = names or tuple(NAMES)
-        config: dict[str, Any] = {
-            "about": {"modality": "T1w", "healthy": True},
-            "recipe": recipe,
-            "scans": list(chosen),
-        }
+        settings = ScanSettings(modality="T1w", healthy=True, recipe=recipe)
         files = {f"{name}/{kind}": path for name in chosen for kind, path in self.inputs[name].items()}
-        (self.folder / mark).unlink(missing_ok=True)  # as Snakemake does
+        (self.folder / done).unlink(missing_ok=True)  # as Snakemake does
         inputs = {"table": self.table} if self.table else files
-        preprocess_scans(config, self.code, inputs, self.folder, self.folder / mark)
-        assert (self.folder / mark).is_file()
+        preprocess_scans(inputs_by_scan(inputs, chosen), settings, self.code, self.folder / done)
+        assert (self.folder / done).is_file()
         return [name for name, when in self.made().items() if before.get(name) != when]
 
     def alone(self, name: str) -> list[str]:
-        return self.run(name, mark=f"{name}/{batch.DONE}")
+        return self.run(name, done=f"{name}/{done_file.NAME}")
 
     def made(self) -> dict[str, int]:
         return {p.parent.name: p.stat().st_mtime_ns for p in sorted(self.folder.glob(f"*/{status.NAME}"))}
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Job:
+def data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Job:
+    caplog.set_level("INFO", "brainuad.preprocess")
     return Job(tmp_path)
 
 
@@ -75,28 +73,29 @@ class Killed(BaseException):
 def broken_at(monkeypatch: pytest.MonkeyPatch, bad: str, error: BaseException) -> None:
     real = job.preprocess_scan
 
-    def preprocess_scan(settings, inputs, scan, out, fault=""):
+    def preprocess_scan(scan, *rest):
         if scan == bad:
             raise error
-        return real(settings, inputs, scan, out, fault)
+        return real(scan, *rest)
 
     monkeypatch.setattr(job, "preprocess_scan", preprocess_scan)
 
 
-def test_good_and_bad_scans_are_done_and_the_mark_names_them(data, capsys):
+def test_good_and_bad_scans_are_done_and_the_done_file_names_them(data, caplog):
     phantom = make_phantom(3, "T1w", spacing=4.0)
     volume.write(data.inputs["sub-2"]["image"], phantom.image, phantom.affine)
     assert data.run() == NAMES
     told = files.read_json(data.folder / "batches/one.json")["scans"]
     assert list(told) == NAMES
     assert len(set(told.values())) == 3, "a scan's digest tells what its folder was made from"
-    assert batch.read([data.folder / "batches/one.json"]) == NAMES
+    assert done_file.read([data.folder / "batches/one.json"]) == NAMES
     assert status.paths(data.folder / "sub-2")["image"].is_file()
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert [line.partition(" (")[0] for line in lines] == ["sub-1: no result", "sub-2: measured", "sub-3: no result"]
     assert "(2 of 3, " in lines[1]
+    caplog.clear()
     assert data.run() == []
-    assert capsys.readouterr().err.splitlines() == ["3 of 3 scans are there already"]
+    assert caplog.messages == ["3 of 3 scans are there already"]
     assert files.read_json(data.folder / "batches/one.json")["scans"] == told
 
 
@@ -153,17 +152,17 @@ def test_another_size_makes_nothing_anew(data):
         assert data.alone(name) == [name]
     assert data.run() == []
     assert [data.alone(name) for name in NAMES] == [[], [], []]
-    assert data.run("sub-1", "sub-2", mark="batches/two.json") == []
-    assert all((data.folder / mark).is_file() for mark in ("batches/one.json", "batches/two.json", "sub-3/done.json"))
+    assert data.run("sub-1", "sub-2", done="batches/two.json") == []
+    assert all((data.folder / path).is_file() for path in ("batches/one.json", "batches/two.json", "sub-3/done.json"))
 
 
-def test_no_mark_outlives_the_folder_that_it_speaks_for(data):
-    data.run("sub-1", "sub-2", mark="batches/first.json")
-    data.run("sub-3", mark="batches/last.json")
+def test_no_done_file_outlives_the_folder_that_it_stands_for(data):
+    data.run("sub-1", "sub-2", done="batches/first.json")
+    data.run("sub-3", done="batches/last.json")
     for name in NAMES:
         data.alone(name)
     data.spacing = 3.0
-    assert data.run("sub-1", mark="batches/other.json") == ["sub-1"]
+    assert data.run("sub-1", done="batches/other.json") == ["sub-1"]
     left = sorted(str(path.relative_to(data.folder)) for path in data.folder.glob("*/*.json"))
     assert [path for path in left if "batches" in path] == ["batches/last.json", "batches/other.json"]
     assert [path for path in left if "done" in path] == ["sub-2/done.json", "sub-3/done.json"]
@@ -171,23 +170,23 @@ def test_no_mark_outlives_the_folder_that_it_speaks_for(data):
     assert not (data.folder / "batches/last.json").exists()
 
 
-def test_a_broken_mark_goes_once_a_scan_is_made_anew_for_it_may_speak_for_it(data):
-    data.run("sub-1", "sub-2", mark="batches/first.json")
+def test_a_broken_done_file_is_removed_once_a_scan_is_made_anew_because_it_may_name_it(data):
+    data.run("sub-1", "sub-2", done="batches/first.json")
     (data.folder / "batches/first.json").write_text("{")
     data.alone("sub-3")
     assert [path.name for path in (data.folder / "batches").iterdir()] == []
-    data.run("sub-3", mark="batches/last.json")
+    data.run("sub-3", done="batches/last.json")
     (data.folder / "batches/last.json").write_text("{")
     data.alone("sub-3")
     assert (data.folder / "batches/last.json").exists(), "nothing was made anew"
 
 
-def test_a_fault_of_the_program_leaves_the_others_done(data, monkeypatch, capsys):
+def test_a_fault_of_the_program_leaves_the_others_done(data, monkeypatch, caplog):
     with monkeypatch.context() as patch, pytest.raises(BrainuadError, match="1 of 3 scans") as caught:
         broken_at(patch, "sub-2", ZeroDivisionError("by zero"))
         data.run()
     assert caught.value.why == "sub-2: ZeroDivisionError: by zero"
-    assert "Traceback" in capsys.readouterr().err
+    assert any(record.exc_info for record in caplog.records)
     assert list(data.made()) == ["sub-1", "sub-3"]
     assert data.run() == ["sub-2"]
 
@@ -219,13 +218,13 @@ def test_scans_that_another_job_made_are_found_by_its_table(data):
 
 def test_batches_say_who_is_in_them():
     names = [f"sub-{n:02d}" for n in range(10)]
-    found = batch.batches(reversed(names), 4)
+    found = batches(reversed(names), 4)
     assert [len(part) for part in found.values()] == [4, 4, 2]
     assert [name for part in found.values() for name in part] == names
     assert all(key.startswith(f"{part[0]}_{len(part)}_") for key, part in found.items())
-    more = batch.batches([*names, "sub-10"], 4)
+    more = batches([*names, "sub-10"], 4)
     assert list(more)[:2] == list(found)[:2]
     assert list(more)[2] != list(found)[2]
-    swapped = batch.batches([*names[:1], "sub-00a", *names[2:]], 4)
+    swapped = batches([*names[:1], "sub-00a", *names[2:]], 4)
     assert next(iter(swapped)) != next(iter(found)), "the same first scan and number, another batch"
-    assert batch.batches([], 4) == {}
+    assert batches([], 4) == {}

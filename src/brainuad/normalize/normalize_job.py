@@ -16,7 +16,7 @@ MADE: TypeAdapter[AnyMade] = TypeAdapter(Annotated[AnyMade, Field(discriminator=
 
 class NormalizeInputs(Paths):
     table: Path
-    marks: list[Path]
+    done: list[Path]
     masks: list[Path]
     """Lesion masks that are inserted; none for a data set that holds scans of its own."""
     scaling: Path

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from brainuad.config import templates
-from brainuad.config.recipe import Preprocess
 from brainuad.config.steps import step_module
 from brainuad.jobs.base import InputsByName, Job, Paths
+from brainuad.preprocess.job_inputs import inputs_by_scan
+from brainuad.preprocess.settings import ScanSettings
 
 
 class PreprocessOutputs(Paths):
-    mark: Path
+    done: Path
     """Names the scans that are done. Their folders are no outputs of the rule: Snakemake would delete them."""
 
 
@@ -23,24 +24,17 @@ class PreprocessJob(Job):
     resumes: ClassVar[bool] = True
     inputs: InputsByName
     outputs: PreprocessOutputs
-    about: dict[str, Any]
-    """Of the data set: modality, whether its subjects are healthy, `register_with`."""
-    recipe: dict[str, Any]
-    """The recipe's `preprocess` section, without the limits of quality."""
+    settings: ScanSettings
     scans: list[str]
 
     def run(self) -> None:
-        from brainuad.preprocess.batch import preprocess_scans
+        from brainuad.preprocess.scans import preprocess_scans
 
-        settings = {"about": self.about, "recipe": self.recipe, "scans": self.scans}
-        folder = self.outputs.mark.parents[1]
-        preprocess_scans(settings, self.code, self.inputs.files, folder=folder, mark=self.outputs.mark)
-
-    def code_roots(self) -> list[str]:
-        return [step_module(step["step"]) for step in self.recipe["steps"]]
+        inputs = inputs_by_scan(self.inputs.files, self.scans)
+        preprocess_scans(inputs, self.settings, self.code, self.outputs.done)
 
     def describe(self) -> list[str]:
-        recipe = Preprocess.model_validate(self.recipe)
+        recipe = self.settings.preprocess()
         template = templates.title(recipe.template) + (" [@fonov2011]" if recipe.template == templates.BUNDLED else "")
         how = f"by the method `{recipe.registration.backend}`"
         if recipe.registration.backend == "nmi_search":
@@ -50,6 +44,9 @@ class PreprocessJob(Job):
             f"Brains were extracted by the method `{recipe.skullstrip.backend}`; everything outside was set to 0.",
             *(step.describe() for step in recipe.steps),
         ]
+
+    def code_roots(self) -> list[str]:
+        return [step_module(step["step"]) for step in self.settings.recipe["steps"]]
 
 
 JOB = PreprocessJob

@@ -11,7 +11,7 @@ from brainuad.jobs.base import Job, Paths
 
 class QualityInputs(Paths):
     table: Path
-    marks: list[Path]
+    done: list[Path]
 
 
 class QualityOutputs(Paths):
@@ -32,10 +32,10 @@ class QualityJob(Job):
     """Folder of the data set's preprocessed scans."""
 
     def run(self) -> None:
-        from brainuad.formats import batch
+        from brainuad.formats import done_file
         from brainuad.preprocess.quality.table import write_quality_table
 
-        folders = {scan: self.preprocessed / scan for scan in batch.read(self.inputs.marks)}
+        folders = {scan: self.preprocessed / scan for scan in done_file.read(self.inputs.done)}
         write_quality_table(self.inputs.table, folders, self.limits, self.outputs.table)
 
     def describe(self) -> list[str]:

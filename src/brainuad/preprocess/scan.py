@@ -19,9 +19,11 @@ from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.volume import Volume
 from brainuad.images.template import load
+from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.outputs import write_images
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
 from brainuad.preprocess.review import overlay
+from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
@@ -50,6 +52,22 @@ class ScanFiles:
         """Every file: scans by modality, masks by name."""
         other = {self.register_with: self.reference} if self.register_with and self.reference else {}
         return {self.modality: self.image, **other, **self.masks}
+
+
+def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: Path) -> Status:
+    """`preprocess` for a scan of a job: `inputs` and `settings` are those of the job."""
+    files, register_with = {key: Path(path) for key, path in inputs.files.items()}, settings.register_with
+    scan = ScanFiles(
+        name=name,
+        modality=settings.modality,
+        image=files["image"],
+        masks={key: files[key] for key in status.MASKS if key in files},
+        healthy=settings.healthy,
+        register_with=register_with,
+        reference=files.get("reference") if register_with else None,
+        problem=inputs.problem,
+    )
+    return preprocess(scan, settings.preprocess(inputs.files.get("template")), out)
 
 
 def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
