@@ -129,7 +129,6 @@ from brainuad.infer.inference import infer
 from brainuad.methods import registry
 from brainuad.papers.catalogue import rows
 from brainuad.plan import Plan
-from brainuad.report import headline
 from brainuad.train.train_job import TrainJob
 
 rng, shape = np.random.default_rng(0), (6, 7, 5)
@@ -164,7 +163,7 @@ print(json.dumps({
     "peak": [int(i) for i in np.unravel_index(first[0].argmax(), shape)],
     "reconstruction": first[1] is not None,
     "files": sorted(path.name for path in Path("maps").rglob("*.nii.gz")),
-    "learned": [label for label in study.models if label not in headline.baselines(study)],
+    "compared_with": Plan(study).job("summarise").baselines,
     "maps": disk.estimate(Plan(both)).results["anomaly maps"] / disk.estimate(Plan(alone)).results["anomaly maps"],
     "catalogue": [rows({"gaussian_voxel": settings})[0].input, rows({"gaussian_voxel": settings})[0].parameters],
 }))
@@ -215,7 +214,7 @@ def test_it_is_trained_and_maps_scans_on_a_cpu(copy, planned):
     assert found["peak"] == [3, 3, 2]
     assert not found["reconstruction"]
     assert len(found["files"]) == 2, "a map each of the validation and the test scan, and no reconstruction"
-    assert found["learned"] == ["gaussian_voxel", "baur_dae_small"]
+    assert found["compared_with"] == ["thresh_histeq"]
     assert round(found["maps"], 6) == 3, "its map, and map and reconstruction of a network beside it"
     assert found["catalogue"] == ["whole scan", "none"]
 
