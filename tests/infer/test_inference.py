@@ -100,7 +100,7 @@ def test_map_settings_of_another_family_are_refused(made, tmp_path):
         infer(trained, data, {"levels": 300}, "dark", COMPUTE, tmp_path / "out", {})
 
 
-def test_a_store_on_another_grid(made, tmp_path):
+def test_an_array_cache_on_another_grid(made, tmp_path):
     trained, _ = made(ATLAS)
     with pytest.raises(InputError, match="another grid"):
         infer(trained, stored(tmp_path / "b", (12, 16, 6)), {}, "dark", COMPUTE, tmp_path / "out", {})
@@ -144,13 +144,13 @@ def test_a_failure_leaves_no_half_written_folder(made, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".part*"))
 
 
-def test_the_record_says_how_well_healthy_scans_are_rebuilt_and_how_many_slices_were_seen(made, tmp_path):
+def test_the_record_has_the_similarity_of_reconstructions_and_the_number_of_slices(made, tmp_path):
     trained, data = made(NETWORK)
     infer(trained, data, ResidualMap(), "dark", COMPUTE, tmp_path / "maps", {"model": "toy"})
     facts = run.read(tmp_path / "maps/run.json")["facts"]
     assert (facts["scans"], facts["slices"]) == (3, 15)
-    assert facts["rebuilt_explained"] < 1
-    assert -1 <= facts["rebuilt_correlation"] <= 1
+    assert facts["reconstruction_explained_variance"] < 1
+    assert -1 <= facts["reconstruction_correlation"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -166,5 +166,5 @@ def test_the_record_says_how_well_healthy_scans_are_rebuilt_and_how_many_slices_
 def test_a_reconstruction_that_does_not_follow_its_scan_explains_nothing_of_it(change, explained, correlation):
     image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10)
     found = reconstruction_similarity(image, change(image), np.ones(image.shape, bool))
-    assert found["explained"] == pytest.approx(explained, abs=0.01)
+    assert found["explained_variance"] == pytest.approx(explained, abs=0.01)
     assert found["correlation"] == pytest.approx(correlation, abs=1e-3)

@@ -88,7 +88,7 @@ def test_the_penalty_is_the_squared_excess_of_the_norm_over_everything_but_the_b
     found.backward()  # the critic learns from it
 
 
-def test_the_penalty_looks_between_pairs_at_a_place_of_each():
+def test_the_penalty_is_taken_at_a_point_of_its_own_between_each_pair():
     seen = []
 
     def critic(batch: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def hidden() -> tuple[Gan, Tensor]:
         return network, network.generator(2 * torch.randn(4, 5, dtype=torch.float64))
 
 
-def test_slices_searched_together_are_rebuilt_as_if_alone(hidden):
+def test_slices_searched_together_give_the_same_images_as_alone(hidden):
     network, slices = hidden
     settings = Search(steps=60, lr=0.05, starts=2)
     together = search(network, slices, settings)
@@ -168,7 +168,7 @@ def test_slices_searched_together_are_rebuilt_as_if_alone(hidden):
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
-def test_the_search_comes_nearer_and_leaves_the_networks_alone(hidden):
+def test_the_search_reduces_the_distance_and_does_not_change_the_networks(hidden):
     network, slices = hidden
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     distances = [
@@ -210,7 +210,7 @@ def test_a_generated_slice_is_in_the_range_of_scans(hidden):
     assert slices.std() > 0.01
 
 
-def test_an_anogan_rebuilds_by_its_search_under_the_maps_own_rules():
+def test_an_anogan_reconstructs_by_its_search():
     settings = {"train": LENGTH | {"keep": "last"}, "network": {"size": 16, "channels": [4, 8], "kernel": 3}}
     few, many = (AnoGanMethod(AnoGan(family="anogan", search={"steps": n, "lr": 0.1}, **settings)) for n in (1, 60))
     image, brain = scans(1, 0).images[0], np.ones((12, 16, 5), bool)
@@ -305,7 +305,7 @@ def test_intensities_are_centred_for_the_network_and_put_back():
 
 
 @pytest.mark.parametrize("network", [{}, FLAT], ids=["kwon", "schlegl"])
-def test_the_tanh_of_a_code_can_be_left_out(network):
+def test_the_tanh_of_a_code_is_optional(network):
     bound, free = fanogan(network), fanogan(network | {"latent_tanh": False})
     batch = torch.randn(4, 1, *[16] * (3 if not network else 2))
     for method in (bound, free):

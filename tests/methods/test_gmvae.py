@@ -120,7 +120,7 @@ def test_training_samples_code_and_w_and_test_time_decodes_the_mean():
     assert torch.equal(found.reconstruction, network(batch).reconstruction)
 
 
-def test_two_kinds_of_images_go_to_two_components():
+def test_two_groups_of_images_get_two_components():
     torch.manual_seed(1)
     kinds = torch.arange(64) % 2
     batch = torch.zeros(64, 1, 16, 16)

@@ -22,7 +22,7 @@ def painted(before: torch.Tensor, after: torch.Tensor) -> list[np.ndarray]:
     return [mask[0].numpy() for mask in before != after]
 
 
-def test_the_clean_images_are_left_alone():
+def test_masking_does_not_change_its_input():
     batch = images()
     before = batch.clone()
     after = mask_squares(batch, Masking())

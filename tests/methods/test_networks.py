@@ -77,7 +77,7 @@ def test_residual_blocks_give_back_the_size_they_take(kernel, size, channels, va
     assert network.encode(batch)[0].shape == (2, 3)
 
 
-def test_a_sigmoid_bounds_what_residual_blocks_rebuild():
+def test_a_sigmoid_bounds_reconstructions_of_residual_blocks():
     settings = {"blocks": "residual", "size": 16, "channels": [2, 4], "latent": 3}
     code = 1000 * torch.ones(2, 3)
     torch.manual_seed(0)
@@ -106,7 +106,7 @@ def test_positions_in_volumes_and_on_an_axis_of_length_one():
 
 
 @pytest.mark.parametrize("coord_conv", [False, True])
-def test_with_coordconv_the_same_tissue_looks_different_in_another_place(coord_conv):
+def test_with_coordconv_features_depend_on_the_position(coord_conv):
     trunk = encoder(Trunk(size=32, channels=[2, 3], kernel=3, norm="none", coord_conv=coord_conv))
     inner = trunk(torch.full((1, 1, 32, 32), 0.5))[..., 2:-2, 2:-2]
     assert (inner.std(dim=(2, 3)).min() > 1e-4) == coord_conv

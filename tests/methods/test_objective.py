@@ -38,12 +38,12 @@ def test_gaussian_likelihood_by_hand():
         ({"reconstruction": "gaussian", "variance": 2.0}, 9),
     ],
 )
-def test_scale_weighs_every_kind(settings, by_hand):
+def test_scale_is_the_weight_of_each_reconstruction_term(settings, by_hand):
     target, found = torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 3.0)
     assert distance(target, found, Loss(**settings, scale=10.0)).item() == 10 * by_hand
 
 
-def test_context_encoding_compares_the_clean_image_with_what_is_rebuilt_from_a_corrupted_one():
+def test_context_encoding_compares_the_image_with_the_reconstruction_of_its_masked_copy():
     torch.manual_seed(0)
     network, batch = Known(), torch.rand(3, 1, 8, 8)
     loss = Loss(reconstruction="l1", kl=0.5, context_encoding=2.0)

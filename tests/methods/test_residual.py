@@ -84,7 +84,7 @@ def test_the_residual_follows_the_sign_of_the_lesions(residual, sign, expected):
     np.testing.assert_allclose(found, expected)
 
 
-def test_standardised_residuals_use_the_statistics_of_their_kind():
+def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residuals():
     settings = ResidualMap(residual="signed", standardise=True)
     method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
     ones = np.ones(SHAPE, np.float32)
@@ -139,7 +139,7 @@ def test_equalising_makes_the_brain_uniform_and_keeps_the_order():
     assert not levels[~brain].any()
 
 
-def test_equalising_a_scan_in_0_to_1_keeps_its_levels_apart():
+def test_equalising_a_scan_in_0_to_1_keeps_its_levels_distinct():
     image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10)
     assert len(np.unique(equalise(image, np.ones_like(image, bool), 4096))) == 1000  # T10: never as integers
 

@@ -37,7 +37,7 @@ def test_a_bright_column_stays_where_it_was():
     assert to_network(stack, 16)[0, 0, 4, 15] == 1  # four rows of padding before the first
 
 
-def test_axial_slices_are_cut_along_the_last_axis():
+def test_axial_slices_are_planes_of_the_last_axis():
     image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     np.testing.assert_array_equal(axial(image, [1, 3])[1].numpy(), image[:, :, 3])
 
@@ -51,7 +51,7 @@ def brains() -> TrainingScans:
     )
 
 
-def test_slices_with_too_little_brain_are_left_out():
+def test_slices_with_too_little_brain_are_not_used():
     assert SliceExamples(brains(), 8, min_brain_share=0.1).positions == [(0, 1), (1, 1), (2, 1)]
     assert len(SliceExamples(brains(), 8, min_brain_share=0.01)) == 6
     assert len(SliceExamples(brains(), 8, min_brain_share=0.0)) == 6  # a slice without brain never counts

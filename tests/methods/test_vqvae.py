@@ -173,7 +173,7 @@ def counting() -> CodeModel:
     return made
 
 
-def test_resampling_redraws_the_unlikely_codes_from_left_to_right_and_no_other():
+def test_resampling_replaces_unlikely_codes_alone_from_left_to_right():
     tokens = torch.tensor([[0, 1, 7, 7, 4, 5], [5, 1, 2, 6, 4, 5], [3, 3, 3, 3, 3, 3]])
     unlikely = torch.zeros(3, 6, dtype=torch.bool)
     unlikely[0, 2:4] = unlikely[1, 0] = unlikely[1, 3] = True
@@ -230,7 +230,7 @@ def test_a_transformer_killed_in_training_ends_with_the_weights_of_an_unbroken_o
         np.testing.assert_array_equal(array, again.weights()[name])
 
 
-def test_the_transformer_learns_and_the_autoencoder_rests_meanwhile(tmp_path):
+def test_the_transformer_learns_while_the_autoencoder_is_frozen(tmp_path):
     made = fitted(tmp_path)
     first = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["training"]["best"]["weights"]
     for name, tensor in made.network.state_dict().items():

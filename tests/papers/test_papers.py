@@ -267,7 +267,11 @@ def test_a_page_says_how_well_networks_rebuild_healthy_scans_and_marks_those_tha
     path = finished_study(tmp_path)
     for model, explained in (("paolini_ae", 0.8), ("paolini_ceae", -3.0)):
         for dataset in ("clean", "mets"):
-            facts = {"scans": 2, "rebuilt_explained": explained - (dataset == "mets"), "rebuilt_correlation": 0.5}
+            facts = {
+                "scans": 2,
+                "reconstruction_explained_variance": explained - (dataset == "mets"),
+                "reconstruction_correlation": 0.5,
+            }
             tags = {"model": model, "seed": "0", "dataset": dataset}
             place = tmp_path / "results/mets/infer" / model / "seed-0" / dataset
             with recording.recorded(place, run.Record("infer", tags, {}, 0)) as record:

@@ -116,7 +116,10 @@ def modelled(
         record.curves += [(s, n, 1 / s) for s in range(1, 30) for n in ("train_loss", "val_loss")]
     with recording.recorded(folder / "infer" / part / dataset, run.Record("infer", tags, {}, 0)) as record:
         if model != "zscore":
-            record.facts = {"rebuilt_explained": {"ae": -0.4, "vae": 0.7}[model], "rebuilt_correlation": 0.6}
+            record.facts = {
+                "reconstruction_explained_variance": {"ae": -0.4, "vae": 0.7}[model],
+                "reconstruction_correlation": 0.6,
+            }
     post = folder / "postprocess" / part / dataset / "none"
     postprocessed.write(post, changes_maps=False)
     thresholds.write(post, {RULE: FoundThreshold(0.5, "unsupervised")})

@@ -75,7 +75,7 @@ def full(*_):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_full_disk_is_told_as_such(devices, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(devices, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError) as caught:
         fit(plain(), devices, tmp_path)
@@ -86,7 +86,7 @@ def test_a_full_disk_is_told_as_such(devices, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_loss_that_is_no_number_is_told_in_a_sentence(devices, tmp_path):
+def test_a_nan_loss_is_reported_in_a_sentence(devices, tmp_path):
     training = scans(4, 0)
     for image in training.images:
         image[3, 3, 2] = np.nan
@@ -107,7 +107,7 @@ def test_data_that_cannot_be_read_are_no_full_disk(devices, tmp_path, monkeypatc
         fit(plain(), devices, tmp_path)
 
 
-def test_a_fault_keeps_its_kind_and_fits_whatever_it_says():
+def test_an_error_keeps_its_class_and_is_shortened_to_fit():
     errors = SharedErrors(2)
     assert errors.first() is None
     errors.report(1, StorageError("cannot write é", file=Path("a/b"), why="\U0001f4be" * 9_000))
@@ -121,7 +121,7 @@ DUEL = lambda: adversarial("wasserstein", 2)  # noqa: E731
 
 
 @pytest.mark.parametrize("make", [staged, adversarial, DUEL], ids=["staged", "adversarial", "wasserstein"])
-def test_every_kind_of_training_can_be_shared_and_stopped(make, tmp_path):
+def test_every_objective_can_run_on_two_devices_and_be_stopped(make, tmp_path):
     whole, again = make(), make()
     expected = fit(whole, 2, tmp_path / "whole")
     with pytest.raises(TrainingStopped, match=r"stopped at step 7 because of SIGTERM"):

@@ -130,7 +130,7 @@ def test_without_validation_scans_the_last_weights_are_kept(tmp_path):
     }
 
 
-def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(tmp_path):
+def test_a_nan_loss_ends_the_training_and_names_the_step(tmp_path):
     with pytest.raises(InputError, match=r"training loss is nan at step [1-4]\b") as caught:
         fit(method(), tmp_path, training=with_nan(scans(4, 0)))
     assert "lower train.lr" in caught.value.do
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(tmp_path)
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(tmp_path):
+def test_the_last_good_checkpoint_survives_an_infinite_loss(tmp_path):
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, index):
             if trainer.global_step == 9:

@@ -44,6 +44,6 @@ def test_devices_share_each_batch():
         assert sorted(left + right) == sorted(batch)
 
 
-def test_noise_differs_by_seed_epoch_and_device():
+def test_random_numbers_differ_by_seed_epoch_and_device():
     seeds = {torch_seed(seed, epoch, rank) for seed, epoch, rank in np.ndindex(5, 5, 2)}
     assert len(seeds) == 50

@@ -138,7 +138,7 @@ def test_the_costs_of_earlier_turns_are_those_of_the_last_checkpoint_of_any_stag
     assert max(costs.values()) < last["seconds"] < clock.so_far()["seconds"] < max(costs.values()) + 60
 
 
-def test_a_loss_that_is_no_number_in_a_later_stage_keeps_what_was_good(tmp_path):
+def test_a_nan_loss_in_a_later_stage_keeps_the_good_checkpoints(tmp_path):
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, index):
             if isinstance(module, Whole) and trainer.global_step == 5:
@@ -152,7 +152,7 @@ def test_a_loss_that_is_no_number_in_a_later_stage_keeps_what_was_good(tmp_path)
     assert all(torch.isfinite(tensor).all() for tensor in saved["state_dict"].values())
 
 
-def test_a_critic_that_is_no_number_stops_the_duel(tmp_path):
+def test_a_nan_loss_of_the_critic_ends_the_training(tmp_path):
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, index):
             if trainer.current_epoch == 1 and index == 2:

@@ -98,7 +98,7 @@ def test_a_long_epoch_leaves_checkpoints_on_its_way(tmp_path, monkeypatch):
     assert curves(found) == curves(expected)
 
 
-def test_no_checkpoint_is_made_of_a_loss_that_is_no_number(tmp_path):
+def test_no_checkpoint_is_written_after_a_nan_loss(tmp_path):
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, index):
             if trainer.global_step == 5:

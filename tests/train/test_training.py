@@ -53,7 +53,7 @@ def test_a_baseline_goes_through_the_same_job(tmp_path):
     assert bundle.read(tmp_path / "out").arrays["atlas_mean"].shape == SHAPE
 
 
-def test_training_scans_come_from_all_stores(tmp_path):
+def test_training_scans_come_from_all_array_caches(tmp_path):
     array_caches = [stored(tmp_path / "a"), stored(tmp_path / "b", seed=5)]
     train(array_caches, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
     images = np.concatenate([array_cache.read(path).select("train").images for path in array_caches])
@@ -95,7 +95,7 @@ def test_a_scan_with_other_pathology_trains_nothing(tmp_path):
     assert caught.value.why == "its mask of other pathology has 2 voxels"
 
 
-def test_stores_on_different_grids(tmp_path):
+def test_array_caches_on_different_grids(tmp_path):
     array_caches = [stored(tmp_path / "a"), stored(tmp_path / "b", shape=(12, 16, 6))]
     with pytest.raises(InputError, match="different grids"):
         train(array_caches, ATLAS, 0, COMPUTE, tmp_path / "out", TAGS)
@@ -174,7 +174,7 @@ train([Path(sys.argv[2])], model, 3, Compute(threads=1, accelerator="cpu"), Path
 """
 
 
-def test_a_training_killed_by_the_system_goes_on_to_the_same_bundle(tmp_path):
+def test_a_training_killed_by_the_system_resumes_to_the_same_bundle(tmp_path):
     data, length = stored(tmp_path / "a"), {"steps": 150, "validate_every": 15, "batch_size": 4}
     model = neural(train=length)
     child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), data, tmp_path / "killed"])

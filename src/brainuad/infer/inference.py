@@ -72,8 +72,9 @@ def infer(
             future.result()
         with atomic(folder / maps.SCORES) as part:
             pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
+        names_of_means = similarities[0] if similarities else ()
         means = {
-            f"rebuilt_{key}": float(np.mean([each[key] for each in similarities])) for key in (similarities or [{}])[0]
+            f"reconstruction_{name}": float(np.mean([each[name] for each in similarities])) for name in names_of_means
         }
         slices = sum(int(np.asarray(brain).any((0, 1)).sum()) for brain in scans.brains)
         record.facts = {"scans": len(rows), "slices": slices, **means}

@@ -28,13 +28,13 @@ def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, fl
 def reconstruction_similarity(image: Image, reconstruction: Image, brain: Brain) -> dict[str, float]:
     """Similarity of a scan and its reconstruction over the brain.
 
-    `explained`: share of the scan's variance that the reconstruction explains, 1 at best; 0 or less where the scan's
-    own mean would do as well, so that the residual shows the scan rather than its lesions. `correlation`: Pearson's, 0
-    for a constant image.
+    `explained_variance`: share of the scan's variance that the reconstruction explains, 1 at best; 0 or less where the
+    scan's own mean would do as well, so that the residual shows the scan rather than its lesions. `correlation`:
+    Pearson's, 0 for a constant image.
     """
     scan, model = image[brain].astype(float), reconstruction[brain].astype(float)
     variance = float(scan.var())
     explained = 1 - float(np.square(scan - model).mean()) / variance if variance else 0.0
     covariance = float(np.cov(scan, model, bias=True)[0, 1]) if variance and model.var() else 0.0
     correlation = covariance / float(scan.std() * model.std()) if covariance else 0.0
-    return {"explained": explained, "correlation": correlation}
+    return {"explained_variance": explained, "correlation": correlation}

@@ -36,7 +36,8 @@ def reconstruction_quality(study: Study, records: Iterable[Mapping[str, Any]]) -
     numbers: dict[str, list[tuple[float, float]]] = {}
     for record in records:
         tags, facts = record["tags"], record["facts"]
-        if record["stage"] == "infer" and tags.get("dataset") in healthy and "rebuilt_explained" in facts:
-            both = float(facts["rebuilt_explained"]), float(facts["rebuilt_correlation"])
+        reconstructed = record["stage"] == "infer" and "reconstruction_explained_variance" in facts
+        if reconstructed and tags.get("dataset") in healthy:
+            both = float(facts["reconstruction_explained_variance"]), float(facts["reconstruction_correlation"])
             numbers.setdefault(study.trainings()[tags["model"]], []).append(both)
     return {label: ReconstructionQuality(*map(float, np.mean(each, axis=0))) for label, each in numbers.items()}
