@@ -1,4 +1,4 @@
-"""Reading slices from the array cache and from NIfTI, and residuals under its codings: `python benchmarks/array_cache.py`.
+"""Slices read from the array cache and from NIfTI, and residuals under each coding: `python benchmarks/array_cache.py`.
 
 Phantoms on the 2 mm template by their known place, scaled as the recipe mri_2mm does. Random batches of axial slices
 are read in turn from each array cache and from NIfTI files, all of them in the page cache; then a small autoencoder,

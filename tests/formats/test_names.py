@@ -85,9 +85,10 @@ def test_labels_with_other_signs_become_labels_of_bids_and_stay_apart():
     assert first != second
 
 
-def test_a_scan_finds_its_own_files_alone(tmp_path):
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_a_scan_finds_its_own_files_alone(naming, tmp_path):
     for scan in SCANS:
-        for path in images(scan, Naming()):
+        for path in images(scan, naming):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).touch()
     for scan in SCANS:
@@ -97,14 +98,14 @@ def test_a_scan_finds_its_own_files_alone(tmp_path):
             maps.processed_path(tmp_path, scan),
             *(maps.mask_path(tmp_path, scan, rule) for rule in RULES),
         ]
-        wanted = [names.anomaly_map(scan, Naming()), names.reconstruction(scan, Naming())]
-        wanted += [names.anomaly_map(scan, Naming(), processed=True)]
-        wanted += [names.predicted_mask(scan, Naming(), rule) for rule in RULES]
+        wanted = [names.anomaly_map(scan, naming), names.reconstruction(scan, naming)]
+        wanted += [names.anomaly_map(scan, naming, processed=True)]
+        wanted += [names.predicted_mask(scan, naming, rule) for rule in RULES]
         assert [path.relative_to(tmp_path).as_posix() for path in found] == wanted
     before = set(tmp_path.rglob("*.nii.gz"))
     names.remove(tmp_path, "sub-x_run-1")
     gone = {path.relative_to(tmp_path).as_posix() for path in before - set(tmp_path.rglob("*.nii.gz"))}
-    assert gone == set(images("sub-x_run-1", Naming()))
+    assert gone == set(images("sub-x_run-1", naming))
 
 
 def test_two_files_for_one_are_refused(tmp_path):
@@ -192,3 +193,15 @@ def test_a_new_result_replaces_the_whole_of_the_old_one_and_nothing_of_another_s
     assert all(path.startswith(("sub-x/anat/sub-x_run-1_", "sub-x_run-1/overlay")) for path in gone)
     assert status.sizes(tmp_path / "sub-x_run-1").keys() == {"sub-x_run-1/status.json"}
     assert names.preprocessed("sub-y", Naming()) in status.sizes(tmp_path / "sub-y")
+
+
+def test_a_status_of_another_version_is_refused_and_a_missing_image_named(tmp_path):
+    (tmp_path / "sub-1").mkdir()
+    (tmp_path / "sub-1/status.json").write_text('{"subject": "sub-1", "state": "ok"}')
+    with pytest.raises(InputError, match="of another version"):
+        status.read(tmp_path / "sub-1/status.json")
+    assert status.sizes(tmp_path / "sub-1").keys() == {"sub-1/status.json"}
+    status.write(tmp_path / "sub-1/status.json", Status(scan="sub-1", state="failed", reasons=["no head"]))
+    with pytest.raises(InputError, match="sub-1 has no transform") as caught:
+        status.path(tmp_path / "sub-1", status.TRANSFORM)
+    assert caught.value.why == "no head"

@@ -25,6 +25,8 @@ ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part", "sp
 """Keys of file names in the order of BIDS."""
 OF_TRANSFORM = ("from", "to", "mode")
 """Keys that follow in the names of transforms, which BIDS proposes (BEP 14)."""
+OF_IMAGE = ("ce", "space", "label", "desc", *OF_TRANSFORM)
+"""Keys that the name of a scan does not have and the names of its files add."""
 DATATYPES = ("anat", "ct")
 MNI152 = "MNI152NLin2009aSym"
 """The BIDS name of nilearn's MNI152 template, whose files are `mni_icbm152_*_nlin_sym_09a`."""
@@ -124,18 +126,17 @@ def find(folder: Path, scan: str, suffix: str = "", label: str = "", desc: str =
     An empty `suffix` stands for any. Raises InputError if there are several.
     """
     wanted = {"label": label, "desc": _described(scan, desc)}
-    start = "_".join([*_entities(scan), ""])
-    found = []
-    for datatype in DATATYPES:
-        for path in folder.joinpath(*_places(scan), datatype).glob(f"{start}*.nii.gz"):
-            *pairs, end = path.name.removesuffix(".nii.gz").removeprefix(start).split("_")
-            own = dict(pair.partition("-")[::2] for pair in pairs)
-            if set(own) <= {"ce", "space", "label", "desc"} and suffix in ("", end):
-                found += [path] * all(own.get(key, "") == value for key, value in wanted.items())
-    if len(found) > 1:
-        what, why = f"{scan} has several files where one is expected", " and ".join(sorted(path.name for path in found))
-        raise InputError(what, file=found[0].parent, why=why, do="delete the folder and run again")
-    return found[0] if found else None
+    paths = [
+        path
+        for path in _images_and_transforms(folder, scan)
+        if path.name.endswith(".nii.gz")
+        and suffix in ("", path.name.removesuffix(".nii.gz").rpartition("_")[2])
+        and all(_entities_of(path).get(key, "") == value for key, value in wanted.items())
+    ]
+    if len(paths) > 1:
+        what, why = f"{scan} has several files where one is expected", " and ".join(sorted(path.name for path in paths))
+        raise InputError(what, file=paths[0].parent, why=why, do="delete the folder and run again")
+    return paths[0] if paths else None
 
 
 def native_path(path: Path, folder: Path) -> Path:
@@ -180,11 +181,20 @@ def describe_dataset(folder: Path, content: str, tags: Mapping[str, str] | None 
 
 def remove(folder: Path, scan: str) -> None:
     """Remove the images of a scan, their sidecars and its transform from a data set's folder."""
-    start = "_".join(_entities(scan))
-    for datatype in DATATYPES:
-        for key in ("ce", "space", "from"):
-            for path in folder.joinpath(*_places(scan), datatype).glob(f"{start}_{key}-*"):
-                path.unlink(missing_ok=True)
+    for path in _images_and_transforms(folder, scan):
+        path.unlink(missing_ok=True)
+
+
+def _images_and_transforms(folder: Path, scan: str) -> list[Path]:
+    """The files that bear the name of a scan, and sidecars."""
+    own = dict(pair.split("-", 1) for pair in _entities(scan))
+    paths = [path for datatype in DATATYPES for path in folder.joinpath(*_places(scan), datatype).glob("sub-*")]
+    return [path for path in paths if {k: v for k, v in _entities_of(path).items() if k not in OF_IMAGE} == own]
+
+
+def _entities_of(path: Path) -> dict[str, str]:
+    pairs = path.name.partition(".")[0].split("_")[:-1]
+    return {key: value for key, _, value in (pair.partition("-") for pair in pairs)}
 
 
 def _image(scan: str, naming: Naming, suffix: str, label: str = "", desc: str = "") -> str:

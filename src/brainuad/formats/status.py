@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from brainuad.config import templates
 from brainuad.config.section import Section
 from brainuad.errors import InputError
@@ -66,8 +68,13 @@ def write(path: str | Path, status: Status) -> None:
 
 
 def read(path: str | Path) -> Status:
-    """Read `status.json`."""
-    return Status.model_validate(read_json(path))
+    """Read `status.json`; raises InputError if it is missing, broken or of another version."""
+    try:
+        return Status.model_validate(read_json(path))
+    except ValidationError as error:
+        why = f"{error.error_count()} of its keys are unknown or missing"
+        do = "preprocess the scan again: delete its folder and run the same command"
+        raise InputError(f"{Path(path).name} is of another version of brainuad", file=path, why=why, do=do) from None
 
 
 def paths(out: Path) -> dict[str, Path]:
@@ -75,12 +82,21 @@ def paths(out: Path) -> dict[str, Path]:
     return {name: out.parent / path for name, path in read(out / NAME).files.items()}
 
 
+def path(out: Path, name: str) -> Path:
+    """One of `paths`; raises InputError if preprocess left no such file."""
+    state = read(out / NAME)
+    if name not in state.files:
+        why = "; ".join(state.reasons) or f"its state is {state.state}"
+        raise InputError(f"{state.scan} has no {name}", file=out / NAME, why=why, do=state.remedy or "exclude the scan")
+    return out.parent / state.files[name]
+
+
 @contextmanager
 def replaced(out: Path, scan: str) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success what it holds replaces all that an earlier job left of a scan.
+    """Yield an empty temporary folder; on success its content replaces all files that an earlier job wrote of a scan.
 
-    `out`: the scan's folder. The paths in the temporary folder are those in the data set's folder. `status.json` goes
-    first and comes last. Raises StorageError where the file system refuses.
+    `out`: the scan's folder. The paths in the temporary folder are those in the data set's folder. The old
+    `status.json` is removed first, the new one is moved last. Raises StorageError where the file system refuses.
     """
     folder = out.parent
     try:
@@ -106,7 +122,7 @@ def replaced(out: Path, scan: str) -> Iterator[Path]:
 
 
 def sizes(out: Path) -> dict[str, int]:
-    """Bytes by path, in the data set's folder, of what there is of a scan; `out`: the scan's folder."""
+    """Size in bytes of each existing file of a scan, by path in the data set's folder; `out`: the scan's folder."""
     try:
         images = list(paths(out).values())
     except InputError:

@@ -44,8 +44,10 @@ class Source:
 
     def read(self, row: Scan) -> Preprocessed:
         """Raises InputError for missing or broken files."""
-        paths = status.paths(self.folder / row.scan)
-        image, brain = volume.read(paths[status.IMAGE]), volume.read_mask(paths[status.BRAIN])
+        folder = self.folder / row.scan
+        paths = status.paths(folder)
+        image = volume.read(status.path(folder, status.IMAGE))
+        brain = volume.read_mask(status.path(folder, status.BRAIN))
         lesion, ignored = (volume.read_mask(paths[name]).data if name in paths else None for name in status.MASKS)
         return Preprocessed(image.data, brain.data, lesion, ignored, brain.affine)
 

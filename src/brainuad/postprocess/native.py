@@ -47,7 +47,7 @@ def to_own_grid(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
         there = ", ".join(about["file"] for about in inputs.values())
         do = "give the file that was, or run preprocess again if it changed"
         raise InputError(f"{scan.name} is not what was preprocessed", file=scan, why=f"that was {there}", do=do)
-    template_to_scan = transform.read(status.paths(preprocessed)[status.TRANSFORM])
+    template_to_scan = transform.read(status.path(preprocessed, status.TRANSFORM))
     found = volume.read(path, constant=True)
     data = found.data > 0.5 if np.isin(found.data, (0, 1)).all() else found.data
     shape, affine = volume.read_grid(scan)
