@@ -22,6 +22,12 @@ TOY = '''
 def precision_pooled(masks: MaskEvidence) -> Estimate:
     """Share of predicted voxels that are lesion, over all scans together."""
     return masks.patients.ratio(masks.true_positives, masks.predicted)
+
+
+@metric(ScanMaskEvidence, label="volume difference", direction="neither", unit="voxels")
+def volume_difference(scan: ScanMaskEvidence) -> float:
+    """Predicted minus true lesion voxels of a scan."""
+    return float(scan.predicted.sum() - scan.lesion.sum())
 '''
 SHOW = """
 import json, sys
@@ -47,7 +53,7 @@ def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     shutil.copytree(PACKAGE, folder / "src/brainuad", ignore=shutil.ignore_patterns("__pycache__"))
     with open(folder / "src/brainuad/metrics/mask_metrics.py", "a", encoding="utf-8") as file:
-        file.write(TOY)
+        file.write("\n\nfrom brainuad.metrics.evidence import ScanMaskEvidence\n" + TOY)
     files = EvaluationFiles(folder / "files")
     for name in files.scans:
         files.infer("dae", name, lambda lesion: files.rng.standard_normal(SHAPE) + 4 * lesion)
@@ -63,6 +69,12 @@ def test_the_metric_is_a_row_of_metrics_tsv(shown):
     assert [row["threshold_rule"] for row in rows] == ["healthy_quantile_0.98", "fixed_2"]
     assert [row["n"] for row in rows] == [5, 5]
     assert all(0.4 < row["ci_low"] <= row["value"] <= row["ci_high"] < 0.7 for row in rows)
+
+
+def test_a_metric_of_each_scan_is_averaged_over_patients(shown):
+    rows = [row for row in shown[0]["rows"] if row["metric"] == "volume_difference"]
+    assert [(row["threshold_rule"], row["n"]) for row in rows] == [("healthy_quantile_0.98", 5), ("fixed_2", 5)]
+    assert all(27 <= row["value"] <= 29 for row in rows), "each lesion was predicted twice"
 
 
 def test_the_metric_is_a_column_of_the_comparison(shown):

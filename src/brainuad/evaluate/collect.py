@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool
 
 from brainuad import metrics
 from brainuad.config.postprocessing import Threshold
@@ -20,7 +21,7 @@ from brainuad.formats import array_cache as array_caches
 from brainuad.formats import maps as files
 from brainuad.formats import postprocessed, thresholds
 from brainuad.formats.array_cache import ArrayCache
-from brainuad.metrics.evidence import ReconstructionEvidence
+from brainuad.metrics.evidence import ReconstructionEvidence, ScanMaskEvidence
 from brainuad.metrics.pooled import ValuesOnDisk
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def collect(
             }
             for rule, scored in postprocessing.masks.items():
                 scored.counts.append(count_mask(masks[rule], truth, settings))
+                _add_mask(scored, masks[rule], truth, opened.spacing)
             anomaly, within = anomalies[sources[label].postprocessed], masks.get(postprocessing.peak_rule)
             peak = find_peak(anomaly, truth, opened.affine, settings.peak_distance_mm, within)
             postprocessing.peaks.append(peak)
@@ -129,6 +131,15 @@ def _read_scores(maps: Path, array_cache: Path, role: str, healthy: bool = False
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")
     return [(scan.person, scores[scan.scan]) for scan in scans]
+
+
+def _add_mask(
+    scored: ScoredMasks, mask: Bool[np.ndarray, "x y z"], truth: ScanTruth, spacing: tuple[float, float, float]
+) -> None:
+    predicted = mask[truth.box] & truth.scored
+    evidence = ScanMaskEvidence(predicted, truth.scored_lesion, truth.scored, spacing)
+    for metric in metrics.of(ScanMaskEvidence):
+        scored.metrics.setdefault(metric.name, []).append(metric(evidence))
 
 
 def _add_reconstruction(scans: ScoredScans, path: Path, opened: ArrayCache, row: int, truth: ScanTruth) -> None:

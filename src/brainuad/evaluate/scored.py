@@ -121,6 +121,8 @@ class ScoredMasks:
     threshold: float
     counts: list[MaskCounts] = field(default_factory=list)
     """For each scan."""
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    """Metrics of one scan's mask by name, for each scan."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +22,7 @@ def all_rows(scans: ScoredScans, postprocessings: Mapping[str, ScoredPostprocess
     """The rows of each table by its name, without the columns that all rows of the job share."""
     rows: dict[str, list[TableRow]] = {name: [] for name in (METRICS, SCANS, LESIONS, CURVES)}
     of_maps: dict[int, tuple[list[TableRow], list[TableRow]]] = {}  # shared maps share their bootstraps
-    same = [*scan_level_rows(scans), *reconstruction_rows(scans)]
+    same = [*scan_level_rows(scans), *mean_rows(NO_RULE, scans.reconstruction, scans)]
     for label, postprocessing in postprocessings.items():
         if id(postprocessing.maps) not in of_maps:
             of_maps[id(postprocessing.maps)] = map_rows(postprocessing.maps, scans)
@@ -57,18 +57,19 @@ def scan_level_rows(scans: ScoredScans) -> list[TableRow]:
     return metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
 
 
-def reconstruction_rows(scans: ScoredScans) -> Iterable[TableRow]:
-    """Rows of `metrics.tsv` on reconstructions; nothing without any."""
-    for name, values in scans.reconstruction.items():
-        if np.isfinite(values).any():
-            yield _metric_row(NO_RULE, name, scans.patients.mean(np.array(values)))
-
-
 def mask_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:
     """Rows of `metrics.tsv` by threshold rule; nothing for corrupted scans, in which no predicted voxel is wrong."""
-    if scans.corrupted:
-        return []
-    return metric_rows(*(postprocessing.mask_evidence(rule, scans) for rule in postprocessing.masks))
+    rows: list[TableRow] = []
+    for rule, masks in postprocessing.masks.items() if not scans.corrupted else ():
+        rows += metric_rows(postprocessing.mask_evidence(rule, scans))
+        rows += mean_rows(rule, masks.metrics, scans)
+    return rows
+
+
+def mean_rows(rule: str, metrics: Mapping[str, Sequence[float]], scans: ScoredScans) -> list[TableRow]:
+    """Rows of `metrics.tsv`: the mean over patients of metrics of each scan, by name, where any scan has a value."""
+    defined = {name: np.array(values) for name, values in metrics.items() if np.isfinite(values).any()}
+    return [_metric_row(rule, name, scans.patients.mean(values)) for name, values in defined.items()]
 
 
 def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:

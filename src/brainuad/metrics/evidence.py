@@ -217,10 +217,26 @@ class PeakEvidence(Evidence):
 
 
 @dataclass(frozen=True)
+class ScanMaskEvidence:
+    """One scan and its predicted mask under one threshold rule, on the box of the brain.
+
+    A metric of it is a number for each scan, NaN where undefined; `metrics.tsv` gets the mean over patients.
+    """
+
+    predicted: Mask
+    """In the scored brain. `lesion`: likewise."""
+    lesion: Mask
+    scored: Mask
+    """The brain without its rim and without what is not scored."""
+    spacing: tuple[float, float, float]
+    """Voxel size in mm."""
+
+
+@dataclass(frozen=True)
 class ReconstructionEvidence:
     """One scan and its reconstruction, normalised intensities, on the box of the brain.
 
-    A metric of it is a number for each scan; `metrics.tsv` gets the mean over patients.
+    A metric of it is a number for each scan, NaN where undefined; `metrics.tsv` gets the mean over patients.
     """
 
     image: Volume
