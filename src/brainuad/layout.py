@@ -1,6 +1,6 @@
-"""What a study file alone says of a study: its parts, and where each lies under the results.
+"""The parts of a study and the paths of its results, from the study file alone.
 
-Imported each time a job parses the Snakefile, so nothing heavy is imported here.
+Every job imports this when it parses the Snakefile, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
 
 
 class Layout:
-    """The parts of a study and their folders, whatever is on disk."""
+    """The parts of a study and the paths of its results, whether they exist or not."""
 
     def __init__(self, study: Study):
         self.study = study
@@ -22,14 +22,14 @@ class Layout:
         self.folder = self.root / study.study
         self._trainings = study.trainings()
 
-    # What there is
+    # Parts
 
     def sources(self) -> list[str]:
         """Labels of the data sets that hold scans of their own."""
         return list(self.study.scan_sets())
 
     def origin(self, dataset: str) -> str:
-        """The data set whose preprocessed scans a data set is made of: itself, or the one that `into` names."""
+        """The data set whose preprocessed scans a data set uses: itself, or the one that `into` names."""
         settings = self.study.datasets[dataset]
         return settings.into if isinstance(settings, Made) else dataset
 
@@ -38,9 +38,9 @@ class Layout:
         return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
 
     def healthy_sets(self, dataset: str) -> list[str]:
-        """Healthy data sets whose test scans stand against this one's in scan-level numbers.
+        """The healthy data sets that serve as controls in the scan-level metrics of a data set.
 
-        The data set that it was made of or, for patients, those that models were trained on.
+        The data set that it was made of or, for patients, the training sets.
         """
         settings = self.study.datasets[dataset]
         labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
@@ -61,14 +61,14 @@ class Layout:
         sets = [dataset] if dataset else self.study.scored_sets()
         return [(model, seed, label) for model in self.study.models for seed in self.study.seeds for label in sets]
 
-    # Where it lies
+    # Paths
 
     def preprocessed(self, dataset: str) -> Path:
         """The folder of a data set's preprocessed scans."""
         return self.root / "preprocess" / self.study.recipe_name / dataset
 
     def fetch_note(self, dataset: str) -> Path:
-        """The note that a data set has been downloaded."""
+        """The file that says that a data set has been downloaded."""
         return self.root / "download" / dataset / "fetched.json"
 
     def scan_table(self, dataset: str) -> Path:
@@ -92,7 +92,7 @@ class Layout:
         return self.folder / "subjects.tsv"
 
     def scaling(self) -> Path:
-        """What intensity scaling learnt."""
+        """The fitted intensity scaling."""
         return self.folder / "normalize/scaling.safetensors"
 
     def array_cache(self, dataset: str) -> Path:
@@ -152,8 +152,8 @@ class Layout:
         return [self.folder / f"evaluate/{name}.tsv" for name in TABLES]
 
     def attempts(self) -> Path:
-        """Where the number of imports into MLflow that found no server is kept.
+        """The number of imports into MLflow that found no server.
 
-        It lies beside the job's outputs, for these are deleted when the job starts.
+        It is no output of the job, because Snakemake deletes outputs when a job starts.
         """
         return self.folder / "track.attempts"

@@ -1,4 +1,4 @@
-"""From a study file to a `Study`: reads the files it names, fills in overrides and sweeps, and explains mistakes."""
+"""Reads a study file and the files that it names, applies overrides and sweeps, and explains mistakes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ON_THE_NODE = ("compute", "scratch")
 
 
 def load_study(path: str | Path) -> Study:
-    """Read and check a study file. Raises ConfigError for whatever is wrong, before any job starts."""
+    """Read and check a study file. Raises ConfigError for any mistake, before a job starts."""
     return build_study(read_yaml(Path(path)), path)
 
 
 def build_study(raw: dict[str, Any], file: str | Path) -> Study:
-    """Check a study that was read from `file`, beside whose `config/` folder the models, recipes and chains lie."""
+    """Check the content of a study `file`; models, recipes and postprocessings are read from the `config/` near it."""
     folder = config_folder(Path(file))
     content = {key: value for key, value in raw.items() if not (key == "recipe" and isinstance(value, str))}
     if isinstance(name := raw.get("recipe"), str):
@@ -77,13 +77,13 @@ def shipped(part: str, folder: Path) -> list[str]:
 
 
 def hint(name: str, names: list[str]) -> str:
-    """What to do about a name that is not among these."""
+    """A remedy for a name that is not among these: the most similar one, or the list."""
     near = _nearest(name, names)
     return f"did you mean {near}?" if near else "there are " + ", ".join(names)
 
 
 def config_folder(file: Path) -> Path:
-    """The nearest `config/` with models and recipes, looking upwards from the study file, from here, from the code."""
+    """The nearest `config/` folder with models and recipes, upwards from the study file, the working directory, the code."""
     for start in (file.resolve().parent, Path.cwd(), Path(__file__).parent):
         for parent in (start, *start.parents):
             for folder in (parent, parent / "config"):

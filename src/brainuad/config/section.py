@@ -1,4 +1,4 @@
-"""The base of every settings class: frozen, strict about unknown keys, documented by the strings under its fields."""
+"""Base class of all settings: frozen, strict about unknown keys, documented by the strings under the fields."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class Section(BaseModel):
-    """Settings that refuse unknown keys and never change once read."""
+    """Settings that refuse unknown keys and cannot be changed after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     def sorted_json(self, exclude: set[str] | None = None) -> str:
-        """The settings as JSON with sorted keys: equal settings give equal text, whatever the file's order."""
+        """The settings as JSON with sorted keys, so that equal settings give equal text."""
         return json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)

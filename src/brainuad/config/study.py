@@ -18,7 +18,7 @@ RESERVED = ("mlflow", "download", "preprocess")
 
 
 class Evaluate(Section):
-    """How maps and masks are scored."""
+    """How anomaly maps and predicted masks are scored."""
 
     erode_voxels: int = Field(1, ge=0)
     """The brain mask loses a rim of this depth before scoring; lesion voxels in the rim are not scored, and their share
@@ -39,22 +39,21 @@ class Evaluate(Section):
 
 
 class Compute(Section):
-    """Where the work is done. Threads and devices change the last bits of a training, and so rerun it."""
+    """Threads, devices and disks. Threads and devices change the last digits of a training, so a change retrains."""
 
     threads: int = Field(2, ge=1)
-    """Threads of training and inference; part of what a bit-identical rerun needs."""
+    """Threads of training and inference. A bit-identical rerun needs the same number."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Lightning's name."""
     devices: int = Field(1, ge=1)
     """GPUs (or processes) for one training."""
     scans_per_job: int = Field(1, ge=1)
-    """Scans that one preprocess job takes, one after the other: 25 makes 200 jobs of 5,000 scans. No other number
-    changes what comes out or preprocesses a scan again, but what follows preprocessing then runs again: choose it
-    before the first run."""
+    """Scans per preprocess job: with 25, 5,000 scans are 200 jobs. A change preprocesses no scan again, but all later
+    rules run again: choose the number before the first run."""
     scratch: str | None = None
-    """Folder on a node's own disk, such as `${TMPDIR}`: training and inference copy their data there, read it from
-    there, and take the copy away. `${NAME}` is replaced on the node. Where that cannot be, a sentence in the job's log
-    says so, and the data is read from where it lies."""
+    """Folder on the local disk of a node, such as `${TMPDIR}`. Training and inference copy their data there and delete the
+    copy afterwards. `${NAME}` is replaced on the node. If the copy fails, the job logs a warning and reads the
+    original."""
 
 
 class Track(Section):
@@ -79,48 +78,48 @@ class Study(Section):
     """A study file, after the files it names have been read in."""
 
     study: Label
-    """Name: the folder under `results/` and the MLflow experiment."""
+    """Name of the study: its folder under `results/` and its MLflow experiment."""
     title: str = ""
-    """One sentence for the report."""
+    """Title of the report."""
     paper: str | None = None
-    """Key of the paper whose systems the study trains; `brainuad compare-paper` holds its numbers against the paper's.
-    No job reads this, nor the two keys that follow."""
+    """Key of the paper whose systems the study trains, for `brainuad compare-paper`. No job reads this or the next two
+    keys."""
     own_data: dict[Label, str] = {}
-    """Data sets that are the paper's own: label to the id in the paper's results. A number on any other is never called
+    """Data sets of the paper itself: label to the id in the paper's results. Numbers on other data are never called
     reproduced."""
     deviations: list[str] = []
-    """How the study departs from the paper, in words, beside what is found by comparing settings."""
+    """Deviations from the paper, in words, in addition to those found by comparing settings."""
     results: str = "results"
-    """Folder of everything that is written."""
+    """Results folder."""
     seed: int = Field(0, ge=0)
-    """Seed of the split and of what is planted into scans."""
+    """Seed of the split and of inserted lesions and anomalies."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
-    """Seeds of training: each model is trained once per seed."""
+    """Training seeds: each model is trained once per seed."""
     lesion_sign: Literal["dark", "bright", "both"] = "both"
-    """How lesions differ from healthy tissue on these scans; baselines and maps use it alike."""
+    """Intensity of lesions relative to healthy tissue; used by baselines and anomaly maps alike."""
     datasets: dict[Label, AnyDataset] = Field(min_length=1)
     """Data sets by label."""
     recipe_name: Label
-    """Name of the recipe: a folder under `results/preprocess/`."""
+    """Name of the recipe, and of its folder under `results/preprocess/`."""
     recipe: Recipe
-    """The recipe's content."""
+    """Preprocessing and intensity scaling."""
     models: dict[Label, AnyModel] = Field(min_length=1)
     """Models by label; the label is wildcard, folder and tag. Models that differ in `map` alone are trained once, under
     the first one's label."""
     postprocessing: dict[Label, Postprocessing] = {"none": Postprocessing()}
     """Postprocessing chains by label."""
     thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
-    """Rules that turn maps into masks."""
+    """Threshold rules, which turn anomaly maps into predicted masks."""
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
     track: Track = Track()
     report: Report = Report()
     decisions: str | None = None
-    """Your decisions on scans, which win over quality control: a tab-separated table, by path, with the columns
-    dataset, scan (or a subject's label), decision (`exclude` or `include`), reason and by; docs/data.md. `${NAME}` is
-    replaced by the environment variable."""
+    """Path of a tab-separated table of manual decisions on scans, which override quality control. Columns: dataset, scan
+    (or subject), decision (`exclude` or `include`), reason, by; see docs/data.md. `${NAME}` is replaced by the
+    environment variable."""
     native: bool = False
-    """Whether maps and masks of test scans are also written on each scan's own grid, under `native/`."""
+    """Also write anomaly maps and predicted masks of test scans on the grid of the original scan, under `native/`."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Study:
@@ -155,11 +154,11 @@ class Study(Section):
         return self
 
     def scan_sets(self) -> dict[str, AnyScans]:
-        """The data sets that hold scans of their own, by label."""
+        """The data sets with scans of their own, by label."""
         return {label: d for label, d in self.datasets.items() if not isinstance(d, Made)}
 
     def scored_sets(self) -> list[str]:
-        """Labels of the data sets that models see, in the order of the file."""
+        """Labels of the data sets that are scored, in the order of the file."""
         return [label for label, d in self.datasets.items() if isinstance(d, Made) or d.split is not None]
 
     def validation_sets(self) -> list[str]:
