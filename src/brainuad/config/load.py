@@ -83,7 +83,7 @@ def hint(name: str, names: list[str]) -> str:
 
 
 def config_folder(file: Path) -> Path:
-    """The nearest `config/` folder with models and recipes, upwards from the study file, the working directory, the code."""
+    """The nearest `config/` with models and recipes, upwards from the study file, from here, or from the code."""
     for start in (file.resolve().parent, Path.cwd(), Path(__file__).parent):
         for parent in (start, *start.parents):
             for folder in (parent, parent / "config"):

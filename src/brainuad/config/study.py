@@ -51,8 +51,8 @@ class Compute(Section):
     """Scans per preprocess job: with 25, 5,000 scans are 200 jobs. A change preprocesses no scan again, but all later
     rules run again: choose the number before the first run."""
     scratch: str | None = None
-    """Folder on the local disk of a node, such as `${TMPDIR}`. Training and inference copy their data there and delete the
-    copy afterwards. `${NAME}` is replaced on the node. If the copy fails, the job logs a warning and reads the
+    """Folder on the local disk of a node, such as `${TMPDIR}`. Training and inference copy their data there and delete
+    the copy afterwards. `${NAME}` is replaced on the node. If the copy fails, the job logs a warning and reads the
     original."""
 
 
@@ -115,8 +115,8 @@ class Study(Section):
     track: Track = Track()
     report: Report = Report()
     decisions: str | None = None
-    """Path of a tab-separated table of manual decisions on scans, which override quality control. Columns: dataset, scan
-    (or subject), decision (`exclude` or `include`), reason, by; see docs/data.md. `${NAME}` is replaced by the
+    """Path of a tab-separated table of manual decisions on scans, which override quality control. Columns: dataset,
+    scan (or subject), decision (`exclude` or `include`), reason, by; see docs/data.md. `${NAME}` is replaced by the
     environment variable."""
     native: bool = False
     """Also write anomaly maps and predicted masks of test scans on the grid of the original scan, under `native/`."""
