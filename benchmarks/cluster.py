@@ -1,9 +1,9 @@
-"""What Slurm costs, on a cluster that is up; run from the root of a clone. Prints Markdown tables.
+"""Overhead of Slurm, measured on a running cluster, from the root of a clone. Prints Markdown tables.
 
 eval "$(SLURM_MINJOBAGE=36000 tests/cluster/up.sh /tmp/slurm)"; export OMP_NUM_THREADS=1
 python benchmarks/cluster.py overhead            # the shrunken study under Slurm and without it
-python benchmarks/cluster.py login               # the Snakemake process while 100 jobs wait
-python benchmarks/cluster.py losses 1000         # a large study of which 1 % of the jobs are killed
+python benchmarks/cluster.py login               # CPU and memory of Snakemake while 100 jobs wait
+python benchmarks/cluster.py losses 1000         # a large study in which 1 % of the jobs are killed
 tests/cluster/down.sh --purge /tmp/slurm
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the studies run; a temporary folder if none")
     commands = parser.add_subparsers(required=True)
     overhead = commands.add_parser("overhead")
-    overhead.add_argument("--usual", action="store_true", help="poll as the profile says, not as often as the tests do")
+    overhead.add_argument("--usual", action="store_true", help="check status as rarely as the profile does")
     overhead.set_defaults(run=lambda folder, given: measure_overhead(folder, given.usual))
     login = commands.add_parser("login")
     login.add_argument("--jobs", type=int, default=100)
@@ -45,7 +45,7 @@ def main() -> None:
     losses = commands.add_parser("losses")
     losses.add_argument("subjects", type=int)
     losses.add_argument("--batch", type=int, default=5, help="scans of one preprocess job")
-    losses.add_argument("--share", type=float, default=0.01, help="of the jobs that are killed")
+    losses.add_argument("--share", type=float, default=0.01, help="share of jobs to kill")
     losses.add_argument("--compare", action="store_true", help="run the study without Slurm too, and compare tables")
     losses.set_defaults(run=lambda folder, given: measure_losses(folder, given))
     given = parser.parse_args()
@@ -64,12 +64,12 @@ def measure_overhead(folder: Path, usual: bool) -> None:
         study.run(slurm=slurm, seconds=7200)
         seconds[slurm] = time.perf_counter() - started
     jobs = len(Slurm().jobs(study.folder))
-    print("| seconds without Slurm | under Slurm | jobs of Slurm | seconds more a job |\n| --- | --- | --- | --- |")
+    print("| seconds without Slurm | under Slurm | Slurm jobs | extra seconds per job |\n| --- | --- | --- | --- |")
     print(f"| {seconds[False]:.0f} | {seconds[True]:.0f} | {jobs} | {(seconds[True] - seconds[False]) / jobs:.1f} |")
 
 
 def measure_login(folder: Path, jobs: int, minutes: float) -> None:
-    """CPU, memory and questions to the controller of a Snakemake whose jobs all wait."""
+    """CPU time, memory and queries to the controller of a Snakemake whose jobs all wait."""
     content = deepcopy(STUDY)
     content["datasets"]["healthy"]["subjects"] = jobs - 1
     content["compute"]["scans_per_job"] = 1
@@ -81,22 +81,22 @@ def measure_login(folder: Path, jobs: int, minutes: float) -> None:
         run = study.start("preprocess_all", "--jobs", str(jobs))
         wait_for("jobs that wait", lambda: len(slurm.active(study.folder)) >= jobs, 600)
         time.sleep(30)
-        before, asked, started = cpu_seconds(run.pid), questions(), time.perf_counter()
+        before, queries_before, started = cpu_seconds(run.pid), query_count(), time.perf_counter()
         time.sleep(60 * minutes)
         took = (time.perf_counter() - started) / 60
-        cpu, polls = cpu_seconds(run.pid) - before, questions() - asked
+        cpu, polls = cpu_seconds(run.pid) - before, query_count() - queries_before
         memory = int(re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{run.pid}/status").read_text())[0]) / 1024
     finally:
         study.kill()
         slurm.cancel(*slurm.active(study.folder))
         subprocess.run(["scancel", blocker], check=True)
-    print("| jobs that wait | CPU seconds a minute | peak memory, MB | questions to Slurm a minute |")
+    print("| waiting jobs | CPU seconds per minute | peak memory, MB | queries to Slurm per minute |")
     print("| --- | --- | --- | --- |")
     print(f"| {jobs} | {cpu / took:.2f} | {memory:.0f} | {polls / took:.1f} |")
 
 
 def measure_losses(folder: Path, given: argparse.Namespace) -> None:
-    """A whole study of many small scans while jobs are cancelled at random; afterwards every scan is there."""
+    """A whole study of many small scans in which jobs are cancelled at random; checks that no scan is lost."""
     content = deepcopy(STUDY)
     patients = max(1, given.subjects // 10)
     content["datasets"]["healthy"]["subjects"] = given.subjects - patients
@@ -108,14 +108,14 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     peak = [0.0]
     watcher = threading.Thread(target=watch_disk, args=(study.folder, done, peak))
     watcher.start()
-    dice, seen, killed = random.Random(0), set[str](), list[str]()
+    generator, seen, killed = random.Random(0), set[str](), list[str]()
     while run.poll() is None:
         for job in slurm.jobs(study.folder):
             if job.number in seen or job.state != "RUNNING":
                 continue
             seen.add(job.number)
-            if dice.random() < given.share:
-                time.sleep(10 * dice.random())
+            if generator.random() < given.share:
+                time.sleep(10 * generator.random())
                 slurm.cancel(job)
                 killed.append(job.comment)
         time.sleep(2)
@@ -129,7 +129,7 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
     tested = set(usable.loc[usable["role"] == "test", "scan"])
     scored = set(pd.read_csv(study.study / "evaluate/scans.tsv", sep="\t")["scan"])
     failures = pd.read_csv(study.study / "failures.tsv", sep="\t")
-    left_out = (failures["state"] != "warned").sum()
+    excluded = (failures["state"] != "warned").sum()
     listed = len(list((study.results / "preprocess").glob("*/*/sub-*/status.json")))
     assert listed == given.subjects, f"{given.subjects - listed} scans are lost"
     assert tested <= scored, f"no score of {sorted(tested - scored)}"
@@ -139,11 +139,9 @@ def measure_losses(folder: Path, given: argparse.Namespace) -> None:
         for name in TABLES:
             path = f"evaluate/{name}.tsv"
             assert (here.study / path).read_bytes() == (study.study / path).read_bytes(), f"{name} differs"
-    print(
-        "| subjects | jobs of Slurm | killed | ended otherwise than well | scans lost | left out | minutes | peak GB |"
-    )
+    print("| subjects | Slurm jobs | killed | not completed | scans lost | excluded | minutes | peak GB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    counts = f"| {given.subjects} | {len(jobs)} | {len(killed)} | {len(cut)} | 0 | {left_out} "
+    counts = f"| {given.subjects} | {len(jobs)} | {len(killed)} | {len(cut)} | 0 | {excluded} "
     print(f"{counts}| {seconds / 60:.1f} | {peak[0] / 1e9:.2f} |")
     print("\nkilled:", ", ".join(killed) or "none")
 
@@ -167,8 +165,8 @@ def cpu_seconds(process: int) -> float:
     return sum(map(int, fields[11:15])) / TICK
 
 
-def questions() -> int:
-    """What this user has asked the controller so far, in messages, by `sdiag`; the question itself is one of them."""
+def query_count() -> int:
+    """Messages that this user has sent to the controller so far, by `sdiag`, without this query itself."""
     said = subprocess.run(["sdiag"], capture_output=True, text=True, check=True).stdout
     user = said.partition("by user")[2]
     return sum(int(count) for count in re.findall(rf"\(\s*{os.getuid()}\)\s+count:(\d+)", user)) - 1

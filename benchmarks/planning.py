@@ -1,7 +1,7 @@
 """Time and memory of a dry run over many scans: `python benchmarks/planning.py 10000`.
 
-Run from the root of a clone. Prints a Markdown table, with a job per scan and in batches of 25; the scans are phantoms
-that are never made. `--files`: empty files in BIDS order instead, which are listed and looked at.
+Run from the root of a clone. Prints a Markdown table, for one and for 25 scans per job. The scans are phantoms that are
+never made; with `--files` they are empty files in BIDS order, which are listed and inspected.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 import yaml
 
-BATCHES = (1, 25)
+SCANS_PER_JOB = (1, 25)
 TRIALS = 3
 
 
 def main() -> None:
-    """Plan the demo with the number of scans given, a few times per size of batch."""
+    """Plan the demo with the given number of scans, a few times per number of scans in a job."""
     scans = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    print("| scans | in a job | seconds, median | CPU s | peak memory, MB | jobs | submitted |")
+    print("| scans | per job | seconds, median | CPU s | peak memory, MB | jobs | submitted |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -34,13 +34,13 @@ def main() -> None:
         healthy["subjects"] = scans - patients["subjects"]
         if "--files" in sys.argv:
             study["datasets"]["healthy"] = _on_disk(folder / "heads", healthy)
-        for batch in BATCHES:
-            study["compute"] = {**study.get("compute", {}), "scans_per_job": batch}
+        for per_job in SCANS_PER_JOB:
+            study["compute"] = {**study.get("compute", {}), "scans_per_job": per_job}
             file = folder / "study.yaml"
             file.write_text(yaml.safe_dump(study))
             trials = sorted(_dry_run(file) for _ in range(TRIALS))
             wall, cpu, memory, jobs, submitted = trials[TRIALS // 2]
-            print(f"| {scans} | {batch} | {wall:.1f} | {cpu:.1f} | {memory:.0f} | {jobs} | {submitted} |", flush=True)
+            print(f"| {scans} | {per_job} | {wall:.1f} | {cpu:.1f} | {memory:.0f} | {jobs} | {submitted} |", flush=True)
 
 
 def _on_disk(root: Path, phantoms: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _on_disk(root: Path, phantoms: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dry_run(study: Path) -> tuple[float, float, float, int, int]:
-    """Wall and CPU seconds, MB, jobs, and those that are not done where Snakemake itself runs."""
+    """Wall and CPU seconds, MB, number of jobs, and of jobs that are submitted to a cluster."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--cores", "2", "--nolock"]
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
