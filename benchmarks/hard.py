@@ -1,6 +1,6 @@
-"""Scans as they come in practice: phantoms made hard in one way each, or spoiled, with their truth carried along.
+"""Phantoms that are difficult to register in one way each, or corrupted, with their true transforms.
 
-A condition is a function of a case and a generator that gives another case; the truth moves with the head.
+A condition is a function of a case and a random generator; it returns another case with its true transform.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def windowed(case: Case, window: list[list[int]]) -> Case:
 
 
 def corrupt_scan(name: str, what: str, kind: str) -> tuple[Case, str | None, Float[np.ndarray, "4 4"] | None]:
-    """One good or spoiled subject: the case, the modality declared if it is wrong, the affine forced if it is."""
+    """One good or corrupted subject: the case, the modality declared if it is wrong, the affine forced if it is."""
     rng = rng_for(0, "spoil", name, what)
     contrast = next(c for c in MODALITY if kind.startswith(c))
     phantom = make_phantom(seed_words(0, name), contrast)
@@ -241,7 +241,7 @@ def corrupt_scan(name: str, what: str, kind: str) -> tuple[Case, str | None, Flo
         return case, str(rng.choice([m for c, m in MODALITY.items() if c != contrast])), None
     if what == "failed registration":
         return case, None, wrong(case, rng)
-    return SPOILED[what](case, rng), None, None
+    return CORRUPTIONS[what](case, rng), None, None
 
 
 def wrong(case: Case, rng: np.random.Generator) -> Float[np.ndarray, "4 4"]:
@@ -283,7 +283,7 @@ def empty(case: Case, rng: np.random.Generator) -> Case:
     return replace(case, image=image.astype(np.float32))
 
 
-SPOILED: dict[str, Condition] = {
+CORRUPTIONS: dict[str, Condition] = {
     "upside down": turned_over((1, 2)),
     "back to front": turned_over((0, 1)),
     "wrong modality": as_it_is,

@@ -1,6 +1,6 @@
 """The pictures of docs/preprocessing.md: `BRAINUAD_REAL_DATA=... python benchmarks/pictures.py`.
 
-One contact sheet of hard and spoiled phantoms (benchmarks/hard.py), one of scans of OpenNeuro's ds002748 (CC0).
+One contact sheet of difficult and corrupted phantoms (benchmarks/hard.py), one of scans of OpenNeuro's ds002748 (CC0).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def tile(name: str, label: str, row: placement.Row, folder: Path) -> Tile:
 
 
 def phantoms(folder: Path) -> list[Tile]:
-    """Each hard condition once, in turn through the contrasts, then each kind of spoiling."""
+    """Each difficult condition once, in turn through the contrasts, then each type of corruption."""
     tiles = []
     for name, condition, kind in hard.plan(STREAM, len(hard.CONDITIONS)):
         case = hard.make(name, condition, kind)
         row = placement.preprocess_case(case, name, condition, kind, folder, every=True)
         tiles.append(tile(name, f"{condition}, {kind}", row, folder))
-    for number, what in enumerate(hard.SPOILED):
+    for number, what in enumerate(hard.CORRUPTIONS):
         name, kind = f"{STREAM}-{number}", hard.KINDS[number % len(hard.KINDS)]
         case, declared, forced = hard.corrupt_scan(name, what, kind)
         row = placement.preprocess_case(case, name, what, kind, folder, declared, forced, every=True)
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sheets = {
-            "phantoms": ("hard phantoms, then spoiled ones", phantoms(folder)),
+            "phantoms": ("difficult phantoms, then corrupted ones", phantoms(folder)),
             "ds002748": ("ds002748", stripped(Path(os.environ["BRAINUAD_REAL_DATA"]), folder)),
         }
         for name, (title, tiles) in sheets.items():

@@ -1,15 +1,15 @@
-"""Whether hard scans are placed on the template, and whether those that are not are caught.
+"""Whether difficult scans are registered to the template, and whether failed registrations are detected.
 
     python benchmarks/placement.py [--subjects 300] [--stream hard] [--workers 1] [--out placement.tsv]
-    python benchmarks/placement.py --spoiled [--stream spoiled]
+    python benchmarks/placement.py --corrupted [--stream spoiled]
     python benchmarks/placement.py --real <folder of real scans> [--sheet placement.png]
 
-Hard phantoms (benchmarks/hard.py) go through the chain at 2 mm as files. Error: distance over the template's brain to
-the best affine fit of the true map, in mm; over 5 mm on average a scan counts as misplaced. Dice: the brain mask
-against the phantom's, on the scan's voxels. Seconds: CPU time of the chain, one thread. `--stream` names the seeds:
-limits are set on one stream and figures taken on another. Rows that the table holds already are not made again.
-`--spoiled`: sixty spoiled subjects and sixty good ones, and what quality control says. `--real`: every scan's verdict,
-with a contact sheet. Prints Markdown tables.
+Difficult phantoms (benchmarks/hard.py) are preprocessed at 2 mm as files. Error: distance over the template's brain to
+the best affine fit of the true transform, in mm; above 5 mm on average a scan counts as misregistered. Dice: brain mask
+against that of the phantom, on the scan's voxels. Seconds: CPU time of preprocessing, one thread. `--stream` names the
+seeds: limits are set on one stream and figures measured on another. Rows that the table has already are not repeated.
+`--corrupted`: sixty corrupted subjects and sixty good ones, and their quality states. `--real`: the state of every
+scan, with a contact sheet. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ WANTED = {"T1w": 0.965, "T2w": 0.97, "FLAIR": 0.97, "CT": 0.97}
 def main() -> None:
     """Make the rows that are missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subjects", type=int, default=300, help="hard phantoms")
+    parser.add_argument("--subjects", type=int, default=300, help="number of difficult phantoms")
     parser.add_argument("--stream", help="names the seeds")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, help="the table of all subjects, continued if it exists")
-    parser.add_argument("--overlays", type=Path, help="folder for a picture of each misplaced or refused subject")
-    parser.add_argument("--spoiled", action="store_true")
+    parser.add_argument("--overlays", type=Path, help="folder for a picture of each misregistered or failed subject")
+    parser.add_argument("--corrupted", action="store_true")
     parser.add_argument("--real", type=Path)
     parser.add_argument("--sheet", type=Path, default=Path("placement.png"))
     options = parser.parse_args()
@@ -67,8 +67,8 @@ def main() -> None:
         jobs = {name: partial(real, name, path) for name, path in files.items()}
         out, pictures = options.out or Path("placement_real.tsv"), options.sheet.with_suffix("")
     elif options.corrupted:
-        jobs = spoiled_jobs(options.stream or "corrupted")
-        out, pictures = options.out or Path("placement_spoiled.tsv"), options.overlays
+        jobs = corrupted_jobs(options.stream or "spoiled")  # the name of the seeds behind the figures in docs/
+        out, pictures = options.out or Path("placement_corrupted.tsv"), options.overlays
     else:
         stream = options.stream or "hard"
         jobs = {name: partial(registered, name, how, kind) for name, how, kind in hard.plan(stream, options.subjects)}
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def registered(name: str, condition: str, kind: str, pictures: Path | None) -> Row:
-    """One hard phantom through the chain."""
+    """Preprocess one difficult phantom."""
     return preprocess_case(hard.make(name, condition, kind), name, condition, kind, pictures)
 
 
@@ -98,7 +98,7 @@ def preprocess_case(
     forced: np.ndarray | None = None,
     every: bool = False,
 ) -> Row:
-    """A case through the chain as files, under the modality `declared` and the affine `forced` if these are given."""
+    """Preprocess a case as files, under the modality `declared` and the affine `forced` if these are given."""
     modality = declared or hard.MODALITY[case.contrast]
     with tempfile.TemporaryDirectory() as folder:
         scan_file, brain_file = Path(folder) / "scan.nii.gz", Path(folder) / "brain.nii.gz"
@@ -109,7 +109,7 @@ def preprocess_case(
 
 
 def real(name: str, path: Path, pictures: Path | None) -> Row:
-    """One real scan through the chain; its truth is not known."""
+    """Preprocess one real scan, whose true transform is unknown."""
     modality = path.name.removesuffix(".nii.gz").split("_")[-1]
     return verdict(path, modality, name, pictures, every=True) | {"kind": modality}
 
@@ -123,7 +123,7 @@ def verdict(
     truth: tuple[np.ndarray, Path] | None = None,
     every: bool = False,
 ) -> Row:
-    """What the chain says of one file. `truth`: template to scan, and the brain's mask; `every`: pictures of all."""
+    """The quality of one file. `truth`: template to scan, and the brain mask; `every`: pictures of all."""
     row: dict[str, object] = {"subject": name}
     known = (
         mock.patch.object(pipeline, "register", return_value=Affine(forced)) if forced is not None else nullcontext()
@@ -160,19 +160,19 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(points @ (a - b)[:3, :3].T + (a - b)[:3, 3], axis=1))
 
 
-def spoiled_jobs(stream: str) -> dict[str, Job]:
-    """Sixty good subjects and sixty spoiled ones, each kind of spoiling on each contrast in turn."""
+def corrupted_jobs(stream: str) -> dict[str, Job]:
+    """Sixty good subjects and sixty corrupted ones, each type of corruption on each contrast in turn."""
     jobs: dict[str, Job] = {}
     for number in range(60):
-        for what in ("good", list(hard.SPOILED)[number % len(hard.SPOILED)]):
-            kind = hard.KINDS[(number + number // len(hard.SPOILED)) % len(hard.KINDS)]
+        for what in ("good", list(hard.CORRUPTIONS)[number % len(hard.CORRUPTIONS)]):
+            kind = hard.KINDS[(number + number // len(hard.CORRUPTIONS)) % len(hard.KINDS)]
             name = f"{stream}-{'good' if what == 'good' else 'bad'}-{number:03d}"
             jobs[name] = partial(corrupted, name, what, kind)
     return jobs
 
 
 def corrupted(name: str, what: str, kind: str, pictures: Path | None) -> Row:
-    """One good or spoiled subject through the chain."""
+    """Preprocess one good or corrupted subject."""
     case, declared, forced = hard.corrupt_scan(name, what, kind)
     label = what if declared is None else f"{what}: {kind} as {declared}"
     return preprocess_case(
@@ -244,7 +244,7 @@ def counts(group: list[Row]) -> list[str]:
 
 
 def is_misplaced(row: Row) -> bool:
-    """A scan that the chain gave up on has no place and counts as misplaced."""
+    """A scan that could not be preprocessed counts as misregistered."""
     return not row["mean_mm"] or float(row["mean_mm"]) > MISPLACED
 
 
