@@ -8,7 +8,7 @@ from brainuad.metrics.registry import Column, Estimate, metric
 
 @metric(MapEvidence, label="lesion share", direction="neither")
 def prevalence(maps: MapEvidence) -> Estimate:
-    """Share of scored voxels that are lesion, over all scans: what AUPRC is by chance."""
+    """Share of scored voxels that are lesion, over all scans: the AUPRC of a random map."""
     lesion, normal = maps.counts.lesion.sum(axis=1), maps.counts.normal.sum(axis=1)
     return maps.patients.ratio(lesion, lesion + normal)
 
@@ -33,5 +33,5 @@ def auroc_pooled(maps: MapEvidence) -> Estimate:
 
 @metric(MapEvidence, name="auprc_scan_<lesion_type>", label="AUPRC per scan", direction="higher")
 def auprc_scan_by_lesion_type(maps: MapEvidence) -> Estimate:
-    """`auprc_scan` of the scans with one type of artificial anomaly or lesion, among others maybe."""
+    """`auprc_scan` of the scans with one type of artificial anomaly or lesion; a scan of several types is in each."""
     return maps.patients.mean(maps.auprc)

@@ -9,9 +9,9 @@ from brainuad.metrics.evidence import MaskEvidence, OracleEvidence
 from brainuad.metrics.registry import Column, Estimate, metric
 
 
-@metric(MaskEvidence, label="threshold", direction="neither", unit="of the map")
+@metric(MaskEvidence, label="threshold", direction="neither", unit="map units")
 def threshold(masks: MaskEvidence) -> Estimate:
-    """The threshold above which voxels are predicted, in units of the map after the map operators.
+    """The threshold above which voxels are predicted, in units of the map after its map operators.
 
     As oracle, the threshold with the best pooled Dice.
     """
@@ -70,7 +70,7 @@ def dice_slice(masks: MaskEvidence) -> Estimate | None:
 
 @metric(MaskEvidence, label="scans without Dice", direction="neither", unit="scans")
 def dice_empty(masks: MaskEvidence) -> Estimate | None:
-    """Scans that hold neither lesion nor prediction, and so have no Dice."""
+    """Number of scans with neither lesion nor prediction, which have no Dice."""
     if not masks.patients.with_lesions:
         return None
     dice = masks.each(lambda scan: scan.dice)

@@ -10,8 +10,8 @@ from brainuad.metrics.registry import Estimate, metric
 
 @metric(PeakEvidence, label="peak hit rate", direction="higher")
 def peak_hit_rate(peaks: PeakEvidence) -> Estimate | None:
-    """Share of scans with lesions where the highest value of the map lies in or near one, mean over patients.
+    """Share of scans with lesions where the highest value of the map is in or near one, mean over patients.
 
-    Under the name of a threshold rule where the postprocessing leaves one component, in which it is then sought.
+    If the postprocessing leaves one component, the search is bound to it, and the row bears its threshold rule.
     """
     return peaks.patients.mean(peaks.hits) if np.isfinite(peaks.hits).any() else None

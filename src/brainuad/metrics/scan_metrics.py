@@ -14,7 +14,7 @@ from brainuad.metrics.registry import Estimate, metric
 
 @metric(ScanScores, label="abnormal scans", direction="neither")
 def prevalence_scan(scans: ScanScores) -> Estimate:
-    """Share of scans that are not healthy: what `ap_scan` is by chance."""
+    """Share of scans that are not healthy: the `ap_scan` of a random score."""
     return Estimate(float(scans.abnormal.mean()), n=len(scans.scores))
 
 
@@ -42,7 +42,7 @@ def ap_scan_by_lesion_type(scans: ScanScores) -> Estimate:
     return ap_scan(scans)
 
 
-@metric(ScanThreshold, label="scan threshold", direction="neither", unit="of the score")
+@metric(ScanThreshold, label="scan threshold", direction="neither", unit="score units")
 def threshold_scan(scans: ScanThreshold) -> Estimate:
     """Scan level: the quantile of the scores of healthy validation scans above which a scan is called abnormal."""
     return Estimate(scans.threshold, n=scans.validation_scans)
@@ -72,12 +72,12 @@ def oracle_youden_sensitivity(scans: ScanOracle) -> Estimate:
 
 @metric(ScanOracle, label="scan specificity", direction="higher")
 def oracle_youden_specificity(scans: ScanOracle) -> Estimate:
-    """At the same threshold: share of healthy scans under it."""
+    """Scan level, at the threshold with the best Youden index: share of healthy scans below it."""
     return Estimate(scans.specificity, n=int((~scans.scores.abnormal).sum()))
 
 
 @metric(ScanOracle, label="scan accuracy", direction="higher")
 def oracle_youden_accuracy(scans: ScanOracle) -> Estimate:
-    """At the same threshold: share of scans on the right side."""
+    """Scan level, at the threshold with the best Youden index: share of scans classified correctly."""
     right = (scans.scores.scores >= scans.threshold) == scans.scores.abnormal
     return Estimate(float(np.mean(right)), n=len(right))
