@@ -298,11 +298,12 @@ def compare_paper(
     docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs/results"),
 ) -> None:
     """Write a page that sets the numbers and claims of a paper beside those of finished studies."""
-    from brainuad.papers import finished, page
     from brainuad.papers.catalogue import shipped_models
+    from brainuad.papers.finished_study import read_finished_study
+    from brainuad.papers.page import write_pages
 
     shipped = shipped_models()
-    for path in page.write([finished.read(file, shipped) for file in studies], docs):
+    for path in write_pages([read_finished_study(file, shipped) for file in studies], docs):
         terminal.show(f"wrote {path}")
 
 

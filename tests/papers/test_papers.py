@@ -16,12 +16,12 @@ from brainuad.config.load import build_study
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import run, tables
 from brainuad.methods import registry
-from brainuad.papers import finished, page, reported
+from brainuad.papers import page, reported
 from brainuad.papers.catalogue import rows, shipped_models
-from brainuad.papers.finished import Number, flatness
+from brainuad.papers.comparison import agreement, check_numbers
+from brainuad.papers.finished_study import Number, flatness, read_finished_study
 from brainuad.papers.reported import Claim, Reported
 from brainuad.papers.systems import origin, system_of
-from brainuad.papers.verdicts import outcome, verdict
 from brainuad.plan import Plan
 from brainuad.resources import recording
 
@@ -32,15 +32,15 @@ OURS = Number(0.40, 0.35, 0.45)
 NAN = float("nan")
 
 
-def claim(kind: str, **given: Any) -> Claim:
-    return Claim.model_validate({"claim": "c", "kind": kind, **given})
+def claim(check: str, **given: Any) -> Claim:
+    return Claim.model_validate({"claim": "c", "check": check, **given})
 
 
-def found(numbers: dict[tuple[str, str], Number]):
+def lookup(numbers: dict[tuple[str, str], Number]):
     return lambda system, metric: numbers.get((system, metric))
 
 
-# Verdicts
+# Agreement
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,35 @@ def found(numbers: dict[tuple[str, str], Number]):
     ],
 )
 def test_a_number_on_the_papers_own_data_is_judged_by_our_interval(paper, ours, expected):
-    assert verdict(paper, ours, own_data=True) == expected
+    assert agreement(paper, ours, own_data=True) == expected
 
 
 @pytest.mark.parametrize("paper", [0.40, 0.36, 0.90, None])
 def test_a_number_on_other_data_is_never_comparable(paper):
-    assert verdict(paper, OURS, own_data=False) == "not comparable"
+    assert agreement(paper, OURS, own_data=False) == "not comparable"
 
 
 @pytest.mark.parametrize(
-    ("value", "mark", "sd", "shown"),
+    ("value", "evidence", "sd", "shown"),
     [
-        (0.526, "fig", None, "~0.526"),
-        (0.833, "lit", None, "0.833†"),
+        (0.526, "figure", None, "~0.526"),
+        (0.833, "memory", None, "0.833†"),
         (0.27, "paper", None, "0.27"),
-        (0.463, "inf", None, "0.463 (inferred)"),
-        (0.642, "txt", 0.101, "0.642 ± 0.101 (another text)"),
+        (0.463, "inferred", None, "0.463 (inferred)"),
+        (0.642, "other_text", 0.101, "0.642 ± 0.101 (another text)"),
         (None, None, None, "not in text"),
     ],
 )
-def test_a_value_carries_its_mark(value, mark, sd, shown):
-    row = {"system": "s", "dataset": "d", "metric": "dice", "value": value, "sd": sd, "mark": mark, "source": "x"}
+def test_a_value_shows_its_evidence(value, evidence, sd, shown):
+    row = {
+        "system": "s",
+        "dataset": "d",
+        "metric": "dice",
+        "value": value,
+        "sd": sd,
+        "evidence": evidence,
+        "source": "x",
+    }
     assert Reported.model_validate(row).shown == shown
 
 
@@ -86,16 +94,16 @@ def test_a_value_carries_its_mark(value, mark, sd, shown):
 
 def test_a_claim_of_order_holds_for_every_pair_or_not_at_all():
     numbers = {(s, "auprc_pooled"): Number(v, v - 0.1, v + 0.1) for s, v in {"a": 0.5, "b": 0.4, "c": 0.3}.items()}
-    above = claim("above", metric="auprc", systems=["a", "b"], others=["c"])
-    assert outcome(above, found(numbers)).state == "holds"
-    assert "b 0.400 [0.300, 0.500]" in outcome(above, found(numbers)).numbers
-    assert outcome(above, found(numbers)).numbers.endswith("; the intervals of 2 of 2 pairs overlap")
-    assert outcome(claim("above", metric="auprc", systems=["a", "c"], others=["b"]), found(numbers)).state == (
-        "does not hold"
-    )
-    times = claim("above", metric="auprc", systems=["a"], others=["c"], by=2)
-    assert outcome(times, found(numbers)).state == "does not hold", "0.5 is not twice 0.3"
-    missing = outcome(claim("above", metric="auprc", systems=["a"], others=["c", "d"]), found(numbers))
+    above = claim("above", metric="auprc", systems=["a", "b"], references=["c"])
+    assert check_numbers(above, lookup(numbers)).state == "holds"
+    assert "b 0.400 [0.300, 0.500]" in check_numbers(above, lookup(numbers)).numbers
+    assert check_numbers(above, lookup(numbers)).numbers.endswith("; the intervals of 2 of 2 pairs overlap")
+    assert check_numbers(
+        claim("above", metric="auprc", systems=["a", "c"], references=["b"]), lookup(numbers)
+    ).state == ("does not hold")
+    times = claim("above", metric="auprc", systems=["a"], references=["c"], factor=2)
+    assert check_numbers(times, lookup(numbers)).state == "does not hold", "0.5 is not twice 0.3"
+    missing = check_numbers(claim("above", metric="auprc", systems=["a"], references=["c", "d"]), lookup(numbers))
     assert (missing.state, missing.numbers) == ("not tested", "no number of d")
 
 
@@ -106,17 +114,17 @@ def test_a_tie_is_an_overlap_of_intervals():
         ("c", "auprc_pooled"): Number(0.2, 0.1, 0.3),
     }
     for other, state in (("b", "holds"), ("c", "does not hold")):
-        tied = claim("tied", metric="auprc", systems=["a"], others=[other])
-        assert outcome(tied, found(numbers)).state == state
+        tied = claim("overlap", metric="auprc", systems=["a"], references=[other])
+        assert check_numbers(tied, lookup(numbers)).state == state
     numbers["b", "auprc_pooled"] = Number(0.5, NAN, NAN)
-    without = outcome(claim("tied", metric="auprc", systems=["a"], others=["b"]), found(numbers))
+    without = check_numbers(claim("overlap", metric="auprc", systems=["a"], references=["b"]), lookup(numbers))
     assert (without.state, without.numbers) == ("not tested", "no interval of b")
 
 
 def test_a_bound_holds_from_the_bound_on():
     for value, state in ((0.70, "holds"), (0.69, "does not hold")):
-        bound = claim("bound", metric="auroc_scan", at_least=0.7, systems=["a"])
-        assert outcome(bound, found({("a", "auroc_scan"): Number(value, 0, 1)})).state == state
+        bound = claim("at_least", metric="auroc_scan", bound=0.7, systems=["a"])
+        assert check_numbers(bound, lookup({("a", "auroc_scan"): Number(value, 0, 1)})).state == state
 
 
 @pytest.mark.parametrize(("true", "false", "lesion"), [(50, 40, 100), (50, 60, 100), (10, 890, 100)])
@@ -127,10 +135,10 @@ def test_chance_and_false_positives_follow_from_counted_voxels(true, false, lesi
         ("a", "voxel_fpr"): Number(false / (brain - lesion), NAN, NAN),
         ("a", "prevalence"): Number(lesion / brain, NAN, NAN),
     }
-    mostly = outcome(claim("mostly_false", systems=["a"]), found(numbers))
+    mostly = check_numbers(claim("mostly_false_positive", systems=["a"]), lookup(numbers))
     assert mostly.state == ("holds" if false > true else "does not hold")
     everything = 2 * lesion / (brain + lesion)
-    chance = outcome(claim("beats_chance", systems=["a"]), found(numbers))
+    chance = check_numbers(claim("above_chance", systems=["a"]), lookup(numbers))
     assert chance.state == ("holds" if numbers["a", "dice_pooled"].value > everything else "does not hold")
 
 
@@ -139,9 +147,9 @@ def test_orders_differ_where_the_best_by_dice_is_not_the_best_by_auprc():
     numbers = {(s, "dice_volume"): Number(v, NAN, NAN) for s, v in dice.items()}
     differ = claim("orders_differ", systems=["a", "b"])
     crossed = {(s, "auprc_pooled"): Number(v, NAN, NAN) for s, v in auprc.items()}
-    assert outcome(differ, found(numbers | crossed)).state == "holds"
+    assert check_numbers(differ, lookup(numbers | crossed)).state == "holds"
     same = {(s, "auprc_pooled"): Number(v, NAN, NAN) for s, v in dice.items()}
-    assert outcome(differ, found(numbers | same)).state == "does not hold"
+    assert check_numbers(differ, lookup(numbers | same)).state == "does not hold"
 
 
 # What ships
@@ -154,7 +162,7 @@ def test_the_five_papers_report_what_their_texts_say():
     assert dice["paolini_cevae1"] == max(dice.values()) == 0.463
     assert dice["paolini_cevqvae"] == min(dice.values()) == 0.083
     assert len(PAPERS["kuznetsov"].systems) == 25
-    assert {row.mark for row in PAPERS["kuznetsov"].results} == {"fig"}
+    assert {row.evidence for row in PAPERS["kuznetsov"].results} == {"figure"}
     shares = [row for row in PAPERS["baur2018"].results if row.metric != "seconds_per_slice"]
     assert len(shares) == 18
     assert all(row.value is None for row in shares), "the body of table 1 is not in the text"
@@ -169,7 +177,7 @@ def test_the_claims_hold_by_the_papers_own_numbers():
             if row.ours and row.value is not None
         }
         for each in PAPERS[key].claims:
-            assert outcome(each, found(numbers)).state == "holds", each.claim
+            assert check_numbers(each, lookup(numbers)).state == "holds", each.claim
 
 
 def test_an_unknown_system_or_paper_is_refused_in_one_sentence():
@@ -181,11 +189,11 @@ def test_an_unknown_system_or_paper_is_refused_in_one_sentence():
         reported.paper("baur2081")
     assert caught.value.do == "did you mean baur2018?"
     content = yaml.safe_load(reported.FILE.read_text())
-    content["papers"]["paolini"]["claims"][0]["others"] = ["paolini_xae"]
+    content["papers"]["paolini"]["claims"][0]["references"] = ["paolini_xae"]
     with pytest.raises(ConfigError, match="is about paolini_xae, which has no row in results"):
         reported.read(content)
-    content["papers"]["paolini"]["results"][0]["mark"] = None
-    with pytest.raises(ConfigError, match=r"paolini.*a value has a mark|a value has a mark"):
+    content["papers"]["paolini"]["results"][0]["evidence"] = None
+    with pytest.raises(ConfigError, match="a value needs evidence"):
         reported.read({"papers": {"paolini": content["papers"]["paolini"]}})
 
 
@@ -241,7 +249,7 @@ def test_every_model_file_has_a_row_with_its_parameters():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "text"),
     [
         ([5, 4, 3, 2, 1.0, 1.0], "flat (+0.0 %)"),
         ([5, 4, 3, 2, 1.0], "still falling (+50.0 %)"),
@@ -249,9 +257,9 @@ def test_every_model_file_has_a_row_with_its_parameters():
         ([5, 4], "too few checks (2)"),
     ],
 )
-def test_a_loss_is_flat_when_its_last_fifth_gains_less_than_one_percent(values, said):
+def test_a_loss_is_flat_when_its_last_fifth_gains_less_than_one_percent(values, text):
     training = pd.DataFrame([{"step": 10 * i, "name": "validation_loss", "value": v} for i, v in enumerate(values)])
-    assert flatness(training) == said
+    assert flatness(training) == text
 
 
 def test_each_stage_of_a_training_is_judged():
@@ -329,7 +337,7 @@ def finished_study(folder: Path, **more: Any) -> Path:
 
 
 def made(path: Path, folder: Path) -> str:
-    (written,) = page.write([finished.read(path, MODELS)], folder)
+    (written,) = page.write_pages([read_finished_study(path, MODELS)], folder)
     assert written == folder / "paolini.md"
     return written.read_text()
 
@@ -344,9 +352,9 @@ OWN = {"own_data": {"clean": "brainmetshare", "mets": "brainmetshare"}}
 
 def test_a_page_on_stand_ins_says_so_and_calls_nothing_reproduced(tmp_path):
     text = made(finished_study(tmp_path), tmp_path)
-    verdicts = [line.split(" | ")[-1] for line in text.splitlines() if line.startswith("| `paolini_")]
-    assert verdicts
-    assert set(verdicts) == {"not comparable |"}
+    agreements = [line.split(" | ")[-1] for line in text.splitlines() if line.startswith("| `paolini_")]
+    assert agreements
+    assert set(agreements) == {"not comparable |"}
     assert "`mets` (a stand-in)" in text
 
 
@@ -356,7 +364,7 @@ def test_the_test_set_alone_does_not_make_it_the_papers_data(tmp_path, own):
     assert "reproduced |" not in text
 
 
-def test_a_page_on_the_papers_data_gives_a_verdict_for_each_map(tmp_path):
+def test_a_page_on_the_papers_data_says_how_each_map_agrees(tmp_path):
     text = made(finished_study(tmp_path, **OWN, deviations=["no crop"]), tmp_path)
     paper = row_of(text, "`paolini_ae` | `paolini_ae` | the paper's | paolini", "0.302 | 0.290 [0.240, 0.340]")
     assert paper.endswith("| reproduced |")
@@ -366,10 +374,10 @@ def test_a_page_on_the_papers_data_gives_a_verdict_for_each_map(tmp_path):
     assert row_of(text, "`paolini_ceae` | `paolini_ceae`").endswith("| differs |")
     assert "Not trained: `paolini_vae1`, `paolini_cevae1`" in text
     assert "- `mets`: no crop" in text
-    assert "0.900" not in text, "an oracle is no result"
+    assert "0.900" not in text, "the oracle is not shown"
 
 
-def test_a_page_names_claims_losers_and_runs(tmp_path):
+def test_a_page_names_claims_models_below_the_baseline_and_runs(tmp_path):
     text = made(finished_study(tmp_path), tmp_path)
     assert "| the paper's | `mets` | holds | paolini_ceae 0.600" in row_of(
         text, "context encoding helps the AE", "the paper's"
@@ -384,11 +392,15 @@ def test_a_page_names_claims_losers_and_runs(tmp_path):
 
 
 def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
-    done = finished.read(finished_study(tmp_path), MODELS)
-    ae = {"metric": "dice", "dice_kind": "slice", "systems": ["paolini_ae"], "at_least": 0.2}
-    claims = [claim("bound", **ae), claim("bound", **ae, dataset="corrupted"), claim("bound", **ae, modality="ct")]
-    either = "the paper's and ours"  # what hangs on no map is said once
-    for each, said in zip(
+    done = read_finished_study(finished_study(tmp_path), MODELS)
+    ae = {"metric": "dice", "dice_over": "slice", "systems": ["paolini_ae"], "bound": 0.2}
+    claims = [
+        claim("at_least", **ae),
+        claim("at_least", **ae, dataset="corrupted"),
+        claim("at_least", **ae, modality="ct"),
+    ]
+    either = "the paper's and ours"  # one row where both maps give the same
+    for each, cells in zip(
         claims,
         (
             "the paper's | `mets` | holds",
@@ -399,10 +411,10 @@ def test_a_claim_is_checked_on_its_own_data_and_modality(tmp_path):
     ):
         paper = done.paper.model_copy(update={"claims": [each]})
         text = page.page("paolini", [dataclasses.replace(done, paper=paper)])
-        assert f"| {said}" in row_of(text, "| c |", "| the paper's ")
+        assert f"| {cells}" in row_of(text, "| c |", "| the paper's ")
 
 
-def test_a_constant_of_the_paper_cuts_its_own_map_alone(tmp_path):
+def test_a_constant_threshold_of_the_paper_is_for_its_own_map_alone(tmp_path):
     rules = [{"rule": "fixed", "value": 0.118}, {"rule": "healthy_quantile", "quantile": 0.98}]
     text = made(finished_study(tmp_path, thresholds=rules), tmp_path)
     assert "| fixed_0.118 | 0.302 | 0.110 |" in row_of(text, "`paolini_ae` | `paolini_ae` |")
@@ -424,7 +436,7 @@ def test_a_study_without_paper_or_tables_is_refused(tmp_path, capsys):
     content = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if key != "paper"}))
     with pytest.raises(InputError, match="the study names no paper"):
-        finished.read(path, MODELS)
+        read_finished_study(path, MODELS)
     path.write_text(yaml.safe_dump({**content, "study": "another"}))
     assert cli.main(["compare-paper", str(path), "--docs", str(tmp_path)]) == 1
     assert "error: the study another was not evaluated yet" in capsys.readouterr().err

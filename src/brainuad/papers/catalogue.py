@@ -20,8 +20,8 @@ HEADLINE = ("dice", "auprc", "auroc_scan")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A model file."""
+class ModelRow:
+    """A model file in the table."""
 
     name: str
     family: str
@@ -39,7 +39,7 @@ def shipped_models(folder: Path | None = None) -> dict[str, MethodSettings]:
     return {name: validate(read_yaml(folder / "models" / f"{name}.yaml")) for name in names}
 
 
-def rows(models: dict[str, MethodSettings]) -> list[Row]:
+def rows(models: dict[str, MethodSettings]) -> list[ModelRow]:
     """A row per model."""
     return [_row(name, model) for name, model in models.items()]
 
@@ -58,7 +58,7 @@ def models_page(head: str) -> str:
 
 
 def parameters(model: MethodSettings) -> int | None:
-    """Trainable parameters, critics included; None for a method without a network. No memory is taken for them."""
+    """Trainable parameters, critics included; None for a method without a network. No memory is allocated."""
     import torch  # late: the command line starts without it
 
     from brainuad.methods import registry
@@ -68,12 +68,14 @@ def parameters(model: MethodSettings) -> int | None:
     return count
 
 
-def _row(name: str, model: MethodSettings) -> Row:
+def _row(name: str, model: MethodSettings) -> ModelRow:
     count = parameters(model)
     stem = name.removesuffix(systems.SMALL)
     source = model.cite or next((key for key, paper in reported.papers().items() if stem in paper.systems), None)
     whose = f"ours, after {source}" if stem != name and source else source or "ours"
-    return Row(name, model.family, whose, _input(model), "none" if count is None else f"{count:,}", _said(name, model))
+    return ModelRow(
+        name, model.family, whose, _input(model), "none" if count is None else f"{count:,}", _reported(name, model)
+    )
 
 
 def _input(model: MethodSettings) -> str:
@@ -81,19 +83,19 @@ def _input(model: MethodSettings) -> str:
     return "whole scan" if size is None else "×".join(map(str, size))
 
 
-def _said(name: str, model: MethodSettings) -> str:
-    """The headline numbers of its paper; a reduced file has none, and a dash stands where no paper of ours is."""
+def _reported(name: str, model: MethodSettings) -> str:
+    """The headline numbers of its paper; a dash for reduced files and for those of other papers."""
     paper = reported.papers().get(model.cite or "")
     system = systems.system_of(name, model, paper) if paper and not name.endswith(systems.SMALL) else None
     if paper is None or system is None:
         return "—"
-    found = [row for row in paper.of(system) if row.metric in HEADLINE]
-    if all(row.value is None for row in found):
+    numbers = [row for row in paper.of(system) if row.metric in HEADLINE]
+    if all(row.value is None for row in numbers):
         return "not in text"
-    return "; ".join(f"{row.name} {row.shown} ({row.dataset})" for row in found if row.value is not None)
+    return "; ".join(f"{row.name} {row.shown} ({row.dataset})" for row in numbers if row.value is not None)
 
 
 LEGEND = (
     "~: read off a figure. †: from memory. (inferred): by the wording. not in text: the paper gives no number. "
-    "—: none of the papers compared here, or a size of ours. A size that a paper sweeps is shown at the file's value."
+    "—: none of the papers compared here, or a size of ours. A size that a paper varies is shown at the file's value."
 )

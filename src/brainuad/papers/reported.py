@@ -1,4 +1,4 @@
-"""What the papers report and claim: `paper_results.yaml`, checked."""
+"""The numbers and claims of the papers, from `paper_results.yaml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from brainuad.errors import ConfigError
 from brainuad.metrics import map_metrics, mask_metrics, scan_metrics
 
 FILE = Path(__file__).with_name("paper_results.yaml")
-Mark = Literal["paper", "fig", "inf", "ref", "txt", "lit"]
+Evidence = Literal["paper", "figure", "inferred", "code", "other_text", "memory"]
+DiceOver = Literal["pooled", "volume", "slice"]
 Metric = Literal[
     "dice", "auprc", "auroc_scan", "mcc", "jaccard", "accuracy", "recall", "specificity", "seconds_per_slice"
 ]
@@ -35,6 +36,15 @@ OUR_DICE = {
 }
 """The same for Dice, by what it is taken over."""
 
+SHOWN = {
+    "figure": "~{}",
+    "inferred": "{} (inferred)",
+    "code": "{} (code)",
+    "other_text": "{} (another text)",
+    "memory": "{}†",
+}
+"""How a value is shown by its evidence; without any for `paper`."""
+
 
 class Reported(Section):
     """One number of one system, or that the text has none."""
@@ -45,100 +55,101 @@ class Reported(Section):
     """Id of the test data."""
     metric: Metric
     """What was measured."""
-    dice_kind: Literal["pooled", "volume", "slice"] | None = None
-    """Over what Dice is taken; null where the paper does not say."""
+    dice_over: DiceOver | None = None
+    """Whether Dice is of all voxels together, or the mean over volumes or slices; null where the paper does not say."""
     value: float | None
     """null: not in the text."""
     sd: float | None = None
     """As the paper gives it."""
-    mark: Mark | None
-    """Where the value is from: stated, read off a figure, inferred, authors' code, another text, memory."""
+    evidence: Evidence | None
+    """Where the value is from: stated in the paper, read off a figure, inferred from the wording, the authors' code,
+    another text, or memory."""
     source: str
     """Place in the paper."""
 
     @model_validator(mode="after")
-    def _marked(self) -> Reported:
-        if (self.value is None) != (self.mark is None):
-            raise ValueError("a value has a mark, and a null has none")
+    def _has_evidence(self) -> Reported:
+        if (self.value is None) != (self.evidence is None):
+            raise ValueError("a value needs evidence, and a null takes none")
         return self
 
     @property
     def ours(self) -> str | None:
         """The metric of ours that stands beside it, or None."""
-        return our_metric(self.metric, self.dice_kind)
+        return our_metric(self.metric, self.dice_over)
 
     @property
     def name(self) -> str:
         """The metric in words."""
-        return _words(self.metric) + (f" ({self.dice_kind})" if self.dice_kind else "")
+        return _words(self.metric) + (f" ({self.dice_over})" if self.dice_over else "")
 
     @property
     def shown(self) -> str:
-        """The value with its mark: `~` read off a figure, a dagger from memory."""
+        """The value with its evidence: `~` for read off a figure, a dagger for memory."""
         if self.value is None:
             return "not in text"
         text = f"{self.value:g}" + (f" ± {self.sd:g}" if self.sd is not None else "")
-        around = {"fig": "~{}", "lit": "{}†", "inf": "{} (inferred)", "ref": "{} (code)", "txt": "{} (another text)"}
-        return around.get(self.mark or "", "{}").format(text)
+        return SHOWN.get(self.evidence or "paper", "{}").format(text)
 
 
 class Claim(Section):
-    """A sentence of a paper and how it is checked."""
+    """A claim of a paper and how it is checked."""
 
     claim: str
     """In words."""
-    kind: Literal["above", "tied", "bound", "beats_chance", "mostly_false", "orders_differ"]
-    """`above`: each of `systems` above each of `others`. `tied`: the intervals of each pair overlap. `bound`: at least
-    `at_least`. `beats_chance`: pooled Dice above that of marking the whole brain. `mostly_false`: more than half of
-    what is marked is no lesion. `orders_differ`: Dice and AUPRC rank the systems differently."""
+    check: Literal["above", "overlap", "at_least", "above_chance", "mostly_false_positive", "orders_differ"]
+    """`above`: the number of each of `systems` is above that of each of `references`. `overlap`: the intervals of each
+    pair overlap. `at_least`: the number is `bound` or more. `above_chance`: pooled Dice is above that of predicting the
+    whole brain. `mostly_false_positive`: more than half of the predicted voxels are no lesion. `orders_differ`: Dice
+    and AUPRC rank the systems differently."""
     metric: Metric | Literal["seconds_per_scan"] = "dice"
     """What is compared."""
-    dice_kind: Literal["pooled", "volume", "slice"] | None = None
-    """Over what Dice is taken."""
+    dice_over: DiceOver | None = None
+    """As in `Reported`."""
     systems: list[str] = Field(min_length=1)
     """Systems that the claim is about."""
-    others: list[str] = []
-    """Systems that they are held against."""
-    by: float = Field(1.0, ge=1)
-    """How many times as large (`above`)."""
-    at_least: float | None = None
-    """The bound."""
+    references: list[str] = []
+    """Systems that they are compared with."""
+    factor: float = Field(1.0, ge=1)
+    """How many times as large the number must be (`above`)."""
+    bound: float | None = None
+    """The least number (`at_least`)."""
     modality: str | None = None
     """Scans that the claim is about; on others it is not tested."""
     dataset: str | None = None
-    """Label of the data set that it is tested on; any with lesions if none."""
+    """Label of the data set that it is tested on; null: every data set with lesions."""
 
     @model_validator(mode="after")
     def _whole(self) -> Claim:
-        if (self.kind in ("above", "tied")) != bool(self.others):
-            raise ValueError("above and tied need others, and no other kind takes them")
-        if self.kind == "tied" and len(self.systems) != len(self.others):
-            raise ValueError("tied needs as many others as systems")
-        if (self.kind == "bound") != (self.at_least is not None):
-            raise ValueError("bound needs at_least, and no other kind takes it")
+        if (self.check in ("above", "overlap")) != bool(self.references):
+            raise ValueError("above and overlap need references, and no other check takes them")
+        if self.check == "overlap" and len(self.systems) != len(self.references):
+            raise ValueError("overlap needs as many references as systems")
+        if (self.check == "at_least") != (self.bound is not None):
+            raise ValueError("at_least needs a bound, and no other check takes one")
         return self
 
 
 class Paper(Section):
-    """A paper: its data, its way from map to mask, its numbers and its claims."""
+    """A paper: its data, postprocessing and threshold rule, its numbers and its claims."""
 
     training: list[str]
     """Ids of the training data."""
     postprocessing: str
-    """Our file of its post-processing chain."""
-    rule: str | None
+    """Our file of its postprocessing."""
+    threshold_rule: str | None
     """Label of its threshold rule; null where the text names none that we have."""
-    standing: list[str] = []
-    """Differences between the paper and every study of ours."""
+    deviations: list[str] = []
+    """Deviations of every study of ours from the paper."""
     results: list[Reported] = Field(min_length=1)
     """Its numbers."""
     claims: list[Claim] = []
-    """What its text claims at least."""
+    """The claims of its text that are checked."""
 
     @model_validator(mode="after")
     def _known(self) -> Paper:
         for claim in self.claims:
-            for system in (*claim.systems, *claim.others):
+            for system in (*claim.systems, *claim.references):
                 if system not in self.systems:
                     raise ValueError(f"the claim {claim.claim!r} is about {system}, which has no row in results")
         return self
@@ -154,14 +165,14 @@ class Paper(Section):
         return list(dict.fromkeys(row.dataset for row in self.results))
 
     def of(self, system: str) -> list[Reported]:
-        """The rows of a system; raises ConfigError for one that the paper has not."""
+        """The numbers of a system; raises ConfigError for an unknown one."""
         if system not in self.systems:
             raise ConfigError(f"the paper has no system {system}", file=FILE, do=hint(system, self.systems))
         return [row for row in self.results if row.system == system]
 
 
 def read(content: Any, file: Path = FILE) -> dict[str, Paper]:
-    """The papers by key; raises ConfigError for whatever is wrong."""
+    """The papers by key; raises ConfigError for wrong content."""
     try:
         return {str(key): Paper.model_validate(paper) for key, paper in content["papers"].items()}
     except ValidationError as error:
@@ -173,20 +184,20 @@ def read(content: Any, file: Path = FILE) -> dict[str, Paper]:
 
 @cache
 def papers() -> dict[str, Paper]:
-    """The papers that ship with the program, by key."""
+    """The shipped papers by key."""
     return read(read_yaml(FILE))
 
 
 def paper(key: str) -> Paper:
-    """A paper; raises ConfigError for a key that is not there."""
+    """A shipped paper; raises ConfigError for an unknown key."""
     if key not in papers():
         raise ConfigError(f"there are no reported results of a paper {key}", file=FILE, do=hint(key, list(papers())))
     return papers()[key]
 
 
-def our_metric(metric: str, dice_kind: str | None) -> str | None:
-    """Name in `metrics.tsv` of a paper's metric, or None. Dice of unknown kind is held against the mean of scans."""
-    return OUR_DICE[dice_kind or "volume"] if metric == "dice" else OURS.get(metric)
+def our_metric(metric: str, dice_over: str | None) -> str | None:
+    """Name in `metrics.tsv` of a paper's metric, or None. Dice of unknown kind is taken as the mean over volumes."""
+    return OUR_DICE[dice_over or "volume"] if metric == "dice" else OURS.get(metric)
 
 
 def _words(metric: str) -> str:

@@ -1,4 +1,4 @@
-"""A finished study, as far as a paper's numbers and claims need it."""
+"""A finished study: our numbers and how its models relate to a paper's systems."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from brainuad.config.datasets import Made
 from brainuad.config.load import load_study
 from brainuad.config.section import Section
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats.files import read_json
-from brainuad.metrics import scan_metrics
-from brainuad.metrics.registry import ORACLE
+from brainuad.metrics import map_metrics, scan_metrics
+from brainuad.metrics.registry import NO_RULE, ORACLE
 from brainuad.papers import reported
 from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
@@ -23,15 +24,16 @@ from brainuad.report.study_results import read_results
 from brainuad.report.table import KEY, summary
 
 FLAT = 0.01
-"""Relative gain of the healthy validation loss, last fifth of its checks against the fifth before, that is none."""
+"""Relative gain of the healthy validation loss, last fifth of its checks against the fifth before, below which it is
+flat."""
 FEWEST = 5
-"""Checks from which a curve is judged."""
+"""Checks from which on a curve is called flat or falling."""
 AT_ORACLE = (
     scan_metrics.oracle_youden_accuracy.name,
     scan_metrics.oracle_youden_sensitivity.name,
     scan_metrics.oracle_youden_specificity.name,
 )
-"""What papers give at a threshold chosen on their test scans, and so do we, under that name."""
+"""Metrics that papers give at a threshold chosen on their test scans; ours are named so."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A study and what its jobs left. `origins`: by label, of the models that are systems of the paper."""
+class FinishedStudy:
+    """A study and its results. `origins`: by label, of the models that are systems of the paper."""
 
     study: Study
     file: Path
@@ -75,37 +77,39 @@ class Finished:
 
     def tests(self) -> list[str]:
         """Labels of the data sets that hold scans with lesions."""
-        told = self.metrics[self.metrics["metric"].isin(["prevalence", "auroc_scan"])].dropna(subset=["value"])
-        return [label for label in self.study.datasets if label in set(told["dataset"]) and not self._corrupted(label)]
+        with_lesions = self.metrics["metric"].isin([map_metrics.prevalence.name, scan_metrics.auroc_scan.name])
+        labels = set(self.metrics[with_lesions].dropna(subset=["value"])["dataset"])
+        return [label for label in self.study.datasets if label in labels and not self._corrupted(label)]
 
     def tested_on(self, claim: Claim) -> list[str]:
-        """Labels of the data sets that a claim is checked on."""
+        """Labels of the data sets on which a claim is checked."""
         return [label for label in self.study.datasets if label == claim.dataset] if claim.dataset else self.tests()
 
     def _corrupted(self, label: str) -> bool:
         return self.study.datasets[label].source == "corrupted"
 
     def own(self, dataset: str) -> str | None:
-        """Id of the paper's data that a test set is; None for a stand-in, or where training data are another's."""
+        """Id of the paper's test data; None for a stand-in, and where the training data are not the paper's."""
         labels = [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
         training = {self.study.own_data.get(label) for label in labels}
         return self.study.own_data.get(dataset) if training == set(self.paper.training) else None
 
     def source(self, dataset: str) -> str:
-        """The data set whose scans a data set is made of: itself, or the one that anomalies are planted into."""
-        return getattr(self.study.datasets[dataset], "into", dataset)
+        """The data set whose preprocessed scans a data set is made of: itself, or the one that `into` names."""
+        settings = self.study.datasets[dataset]
+        return settings.into if isinstance(settings, Made) else dataset
 
     def postprocessing(self, label: str) -> str:
-        """The paper's chain for its own map; for ours the study's first other chain."""
+        """The paper's postprocessing for its own map; for ours the study's first other one."""
         labels = list(self.study.postprocessing)
         if self.origins[label].own_map and self.paper.postprocessing in labels:
             return self.paper.postprocessing
         return next((label for label in labels if label != self.paper.postprocessing), labels[0])
 
     def number(self, label: str, dataset: str, metric: str) -> Number | None:
-        """A model's mean over seeds, by the paper's cut, else the study's first; the oracle for `AT_ORACLE` alone.
+        """A model's mean over seeds, at the paper's threshold, else at the study's first; `AT_ORACLE` at the oracle.
 
-        A constant is in units of the paper's map, and cuts no map of ours.
+        A constant threshold is in units of the paper's map and not used for maps of ours.
         """
         if metric.startswith("seconds_per_"):
             return self._seconds(label, metric.removeprefix("seconds_per_") + "s")
@@ -118,26 +122,26 @@ class Finished:
         for column, value in keys:
             rows = rows[rows[column] == value]
         own_map = self.origins[label].own_map
-        cuts = [rule.label for rule in self.study.thresholds if own_map or rule.rule != "fixed"]
-        cuts.sort(key=lambda cut: cut != self.paper.rule)
-        wanted = [*cuts, "none", *([ORACLE] if metric in AT_ORACLE else [])]
+        rules = [rule.label for rule in self.study.thresholds if own_map or rule.rule != "fixed"]
+        rules.sort(key=lambda rule: rule != self.paper.threshold_rule)
+        wanted = [*rules, NO_RULE, *([ORACLE] if metric in AT_ORACLE else [])]
         rule = next((rule for rule in wanted if rule in set(rows["threshold_rule"])), None)
         if rule is None:
             return None
         chosen = rows[rows["threshold_rule"] == rule]
-        (found,) = summary(chosen[[*KEY, "seed", "value", "ci_low", "ci_high", "n"]]).to_dict("records")
-        ends = found["value"], found["ci_low"], found["ci_high"], found["seeds"]
-        return Number(*ends, sd=float(chosen["value"].std()), rule=rule)
+        (mean,) = summary(chosen[[*KEY, "seed", "value", "ci_low", "ci_high", "n"]]).to_dict("records")
+        value, low, high, count = (mean[name] for name in ("value", "ci_low", "ci_high", "seeds"))
+        return Number(value, low, high, count, sd=float(chosen["value"].std()), rule=rule)
 
     def _seconds(self, label: str, unit: str) -> Number | None:
-        """Inference on this machine, for each of the `scans`, or of the `slices` that hold brain."""
+        """Time of inference on this machine, per scan or per slice with brain (`unit`: `scans` or `slices`)."""
         infer = [r for r in self.records if r["stage"] == "infer" and r["tags"].get("model") == label]
         count = sum(int(r["facts"].get(unit, 0)) for r in infer)
         nan = float("nan")
         return Number(sum(float(r["seconds"]) for r in infer) / count, nan, nan) if count else None
 
 
-def read(file: Path, files: Mapping[str, Section]) -> Finished:
+def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStudy:
     """Read a finished study; `files`: the shipped models by name.
 
     Raises InputError if the study names no paper or was not evaluated, ConfigError for an unknown paper.
@@ -152,7 +156,7 @@ def read(file: Path, files: Mapping[str, Section]) -> Finished:
         raise InputError(f"the study {study.study} was not evaluated yet", file=folder / "evaluate/metrics.tsv", do=do)
     results = read_results(study, folder, Path(study.results) / "preprocess" / study.recipe_name)
     origins = {label: origin(label, model, paper, files) for label, model in study.models.items()}
-    return Finished(
+    return FinishedStudy(
         study,
         file,
         paper,
@@ -166,19 +170,19 @@ def read(file: Path, files: Mapping[str, Section]) -> Finished:
 
 
 def command(file: Path) -> str:
-    """What runs a study."""
+    """The command that runs a study."""
     return f"snakemake --profile profiles/local --configfile {file}"
 
 
 def flatness(training: pd.DataFrame) -> str:
     """Whether the healthy validation loss of one training has stopped falling; `training`: step, name, value."""
     curves = training[training["name"].str.endswith("validation_loss")] if len(training) else training
-    said = []
+    texts = []
     for name, rows in curves.groupby("name", sort=False):
         values = rows.sort_values("step")["value"].to_numpy(dtype=float)
         stage = str(name).removesuffix("validation_loss").strip("_")
-        said.append(f"{stage}: {_flat(values)}" if stage else _flat(values))
-    return "; ".join(said) or "no healthy validation loss"
+        texts.append(f"{stage}: {_flat(values)}" if stage else _flat(values))
+    return "; ".join(texts) or "no healthy validation loss"
 
 
 def _flat(values: Any) -> str:
@@ -192,7 +196,7 @@ def _flat(values: Any) -> str:
 
 def _runs(path: Path) -> dict[str, str]:
     entries = read_json(path) if path.exists() else {}
-    return {key: entry["run"] for key, entry in entries.items() if isinstance(entry, dict) and "run" in entry}
+    return {key: entry["run"] for key, entry in entries.items() if key != "complete"}
 
 
 def _keys() -> str:
