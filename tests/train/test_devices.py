@@ -131,6 +131,6 @@ def test_every_objective_can_run_on_two_devices_and_be_stopped(make, tmp_path):
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7
     np.testing.assert_array_equal(weights(again), weights(whole))
-    for (step, name, value), (*expected_point, reference) in zip(curves(found), curves(expected), strict=True):
-        assert [step, name] == expected_point
+    for (step, name, value), (*position, reference) in zip(curves(found), curves(expected), strict=True):
+        assert [step, name] == position
         assert value == pytest.approx(reference, rel=1e-9)
