@@ -24,7 +24,7 @@ from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.networks import AutoencoderOutput, ConvAutoencoder
 from brainuad.methods.shared.neural import NeuralMethod, Stage
 from brainuad.methods.shared.objective import Objective
-from brainuad.train.fit import Fitted
+from brainuad.train.fit import TrainingResult
 
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (12, 16, 5)
@@ -72,7 +72,7 @@ def weights(made: NeuralMethod) -> np.ndarray:
     return np.concatenate([array.ravel() for array in made.weights().values()])
 
 
-def curves(fitted: Fitted) -> list[tuple[int, str, float]]:
+def curves(fitted: TrainingResult) -> list[tuple[int, str, float]]:
     return [row for row in fitted.curves if not row[1].endswith("steps_per_second")]
 
 

@@ -25,7 +25,7 @@ from brainuad.methods.shared.adversarial import gradient_penalty
 from brainuad.methods.shared.gan import Critic, Gan
 from brainuad.methods.shared.gan_objective import GanObjective
 from brainuad.methods.shared.neural import NeuralMethod
-from brainuad.train.fit import Fitted, TrainingRun, fit_network
+from brainuad.train.fit import TrainingResult, TrainingRun, fit_network
 
 TINY = {"size": 16, "channels": [2, 4], "latent": 3}
 FLAT = {"architecture": "schlegl", "dims": 2}
@@ -65,7 +65,7 @@ def fanogan(network: dict | None = None, steps: int = 2, **settings: object) -> 
     )
 
 
-def fit(method: NeuralMethod, folder: Path, *callbacks: Callback) -> Fitted:
+def fit(method: NeuralMethod, folder: Path, *callbacks: Callback) -> TrainingResult:
     return fit_network(method, scans(4, 0), scans(2, 1), TrainingRun(0, COMPUTE, folder, "k"), callbacks)
 
 

@@ -88,13 +88,16 @@ def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residua
     settings = ResidualMap(residual="signed", standardise=True)
     method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
     ones = np.ones(SHAPE, np.float32)
-    method.healthy = {"signed": Statistics(0 * ones, ones, ones), "absolute": Statistics(ones, 2 * ones, ones)}
+    method.residual_statistics = {
+        "signed": Statistics(0 * ones, ones, ones),
+        "absolute": Statistics(ones, 2 * ones, ones),
+    }
     image, rebuilt = 0 * ones, 3 * ones
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 3)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 3)
     method.map_settings = ResidualMap(residual="absolute", standardise=True)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 1)
-    method.healthy = {}
+    method.residual_statistics = {}
     with pytest.raises(InputError, match="no training residuals"):
         method.residual_map(image, rebuilt, full(), SPACING, "dark")
 

@@ -8,7 +8,7 @@ from scipy.ndimage import center_of_mass
 from brainuad.methods.autoencoder import Settings as Autoencoder
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.shared.volumes import Volumes, from_cube, to_cube
+from brainuad.methods.shared.volumes import VolumeView, from_cube, to_cube
 
 SHAPE, SPACING = (20, 24, 17), (2.0, 2.0, 2.0)
 NETWORK = {"dims": 3, "size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
@@ -62,7 +62,7 @@ def test_an_image_is_not_changed():
 
 def test_examples_are_whole_scans_in_the_order_that_is_asked_for():
     healthy = TrainingScans([scan(seed) for seed in range(3)], [np.ones(SHAPE, bool)] * 3, SPACING)
-    examples = Volumes(16).examples(healthy)
+    examples = VolumeView(16).examples(healthy)
     assert len(examples) == 3
     batch = examples.fetch([2, 0])
     assert batch.shape == (2, 1, 16, 16, 16)
@@ -72,7 +72,7 @@ def test_examples_are_whole_scans_in_the_order_that_is_asked_for():
 
 
 def test_a_scan_is_one_batch_and_one_without_brain_is_none():
-    view, image = Volumes(16), scan(0)
+    view, image = VolumeView(16), scan(0)
     ((position, batch),) = view.inputs(image, np.ones(SHAPE, bool))
     assert torch.equal(batch, to_cube(image, 16))
     target = np.zeros(SHAPE, np.float32)

@@ -21,7 +21,7 @@ from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.train.checkpoint import REMEDY
 from brainuad.train.data import _Items
-from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
+from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 from brainuad.train.process_errors import SharedErrors
 
 
@@ -51,7 +51,7 @@ def fit(
     folder: Path,
     monitor: StopMonitor | None = None,
     training: TrainingScans | None = None,
-) -> Fitted:
+) -> TrainingResult:
     compute = COMPUTE.model_copy(update={"devices": devices})
     return fit_network(
         made,

@@ -14,7 +14,7 @@ from training import COMPUTE, KillAt, KilledError, method, scans, weights
 from brainuad.errors import InputError
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
+from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
 
 def with_nan(healthy: TrainingScans) -> TrainingScans:
@@ -22,7 +22,7 @@ def with_nan(healthy: TrainingScans) -> TrainingScans:
     return healthy
 
 
-def fit(made: AutoencoderMethod, folder: Path, key: str = "k", seed: int = 0, **options: object) -> Fitted:
+def fit(made: AutoencoderMethod, folder: Path, key: str = "k", seed: int = 0, **options: object) -> TrainingResult:
     data = options.pop("training", None) or scans(4, 0)
     held_out = options.pop("validation", scans(2, 1))
     return fit_network(made, data, held_out, TrainingRun(seed, COMPUTE, folder, key), **options)

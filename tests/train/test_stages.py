@@ -14,10 +14,10 @@ from brainuad.errors import InputError
 from brainuad.methods.shared.adversarial import AdversarialReconstruction
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.resources.clock import Clock
-from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
+from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
 
-def fit(made: NeuralMethod, folder: Path, clock: Clock | None = None, **options: object) -> Fitted:
+def fit(made: NeuralMethod, folder: Path, clock: Clock | None = None, **options: object) -> TrainingResult:
     run = TrainingRun(0, COMPUTE, folder, "k", clock=clock or Clock())
     return fit_network(made, scans(4, 0), scans(2, 1), run, **options)
 

@@ -15,7 +15,7 @@ from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.errors import InputError
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.train import checkpoint
-from brainuad.train.fit import CHECKPOINT, Fitted, TrainingRun, fit_network
+from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
 
 class StopAt(StopMonitor):
@@ -32,7 +32,7 @@ class StopAt(StopMonitor):
         return super().should_stop()
 
 
-def fit(made: NeuralMethod, folder: Path, monitor: StopMonitor | None = None, *callbacks: Callback) -> Fitted:
+def fit(made: NeuralMethod, folder: Path, monitor: StopMonitor | None = None, *callbacks: Callback) -> TrainingResult:
     run = TrainingRun(0, COMPUTE, folder, "k", monitor=monitor or StopMonitor())
     return fit_network(made, scans(4, 0), scans(2, 1), run, callbacks)
 

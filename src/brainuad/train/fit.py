@@ -50,7 +50,7 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """Result of a training. `curves`: (step, name, value)."""
 
     curves: list[tuple[int, str, float]]
@@ -63,7 +63,7 @@ def fit_network(
     validation: TrainingScans | None,
     run: TrainingRun,
     callbacks: Sequence[Callback] = (),
-) -> Fitted:
+) -> TrainingResult:
     """Train the method's network, stage by stage, and load the kept weights into it.
 
     A stage resumes from its checkpoint in the run's folder, at the step after which this was written. A checkpoint of
@@ -85,7 +85,7 @@ def fit_network(
         steps_before = facts["steps"]
         facts |= {prefix + name: value for name, value in done.facts.items()}
         facts["steps"] = steps_before + done.facts["steps"]
-    return Fitted(curves, facts)
+    return TrainingResult(curves, facts)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class _StageTraining:
     held_out: Examples | None
     run: TrainingRun
 
-    def fit(self, method: NeuralMethod, callbacks: Sequence[Callback]) -> Fitted:
+    def fit(self, method: NeuralMethod, callbacks: Sequence[Callback]) -> TrainingResult:
         """Optimise from a fresh start or from the stage's checkpoint."""
         train, path = self.stage.train, self.run.folder / f"{self.stage.name or 'last'}.ckpt"
         saved = _checkpoint(path, self.run.key)
@@ -120,7 +120,7 @@ class _StageTraining:
         facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done, "resumed_at_step": start["step"]}
         if state["best"]["weights"]:
             facts["best_validation_loss"] = state["best"]["loss"]
-        return Fitted([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
+        return TrainingResult([(int(step), str(name), float(value)) for step, name, value in state["curves"]], facts)
 
     def _optimise(self, path: Path, start: dict[str, Any], resumed: Path | None, callbacks: Sequence[Callback]) -> None:
         """Train from `start`, which the checkpoint `resumed` says if there is one, and write the checkpoint `path`."""

@@ -16,8 +16,8 @@ from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.neural import Examples, NeuralMethod
 from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
-from brainuad.methods.shared.slices import Slices
-from brainuad.methods.shared.volumes import Volumes
+from brainuad.methods.shared.slices import SliceView
+from brainuad.methods.shared.volumes import VolumeView
 
 Residual = Literal["signed", "absolute"]
 RESIDUALS: tuple[Residual, ...] = ("signed", "absolute")
@@ -43,8 +43,8 @@ class ReconstructionMethod(NeuralMethod):
         self.name, self.train = settings.family, settings.train
         self.map_settings: ResidualMap = settings.map
         grid = settings.network
-        self.view: View = Slices(grid.size, self.train.min_brain_share) if grid.dims == 2 else Volumes(grid.size)
-        self.healthy: dict[str, Statistics] = {}
+        self.view: View = SliceView(grid.size, self.train.min_brain_share) if grid.dims == 2 else VolumeView(grid.size)
+        self.residual_statistics: dict[str, Statistics] = {}
         self.initialise(seed=0)
 
     def reconstruct_batch(self, batch: Tensor) -> Tensor:
@@ -58,12 +58,12 @@ class ReconstructionMethod(NeuralMethod):
 
     def fit(self, training: TrainingScans) -> None:
         """Mean and sd of the training residuals, signed and absolute."""
-        gathered = {kind: Accumulator(training.images[0].shape) for kind in RESIDUALS}
+        gathered = {residual_type: Accumulator(training.images[0].shape) for residual_type in RESIDUALS}
         for image, brain in zip(training.images, training.brains, strict=True):
             residual = image - self.reconstruct(image, brain)
             gathered["signed"].add(residual, brain)
             gathered["absolute"].add(np.abs(residual), brain)
-        self.healthy = {kind: residuals.result() for kind, residuals in gathered.items()}
+        self.residual_statistics = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
 
     @torch.no_grad()
     def reconstruct(self, image: Image, brain: Brain) -> Image:
@@ -90,23 +90,25 @@ class ReconstructionMethod(NeuralMethod):
         self, image: Image, reconstruction: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> Image:
         """Residual, standardised, smoothed and signed as the settings say. Needs no network."""
-        kind = self.map_settings.residual
+        residual_type = self.map_settings.residual
         residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
-        residual = np.abs(residual) if kind == "absolute" else residual
+        residual = np.abs(residual) if residual_type == "absolute" else residual
         if self.map_settings.standardise:
-            if kind not in self.healthy:
+            if residual_type not in self.residual_statistics:
                 raise InputError(f"{self.name} has no training residuals yet", do="train it first")
-            residual = standardise(residual, brain, self.healthy[kind], self.map_settings)
+            residual = standardise(residual, brain, self.residual_statistics[residual_type], self.map_settings)
         smooth = smooth_inside(residual, brain, self.map_settings.smooth_mm, spacing)
-        return check_finite(smooth if kind == "absolute" else signed(smooth, sign), self.name)
+        return check_finite(smooth if residual_type == "absolute" else signed(smooth, sign), self.name)
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and residual statistics."""
         state = self.weights()
-        for kind, statistics in self.healthy.items():
-            state |= statistics.state(f"residual_{kind}")
+        for residual_type, statistics in self.residual_statistics.items():
+            state |= statistics.state(f"residual_{residual_type}")
         return state
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         self.load_weights(state)
-        self.healthy = {kind: Statistics.load(state, f"residual_{kind}") for kind in RESIDUALS}
+        self.residual_statistics = {
+            residual_type: Statistics.load(state, f"residual_{residual_type}") for residual_type in RESIDUALS
+        }

@@ -20,7 +20,7 @@ IN_MEMORY = 2 * 2**30
 """Prepared training slices up to this many bytes are kept; larger sets are prepared batch by batch."""
 
 
-class Slices:
+class SliceView:
     """A scan as its axial slices with brain."""
 
     def __init__(self, size: int, min_brain_share: float):

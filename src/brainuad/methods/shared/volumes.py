@@ -14,7 +14,7 @@ from torch.nn import functional
 from brainuad.methods.base import Brain, Image, TrainingScans
 
 
-class Volumes:
+class VolumeView:
     """A scan as one volume."""
 
     def __init__(self, size: int):
