@@ -88,7 +88,7 @@ class MapWriter:
 
     def _write(self, name: str, data: np.ndarray, about: Mapping[str, Any]) -> None:
         volume.write(self.folder / name, data, self.affine)
-        names.describe(self.folder / name, self.naming, about)
+        names.write_sidecar(self.folder / name, self.naming, about)
 
 
 def read_map(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:

@@ -155,7 +155,7 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
 
 
-def describe(path: Path, naming: Naming, about: Mapping[str, Any]) -> None:
+def write_sidecar(path: Path, naming: Naming, about: Mapping[str, Any]) -> None:
     """Write the sidecar of the image `path`; `about`: what it holds beside its space."""
     write_json(sidecar(path), {"SpatialReference": naming.reference, **about})
 

@@ -53,4 +53,6 @@ def to_own_grid(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
     shape, affine = volume.read_grid(scan)
     volume.write_like(out, to_native(data, found.affine, shape, affine, template_to_scan.matrix), scan)
     about = files.read_json(names.sidecar(path)) if names.sidecar(path).exists() else {}
-    names.describe(out, Naming(template=""), {key: value for key, value in about.items() if key != "SpatialReference"})
+    names.write_sidecar(
+        out, Naming(template=""), {key: value for key, value in about.items() if key != "SpatialReference"}
+    )

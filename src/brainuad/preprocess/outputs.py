@@ -32,7 +32,7 @@ def write_images(folder: Path, result: PreprocessedScan, state: Status) -> dict[
     images = {status.IMAGE: result.image, status.BRAIN: result.brain, **result.masks}
     for name, data in images.items():
         volume.write(folder / paths[name], data, result.registered.template.affine)
-        names.describe(folder / paths[name], naming, sidecars[name])
+        names.write_sidecar(folder / paths[name], naming, sidecars[name])
     paths[status.TRANSFORM] = names.transform(scan, naming)
     transform.write(folder / paths[status.TRANSFORM], result.registered.transform)
     return paths

@@ -103,7 +103,7 @@ def _import(study: str, runs: list[TrackedRun], folder: Path, to: Destination) -
     importer = _Importer(MlflowClient(tracking_uri=to.tracking_uri), study, folder, to.artifacts(study))
     imported = {f"{run.model}/seed-{run.seed}": {"run": importer.run_id(run), "hash": run.hash} for run in runs}
     importer.delete_others({entry["run"] for entry in imported.values()})
-    importer.describe(runs)
+    importer.write_views(runs)
     return imported
 
 
@@ -125,7 +125,7 @@ class _Importer:
             if old.info.run_id not in kept:
                 self._client.delete_run(old.info.run_id)
 
-    def describe(self, runs: list[TrackedRun]) -> None:
+    def write_views(self, runs: list[TrackedRun]) -> None:
         """Write the saved views and the note of the experiment, where they changed."""
         losses = sorted({name for run in runs for name in run.curves["name"].unique() if "loss" in name})
         shown = views.ShownNames(
