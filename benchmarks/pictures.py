@@ -27,12 +27,12 @@ def phantoms(folder: Path) -> list[Tile]:
     tiles = []
     for name, condition, kind in hard.plan(STREAM, len(hard.CONDITIONS)):
         case = hard.make(name, condition, kind)
-        row = placement.preprocess_case(case, name, condition, kind, folder, every=True)
+        row = placement.preprocess_case(case, placement.Subject(name, condition, kind), folder, every=True)
         tiles.append(tile(name, f"{condition}, {kind}", row, folder))
     for number, what in enumerate(hard.CORRUPTIONS):
         name, kind = f"{STREAM}-{number}", hard.KINDS[number % len(hard.KINDS)]
         case, declared, forced = hard.corrupt_scan(name, what, kind)
-        row = placement.preprocess_case(case, name, what, kind, folder, declared, forced, every=True)
+        row = placement.preprocess_case(case, placement.Subject(name, what, kind), folder, declared, forced, every=True)
         tiles.append(tile(name, f"{what}, {kind}" + f" as {declared}" * bool(declared), row, folder))
     return tiles
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -85,14 +86,21 @@ def main() -> None:
 
 def registered(name: str, condition: str, kind: str, pictures: Path | None) -> Row:
     """Preprocess one difficult phantom."""
-    return preprocess_case(hard.make(name, condition, kind), name, condition, kind, pictures)
+    return preprocess_case(hard.make(name, condition, kind), Subject(name, condition, kind), pictures)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A phantom of a benchmark."""
+
+    name: str
+    condition: str
+    kind: str
 
 
 def preprocess_case(
     case: hard.Case,
-    name: str,
-    condition: str,
-    kind: str,
+    subject: Subject,
     pictures: Path | None,
     declared: str | None = None,
     forced: np.ndarray | None = None,
@@ -104,8 +112,8 @@ def preprocess_case(
         scan_file, brain_file = Path(folder) / "scan.nii.gz", Path(folder) / "brain.nii.gz"
         volume.write(scan_file, case.image, case.affine)
         volume.write(brain_file, case.brain, case.affine)
-        row = verdict(scan_file, modality, name, pictures, forced, (case.truth, brain_file), every)
-    return row | {"condition": condition, "kind": kind}
+        row = verdict(scan_file, modality, subject.name, pictures, forced, (case.truth, brain_file), every)
+    return row | {"condition": subject.condition, "kind": subject.kind}
 
 
 def real(name: str, path: Path, pictures: Path | None) -> Row:
@@ -175,9 +183,8 @@ def corrupted(name: str, what: str, kind: str, pictures: Path | None) -> Row:
     """Preprocess one good or corrupted subject."""
     case, declared, forced = hard.corrupt_scan(name, what, kind)
     label = what if declared is None else f"{what}: {kind} as {declared}"
-    return preprocess_case(
-        case, name, what, label.removeprefix(f"{what}: ") if declared else kind, pictures, declared, forced
-    )
+    kind = label.removeprefix(f"{what}: ") if declared else kind
+    return preprocess_case(case, Subject(name, what, kind), pictures, declared, forced)
 
 
 def continued(out: Path, jobs: Mapping[str, Job], pictures: Path | None, workers: int) -> list[Row]:

@@ -71,4 +71,4 @@ def test_a_table_that_is_not_there_says_how_to_write_one(tmp_path):
 
 def test_lines_of_a_set_that_is_not_downloaded_yet_wait(tmp_path):
     path = table(tmp_path, HEAD + "brats\tsub-1\texclude\nixi\tsub-01\texclude\n")
-    assert list(decisions.read(path, SCANS, left_out=["brats"])) == ["ixi"]
+    assert list(decisions.read(path, SCANS, not_downloaded=["brats"])) == ["ixi"]

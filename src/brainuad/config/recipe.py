@@ -125,54 +125,54 @@ class Preprocess(Section):
 
 
 class Intensity(Section):
-    """How brain voxels are scaled; what learns from subjects is fitted on the study's training subjects."""
+    """Intensity scaling of brain voxels; methods that learn are fitted on the training scans of the study."""
 
     method: Literal["percentile", "zscore", "nyul", "histogram", "window", "white"] = "percentile"
     """`percentile`: the two percentiles go to 0 and 1; `zscore`: mean 0 and sd 1 in the mask; `nyul`: landmarks of
-    the training subjects (Nyul 2000); `histogram`: the training subjects' mean histogram; `window`: the recipe's
-    fixed limits to 0 and 1; `white`: T1w only, the peak of white matter goes to `white`, 0 stays."""
+    the training scans (Nyul 2000); `histogram`: the mean histogram of the training scans; `window`: the recipe's
+    fixed limits go to 0 and 1; `white`: T1w only, the peak of white matter goes to `white`, 0 stays 0."""
     percentiles: tuple[float, float] = (0.5, 98.0)
     """Lower and upper percentile of brain voxels, for `percentile` and as the ends of the Nyul scale."""
     window: tuple[float, float] = (-20.0, 100.0)
     """Limits of `window`, in Hounsfield units."""
     white: float = Field(0.75, gt=0, le=1)
-    """Where `white` puts white matter; what is brighter needs room below the networks' 1."""
+    """Intensity of white matter under `white`; below 1, so that brighter tissue fits into the range of the networks."""
     clip: tuple[float, float] | None = (0.0, 2.0)
-    """Values outside are cut off after scaling; the upper one leaves room for bright lesions."""
+    """Limits to which values are clipped after scaling; the upper one leaves room for bright lesions."""
     bias_fit: Literal["none", "linear"] = "none"
-    """`linear`: divide by a linear trend fitted against the mean of the training subjects."""
+    """`linear`: divide by a linear trend fitted against the mean of the training scans."""
 
 
 Voxels = Annotated[int, Field(ge=1)]
 
 
 class Resize(Section):
-    """A coarser grid for the volumes that models see: smoothed, then interpolated linearly."""
+    """A coarser grid for the input of models: the volume is smoothed, then interpolated linearly."""
 
     shape: tuple[Voxels, Voxels, Voxels]
-    """Voxels along x, y and z; they need not stay cubes."""
+    """Voxels along x, y and z; they need not be cubes."""
     smooth: float = Field(0.5, ge=0)
-    """Sigma of the Gaussian before it, as a share of the ratio of voxel sizes; 0 for none."""
+    """Sigma of the Gaussian, as a share of the ratio of voxel sizes; 0 for no smoothing."""
 
 
 class Normalize(Section):
-    """From the template grid to the volumes that models see."""
+    """From the template's grid to the input of models."""
 
     intensity: Intensity = Intensity()
     slices: tuple[float, float] | Voxels = (-72.0, 82.0)
-    """First and last axial level kept, in mm of the template's z, or how many around the middle of its grid."""
+    """First and last axial slice, in mm of the template's z; or the number of slices around the middle of its grid."""
     box: tuple[tuple[float, float], tuple[float, float]] | None = None
-    """Left and right, back and front end of what is kept, in mm of the template's x and y; everything if none."""
+    """Left and right, back and front limits, in mm of the template's x and y; the whole grid if null."""
     shape: tuple[Voxels, Voxels] | None = None
-    """Rows and columns after padding or cropping that box around its middle; the box's own if none."""
+    """Rows and columns after padding or cropping the box around its centre; those of the box if null."""
     resize: Resize | None = None
-    """Last step; none keeps the template's voxels."""
+    """Resampling to a coarser grid, the last step; the template's voxels if null."""
     storage_dtype: Literal["float32", "float16", "uint8"] = "float32"
-    """How volumes lie on disk. `float16` halves them, `uint8` quarters them and needs `intensity.clip`, whose range it
-    divides into 254 steps; docs/benchmarks.md says what that does to residuals."""
+    """Type of the stored volumes. `float16` halves their size, `uint8` quarters it and needs `intensity.clip`, whose
+    range it divides into 254 steps; docs/benchmarks.md has the effect on residuals."""
 
     @model_validator(mode="after")
-    def _steps_need_a_range(self) -> Normalize:
+    def _coding_needs_a_range(self) -> Normalize:
         if self.storage_dtype == "uint8" and self.intensity.clip is None:
             raise ValueError("storage_dtype: uint8 needs intensity.clip")
         return self

@@ -1,4 +1,4 @@
-"""Templates that a recipe may name, and how to get those that are not bundled. Light: the Snakefile reaches it."""
+"""Templates that a recipe can name, and how to get those that are not bundled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ GET = {
     "fsaverage": "install FreeSurfer (its own licence) from https://surfer.nmr.mgh.harvard.edu and link or copy its "
     "subjects/fsaverage; mri/brain.mgz is the stripped T1",
 }
-"""What to do, by a word in the path."""
+"""Instructions, by a word in the path."""
 
 
 def files_of(template: str) -> dict[str, str]:
-    """What lies in files of the template that a recipe names: `template`, and `template_mask` if there is one."""
+    """Files of the template that a recipe names: `template`, and `template_mask` if there is one; none if bundled."""
     if template == BUNDLED:
         return {}
     mask = mask_of(Path(template))
@@ -26,17 +26,17 @@ def files_of(template: str) -> dict[str, str]:
 
 
 def mask_of(path: Path) -> Path:
-    """Where the brain mask of a template lies, if there is one."""
+    """Path of the brain mask of a template, which may not exist."""
     return path.with_name(path.name.split(".")[0] + "_mask.nii.gz")
 
 
 def title(template: str) -> str:
-    """How a text calls a template."""
+    """Name of a template in sentences."""
     return "the MNI152 template" if template == BUNDLED else f"the template `{Path(template).name}`"
 
 
 def check(template: str) -> None:
-    """Raise ConfigError, with how to get it, for a template that is not there."""
+    """Raise ConfigError, with instructions, for a template that does not exist."""
     if template == BUNDLED or Path(template).is_file():
         return
     get = next((text for word, text in GET.items() if word in template.lower()), "correct the path")

@@ -1,8 +1,7 @@
 """A person's decisions on scans, which win over quality control: a table that a study names under `decisions`.
 
-Tab-separated, a row each: `dataset`, `scan` (or a subject's label, for all of their scans), `decision` (`exclude` or
-`include`), and, if you like, `reason` and `by`. Empty lines and those that start with # are passed over. Light enough
-to be read while the Snakefile is parsed.
+Tab-separated, one decision a row: `dataset`, `scan` (or the label of a subject, for all of their scans), `decision`
+(`exclude` or `include`), and optionally `reason` and `by`. Empty lines and those that start with # are ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ DECISIONS = ("exclude", "include")
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of a scan: `exclude` leaves it out though it passed, `include` keeps it though it failed."""
+    """A person's decision on a scan: `exclude` removes one that passed, `include` keeps one that failed."""
 
     word: str
     reason: str = ""
@@ -36,12 +35,12 @@ class Decision:
         return f"{self.word}d{by}{reason}"
 
 
-def read(path: str | Path, scans: Mapping[str, Sequence[Scan]], left_out: Sequence[str] = ()) -> ByScan:
+def read(path: str | Path, scans: Mapping[str, Sequence[Scan]], not_downloaded: Sequence[str] = ()) -> ByScan:
     """The decisions by data set and scan.
 
-    `scans`: what there is, by data set; `left_out`: data sets of which nothing is known yet, whose lines wait. Raises
-    InputError that names the line for a missing column, another word, a data set or scan that is not there, and a scan
-    that is decided twice.
+    `scans`: by data set; `not_downloaded`: data sets whose scans are not known yet, whose rows are ignored. Raises
+    InputError, with the line, for a missing column, another decision, an unknown data set or scan, and a second
+    decision on a scan.
     """
     found: ByScan = {}
     lines: dict[tuple[str, str], int] = {}
@@ -51,13 +50,13 @@ def read(path: str | Path, scans: Mapping[str, Sequence[Scan]], left_out: Sequen
         if word not in DECISIONS:
             do = "write exclude or include"
             raise InputError(f"{where}: there is no decision {word or 'in this row'}", file=path, do=do)
-        if dataset in left_out:
+        if dataset in not_downloaded:
             continue
         if dataset not in scans:
             raise InputError(
                 f"{where}: the study has no scans in {dataset!r}", file=path, do=_near(dataset, list(scans))
             )
-        for scan in _meant(name, scans[dataset], where, path):
+        for scan in _named_scans(name, scans[dataset], where, path):
             if (first := lines.setdefault((dataset, scan), number)) != number:
                 do = "keep one of the two"
                 raise InputError(f"{where}: {scan} is decided in line {first} already", file=path, do=do)
@@ -68,32 +67,32 @@ def read(path: str | Path, scans: Mapping[str, Sequence[Scan]], left_out: Sequen
 ByScan = dict[str, dict[str, Decision]]
 
 
-def _meant(name: str, scans: Sequence[Scan], where: str, path: str | Path) -> list[str]:
+def _named_scans(name: str, scans: Sequence[Scan], where: str, path: str | Path) -> list[str]:
     """The scan of this label or, if there is none, all scans of the subject of this label."""
-    meant = [scan.scan for scan in scans if scan.scan == name] or [scan.scan for scan in scans if scan.subject == name]
-    if not meant:
+    named = [scan.scan for scan in scans if scan.scan == name] or [scan.scan for scan in scans if scan.subject == name]
+    if not named:
         do = _near(name, [scan.scan for scan in scans])
         raise InputError(f"{where}: there is no scan {name or 'in this row'}", file=path, do=do)
-    return meant
+    return named
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbers of lines and what stands in them by column, stripped."""
+    """Line number and cells by column, stripped."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the first letter
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
     except (OSError, ValueError) as error:
-        do = f"write it, tab-separated, with the columns {', '.join(COLUMNS)}, or take `decisions` out of the study"
+        do = f"write it, tab-separated, with the columns {', '.join(COLUMNS)}, or remove `decisions` from the study"
         raise InputError("cannot read the decisions", file=path, why=str(error), do=do) from None
     numbered = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
     rows = [next(csv.reader([line], delimiter="\t")) for _, line in numbered]
-    head = ["scan" if name.strip() == "subject" else name.strip() for name in rows[0]] if rows else []
-    if missing := [name for name in COLUMNS[:3] if name not in head]:
-        why = "the first line has " + (", ".join(head) or "nothing") + "; columns are parted by tabs"
+    columns = ["scan" if name.strip() == "subject" else name.strip() for name in rows[0]] if rows else []
+    if missing := [name for name in COLUMNS[:3] if name not in columns]:
+        why = "the first line has " + (", ".join(columns) or "nothing") + "; columns are separated by tabs"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do="add it")
     for (number, _), cells in zip(numbered[1:], rows[1:], strict=True):
-        yield number, {name: cell.strip() for name, cell in zip(head, [*cells, *[""] * len(head)], strict=False)}
+        yield number, {name: cell.strip() for name, cell in zip(columns, [*cells, *[""] * len(columns)], strict=False)}
 
 
 def _near(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else "take the line out or correct it"
+    return f"did you mean {close[0]}?" if close else "remove the line or correct it"

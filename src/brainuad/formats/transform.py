@@ -18,7 +18,7 @@ NAME = "transform.json"
 class Affine:
     """`matrix`, 4x4: template world coordinates (mm, RAS+) to the scan's world coordinates (mm, RAS+).
 
-    The direction is that of resampling: for each template voxel it says where to look in the scan.
+    The direction is that of resampling: from each template voxel to its place in the scan.
     """
 
     matrix: Float[np.ndarray, "4 4"]
@@ -29,7 +29,7 @@ class Affine:
 
 
 def write(path: str | Path, transform: Affine) -> None:
-    """Write the matrix with its direction and unit in words."""
+    """Write the matrix with its direction and unit."""
     content = {"from": "template world (mm, RAS+)", "to": "scan world (mm, RAS+)", "matrix": transform.matrix.tolist()}
     write_json(path, content)
 

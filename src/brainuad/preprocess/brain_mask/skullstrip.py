@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
-from skimage.morphology import isotropic_closing, isotropic_opening
 
 from brainuad.config.recipe import SkullStrip
 from brainuad.formats.volume import Volume
@@ -23,7 +22,7 @@ CSF_MM = 2.0
 """Thickness of the fluid between brain and bone."""
 OPENING_MM, CLOSING_MM = 3.0, 6.0
 PADDING = 8
-"""Background voxels around the grid, whose border the brain may touch."""
+"""Background voxels around the grid, whose border the brain may touch: closing needs them."""
 
 
 def strip(registered: RegisteredScan, settings: SkullStrip, stripped: bool) -> Mask:
@@ -50,8 +49,8 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band_mm
 
     def opened(tissue: Mask) -> Mask:
-        padded = isotropic_opening(np.pad((tissue & outer) | inner, PADDING), _radius(OPENING_MM, spacing))
-        return largest_component(_unpadded(padded) | inner)
+        mask = ndimage.binary_opening((tissue & outer) | inner, _ball(OPENING_MM, spacing))
+        return largest_component(mask | inner)
 
     image = registered.image
     dark, typical = np.percentile(image[outer & ~inner], 5), np.median(image[inner])
@@ -63,8 +62,9 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     else:
         no_fat = template.brain | (image < typical + 0.5 * (typical - dark))
         tissue = (image > dark + 0.4 * (typical - dark)) & no_fat
-    closed = isotropic_closing(np.pad(opened(tissue), PADDING), _radius(CLOSING_MM, spacing))
-    return np.asarray(ndimage.binary_fill_holes(_unpadded(closed)) & outer)
+    closed = ndimage.binary_closing(np.pad(opened(tissue), PADDING), _ball(CLOSING_MM, spacing))
+    inside = closed[PADDING:-PADDING, PADDING:-PADDING, PADDING:-PADDING]
+    return np.asarray(ndimage.binary_fill_holes(inside) & outer)
 
 
 def given_mask(registered: RegisteredScan, _: SkullStrip) -> Mask:
@@ -79,13 +79,11 @@ def _ct_tissue(image: Float[np.ndarray, "x y z"]) -> Mask:
     return np.asarray((image > low) & (image < min(high, 0.99 * image.max())))
 
 
-def _unpadded(mask: Mask) -> Mask:
-    return mask[PADDING:-PADDING, PADDING:-PADDING, PADDING:-PADDING]
-
-
-def _radius(radius_mm: float, spacing: float) -> float:
-    """A radius in voxels: at least one, and a little more, so that a ball is round on small grids."""
-    return max(1, round(radius_mm / spacing)) + 0.3
+def _ball(radius_mm: float, spacing: float) -> Mask:
+    """A ball of this radius, at least one voxel, and a little more than `skimage.morphology.ball`: rounder if small."""
+    n = max(1, round(radius_mm / spacing))
+    offsets = np.mgrid[-n : n + 1, -n : n + 1, -n : n + 1]
+    return np.asarray((offsets**2).sum(axis=0) <= (n + 0.3) ** 2)
 
 
 def _by_program(program: Program) -> Callable[[RegisteredScan, SkullStrip], Mask]:
