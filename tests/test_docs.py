@@ -60,7 +60,7 @@ def test_the_glossary_defines_each_term_once():
         "patient",
         "anomaly map",
         "threshold rule",
-        "done-file",
+        "done file",
         "oracle",
         "tilt",
     ):

@@ -154,16 +154,22 @@ PAGES: dict[Path, Callable[[], str]] = {
 
 
 def _computing_functions(job: type[Job], stage: str) -> list[str]:
-    """The functions of its stage that a job's `run` imports and calls, as `<module>.<function>`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(job.run)))
-    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return [
-        f"{node.module.removeprefix('brainuad.')}.{name.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"brainuad.{stage}")
+    """What a job's `run` imports and calls: functions of its stage, or of formats where it needs no more."""
+    nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(job.run)))))
+    imported = {
+        name.name: f"{node.module}.{name.name}".removeprefix("brainuad.")
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module
         for name in node.names
-        if name.name in calls and name.name.islower()
-    ]
+    }
+    called: dict[str, None] = {}
+    for call in (node.func for node in nodes if isinstance(node, ast.Call)):
+        match call:
+            case ast.Name(name) if name in imported and name.islower():
+                called[imported[name]] = None
+            case ast.Attribute(ast.Name(module), name) if module in imported and module.islower():
+                called[f"{imported[module]}.{name}"] = None
+    return [name for name in called if name.startswith(f"{stage}.")] or list(called)
 
 
 class _Settings:
