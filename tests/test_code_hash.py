@@ -159,7 +159,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
         ),
         ("evaluate/comparisons.py", 'aggfunc="mean"', 'aggfunc="median"', of("summarise")),
         ("figures/curves.py", "RESIDUAL_BINS = 20", "RESIDUAL_BINS = 30", of("report")),
-        ("track/job.py", "MOST_COLUMNS = 16", "MOST_COLUMNS = 20", of("track")),
+        ("track/run_import.py", "MOST_COLUMNS = 16", "MOST_COLUMNS = 20", of("track")),
     ],
 )
 def test_an_edit_that_can_change_a_number_reruns_what_depends_on_it(hasher, place, old, new, jobs):

@@ -1,4 +1,4 @@
-"""Made anomalies, spoiled scans, a model trained in stages, two maps of one training, the page beside a paper."""
+"""Artificial anomalies, corrupted scans, a model trained in stages, two maps of one training, the page of a paper."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def paper(finished: Workspace) -> Workspace:
         seeds=[0],
         datasets=lambda old: {
             "healthy": old["healthy"],
-            "odd": {"source": "artificial", "into": "healthy", "kinds": ["uniform", "sprite"], "draws": 2},
-            "bad": {"source": "corrupted", "into": "healthy", "kinds": ["rotated", "noise"], "draws": 2},
+            "odd": {"source": "artificial", "into": "healthy", "anomaly_types": ["uniform", "sprite"], "draws": 2},
+            "bad": {"source": "corrupted", "into": "healthy", "corruption_types": ["rotated", "noise"], "draws": 2},
         },
         models={
             "zscore_atlas": None,
@@ -46,13 +46,13 @@ def paper(finished: Workspace) -> Workspace:
     return finished
 
 
-def test_scans_carry_the_kind_of_what_was_done_to_them(paper):
+def test_scans_carry_the_type_of_their_anomaly_or_corruption(paper):
     rows = tables.read(paper.results / "paper/evaluate/scans.tsv", tables.SCANS)
-    kinds = {label: set(part["lesion_type"]) for label, part in rows[rows["dataset"] != "healthy"].groupby("dataset")}
-    assert kinds == {"odd": {"uniform", "sprite"}, "bad": {"rotated", "noise"}}
+    types = {label: set(part["lesion_type"]) for label, part in rows[rows["dataset"] != "healthy"].groupby("dataset")}
+    assert types == {"odd": {"uniform", "sprite"}, "bad": {"rotated", "noise"}}
 
 
-def test_spoiled_scans_are_scored_as_scans_alone(paper):
+def test_corrupted_scans_are_scored_as_whole_scans_only(paper):
     metrics = tables.read(paper.results / "paper/evaluate/metrics.tsv", tables.METRICS)
     bad = set(metrics[metrics["dataset"] == "bad"]["metric"])
     assert {"auroc_scan", "auroc_scan_rotated", "oracle_youden_accuracy"} <= bad
@@ -75,7 +75,7 @@ def test_two_maps_share_one_training_of_three_stages(paper):
     }
 
 
-def test_the_page_beside_the_paper_never_calls_a_stand_in_reproduced(paper, tmp_path):
+def test_the_page_of_the_paper_never_calls_a_stand_in_reproduced(paper, tmp_path):
     command = [sys.executable, "-m", "brainuad.cli", "compare-paper", str(paper.folder / "paper.yaml")]
     masks = {"BRAINUAD_TEST_MASKS": str(paper.folder / "masks")}
     done = subprocess.run(

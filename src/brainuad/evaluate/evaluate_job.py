@@ -50,7 +50,8 @@ class EvaluateJob(Job):
 
     def describe(self) -> list[str]:
         rim = self.evaluate.erode_voxels
-        return [f"Scores were taken inside the brain mask less {rim} {'voxel' if rim == 1 else 'voxels'} of rim."]
+        eroded = f", eroded by {rim} {'voxel' if rim == 1 else 'voxels'}" if rim else ""
+        return [f"Scores were computed in the brain mask{eroded}."]
 
 
 JOB = EvaluateJob

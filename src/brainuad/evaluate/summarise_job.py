@@ -41,7 +41,7 @@ class SummariseJob(Job):
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
         return [
             f"Each model was trained with {seeds} on healthy scans only. Intervals are 95 % bootstrap intervals over "
-            f"patients ({self.evaluate.bootstrap_resamples} resamples); paired differences were tested by Wilcoxon's "
+            f"patients ({self.evaluate.bootstrap_resamples} resamples); paired differences were tested with Wilcoxon's "
             "signed-rank test with Holm's correction [@holm1979]."
         ]
 

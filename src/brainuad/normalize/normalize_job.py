@@ -60,14 +60,14 @@ class NormalizeJob(Job):
         where = f"of `{self.made['into']}`"
         match self.made["source"]:
             case "inserted":
-                text = f"real lesion masks inserted into test or validation subjects {where}."
+                text = f"real lesion masks, inserted into test or validation subjects {where}."
             case "artificial":
                 types = ", ".join(self.made["anomaly_types"])
                 text = f"artificial anomalies ({types}) in test or validation subjects {where}."
             case _:
                 types = ", ".join(self.made["corruption_types"]).replace("_", " ")
-                text = f"corrupted test scans {where} ({types}); scored as a whole."
-        return [f"`{self.label}`: {text}"]
+                text = f"corrupted test scans {where} ({types}), scored as whole scans."
+        return [f"Data set `{self.label}`: {text}"]
 
 
 JOB = NormalizeJob

@@ -9,12 +9,12 @@ from brainuad.config.recipe import Intensity
 from brainuad.jobs.base import Job, Paths
 
 SCALINGS = {
-    "percentile": "scaled so that two percentiles of the brain become 0 and 1",
+    "percentile": "scaled so that percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain became 0 and 1",
     "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
-    "nyul": "mapped to landmarks of the training subjects",
+    "nyul": "mapped to histogram landmarks of the training subjects",
     "histogram": "matched to the mean histogram of the training subjects",
-    "window": "cut to a fixed window",
-    "white": "scaled by the peak of white matter",
+    "window": "scaled so that {0.window[0]:g} and {0.window[1]:g} HU became 0 and 1",
+    "white": "scaled so that the peak of white matter became {0.white:g}",
 }
 
 
@@ -45,9 +45,13 @@ class ScalingJob(Job):
         fit_scaling(sources, self.intensity, self.outputs.scaling)
 
     def describe(self) -> list[str]:
-        return [
-            f"Intensities were {SCALINGS[self.intensity.method]}, fitted on training subjects alone where it learns."
-        ]
+        intensity = self.intensity
+        sentences = [f"Intensities were {SCALINGS[intensity.method].format(intensity)}."]
+        if intensity.bias_fit == "linear":
+            sentences.append("Each scan was divided by a linear trend, fitted to the mean of the training subjects.")
+        if intensity.clip is not None:
+            sentences.append(f"Scaled values were clipped to {intensity.clip[0]:g} to {intensity.clip[1]:g}.")
+        return sentences
 
 
 JOB = ScalingJob

@@ -31,7 +31,7 @@ class Origin:
 
 
 def system_of(label: str, model: Section, paper: Paper) -> str | None:
-    """The paper's system of a label: the longest id that it begins with, with the size of `model` if the paper varies it."""
+    """The system of a label: the longest id that it begins with, with the size of `model` where the paper varies it."""
     network = model.model_dump().get("network") or {}
     sizes = [str(network[key]) for key in SIZES if key in network]
     ids = (name for base in _beginnings(label) for name in (base, *(f"{base}_{size}" for size in sizes)))

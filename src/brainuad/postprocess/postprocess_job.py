@@ -48,10 +48,10 @@ class PostprocessJob(Job):
 
     def describe(self) -> list[str]:
         rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in self.thresholds)
-        steps = ", ".join(operator.op for operator in self.postprocessing.operators) or "the threshold alone"
+        steps = ", ".join(operator.op for operator in self.postprocessing.operators) or "the threshold only"
         source = f" [@{self.postprocessing.cite}]" if self.postprocessing.cite else ""
         return [
-            f"Anomaly maps became masks by these thresholds: {rules}. No threshold but the oracle's was chosen on test "
+            f"Anomaly maps were thresholded by these rules: {rules}. No threshold but the oracle's was chosen on test "
             "labels.",
             f"Postprocessing `{self.label}`: {steps}{source}.",
         ]

@@ -52,7 +52,7 @@ class TrainJob(Job):
 
     def describe(self) -> list[str]:
         source = f" [@{self.cite}]" if self.cite else ""
-        return [f"Model `{self.label}`: family `{self.model['family']}`{source}."]
+        return [f"Model `{self.label}` is of the family `{self.model['family']}`{source}."]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.model['family']}"]

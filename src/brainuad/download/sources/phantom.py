@@ -22,7 +22,7 @@ class PhantomSource(ScanSource[Phantoms]):
         settings = self.settings
         lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
         heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
-        return f"`{self.label}`: {heads}, {lesions}; no real person."
+        return f"Data set `{self.label}`: {heads}, {lesions}; no scans of real people."
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""

@@ -38,7 +38,7 @@ class ScanSource(ABC, Generic[S]):
 
     def describe(self) -> str:
         """A sentence for the methods section."""
-        return f"`{self.label}`: {'healthy subjects' if self.settings.healthy else 'subjects with lesions'}."
+        return f"Data set `{self.label}`: {'healthy subjects' if self.settings.healthy else 'subjects with lesions'}."
 
     @abstractmethod
     def find_scans(self) -> list[Scan] | None:
