@@ -39,11 +39,19 @@ COLUMNS = {
     "turn_degrees": "rotation_deg",
     "level": "median_intensity",
     "lowest": "min_intensity",
+    "similarity": "nmi",
+    "white_grey": "white_grey_contrast",
+    "fluid": "csf_grey_contrast",
+    "clipped": "clipped_fraction",
+    "noise": "noise_ratio",
+    "ghosts": "ghosting_ratio",
+    "missing_slices": "missing_slice_fraction",
 }
+OF_TABLE = {"curves.tsv": {"lesion_type": "curve"}, "quality.tsv": {"overlap": "template_dice"}}
+"""The same where one old name stood for two things."""
 VALUES = {"cut": "threshold", "cut_scan": "threshold_scan", "marked_share": "voxel_fpr"}
 ADDED_METRICS = ("ssim",)
 """Metrics that older versions do not have."""
-CURVES = {"lesion_type": "curve"}
 TABLES = (
     "subjects.tsv",
     "evaluate/metrics.tsv",
@@ -78,8 +86,7 @@ def read(path: Path) -> pd.DataFrame:
     """A table as text, under today's names."""
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     table = table.rename(columns=COLUMNS)
-    if path.name == "curves.tsv":
-        table = table.rename(columns=CURVES)
+    table = table.rename(columns=OF_TABLE.get(path.name, {}))
     return table.replace({"metric": VALUES}) if "metric" in table else table
 
 
