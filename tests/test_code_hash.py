@@ -72,14 +72,14 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
             '# A comment.\n"""Z-score against an atlas of',
         ),
         ("methods/zscore_atlas.py", "scan and atlas smoothed alike.", "both smoothed alike."),
-        ("formats/run.py", '"""Hash of the scans that went in."""', '"""SHA-256 of the scans that went in."""'),
+        ("formats/run.py", '"""Hash of the input scans."""', '"""SHA-256 of the input scans."""'),
         ("config/network.py", '"""Learning rate."""', '"""Learning rate of Adam."""'),
         ("images/smooth.py", "A constant inside the brain", "A constant value inside the brain"),
         ("config/study.py", "95 % interval", "95 % confidence interval"),
         # what is logged, shown and measured
         ("train/fit.py", '"resume %s at step %d"', '"%s goes on at step %d"'),
         ("resources/training_progress.py", "else 30.0", "else 60.0"),
-        ("resources/clock.py", "EVERY = 1.0", "EVERY = 2.0"),
+        ("resources/clock.py", "SAMPLE_SECONDS = 1.0", "SAMPLE_SECONDS = 2.0"),
         ("resources/recording.py", '"snakemake")', '"snakemake", "monai")'),
         ("logs.py", "logging.INFO)", "logging.WARNING)"),
         # words of errors, and the classes of errors

@@ -9,7 +9,7 @@ from brainuad.config.recipe import Intensity
 from brainuad.jobs.base import Job, Paths
 
 SCALINGS = {
-    "percentile": "scaled so that percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain became 0 and 1",
+    "percentile": "scaled so that percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain are 0 and 1",
     "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
     "nyul": "mapped to histogram landmarks of the training subjects",
     "histogram": "matched to the mean histogram of the training subjects",
