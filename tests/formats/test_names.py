@@ -125,7 +125,8 @@ def data_set(folder: Path, naming: Naming) -> None:
         with status.replaced(out, scan) as part:
             paths = {"image": names.preprocessed(scan, naming), "transform": names.transform(scan, naming)}
             volume.write(part / paths["image"], data, AFFINE)
-            names.write_sidecar(part / paths["image"], naming, {"Description": "Preprocessed scan", "SkullStripped": True})
+            about = {"Description": "Preprocessed scan", "SkullStripped": True}
+            names.write_sidecar(part / paths["image"], naming, about)
             transform.write(part / paths["transform"], Affine(np.eye(4)))
             (part / scan).mkdir(exist_ok=True)
             (part / scan / status.OVERLAY).touch()
