@@ -90,7 +90,7 @@ EDITS: list[tuple[str, Any]] = [
     (RECIPE + "normalize__shape", [48, 60]),
     (RECIPE + "normalize__box", [[-60, 60], [-80, 60]]),
     (RECIPE + "normalize__resize", {"shape": [24, 24, 24]}),
-    (RECIPE + "normalize__store", "float16"),
+    (RECIPE + "normalize__storage_dtype", "float16"),
     (RECIPE + "cite", "nobody"),
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}),
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
@@ -151,22 +151,22 @@ EDITS: list[tuple[str, Any]] = [
     ],
     (SET + "train", {"epochs": 2, "batch_size": 4}),
     (SET + "cite", "nobody"),
-    ("chains__cleaned__0__size", 5),
-    ("chains__cleaned__1__voxels", 5),
-    ("chains__third", "baur2018"),
+    ("postprocessing__cleaned__0__size", 5),
+    ("postprocessing__cleaned__1__min_voxels", 5),
+    ("postprocessing__third", "baur2018"),
     ("thresholds__0__quantile", 0.95),
     ("thresholds", [{"rule": "fixed", "value": 1.0}]),
     ("evaluate__erode_voxels", 0),
     ("evaluate__bootstrap_resamples", 200),
     ("evaluate__min_lesion_ml", 0.2),
     ("evaluate__detection_overlap", 0.2),
-    ("evaluate__min_component", 5),
+    ("evaluate__min_component_voxels", 5),
     ("evaluate__peak_distance_mm", 10.0),
     ("evaluate__scan_threshold_quantile", 0.9),
     ("compute__threads", 1),
     ("compute__accelerator", "cpu"),
     ("compute__devices", 2),
-    ("compute__batch", 4),
+    ("compute__scans_per_job", 4),
     ("compute__scratch", "${TMPDIR}"),
     ("track__uri", "http://127.0.0.1:1"),
     ("report__examples", 2),
@@ -177,9 +177,16 @@ EDITS: list[tuple[str, Any]] = [
 ]
 # Identities, not settings; and what the shrunken study has no use for.
 EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
-EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "Chain.cite"}
+EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "Postprocessing.cite"}
 EXEMPT |= {"Preprocess.template", "Preprocess.centre"}  # refused beside inserted lesions, which this study has
-EXEMPT |= {"Study.own_data", "Settings.family"}
+EXEMPT |= {
+    "Study.own_data",
+    "zscore_atlas.family",
+    "thresh_histeq.family",
+    "autoencoder.family",
+    "zscore_atlas.cite",
+    "thresh_histeq.cite",
+}
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +218,9 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
     assert found["`compute.accelerator` = `cpu`"] == []
-    assert found["`compute.batch` = `4`"][:2] == ["preprocess_batch", "quality"], "its jobs find the scans there"
+    assert found["`compute.scans_per_job` = `4`"][:2] == ["preprocess_batch", "quality"], (
+        "its jobs find the scans there"
+    )
     assert found["`native` = `True`"] == ["native"]
     assert found["`decisions` = `exclude.tsv`"][0] == "split", "a decision preprocesses nothing"
     limits = [rules for edit, rules in found.items() if edit.startswith("`recipe.preprocess.quality`")]
@@ -257,8 +266,13 @@ def _fields(section: BaseModel) -> set[str]:
     found: set[str] = set()
     for name in type(section).model_fields:
         inner = _inner(getattr(section, name))
-        found |= set().union(*(_fields(part) for part in inner)) if inner else {f"{type(section).__name__}.{name}"}
+        found |= set().union(*(_fields(part) for part in inner)) if inner else {f"{_label(section)}.{name}"}
     return found
+
+
+def _label(section: BaseModel) -> str:
+    """The class, or the family of a method."""
+    return str(getattr(section, "family", type(section).__name__))
 
 
 def _values(section: BaseModel) -> dict[str, list[Any]]:
@@ -269,7 +283,7 @@ def _values(section: BaseModel) -> dict[str, list[Any]]:
         for part in _inner(value):
             for key, values in _values(part).items():
                 found.setdefault(key, []).extend(values)
-        found.setdefault(f"{type(section).__name__}.{name}", []).append(str(value))
+        found.setdefault(f"{_label(section)}.{name}", []).append(str(value))
     return found
 
 
