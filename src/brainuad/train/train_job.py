@@ -51,8 +51,14 @@ class TrainJob(Job):
             train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
 
     def describe(self) -> list[str]:
+        from brainuad.config.model import settings_class
+
         source = f" [@{self.cite}]" if self.cite else ""
-        return [f"Model `{self.label}` is of the family `{self.model['family']}`{source}."]
+        train = self.model.get("train") or {}
+        length = next((f" for {train[unit]} {unit}" for unit in ("epochs", "steps") if train.get(unit)), "")
+        learns = settings_class(self.model["family"]).learns
+        training = f"was trained on healthy scans{length}" if learns else "needs no training"
+        return [f"Model `{self.label}` is of the family `{self.model['family']}`{source} and {training}."]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.model['family']}"]
