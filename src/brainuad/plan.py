@@ -116,6 +116,7 @@ class Plan(Layout):
                 for label in self.sources()
                 if self.scans[label]
             ]
+            jobs += [BUILDERS["quality"](self, dataset=label) for label in self.sources()]
             jobs += [BUILDERS["normalize"](self, dataset=label) for label in scored]
         jobs.append(BUILDERS["scaling"](self))
         jobs += [BUILDERS["train"](self, model=model, seed=second) for model in self.study.models]
