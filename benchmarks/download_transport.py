@@ -239,10 +239,9 @@ def archives(library: Brainuad | Pooch | Fsspec) -> Iterator[tuple[str, str]]:
             yield case, f"{said}; files: {files}"
     with tempfile.TemporaryDirectory() as top:
         archive, folder = Path(top) / "a.zip", Path(top) / "set"
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as pack:
-            with pack.open("bomb", "w") as member:
-                for _ in range(12):
-                    member.write(bytes(100_000_000))
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as pack, pack.open("bomb", "w") as member:
+            for _ in range(12):
+                member.write(bytes(100_000_000))
         said = outcome(lambda: library.unpack(archive, folder))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         yield "1.2 GB of zeros in a zip of 1.2 MB", f"{said}; {size:.0f} MB written"
