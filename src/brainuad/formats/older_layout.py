@@ -16,6 +16,19 @@ OLD_COLUMNS = {
     "marked_ml": "predicted_ml",
     "share_marked": "overlap",
     "lesions_found": "lesions_detected",
+    "lesion_outside": "lesion_share_outside",
+    "similarity": "nmi",
+    "turned": "half_turn_ratio",
+    "turn_degrees": "rotation_deg",
+    "lean_degrees": "tilt_deg",
+    "white_grey": "white_grey_contrast",
+    "fluid": "csf_grey_contrast",
+    "level": "median_intensity",
+    "lowest": "min_intensity",
+    "clipped": "clipped_fraction",
+    "noise": "noise_ratio",
+    "missing_slices": "missing_slice_fraction",
+    "ghosts": "ghosting_ratio",
 }
 """Names of columns that no table has any more, and the new ones."""
 TABLES = ("subjects.tsv", "evaluate/metrics.tsv", "evaluate/scans.tsv", "evaluate/lesions.tsv", "evaluate/curves.tsv")
@@ -44,7 +57,7 @@ def refuse_older_layout(study: Path, preprocessed: Iterable[Path] = ()) -> None:
 
 
 def _signs(folder: Path) -> Iterator[tuple[Path, str]]:
-    for path in (folder / name for name in TABLES):
+    for path in (*(folder / name for name in TABLES), *sorted(folder.glob("preprocess/*/quality.tsv"))):
         old = [f"`{column}` is now `{OLD_COLUMNS[column]}`" for column in _columns(path) if column in OLD_COLUMNS]
         if old:
             yield path, "columns were renamed: " + ", ".join(old)
