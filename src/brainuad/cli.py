@@ -130,8 +130,9 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
     for label, scans in plan.scans.items():
         terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
     parts = plan.study
-    counts = f"{len(parts.models)} models, {len(parts.seeds)} seeds, {len(parts.postprocessing)} postprocessings"
-    terminal.show(f"{counts}, results in {plan.folder}")
+    counts = {"models": parts.models, "seeds": parts.seeds, "postprocessing": parts.postprocessing}
+    listed = ", ".join(f"{name}: {len(values)}" for name, values in counts.items())
+    terminal.show(f"{listed}; results in {plan.folder}")
     from brainuad import disk  # late: it imports torch, and a fault of the study is reported before
 
     terminal.show(*disk.report(plan))

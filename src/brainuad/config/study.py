@@ -107,7 +107,7 @@ class Study(Section):
     """Models by label; the label is wildcard, folder and tag. Models that differ in `map` alone are trained once, under
     the first one's label."""
     postprocessing: dict[Label, Postprocessing] = {"none": Postprocessing()}
-    """Postprocessing chains by label."""
+    """Postprocessing by label."""
     thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
     """Threshold rules, which turn anomaly maps into predicted masks."""
     evaluate: Evaluate = Evaluate()
