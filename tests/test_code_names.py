@@ -18,7 +18,12 @@ FILES = {
         "    def doubled(self): return self.batch * 2\n"
     ),
     "formats/__init__.py": "",
-    "formats/table.py": "SEPARATOR = ','\ndef read(path): return path.split(SEPARATOR)\ndef write(path): return other(path)\ndef other(path): return path\n",
+    "formats/table.py": (
+        "SEPARATOR = ','\n"
+        "def read(path): return path.split(SEPARATOR)\n"
+        "def write(path): return other(path)\n"
+        "def other(path): return path\n"
+    ),
     "errors.py": "class BrainuadError(Exception): pass\n",
     "logs.py": "def say(): return 1\n",
     "work.py": (

@@ -11,7 +11,7 @@ Reference = tuple[str | Target, tuple[str, ...]]
 """A name of the file, or what a function imports, and the attributes that follow it."""
 LOG_CALLS = {"debug", "info", "warning", "error", "exception", "log"}
 SPOKEN = {"describe", "code_roots"}
-"""Functions and methods that say what is done and do nothing."""
+"""Methods of jobs, steps and sources that say what is done and do nothing."""
 
 
 class Module:
@@ -113,9 +113,7 @@ class _Cleaner(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
-        """Type hints, and functions that say what is done."""
-        if node.name in SPOKEN:
-            return None
+        """Type hints."""
         node.returns = None
         for each in _arguments(node.args):
             each.annotation = None
@@ -123,6 +121,11 @@ class _Cleaner(ast.NodeTransformer):
         self.generic_visit(node)
         self._functions -= 1
         return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Methods that say what is done."""
+        node.body = [each for each in node.body if not (isinstance(each, ast.FunctionDef) and each.name in SPOKEN)]
+        return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """Type hints of local variables."""

@@ -12,8 +12,8 @@ from workspace import REPOSITORY, Workspace
 from brainuad.config.load import build_study
 
 PAGE = REPOSITORY / "docs/reruns.md"
-ORDER = "list_scans preprocess preprocess_batch quality contact_sheets split subjects scaling normalize train infer postprocess "
-ORDER += "native evaluate summarise track report"
+ORDER = "list_scans preprocess preprocess_batch quality contact_sheets split subjects scaling normalize "
+ORDER += "train infer postprocess native evaluate summarise track report"
 SET = "models__sae_test__set__"
 RECIPE = "recipe__set__"
 
