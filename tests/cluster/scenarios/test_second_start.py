@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from onenode import say, wait_for
 from study import TRAIN, Workspace, assert_same, resumed_at, whole
-from test_training import start
+from test_training import start, trainer_of
 
 
 def refused(study: Workspace, *arguments: str) -> str:
@@ -21,6 +22,8 @@ def killed_and_typed_again(study, slurm):
     job = start(study, slurm)
     study.kill()
     say("Snakemake is killed")
+    trainer = trainer_of(study.folder)
+    os.kill(trainer, signal.SIGSTOP)  # on a busy machine the starts below take longer than the training
     assert "locked" in refused(study, TRAIN)
     study.run("--unlock")
     said = refused(study, TRAIN)
@@ -28,6 +31,7 @@ def killed_and_typed_again(study, slurm):
     assert f"scancel {job.number}" in said
     assert "Traceback" not in said
     assert len(slurm.jobs(study.folder)) == 1, "a second job for the same files"
+    os.kill(trainer, signal.SIGCONT)
     return job
 
 
