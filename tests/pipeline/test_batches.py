@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from workspace import Workspace, jobs
 
+from brainuad.formats import names
+
 SPLIT = "results/test/normalize/heads.tsv"
 
 
@@ -75,7 +77,8 @@ def test_scans_are_made_once_whatever_the_batch(heads: Workspace):
     assert run(heads, 1, **fine)["preprocess"] == 4
     assert made(heads) == third
     folder = heads.results / "preprocess/mri_4mm/heads"
-    assert {path.name for path in folder.iterdir()} == {"batches", *third}
+    described = {names.DESCRIPTION, names.README, names.IGNORE}
+    assert {path.name for path in folder.iterdir()} == {"batches", *described, *third}
 
     (folder / "sub-00").rename(heads.folder / "lost")
     assert heads.would_run(study(heads, 1, **fine))["preprocess"] == 1
