@@ -15,29 +15,39 @@ SPOKEN = {"describe", "code_roots"}
 
 
 class Module:
-    """A source file without what cannot change a number. `templates`: hash of the templates that lie beside it."""
+    """A source file without what cannot change a number. `templates`: hash of the templates that lie beside it.
+
+    A definition is cleaned when it is asked for: most of a file is not reached.
+    """
 
     def __init__(self, source: bytes, templates: str = ""):
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, Target] = {}
         self._always: list[ast.stmt] = []  # statements that define nothing run on import: they belong to every name
+        self._cleaned: dict[str, list[ast.stmt]] = {}
         self._references: dict[str, list[Reference]] = {}
         self._templates = templates
-        self._sort(_Cleaner().visit(ast.parse(source)).body)
+        self._sort(ast.parse(source).body)
+        self._always = _clean(self._always)
 
     def text(self, name: str, without_fields: bool) -> str:
         """What defines a name, and the templates beside the file. `without_fields`: of a class."""
-        nodes = [_without_fields(node) if without_fields else node for node in self.definitions.get(name, [])]
+        nodes = [_without_fields(node) if without_fields else node for node in self._clean(name)]
         return "".join(map(ast.dump, [*nodes, *self._always])) + self._templates
 
     def references(self, name: str) -> list[Reference]:
         """What the definition of a name refers to."""
         if name not in self._references:
             visitor = _References()
-            for node in [*self.definitions.get(name, []), *self._always]:
+            for node in [*self._clean(name), *self._always]:
                 visitor.visit(node)
             self._references[name] = list(dict.fromkeys(visitor.found))
         return self._references[name]
+
+    def _clean(self, name: str) -> list[ast.stmt]:
+        if name not in self._cleaned:
+            self._cleaned[name] = _clean(self.definitions.get(name, []))
+        return self._cleaned[name]
 
     def bases(self, name: str) -> list[tuple[str, tuple[str, ...]]]:
         """The bases of a class; none for other names."""
@@ -79,6 +89,11 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Target]]
     elif node.module and node.module.partition(".")[0] == "brainuad":
         for alias in node.names:
             yield alias.asname or alias.name, (node.module, alias.name)
+
+
+def _clean(nodes: list[ast.stmt]) -> list[ast.stmt]:
+    """Statements without what cannot change a number."""
+    return [cleaned for node in nodes if (cleaned := _Cleaner().visit(node)) is not None]
 
 
 class _Cleaner(ast.NodeTransformer):

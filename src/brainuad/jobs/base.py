@@ -14,11 +14,18 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+
 from brainuad.config.section import Section
+
+NO_DOCSTRINGS = ConfigDict(use_attribute_docstrings=False)
+"""No page shows the fields of jobs, and pydantic reads each source file again to find their docstrings."""
 
 
 class Paths(Section):
     """Files and folders of a job by name: `Path` or `list[Path]`."""
+
+    model_config = NO_DOCSTRINGS
 
     def named(self) -> dict[str, str | list[str]]:
         """The paths as Snakemake takes them."""
@@ -43,6 +50,7 @@ class InputsByName(Paths):
 class Job(Section, ABC):
     """Base class. Fields beside `inputs` and `outputs` are settings; a change of a setting reruns the job."""
 
+    model_config = NO_DOCSTRINGS
     rule: ClassVar[str]
     """Name of the Snakemake rule."""
     resumes: ClassVar[bool] = False
