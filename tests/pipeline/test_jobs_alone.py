@@ -12,8 +12,8 @@ import yaml
 from workspace import REPOSITORY, Workspace
 
 RUN = ["model=sae_test", "seed=1"]
-TIMED = {"run.json", "track.json", "index.html", "costs.tsv"}
-"""Files that hold times."""
+TIMED = {"run.json", "metrics.csv", "index.html", "costs.tsv", ".snakemake_timestamp"}
+"""Files that hold times, and what Snakemake writes itself."""
 JOBS = {
     "split": (["dataset=healthy"], "normalize/healthy.tsv"),
     "scaling": ([], "normalize/scaling.safetensors"),
