@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -78,9 +79,9 @@ class OnDisk(Scans):
     """Whether the study runs without it, with a note, if its folder or file does not exist; else that is an error."""
 
     @property
+    @abstractmethod
     def location(self) -> Path:
         """The folder or file that must exist."""
-        raise NotImplementedError
 
 
 class WithReference(OnDisk):
