@@ -110,7 +110,7 @@ def _options(
 ) -> None:
     """Unsupervised lesion detection in brain MRI and CT.
 
-    Studies are run by Snakemake: [bold]snakemake --profile local --configfile STUDY[/bold].
+    Studies are run by Snakemake: [bold]snakemake --profile profiles/local --configfile STUDY[/bold].
     These commands check a study before it runs, show its results, and describe models and data sets.
     """
     if verbose and quiet:

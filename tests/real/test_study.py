@@ -64,8 +64,7 @@ def test_planted_strokes_are_found_better_than_by_chance_and_strong_ones_best(fi
 
 def test_a_patient_lies_inside_the_scored_brain(finished):
     rows = tables.read(finished / "evaluate/scans.tsv", tables.SCANS)
-    (patient,) = (
-        rows[(rows["dataset"] == "openms") & (rows["model"] == "zscore_atlas")].query("postprocessing == 'none'").itertuples()
-    )
+    chosen = (rows["dataset"] == "openms") & (rows["model"] == "zscore_atlas") & (rows["postprocessing"] == "none")
+    (patient,) = rows[chosen].itertuples()
     assert patient.lesion_ml > 1
     assert patient.lesion_share_outside < 0.2
