@@ -44,7 +44,7 @@ def content(path: Path) -> dict[str, bytes]:
 def test_every_job_runs_alone_and_leaves_the_same_files(finished: Workspace, tmp_path):
     own = shutil.copytree(finished.folder, tmp_path / "own", symlinks=True)
     shutil.copytree(REPOSITORY / "config", own / "config")
-    (own / "study.yaml").write_text(yaml.safe_dump(finished.study()))
+    (own / "study.yaml").write_text(yaml.safe_dump(finished.study(), sort_keys=False))
     for rule, (wildcards, place) in JOBS.items():
         path = own / "results/test" / place
         before = content(path)
@@ -57,7 +57,7 @@ def test_every_job_runs_alone_and_leaves_the_same_files(finished: Workspace, tmp
 
 
 def test_what_is_wrong_with_the_words_is_said(finished: Workspace):
-    (finished.folder / "alone.yaml").write_text(yaml.safe_dump(finished.study()))
+    (finished.folder / "alone.yaml").write_text(yaml.safe_dump(finished.study(), sort_keys=False))
     for words, said in (
         (["trian"], "did you mean train?"),
         (["train", "model=sae_test"], "train model=... seed=..."),
