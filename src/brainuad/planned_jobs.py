@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainuad.config.datasets import Inserted, Made, Scans, WithReference
+from brainuad.config.datasets import Inserted, Made, OnDisk, Scans, WithReference
+from brainuad.config.reading import Reading
 from brainuad.download.fetch_job import FetchJob, FetchOutputs
 from brainuad.download.list_scans_job import ListScansInputs, ListScansJob, ListScansOutputs
 from brainuad.evaluate.evaluate_job import EvaluateInputs, EvaluateJob, EvaluateOutputs
@@ -335,6 +336,7 @@ def scan_settings(plan: Plan, dataset: str) -> ScanSettings:
         modality=settings.modality,
         healthy=settings.healthy,
         register_with=register_with,
+        reading=settings.reading if isinstance(settings, OnDisk) else Reading(),
         source=source,
         recipe={**recipe, "template": Path(recipe["template"]).name},
     )

@@ -8,19 +8,22 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
+import brainuad
 from brainuad import metrics
-from brainuad.config import anomalies, datasets, insertion, postprocessing, recipe, study
+from brainuad.config import anomalies, datasets, insertion, postprocessing, reading, recipe, study
 from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.model import schema as models_schema
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
 from brainuad.formats import quality, tables
+from brainuad.formats.handling import Topic
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import STAGE_OF, job_class, job_module
 from brainuad.papers.catalogue import models_page
@@ -32,6 +35,7 @@ PARTS: dict[str, list[Any]] = {
     "Data sets": [
         *(datasets.Bids, datasets.Table, datasets.Known, datasets.OpenNeuro, datasets.Phantoms),
         *(datasets.Inserted, datasets.Artificial, datasets.Corrupted, datasets.Split),
+        reading.Reading,
         *(insertion.Insertion, anomalies.Anomaly, anomalies.ScanCorruption),
     ],
     "Recipes": [recipe.Recipe],
@@ -132,9 +136,20 @@ def jobs_table() -> str:
 
 def architecture_page() -> str:
     """The page as it is, with the table of jobs made anew between its marks."""
-    start, end = "<!-- jobs: made from the code by `make docs` -->\n", "<!-- end of jobs -->"
-    before, rest = ARCHITECTURE.read_text(encoding="utf-8").split(start)
-    return before + start + jobs_table() + end + rest.partition(end)[2]
+    return _with_table(ARCHITECTURE, "jobs", jobs_table())
+
+
+def handled_table() -> str:
+    """What is accepted, converted, warned of and refused: the rows that modules declare beside their code."""
+    rows = [row for name in _modules_with("HANDLED") for row in import_module(name).HANDLED]
+    rows.sort(key=lambda row: get_args(Topic).index(row.topic))
+    lines = [f"| {row.topic} | {_one_line(row.case)} | {row.answer} | {_one_line(row.how)} |" for row in rows]
+    return "\n".join(["| | input | | what is done |", "| --- | --- | --- | --- |", *lines]) + "\n"
+
+
+def data_page() -> str:
+    """The page as it is, with the table of what is accepted, converted and refused made anew between its marks."""
+    return _with_table(Path("docs/data.md"), "handled", handled_table())
 
 
 def model_schema() -> str:
@@ -144,6 +159,7 @@ def model_schema() -> str:
 
 PAGES: dict[Path, Callable[[], str]] = {
     ARCHITECTURE: architecture_page,
+    Path("docs/data.md"): data_page,
     Path("docs/settings.md"): settings_page,
     Path("docs/columns.md"): columns_page,
     Path("docs/models.md"): lambda: models_page(HEAD),
@@ -151,6 +167,21 @@ PAGES: dict[Path, Callable[[], str]] = {
     Path("config/study.schema.json"): schema,
     Path("config/model.schema.json"): model_schema,
 }
+
+
+def _with_table(page: Path, name: str, table: str) -> str:
+    """The page with another table between its marks of this name."""
+    start, end = f"<!-- {name}: made from the code by `make docs` -->\n", f"<!-- end of {name} -->"
+    before, rest = page.read_text(encoding="utf-8").split(start)
+    return before + start + table + end + rest.partition(end)[2]
+
+
+def _modules_with(constant: str) -> list[str]:
+    """Modules of the package that define this constant, by name."""
+    package = Path(brainuad.__file__).parent
+    defines = re.compile(rf"^{constant}\b.*=", re.MULTILINE)
+    paths = sorted(path for path in package.rglob("*.py") if defines.search(path.read_text(encoding="utf-8")))
+    return [".".join(("brainuad", *path.relative_to(package).with_suffix("").parts)) for path in paths]
 
 
 def _computing_functions(job: type[Job], stage: str) -> list[str]:

@@ -9,7 +9,8 @@ from brainuad.config.recipe import Preprocess
 from brainuad.formats import volume
 from brainuad.formats.status import Status
 from brainuad.images.phantom import Phantom, make_phantom
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import preprocess
+from brainuad.preprocess.scan_files import ScanFiles
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.formats import names, status
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.quality.verdict import judged
-from brainuad.preprocess.scan import ScanFiles, preprocess, preprocess_scan
+from brainuad.preprocess.scan import preprocess, preprocess_scan
+from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.preprocess.settings import ScanSettings
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -15,7 +15,8 @@ from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
 from brainuad.preprocess.pipeline import preprocess_volume
 from brainuad.preprocess.quality.verdict import Findings, judged, verdict
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import preprocess
+from brainuad.preprocess.scan_files import ScanFiles
 
 
 def dice(a, b):

@@ -15,7 +15,8 @@ from brainuad.images.template import mni152
 from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.registration.input import registration_input
 from brainuad.preprocess.registration.same_session import register_in_session
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import preprocess
+from brainuad.preprocess.scan_files import ScanFiles
 
 phantom = cache(make_phantom)
 

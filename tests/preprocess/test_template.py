@@ -12,7 +12,8 @@ from brainuad.formats import status, volume
 from brainuad.formats.files import sha256
 from brainuad.images.template import load, mni152
 from brainuad.preprocess.quality.verdict import judged
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import preprocess
+from brainuad.preprocess.scan_files import ScanFiles
 
 AWAY = np.array([95.0, -140.0, 72.0])
 """Where MNI's origin lies in the foreign template, mm."""

@@ -11,7 +11,8 @@ import pytest
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, volume
 from brainuad.preprocess.quality.verdict import judged
-from brainuad.preprocess.scan import ScanFiles, preprocess
+from brainuad.preprocess.scan import preprocess
+from brainuad.preprocess.scan_files import ScanFiles
 
 SCANS = {
     "neck": "ixi/sub-IXI302/anat/sub-IXI302_T1w.nii.gz",

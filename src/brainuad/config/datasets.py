@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from brainuad.config.anomalies import Anomaly, AnomalyType, CorruptionType, ScanCorruption
 from brainuad.config.insertion import Insertion
+from brainuad.config.reading import Reading
 from brainuad.config.section import Section
 
 Modality = Literal["T1w", "T1ce", "T2w", "FLAIR", "PDw", "ct"]
@@ -77,6 +78,8 @@ class OnDisk(Scans):
 
     optional: bool = False
     """Whether the study runs without it, with a note, if its folder or file does not exist; else that is an error."""
+    reading: Reading = Reading()
+    """How the files are read where they are unusual."""
 
     @property
     @abstractmethod

@@ -22,7 +22,9 @@ ABOUT = {
     "subject": "label of the person",
     "state": "ok, warned (look at it) or failed (excluded, unless a person decides otherwise)",
     "reasons": "why it is not ok",
+    "notes": "what was converted or decided while the files were read",
     "remedy": "what you can do",
+    "stripped": "yes or no: whether the scan was taken as skull-stripped; empty where there is no image",
     "has_image": "yes or no: whether preprocessing wrote an image; empty where there was no scan to preprocess",
 }
 NUMBERS = {
@@ -60,6 +62,8 @@ class QualityRow:
     state: State
     reasons: str = ""
     remedy: str = ""
+    notes: str = ""
+    stripped: bool | None = None
     has_image: bool | None = None
     numbers: Numbers = field(default_factory=dict)
 
@@ -75,7 +79,8 @@ def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in sorted_rows(rows):
-            about = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.remedy, HAS_IMAGE[row.has_image]]
+            words = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.notes, row.remedy]
+            about = [*words, YES_NO[row.stripped], YES_NO[row.has_image]]
             numbers = [f"{row.numbers[name]:.6g}" if name in row.numbers else "" for name in NUMBERS]
             writer.writerow([*about, *numbers])
 
@@ -88,12 +93,21 @@ def read(path: str | Path) -> list[QualityRow]:
     return [_row(row) for row in rows]
 
 
-HAS_IMAGE = {True: "yes", False: "no", None: ""}
+YES_NO = {True: "yes", False: "no", None: ""}
 
 
 def _row(cells: dict[str, str]) -> QualityRow:
-    dataset, scan, subject, state, reasons, remedy = (cells[name] for name in list(ABOUT)[:6])
-    (known,) = (each for each in STATES if each == state)
-    has_image = {text: value for value, text in HAS_IMAGE.items()}[cells["has_image"]]
-    numbers = {name: float(cells[name]) for name in NUMBERS if cells[name]}
-    return QualityRow(dataset, scan, subject, known, reasons, remedy, has_image, numbers)
+    (state,) = (each for each in STATES if each == cells["state"])
+    values = {text: value for value, text in YES_NO.items()}
+    return QualityRow(
+        dataset=cells["dataset"],
+        scan=cells["scan"],
+        subject=cells["subject"],
+        state=state,
+        reasons=cells["reasons"],
+        remedy=cells["remedy"],
+        notes=cells["notes"],
+        stripped=values[cells["stripped"]],
+        has_image=values[cells["has_image"]],
+        numbers={name: float(cells[name]) for name in NUMBERS if cells[name]},
+    )

@@ -45,6 +45,10 @@ class Status(Section):
     """`failed` scans leave the study; the others stay. In `status.json` no limits of quality are applied yet."""
     reasons: list[str] = []
     """One sentence each, for `warned` and `failed`."""
+    notes: list[str] = []
+    """What was converted or decided while the files were read; no reason to look at the scan."""
+    stripped: bool | None = None
+    """Whether the scan was taken as skull-stripped; none if it could not be preprocessed."""
     remedy: str | None = None
     """What the user can do."""
     template: str = templates.BUNDLED

@@ -47,6 +47,7 @@ class PreprocessedScan:
     masks: dict[str, Mask]
     registered: RegisteredScan
     quality: Numbers
+    stripped: bool
 
 
 def preprocess_volume(
@@ -55,16 +56,18 @@ def preprocess_volume(
     settings: Preprocess,
     masks: Mapping[str, Mask] | None = None,
     reference: Reference | None = None,
+    stripped: bool | None = None,
 ) -> PreprocessedScan:
     """Registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
 
-    `masks`: by name, on the scan's own grid. Raises InputError if no head or no brain is found.
+    `masks`: by name, on the scan's own grid; `stripped`: whether the scan is, decided by its background if None. Raises
+    InputError if no head or no brain is found.
     """
     from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
 
     template = load(settings.template, settings.spacing)
     coarse_template = load(settings.template, REGISTRATION_SPACING_MM)
-    stripped = is_stripped(scan)
+    stripped = is_stripped(scan) if stripped is None else stripped
 
     moving = registration_input(scan, modality, stripped, coarse_template)
     transform = (
@@ -86,7 +89,7 @@ def preprocess_volume(
     quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure(registered, brain, brain_in_scan)}
     image = np.where(brain, apply_steps(registered, brain_in_scan, settings.steps), 0).astype(np.float32)
     on_grid = {name: registered.to_template(Volume(mask, scan.affine)) for name, mask in (masks or {}).items()}
-    result = PreprocessedScan(image, brain, on_grid, registered, quality)
+    result = PreprocessedScan(image, brain, on_grid, registered, quality, stripped)
     return centre(result) if settings.centre else result
 
 

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool
-
 from brainuad.config import templates
+from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import files, names, status, volume
+from brainuad.formats import files, names, status
+from brainuad.formats.raw import read_raw
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
-from brainuad.formats.volume import Volume
 from brainuad.images.template import load
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.outputs import write_images
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
 from brainuad.preprocess.review import overlay
+from brainuad.preprocess.scan_files import ScanFiles
+from brainuad.preprocess.scan_masks import read_masks
 from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
 REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
-
-
-@dataclass(frozen=True)
-class ScanFiles:
-    """A scan and what belongs to it.
-
-    `masks`: `mask` of lesions and `ignore`, on the scan's grid. `register_with`: modality of another scan of the
-    session that is registered in its place, `reference` its file; without it the scan is registered by itself.
-    `problem`: what an earlier stage found wrong with the scan, if anything.
-    """
-
-    name: str
-    modality: str
-    image: Path
-    masks: Mapping[str, Path] = field(default_factory=dict)
-    healthy: bool = False
-    register_with: str | None = None
-    reference: Path | None = None
-    problem: str = ""
-
-    def by_name(self) -> dict[str, Path]:
-        """Every file: scans by modality, masks by name."""
-        other = {self.register_with: self.reference} if self.register_with and self.reference else {}
-        return {self.modality: self.image, **other, **self.masks}
 
 
 def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: Path) -> Status:
@@ -65,6 +39,7 @@ def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: 
         healthy=settings.healthy,
         register_with=register_with,
         reference=files.get("reference") if register_with else None,
+        reading=settings.reading,
         problem=inputs.problem,
     )
     return preprocess(scan, settings.preprocess(inputs.files.get("template")), out)
@@ -81,9 +56,10 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
     clock = Clock()
     result, state = None, Status(scan=scan.name, modality=scan.modality, state="failed", **_origin(scan, settings))
     try:
-        result, warning = _preprocess_files(scan, settings)
+        result, notes, warning = _preprocess_files(scan, settings)
         outcome = {"state": "warned", "reasons": [warning], "remedy": REFERENCE_REMEDY} if warning else {"state": "ok"}
-        state = state.model_copy(update={**outcome, "quality": result.quality})
+        measured = {"quality": result.quality, "stripped": result.stripped, "notes": notes}
+        state = state.model_copy(update={**outcome, **measured})
     except InputError as error:
         state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
     with status.replaced(out, scan.name) as part:
@@ -103,14 +79,17 @@ def _check_template(settings: Preprocess) -> None:
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
 
 
-def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, str]:
-    """The result, and why the scan is registered by itself although `register_with` is set, if so."""
+def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, list[str], str]:
+    """The result, notes, and why the scan is registered by itself although `register_with` is set, if so."""
     if scan.problem:
         raise InputError(scan.problem, do="mend the scan, or list it under `exclude`")
-    image = volume.read(scan.image)
-    masks = {name: _read_mask(name, path, scan, image) for name, path in scan.masks.items()}
+    image = read_raw(scan.image, scan.reading)
+    masks = read_masks(scan, image)
     reference, warning = _read_reference(scan)
-    return preprocess_volume(image, scan.modality, settings, masks, reference), warning
+    result = preprocess_volume(
+        image.volume, scan.modality, settings, masks.masks, reference, stripped=scan.reading.stripped
+    )
+    return result, [*image.notes, *masks.notes], warning
 
 
 def _read_reference(scan: ScanFiles) -> tuple[Reference | None, str]:
@@ -119,28 +98,9 @@ def _read_reference(scan: ScanFiles) -> tuple[Reference | None, str]:
     if scan.reference is None:
         return None, f"it is registered by itself: there is no {scan.register_with} of its session"
     try:
-        return Reference(volume.read(scan.reference), scan.register_with), ""
+        return Reference(read_raw(scan.reference, Reading()).volume, scan.register_with), ""
     except InputError as error:
         return None, f"it is registered by itself: {_reason(error)}"
-
-
-def _read_mask(name: str, path: Path, scan: ScanFiles, image: Volume) -> Bool[np.ndarray, "x y z"]:
-    mask = volume.read_mask(path)
-    if not volume.same_grid(mask, image):
-        raise InputError(
-            f"{path.name} does not lie on the grid of {scan.image.name}",
-            file=path,
-            why=f"shapes {mask.data.shape} and {image.data.shape}, or their affines differ",
-            do="resample the mask to the scan it belongs to",
-        )
-    if scan.healthy and name == "mask" and mask.data.any():
-        raise InputError(
-            f"{scan.name} is declared healthy but has a lesion mask",
-            file=path,
-            why=f"{int(mask.data.sum())} voxels of {path.name} are set",
-            do="correct the group in participants.tsv or the role in the study, or remove the mask",
-        )
-    return mask.data
 
 
 def _reason(error: InputError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess
 from brainuad.config.section import Section
 
@@ -17,6 +18,8 @@ class ScanSettings(Section):
     """Whether its subjects are."""
     register_with: str | None = None
     """Modality of another scan of the session that is registered in place of the scan."""
+    reading: Reading = Reading()
+    """How the files are read."""
     source: dict[str, Any] = {}
     """Settings of phantoms: with others, files of the same names hold other scans."""
     recipe: dict[str, Any]

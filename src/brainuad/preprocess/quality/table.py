@@ -33,6 +33,8 @@ def _row(scan: Scan, folder: Path | None, limits: Quality) -> QualityRow:
         state=found.state,
         reasons="; ".join(found.reasons),
         remedy=found.remedy or "",
+        notes="; ".join(found.notes),
+        stripped=found.stripped,
         has_image=bool(found.files),
         numbers=found.quality,
     )

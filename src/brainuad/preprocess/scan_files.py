@@ -1,0 +1,34 @@
+"""A scan and the files that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brainuad.config.reading import Reading
+
+
+@dataclass(frozen=True)
+class ScanFiles:
+    """A scan and what belongs to it.
+
+    `masks`: `mask` of lesions and `ignore`, on the scan's grid. `register_with`: modality of another scan of the
+    session that is registered in its place, `reference` its file; without it the scan is registered by itself.
+    `reading`: how the files are read; `problem`: what an earlier stage found wrong with the scan, if anything.
+    """
+
+    name: str
+    modality: str
+    image: Path
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    healthy: bool = False
+    register_with: str | None = None
+    reference: Path | None = None
+    reading: Reading = field(default_factory=Reading)
+    problem: str = ""
+
+    def by_name(self) -> dict[str, Path]:
+        """Every file: scans by modality, masks by name."""
+        other = {self.register_with: self.reference} if self.register_with and self.reference else {}
+        return {self.modality: self.image, **other, **self.masks}
