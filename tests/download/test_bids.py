@@ -11,6 +11,7 @@ import pytest
 from brainuad.config.datasets import Bids
 from brainuad.download.list_scans import list_scans
 from brainuad.download.sources.bids import read_bids
+from brainuad.download.sources.bids_names import content_missing
 from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
 from brainuad.formats import scans
@@ -312,3 +313,29 @@ def test_the_table_of_the_data_set_holds_scans_and_failures(root, tmp_path):
         ("sub-2", "failed"),
     ]
     assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"
+
+
+ANNEX_KEY = f"MD5E-s1000--{'0' * 32}.nii.gz"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    ("link", "content", "words"),
+    [
+        ("", b"", None),
+        ("", b"x" * 99, None),
+        ("", LFS_POINTER, "git lfs pull"),
+        ("", f"/annex/objects/{ANNEX_KEY}\n".encode(), "datalad get"),
+        (f"../.git/annex/objects/Xx/01/{ANNEX_KEY}/{ANNEX_KEY}", b"", "datalad get"),
+        ("nowhere.nii.gz", b"", "broken link"),
+        ("x.nii.gz", b"", "leads back to itself"),
+    ],
+)
+def test_files_without_their_data_are_told_from_others(tmp_path, link, content, words):
+    path = tmp_path / "x.nii.gz"
+    if link:
+        path.symlink_to(link)
+    else:
+        path.write_bytes(content)
+    said = content_missing(path)
+    assert said is None if words is None else words in str(said)
