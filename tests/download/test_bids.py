@@ -11,10 +11,10 @@ import pytest
 from brainuad.config.datasets import Bids
 from brainuad.download.list_scans import list_scans
 from brainuad.download.sources.bids import read_bids
-from brainuad.download.sources.bids_names import content_missing
 from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
 from brainuad.formats import scans
+from brainuad.formats.pointers import content_missing
 
 Make = Callable[..., Path]
 
