@@ -12,7 +12,6 @@ from brainuad.formats import array_cache, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
-from brainuad.postprocess.find_thresholds import best_dice, healthy_quantile
 from brainuad.postprocess.postprocess_job import PostprocessInputs
 from brainuad.postprocess.postprocessing import postprocess
 
@@ -204,16 +203,3 @@ def test_two_runs_give_equal_bytes(study, tmp_path):
     for path in sorted(path for path in (tmp_path / "a").rglob("*") if path.is_file()):
         if path.name != "run.json":
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
-
-
-def test_best_dice_is_just_under_the_lowest_lesion_value_that_pays():
-    lesion = np.array([1, 5, 6], np.float32)
-    normal = np.array([0, 1, 2, 2, 3, 5], np.float32)
-    threshold = best_dice(lesion, normal)  # 5 and 6 with one false voxel: 2 * 2 / (3 + 3); all: 2 * 3 / (8 + 3)
-    assert 3 < threshold < 5
-    assert ((lesion > threshold).sum(), (normal > threshold).sum()) == (2, 1)
-
-
-def test_a_constant_map_gives_a_threshold_that_nothing_exceeds():
-    healthy = np.zeros(50, np.float32)
-    assert not (healthy > healthy_quantile(healthy, 0.98)).any()

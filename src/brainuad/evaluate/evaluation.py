@@ -43,7 +43,7 @@ def evaluate(
     with atomic_folder(out) as folder, recording.recorded(folder, record):
         rows: dict[str, list[dict[str, object]]] = {name: [] for name in FILES}
         if has_test_scans(inputs):
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".values-") as values:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
                 scans, postprocessings = collect(inputs, settings, thresholds, locating, Path(values))
                 rows = all_rows(scans, postprocessings)
                 record.facts["scans"] = len(scans.facts)

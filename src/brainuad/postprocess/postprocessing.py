@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,9 @@ def postprocess(
         atomic_folder(out) as folder,
         recording.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record,
     ):
-        found = find_thresholds([ValidationSet(*source) for source in sources], postprocessing, rules)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
+            validation = [ValidationSet(*source) for source in sources]
+            found = find_thresholds(validation, postprocessing, rules, Path(values))
         thresholds.write(folder, found)
         postprocessed.write(folder, changes_maps=bool(postprocessing.on_map()))
         opened = array_caches.read(inputs.array_cache)
