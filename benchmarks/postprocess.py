@@ -2,8 +2,8 @@
 
 Random maps of 181 x 217 x 181 voxels with 1.9 million brain voxels, half of the scans healthy, half with lesions;
 thresholds by `healthy_quantile` and `val_dice`, no operators, one test scan. Each SRC is a `src` folder (default: this
-clone's); they take turns in processes of their own. Prints a Markdown table: peak memory of the process, CPU seconds,
-and the thresholds, which must be equal.
+clone's); they take turns in processes of their own. Prints a Markdown table: peak memory
+of the process, its own and with the pages of mapped files, CPU seconds, and the thresholds, which must be equal.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ import numpy as np
 SHAPE, AFFINE = (181, 217, 181), np.eye(4)
 LESION = np.s_[70:95, 100:125, 80:105]
 WORK = """
-import json, resource, sys, time
+import json, re, resource, sys, threading, time
 from pathlib import Path
 from brainuad.config.postprocessing import POSTPROCESSING, HealthyQuantile, ValDice
 from brainuad.postprocess.postprocess_job import PostprocessInputs
 from brainuad.postprocess.postprocessing import postprocess
+peak = [0]
+def sample():
+    while True:
+        own = re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())
+        peak[0] = max(peak[0], int(own[1]))
+        time.sleep(0.02)
+threading.Thread(target=sample, daemon=True).start()
 root, scans, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 maps, caches = ([root / kind / f"{name}_{scans}" for name in ("healthy", "ill")] for kind in ("infer", "normalize"))
 inputs = PostprocessInputs(
@@ -35,8 +42,8 @@ inputs = PostprocessInputs(
 rules = [HealthyQuantile(rule="healthy_quantile", quantile=0.98), ValDice(rule="val_dice")]
 postprocess(inputs, [True, False], POSTPROCESSING.validate_python({}), rules, out, {"model": "x"})
 found = {rule: each["value"] for rule, each in json.loads((out / "thresholds.json").read_text()).items()}
-own = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([own.ru_maxrss / 1024, own.ru_utime + own.ru_stime, found]))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([peak[0] / 1024, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, found]))
 """
 
 
@@ -70,8 +77,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_set(root, "test", "test", 1, False)
-        print("| validation scans | source | peak memory, MB | CPU s | relative CPU | thresholds |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        print("| validation scans | source | own memory, MB | with mapped files | CPU s | relative CPU | thresholds |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         for scans in given.scans:
             for name in ("healthy", "ill"):
                 write_set(root, f"{name}_{scans}", "validation", scans // 2, name == "ill")
@@ -84,9 +91,10 @@ def main() -> None:
                     found[source].append(json.loads(done.stdout.splitlines()[-1]))
             first = found[given.sources[0]]
             for source, each in found.items():
-                ratio = statistics.median(one[1] / other[1] for one, other in zip(each, first, strict=True))
-                memory, cpu = (statistics.median(run[i] for run in each) for i in (0, 1))
-                print(f"| {scans} | {source} | {memory:.0f} | {cpu:.1f} | {ratio:.2f} | {each[0][2]} |", flush=True)
+                ratio = statistics.median(one[2] / other[2] for one, other in zip(each, first, strict=True))
+                own, resident, cpu = (statistics.median(run[i] for run in each) for i in (0, 1, 2))
+                figures = f"{own:.0f} | {resident:.0f} | {cpu:.1f} | {ratio:.2f}"
+                print(f"| {scans} | {source} | {figures} | {each[0][3]} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ rule fetch:
         "<results>/logs/download/fetch_{dataset}.log",
     conda:
         "../envs/preprocess.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **params("fetch"),
     script:
@@ -24,7 +27,7 @@ rule list_scans:
         "../envs/preprocess.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **params("list_scans"),

@@ -8,8 +8,12 @@ rule evaluate:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        # counts of voxels are kept for each scan
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(
+            1900, volumes=40, rows=50 * PLAN.scan_count(wildcards.dataset)
+        )
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("evaluate"),
     script:
@@ -30,8 +34,9 @@ rule summarise:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(900, rows=PLAN.scored_rows())
+        * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("summarise"),
     script:

@@ -10,7 +10,7 @@ rule infer:
     threads: THREADS
     resources:
         **gpus(lambda wildcards: min(1, PLAN.gpus(wildcards.model))),
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(2900, volumes=40) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("infer"),

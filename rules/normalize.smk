@@ -7,6 +7,9 @@ rule split:
         "<study>/logs/normalize/split_{dataset}.log",
     conda:
         "../envs/preprocess.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("split"),
     script:
@@ -22,6 +25,9 @@ rule subjects:
         "<study>/logs/normalize/subjects.log",
     conda:
         "../envs/preprocess.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("subjects"),
     script:
@@ -38,8 +44,8 @@ rule scaling:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=30) * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("scaling"),
     script:
@@ -56,8 +62,8 @@ rule normalize:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=30) * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("normalize"),
     script:

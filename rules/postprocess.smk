@@ -10,8 +10,8 @@ rule postprocess:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=40) * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("postprocess"),
     script:
@@ -28,8 +28,8 @@ rule native:
     conda:
         "../envs/preprocess.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=40) * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("native"),
     script:

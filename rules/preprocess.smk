@@ -12,7 +12,7 @@ rule preprocess:
         "../envs/preprocess.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=30) * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         **params("preprocess"),
@@ -33,7 +33,7 @@ rule preprocess_batch:
         "../envs/preprocess.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=30) * attempt,
         # what is done is not lost when the time is up
         runtime=lambda wildcards, attempt: min(
             10 * PLAN.study.compute.scans_per_job * attempt, 1440
@@ -54,6 +54,9 @@ rule quality:
         "<study>/logs/preprocess/quality_{dataset}.log",
     conda:
         "../envs/preprocess.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("quality"),
     script:
@@ -70,6 +73,9 @@ rule contact_sheets:
         "<study>/logs/preprocess/contact_sheets_{dataset}.log",
     conda:
         "../envs/preprocess.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("contact_sheets"),
     script:

@@ -13,6 +13,10 @@ rule report:
         "<study>/logs/report.log",
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1000, rows=PLAN.scored_rows())
+        * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         **params("report"),
     script:

@@ -8,6 +8,10 @@ rule track:
         "<study>/logs/track.log",
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1000, rows=PLAN.scored_rows())
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **params("track"),
     script:

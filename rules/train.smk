@@ -13,7 +13,7 @@ rule train:
     threads: lambda wildcards: THREADS * PLAN.processes(wildcards.model)
     resources:
         **gpus(lambda wildcards: PLAN.gpus(wildcards.model)),
-        mem_mb=lambda wildcards, attempt: 4000
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(3900, volumes=60)
         * attempt
         * PLAN.processes(wildcards.model),
         runtime=lambda wildcards, attempt: 240 * attempt,

@@ -12,7 +12,7 @@ from typing import Any
 
 from brainuad.code_hash import code_hash
 from brainuad.config import templates
-from brainuad.config.datasets import AnyScans, Inserted
+from brainuad.config.datasets import AnyScans, Inserted, Made
 from brainuad.config.load import hint
 from brainuad.config.study import Study
 from brainuad.download.source_of import source_of
@@ -26,6 +26,9 @@ from brainuad.normalize.split import draw_split, refuse_two_roles
 from brainuad.planned_jobs import BUILDERS, scan_settings
 from brainuad.preprocess.job_inputs import batches, job_inputs
 from brainuad.preprocess.settings import ScanSettings
+
+TEMPLATE_MM3 = 9e6
+"""Volume of a template's grid, with some room."""
 
 
 class Plan(Layout):
@@ -184,6 +187,25 @@ class Plan(Layout):
     def scan_set(self, dataset: str) -> AnyScans:
         """The settings of a data set that holds scans of its own."""
         return self.study.scan_sets()[dataset]
+
+    # What jobs request
+
+    def megabytes(self, program: int, volumes: int = 0, rows: int = 0) -> int:
+        """Memory to request: the program's, and what grows with the study, generously.
+
+        `volumes`: float32 volumes on the template's grid that a job may hold at once; `rows`: of tables, 10 kB each.
+        """
+        voxels = TEMPLATE_MM3 / self.study.recipe.preprocess.spacing**3
+        return round(program + volumes * voxels * 4e-6 + rows * 0.01)
+
+    def scan_count(self, dataset: str) -> int:
+        """Scans of a data set, made ones included."""
+        settings = self.study.datasets[dataset]
+        return len(self.scans[self.origin(dataset)]) * (settings.draws if isinstance(settings, Made) else 1)
+
+    def scored_rows(self) -> int:
+        """Rows of the table of scans under one postprocessing, all roles counted."""
+        return sum(self.scan_count(dataset) for _, _, dataset in self.runs())
 
     def track_attempt(self) -> int:
         """How many imports into MLflow found no server; a change makes Snakemake try again."""

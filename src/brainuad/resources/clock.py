@@ -1,6 +1,7 @@
 """Wall time, CPU time and peak memory of a piece of work, child processes included.
 
-Used for run records (`costs.tsv`) and for the usage of jobs (`efficiency.tsv`).
+Used for run records (`costs.tsv`) and for the usage of jobs (`efficiency.tsv`). Memory is the processes' own: pages of
+mapped files (array caches, libraries) are page cache, which the kernel takes back where memory is short.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-SAMPLE_SECONDS = 1.0
-"""Between two samples of the memory of all processes."""
+SAMPLE_SECONDS = 0.1
+"""Between two samples of the memory of all processes: a process cannot fill more than a few 100 MB in that time."""
 SELF_AND_CHILDREN = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -43,20 +44,20 @@ class Clock:
     def costs(self) -> dict[str, float]:
         """`seconds`, `cpu_seconds` (of child processes that have ended), and `peak_memory_mb`.
 
-        The peak is that of this process and its children together, since the process started: memory that was used
-        before the clock's creation counts too.
+        The peak is that of this process and its children together, mapped files left out, since the process started:
+        memory that was used before the clock's creation counts too.
         """
         self._memory.sample()
         time_used = self.so_far()
         return {
             "seconds": time_used["seconds"],
             "cpu_seconds": time_used["cpu_seconds"],
-            "peak_memory_mb": max(_largest_process_mb(), self._memory.peak_mb),
+            "peak_memory_mb": self._memory.peak_mb,
         }
 
 
 class _MemorySampler(threading.Thread):
-    """Samples the memory of a process and its children together; the kernel keeps the peak of each one alone."""
+    """Samples the memory of a process and its children together."""
 
     def __init__(self, process_id: int) -> None:
         super().__init__(daemon=True)
@@ -68,7 +69,11 @@ class _MemorySampler(threading.Thread):
             time.sleep(SAMPLE_SECONDS)
 
     def sample(self) -> None:
-        self.peak_mb = max(self.peak_mb, _resident_mb(self.process_id))
+        if processes := list(_processes(self.process_id)):
+            used = sum(own for own, _ in processes) + max(shared for _, shared in processes)
+        else:  # the kernel's peak of this process alone, with mapped files
+            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.peak_mb = max(self.peak_mb, used)
 
 
 @cache
@@ -79,22 +84,23 @@ def _memory_sampler(process_id: int) -> _MemorySampler:
     return sampler
 
 
-def _resident_mb(process_id: int) -> float:
-    """Memory of a process and its children at this moment; 0 where the system has no `/proc`."""
+def _processes(process_id: int) -> Iterator[tuple[float, float]]:
+    """Of a process and its children at this moment, MB: its own memory, and what it shares with other processes.
+
+    Nothing where the system has no `/proc`.
+    """
     folder = Path(f"/proc/{process_id}")
     try:
-        size = int((folder / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+        lines = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         children = [number for task in folder.glob("task/*/children") for number in task.read_text().split()]
-    except (OSError, IndexError):  # it has just ended
-        return 0.0
-    return size + sum(_resident_mb(int(number)) for number in children)
+        own, shared = (int(lines[f"Rss{kind}"].split()[0]) / 1024 for kind in ("Anon", "Shmem"))
+    except (OSError, KeyError):  # it has just ended
+        return
+    yield own, shared
+    for number in children:
+        yield from _processes(int(number))
 
 
 def _cpu_seconds() -> float:
     usage = [resource.getrusage(who) for who in SELF_AND_CHILDREN]
     return sum(each.ru_utime + each.ru_stime for each in usage)
-
-
-def _largest_process_mb() -> float:
-    """Peak of this process or of its largest child that has ended, whichever is larger."""
-    return max(resource.getrusage(who).ru_maxrss for who in SELF_AND_CHILDREN) / 1024
