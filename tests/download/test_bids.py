@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,9 +154,10 @@ def test_groups_come_from_participants(root):
     groups = {"healthy": ["control"], "patients": ["MS"]}
     healthy = looked(folder, groups=groups)
     assert [scan.subject for scan in healthy.scans] == ["sub-1"]
-    assert {row.subject: row.note for row in healthy.failed} == dict.fromkeys(
-        ("sub-4", "sub-5"), "its group is unknown"
-    )
+    assert {row.subject: row.note for row in healthy.failed} == {
+        "sub-4": "its group is unknown: participants.tsv gives none",
+        "sub-5": "its group is unknown: participants.tsv does not list it",
+    }
     assert [scan.subject for scan in looked(folder, healthy=False, groups=groups).scans] == ["sub-2"]
     everyone_else = {"healthy": ["control"]}
     assert [s.subject for s in looked(folder, healthy=False, groups=everyone_else).scans] == ["sub-2", "sub-3"]
@@ -339,3 +341,221 @@ def test_files_without_their_data_are_told_from_others(tmp_path, link, content, 
         path.write_bytes(content)
     said = content_missing(path)
     assert said is None if words is None else words in str(said)
+
+
+def lesions(*subjects: str) -> list[str]:
+    return [f"sub-{subject}/anat/sub-{subject}_desc-lesion_mask.nii.gz" for subject in subjects]
+
+
+def replaced(path: Path, content: bytes = b"", link: str = "") -> None:
+    path.unlink()
+    if link:
+        path.symlink_to(link)
+    else:
+        path.write_bytes(content)
+
+
+def test_masks_that_were_not_fetched_are_told_from_absent_ones(root):
+    folder = root(*t1("1", "2", "3"), *lesions("1", "2", "3"))
+    replaced(folder / lesions("2")[0], link=f"../../.git/annex/objects/Xx/{ANNEX_KEY}")
+    replaced(folder / lesions("3")[0], LFS_POINTER)
+    one, two, three = looked(folder, healthy=False).scans
+    assert (bool(one.mask), two.mask, three.mask) == (True, "", "")
+    assert "sub-2_desc-lesion_mask.nii.gz is a link into git-annex" in two.note
+    assert "git lfs pull" in three.note
+    replaced(folder / lesions("1")[0], LFS_POINTER)
+    text = fault(folder, healthy=False)
+    assert "no lesion mask" in text
+    assert "sub-1_desc-lesion_mask.nii.gz is a Git LFS pointer" in text
+
+
+def test_scans_that_were_not_fetched_are_failures_with_the_remedy(root):
+    folder = root(*t1("1", "2"))
+    replaced(folder / t1("2")[0], f"/annex/objects/{ANNEX_KEY}".encode())
+    found = looked(folder)
+    assert [(row.subject, "datalad get" in row.note) for row in found.failed] == [("sub-2", True)]
+    replaced(folder / t1("1")[0], LFS_POINTER)
+    assert "git lfs pull" in fault(folder)
+
+
+@pytest.mark.parametrize("name", ["acq-scout", "acq-AAHScout", "acq-localizer", "acq-loc", "part-phase", "acq-survey"])
+def test_a_scout_is_taken_for_no_scan(root, name):
+    folder = root(f"sub-1/anat/sub-1_{name}_T1w.nii.gz", "sub-1/anat/sub-1_acq-mprageLocalAdni_T1w.nii.gz")
+    (scan,) = looked(folder).scans
+    assert scan.note == "sub-1_acq-mprageLocalAdni_T1w.nii.gz of 2 files"
+    root(f"sub-2/anat/sub-2_{name}_T1w.nii.gz")
+    assert [row.note for row in looked(folder).failed] == [f"sub-2_{name}_T1w.nii.gz is a localizer or the like"]
+    key, _, value = name.partition("-")
+    assert images(folder, entities={key: value}) == [f"sub-{n}_{name}_T1w.nii.gz" for n in "12"]
+
+
+def test_ids_may_hold_underscores(root):
+    people = ("AD_001", "AD_002", "AD")
+    folder = root(*t1(*people), *lesions(*people), participants="participant_id\tage\nAD_001\t5\nsub-AD_002\t6\n")
+    found = looked(folder, healthy=False, exclude=["sub-AD"]).scans
+    assert [(scan.scan, scan.age, scan.note) for scan in found] == [
+        ("sub-AD001", "5", "its folder is sub-AD_001"),
+        ("sub-AD002", "6", "its folder is sub-AD_002"),
+    ]
+    assert [Path(scan.mask).name for scan in found] == [f"sub-{n}_desc-lesion_mask.nii.gz" for n in people[:2]]
+    assert images(folder, entities={"sub": "AD_002"}) == ["sub-AD_002_T1w.nii.gz"]
+    root("masks/sub-AD_001_mask.nii.gz", "masks/sub-AD_mask.nii.gz")
+    assert masks(folder, healthy=False, mask="masks/*") == ["sub-AD_mask.nii.gz", "sub-AD_001_mask.nii.gz", ""]
+    root(*t1("AD001"))
+    assert "has sub-AD001 and sub-AD_001" in fault(folder, healthy=False)
+
+
+def test_sessions_may_hold_underscores(root):
+    folder = root(*(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_T1w.nii.gz" for n in ("pre_a", "pre_b")))
+    root(*(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_lesion_mask.nii.gz" for n in ("pre_a", "pre_b")))
+    found = looked(folder, healthy=False).scans
+    assert [scan.scan for scan in found] == ["sub-1_ses-prea", "sub-1_ses-preb"]
+    assert [Path(scan.mask).name[6:15] for scan in found] == ["ses-pre_a", "ses-pre_b"]
+
+
+def test_a_file_of_somebody_else_is_not_taken(root):
+    folder = root(*t1("1", "2"), "sub-2/anat/sub-1_acq-a_T1w.nii.gz", "sub-3/anat/sub-1_T1w.nii.gz")
+    root("sub-4/ses-1/anat/sub-4_ses-2_T1w.nii.gz", "sub-05/ses-01/anat/sub-5_ses-1_T1w.nii.gz")
+    found = looked(folder)
+    assert images(folder) == ["sub-5_ses-1_T1w.nii.gz", "sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]
+    assert found.scans[0].scan == "sub-05_ses-01"
+    assert "sub-1_acq-a_T1w.nii.gz lies in sub-2" in found.scans[2].note
+    assert [(row.subject, row.note[:34]) for row in found.failed] == [
+        ("sub-3", "sub-1_T1w.nii.gz lies in sub-3, bu"),
+        ("sub-4", "sub-4_ses-2_T1w.nii.gz lies in ses"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_costs_its_subject(root, monkeypatch):
+    folder = root(*t1("1", "2"))
+    (folder / "sub-3").symlink_to("sub-3")
+    (folder / "sub-4").symlink_to("nowhere")
+    opened = os.scandir
+
+    def refuse(place):
+        if str(place).endswith("sub-2"):
+            raise PermissionError(13, "Permission denied")
+        return opened(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = looked(folder)
+    assert [scan.scan for scan in found.scans] == ["sub-1"]
+    notes = {row.subject: row.note.removeprefix("its folder cannot be read: ") for row in found.failed}
+    assert notes == {
+        "sub-2": "Permission denied",
+        "sub-3": "Too many levels of symbolic links",
+        "sub-4": "No such file or directory",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("SUB-01/anat/SUB-01_T1w.nii.gz", "no folder sub-*, but SUB-01"),
+        ("rawdata/sub-01/anat/sub-01_T1w.nii.gz", "but in rawdata/"),
+        ("anat/sub-01_T1w.nii.gz", "no folder sub-*, but anat"),
+        ("sub-01/anat/sub-01_t1w.nii.gz", "sub-01/anat/ has sub-01_t1w.nii.gz"),
+        ("sub-01/anat/sub-01_T1w.mgz", "sub-01/anat/ has sub-01_T1w.mgz"),
+        ("sub-01/ses-1/dwi/x.nii.gz", "sub-01/ses-1/ has dwi"),
+    ],
+)
+def test_a_folder_without_scans_is_told_by_what_is_in_it(root, file, words):
+    assert words in fault(root(file))
+
+
+GROUPS = {"healthy": ["control"], "patients": ["patient"]}
+
+
+def people(folder: Path, content: str | bytes, **settings: Any) -> SourceContent:
+    """The healthy of this participants.tsv."""
+    data = content if isinstance(content, bytes) else content.encode()
+    (folder / "participants.tsv").write_bytes(data)
+    return looked(folder, **{"groups": GROUPS, **settings})
+
+
+TABLE = "participant_id\tsex\tgroup\nsub-001\tF\tcontrol\nsub-002\tF\tpatient\nsub-010\tM\tcontrol\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (TABLE, ""),
+        (TABLE.replace("\n", "\r\n"), ""),
+        (TABLE.replace("\n", "\r"), ""),
+        (TABLE.replace("sub-", "SUB-"), ""),
+        (TABLE.replace("\t", " \t "), ""),
+        (TABLE.replace("F\t", '"moved a bit\t'), ""),
+        ("".join(f'"{line}"\n' for line in TABLE.replace("\t", '"\t"').splitlines()), ""),
+        (TABLE.encode("utf-16"), ""),
+        (TABLE.encode("utf-16-le"), ""),
+        (TABLE.replace("F", "männlich").encode("latin-1"), ""),
+        (TABLE.replace("\t", ","), ""),
+        (TABLE.replace("\t", ";"), ""),
+        (TABLE.replace("participant_id", "Subject ID"), ""),
+        (TABLE.replace("sub-0", ""), "participants.tsv has 01, the folder is sub-001"),
+        (TABLE.replace("sub-00", "").replace("sub-0", ""), "participants.tsv has 1, the folder is sub-001"),
+        (TABLE.replace("sub-001", "1.0"), "participants.tsv has 1.0, the folder is sub-001"),
+        (TABLE.replace("sub-001", "sub001"), "participants.tsv has sub001, the folder is sub-001"),
+        (TABLE.replace("sub-001", "sub_001"), "participants.tsv has sub_001, the folder is sub-001"),
+        (TABLE + "sub-001\tM\tcontrol\n", "participants.tsv lists sub-001 more than once, the first line counts"),
+    ],
+)
+def test_participants_are_read_as_programs_write_them(root, content, note):
+    found = people(root(*t1("001", "002", "010")), content)
+    assert [scan.subject for scan in found.scans] == ["sub-001", "sub-010"]
+    assert found.scans[0].note == note
+    assert found.failed == []
+    assert found.scans[1].sex == "M"
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["1\tF\tcontrol", "01\tF\tpatient"], "participants.tsv has 01 and 1, the folders are sub-001"),
+        (["sub-001\tF\tcontrol", "sub-001\tF\tpatient"], "lists sub-001 as control and as patient"),
+        (["sub-001\tF\tx\tcontrol"], "line 2 of participants.tsv has 4 cells, the first line has 3"),
+        (["sub-001\tF\tn/a"], "participants.tsv gives none"),
+        ([], "participants.tsv does not list it"),
+    ],
+)
+def test_a_group_that_is_not_clear_is_unknown_with_its_reason(root, lines, why):
+    table = "\n".join(["participant_id\tsex\tgroup", *lines, "sub-002\tF\tcontrol"])
+    found = people(root(*t1("001", "002")), table)
+    assert [scan.subject for scan in found.scans] == ["sub-002"]
+    assert why in found.failed[0].note
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (TABLE.replace("sub-", "AB"), ["lists none of the subjects", "AB001, AB002, AB010", "sub-001, sub-002"]),
+        (TABLE.replace("participant_id", "proband"), ["no column participant_id", "proband, sex, group"]),
+        (TABLE.replace("sex", "group"), ["two columns group"]),
+        (TABLE.replace("\tgroup", "\tdiagnosis"), ["no column group", "diagnosis"]),
+        (TABLE.replace("\t", "   "), ["separated by blanks"]),
+        (b"PK\x03\x04 xlsx", ["it is a spreadsheet"]),
+    ],
+)
+def test_participants_that_cannot_tell_groups_are_refused(root, content, words):
+    folder = root(*t1("001", "002", "010"))
+    with pytest.raises(InputError) as caught:
+        people(folder, content)
+    for each in words:
+        assert each in str(caught.value)
+
+
+def test_without_groups_participants_that_fit_nobody_are_noted(root, tmp_path, log):
+    folder = root(*t1("001", "002"))
+    assert "lists none of the subjects" in people(folder, TABLE.replace("sub-", "AB"), groups=None).notes[0]
+    assert "no column participant_id" in people(folder, TABLE.replace("participant_id", "x"), groups=None).notes[0]
+    settings = Bids(source="bids", root=str(folder), healthy=True)
+    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    assert "x: participants.tsv has no column participant_id" in log.getvalue()
+
+
+def test_sessions_written_with_other_zeros_are_matched(root):
+    folder = root(*(f"sub-1/ses-0{n}/anat/sub-1_ses-0{n}_T1w.nii.gz" for n in "12"))
+    (folder / "sub-1/sub-1_sessions.tsv").write_text("session_id\tage\n1\t50\nses-2\t53\n")
+    found = looked(folder).scans
+    assert [scan.age for scan in found] == ["50", "53"]
+    assert found[0].note == "sub-1_sessions.tsv has 1, the folder is ses-01"

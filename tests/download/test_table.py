@@ -230,3 +230,47 @@ def test_nobody_trains_as_healthy_and_is_tested_as_a_patient(tmp_path):
     assert "sub-3" in (caught.value.why or "")
     sets["controls"]["exclude"] = ["sub-3"]
     assert len(Plan(build_study(study, demo)).scans["controls"]) == 14
+
+
+LINES = "subject\timage\tsite\nA\ta.nii\tx\nB\tb.nii\ty\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "note"),
+    [
+        (LINES.encode("utf-16"), "subjects.tsv", ""),
+        (LINES.replace("\n", "\r\n").encode("utf-8-sig"), "subjects.tsv", ""),
+        (LINES.replace("\n", "\r").encode(), "subjects.tsv", ""),
+        (LINES.replace("x", '"left').encode(), "subjects.tsv", ""),
+        (LINES.replace("\t", ";").encode(), "subjects.tsv", "separated by semicolons"),
+        (LINES.replace("\t", ",").encode(), "subjects.txt", "separated by commas"),
+        (LINES.encode(), "subjects.csv", ""),
+        (LINES.replace("\t", ";").replace("site", "site, city").encode(), "subjects.csv", "not read: site, city"),
+    ],
+)
+def test_tables_are_read_as_programs_write_them(write, content, name, note):
+    path = write("", name=name)
+    path.write_bytes(content)
+    found = listed(path)
+    assert [scan.subject for scan in found.scans] == ["sub-A", "sub-B"]
+    assert note in "".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04 xlsx", "it is a spreadsheet"),
+        (LINES.replace("\t", "  ").encode(), "separated by blanks"),
+        (b"subject\timage\nA\ta.nii\0\n" + b"x" * 300, "zero bytes"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(write, content, words):
+    path = write("")
+    path.write_bytes(content)
+    assert words in fault(path)
+
+
+def test_a_mask_that_was_not_fetched_is_named(write):
+    path = write("subject|image|mask", "A|a.nii|b.nii", "B|b.nii|c.nii.gz")
+    (path.parent / "c.nii.gz").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "c.nii.gz is a Git LFS pointer" in fault(path, healthy=False)

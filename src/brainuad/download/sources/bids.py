@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +14,63 @@ from brainuad.config.datasets import Bids
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, masks_of_scan
 from brainuad.download.sources.content import SourceContent
-from brainuad.download.sources.participants import Participant, Participants
+from brainuad.download.sources.participants import Participant, Participants, same_label
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
+from brainuad.formats.pointers import content_missing
 from brainuad.formats.scans import Scan, changed
+
+logger = logging.getLogger(__name__)
+
+FETCH = "fetch the files behind the links or pointers: `datalad get .` (git-annex) or `git lfs pull` in that folder"
+SHOWN = 3
+"""Names in a message."""
+
+HANDLED = (
+    Handling(
+        "names",
+        "several scans of the modality in a session",
+        "converted",
+        "one is taken, with a note: with a lesion mask, else without contrast agent, else the shortest name",
+    ),
+    Handling(
+        "names",
+        "`acq-scout`, `acq-localizer` and the like; `part-phase`, `part-real`, `part-imag`",
+        "refused",
+        "never taken unless `entities` asks for it; a subject with nothing else is listed as failed",
+    ),
+    Handling(
+        "names",
+        "ids with `_` and the like (`sub-AD_001`), against BIDS",
+        "converted",
+        "the label becomes `sub-AD001`, with a note; two folders that become one label are refused",
+    ),
+    Handling(
+        "names",
+        "a file that bears another subject than its folder",
+        "refused",
+        "not taken; both names are given",
+    ),
+    Handling(
+        "names",
+        "broken links, pointers of git-annex and Git LFS in place of scans",
+        "refused",
+        "the subject is listed as failed, with `datalad get` or `git lfs pull`",
+    ),
+    Handling(
+        "names",
+        "a folder of a subject that cannot be read",
+        "refused",
+        "the subject is listed as failed",
+    ),
+    Handling(
+        "names",
+        "`SUB-01`, or subjects one folder further down",
+        "refused",
+        "the message says what is there",
+    ),
+)
 
 
 class BidsSource(ScanSource[Bids]):
@@ -27,6 +83,8 @@ class BidsSource(ScanSource[Bids]):
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
         content = read_bids(self.label, self.settings)
+        for note in content.notes:
+            logger.warning("%s: %s", self.label, note)
         return content.scans + content.failed
 
 
@@ -35,8 +93,12 @@ class _Files:
     """The files of the modality in one session of a subject."""
 
     images: list[Path] = field(default_factory=list)
-    dangling: list[str] = field(default_factory=list)
-    """Broken links, as in a clone without its data."""
+    missing: list[str] = field(default_factory=list)
+    """Sentences on files without data, as in a clone without its data."""
+    scouts: list[Path] = field(default_factory=list)
+    """Localizers and the like."""
+    foreign: list[str] = field(default_factory=list)
+    """Sentences on files that bear the name of another subject."""
 
 
 def read_bids(label: str, settings: Bids) -> SourceContent:
@@ -61,8 +123,10 @@ def _with_reference(label: str, settings: Bids, scans: list[Scan]) -> list[Scan]
     entities = {key: value for key, value in settings.entities.items() if key in ("sub", "ses")}
     other = {"modality": settings.register_with, "entities": entities, "groups": None, "split": None}
     reader = _Reader(label, settings.model_copy(update=other))
-    for subject in sorted({scan.subject for scan in scans}):
-        reader.read(subject)
+    wanted = {scan.subject for scan in scans}
+    for subject in reader.there:
+        if _labels(subject) in wanted:
+            reader.read(subject)
     references = {scan.scan: scan.image for scan in reader.content.scans}
     return [changed(scan, reference=references.get(scan.scan, "")) for scan in scans]
 
@@ -73,46 +137,78 @@ class _Reader:
     def __init__(self, label: str, settings: Bids):
         self.label, self.settings = label, settings
         self.base = _base(label, settings)
-        self.participants = Participants(label, settings, self.base)
-        self.masks = MaskFinder(label, settings)
+        self.there = self._subject_folders()
+        self.participants = Participants(label, settings, self.base, self.there)
+        self.masks = MaskFinder(label, settings, frozenset(self.there))
         self.ignored = names.Ignored(self.base)
-        self.content = SourceContent()
+        self.content = SourceContent(notes=self.participants.notes)
         self.seen: list[Participant] = []
         self.unwanted: Counter[str] = Counter()
+        self.without_data: list[str] = []
+        """Sentences on scans and masks that are there in name only."""
         with_entities = ", ".join(f"{key}: {value}" for key, value in settings.entities.items())
         self.like = f"*_{settings.modality}.nii.gz{' with ' * bool(with_entities)}{with_entities}"
         self.folders = ("ct", "anat") if settings.modality == "ct" else ("anat",)
 
-    def subjects(self) -> list[str]:
-        """The subjects that are neither excluded nor ignored and have the wanted label."""
+    def _subject_folders(self) -> list[str]:
         try:
-            there = _folders(self.base, "sub-")
+            return _folders(self.base, "sub-")
         except OSError as error:
             why, do = str(error.strerror), f"correct datasets.{self.label}.root or the folder's rights"
             raise InputError(f"cannot read the folder of {self.label}", file=self.base, why=why, do=do) from None
-        if unknown := set(self.settings.exclude) - set(there):
+
+    def _refuse_twins(self) -> None:
+        """Raise InputError for folders whose names become one label, or which some file systems take for one."""
+        first: dict[str, str] = {}
+        for name in self.there:
+            other = first.setdefault(_labels(name).casefold(), name)
+            if other != name:
+                why, do = f"both become {_labels(name)}", "rename one of the two folders"
+                raise InputError(f"{self.label} has {other} and {name}", file=self.base, why=why, do=do)
+            if not names.clean(name[4:]):
+                do = "rename it to sub-<letters and digits>"
+                raise InputError(f"{name} of {self.label} has no letter or digit", file=self.base, do=do)
+
+    def subjects(self) -> list[str]:
+        """The subjects that are neither excluded nor ignored and have the wanted label."""
+        there = self.there
+        self._refuse_twins()
+        if unknown := set(self.settings.exclude) - {*there, *map(_labels, there)}:
             do = f"correct datasets.{self.label}.exclude"
             raise InputError(f"{sorted(unknown)[0]} is excluded but not in {self.label}", file=self.base, do=do)
         if "sub" in (wanted := self.settings.entities):
-            there = [name for name in there if names.matches(names.entities(name), {"sub": wanted["sub"]})]
-        return [name for name in there if name not in self.settings.exclude and f"{name}/" not in self.ignored]
+            there = [
+                name for name in there if names.matches({"sub": name.removeprefix("sub-")}, {"sub": wanted["sub"]})
+            ]
+        kept = [name for name in there if not {name, _labels(name)} & set(self.settings.exclude)]
+        return [name for name in kept if f"{name}/" not in self.ignored]
 
     def read(self, subject: str) -> None:
         """Add a subject's scans, or a failed row with the reason."""
-        known, files = self.participants.sessions_of(subject, self.base / subject), self._files(subject)
+        try:
+            files = self._files(subject)
+        except OSError as error:
+            self._fail(subject, f"its folder cannot be read: {error.strerror}")
+            return
+        known = self.participants.sessions_of(subject, self.base / subject, list(filter(None, files)))
         self.seen += known.values()
         whose = {session: known.get(session, known[""]) for session in files} or known
         groups = self.settings.groups
         if groups and not any(participant.group for participant in whose.values()):
-            self._fail(subject, "its group is unknown")
+            self._fail(subject, f"its group is unknown: {next(iter(whose.values())).why_no_group}")
             return
         mine = [name for name, p in whose.items() if groups is None or groups.takes(p.group, self.settings.healthy)]
         taken = {session: files[session] for session in sorted(mine) if session in files}
-        lost = [f"{name} is a broken link" for each in taken.values() for name in each.dangling]
-        scans = [self._scan(subject, name, each, whose[name], lost) for name, each in taken.items() if each.images]
+        lost = [sentence for each in taken.values() for sentence in each.missing]
+        self.without_data += lost
+        scouts = [f"{path.name} is a localizer or the like" for each in taken.values() for path in each.scouts]
+        foreign = [sentence for each in taken.values() for sentence in each.foreign]
+        scans = [
+            self._scan(subject, name, each, whose[name], lost + foreign) for name, each in taken.items() if each.images
+        ]
         self.content.scans += scans
         if mine and not scans:
-            self._fail(subject, "; ".join(lost) or f"no {self.like} in {self.folders[0]}/")
+            self._fail(subject, "; ".join(lost + foreign + scouts) or f"no {self.like} in {self.folders[0]}/")
 
     def check(self) -> None:
         """Raise InputError if the content cannot be used."""
@@ -122,64 +218,122 @@ class _Reader:
             why = f"no file matches sub-*/[ses-*/]{self.folders[0]}/{self.like}"
             if self.unwanted:
                 why += "; there are " + ", ".join(f"{name} ({n})" for name, n in sorted(self.unwanted.items()))
-            if lost := [row.note for row in self.content.failed if "broken link" in row.note]:
-                why = f"{lost[0]}, and so are others: the clone lacks its data"
-            do = "fetch the files behind the links" if lost else f"correct datasets.{label}"
+            do = f"correct datasets.{label}"
+            if not self.there:
+                why, do = self._where_subjects_are()
+            elif self.without_data:
+                why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
+            elif self.content.failed:
+                why += f"; {self._there_instead(self.content.failed[0])}"
             raise InputError(f"{label} holds no scans", file=self.base, why=why, do=do)
         if not settings.healthy and settings.split is not None and not any(scan.mask for scan in self.content.scans):
             mask = settings.mask
             like = mask if isinstance(mask, str) else f"*_{mask.suffix}.nii.gz with {mask.entities}"
-            do = f"correct datasets.{label}.mask, or set its split to null"
-            raise InputError(
-                f"{label} has no lesion mask to score by", file=self.base, why=f"no file matches {like}", do=do
+            why, do = f"no file matches {like}", f"correct datasets.{label}.mask, or set its split to null"
+            if self.without_data:
+                why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
+            raise InputError(f"{label} has no lesion mask to score by", file=self.base, why=why, do=do)
+
+    def _where_subjects_are(self) -> tuple[str, str]:
+        """Why there is no `sub-*`, and what to do: a folder below may be the right one, or the names differ."""
+        key = "root" if self.settings.derivatives is None else "derivatives"
+        do = f"correct datasets.{self.label}.{key}"
+        folders = _folders(self.base, "")
+        if other := [name for name in folders if name.lower().startswith(("sub-", "sub_", "sub"))]:
+            return (
+                f"there is no folder sub-*, but {other[0]}",
+                "rename the folders to sub-<label>, or list scans in a table",
             )
+        for name in folders:
+            with suppress(OSError):
+                if _folders(self.base / name, "sub-"):
+                    return f"there is no folder sub-* in it, but in {name}/", do
+        return "there is no folder sub-*" + (f", but {', '.join(folders[:SHOWN])}" if folders else ""), do
+
+    def _there_instead(self, failed: Scan) -> str:
+        """What lies in the folder of a subject without a scan."""
+        folder = self.base / failed.subject
+        for part in ("ses-", *self.folders):
+            with suppress(OSError):
+                folder = next((folder / name for name in _folders(folder, part)), folder)
+        try:
+            files = sorted(path.name for path in folder.iterdir())
+        except OSError:
+            files = []
+        listed = ", ".join(files[:SHOWN]) or "nothing"
+        return f"{failed.subject}: {failed.note}; {folder.relative_to(self.base)}/ has {listed}"
 
     def _fail(self, subject: str, note: str) -> None:
-        self.content.failed.append(Scan(subject, subject, self.label, state="failed", note=note))
+        label = _labels(subject)
+        self.content.failed.append(Scan(label, label, self.label, state="failed", note=note))
 
     def _files(self, subject: str) -> dict[str, _Files]:
         """The files of the modality with the wanted entities, by session; "" is the key without sessions."""
         files: dict[str, _Files] = defaultdict(_Files)
+        asked_for = {"acq", "desc", "rec", "part"} & set(self.settings.entities)
         for session in ("", *_folders(self.base / subject, "ses-")):
             for place in ("/".join(filter(None, (subject, session, folder))) for folder in self.folders):
                 for name, exists in names.nifti_files(f"{self.base}/{place}").items():
                     if not _has_modality(name, self.settings.modality) or f"{place}/{name}" in self.ignored:
                         continue
-                    own = {**names.entities(subject), **names.entities(session), **names.entities(name)}
+                    own = names.entities_of(name, subject, session)
+                    if other := [folder for folder in (subject, session) if _is_foreign(own, folder)]:
+                        files[session].foreign.append(f"{name} lies in {other[0]}, but bears another label")
+                        continue
+                    own |= {folder[:3]: folder[4:] for folder in (subject, session) if folder}
                     if not names.matches(own, self.settings.entities):
                         keys = self.settings.entities
                         self.unwanted.update(f"{key}-{own[key]}" if key in own else f"no {key}" for key in keys)
                         continue
                     each = files[f"ses-{own['ses']}" if "ses" in own else ""]
-                    if exists:
-                        each.images.append(self.base / place / name)
+                    path = self.base / place / name
+                    if names.is_scout(name) and not asked_for:
+                        each.scouts.append(path)
+                    elif exists:
+                        each.images.append(path)
                     else:
-                        each.dangling.append(name)
+                        each.missing.append(f"{name} {content_missing(path)}")
         return files
 
     def _scan(self, subject: str, session: str, files: _Files, participant: Participant, lost: list[str]) -> Scan:
         with_agent = {path.name for path in files.images if "ce" in names.entities(path.name)}
         with_agent = set() if self.settings.modality == "T1ce" else with_agent
         images = sorted(files.images, key=lambda path: (path.name in with_agent, len(path.name), path.name))
-        masks = self.masks.masks(ScanLocation(subject, session, images[0].parent))
+        place = ScanLocation(subject, session, images[0].parent)
+        masks, without_data = self.masks.masks(place), self.masks.missing(place)
+        self.without_data += without_data
         image = next((path for path in images if masks_of_scan(masks, path.name)), images[0])
         own = masks_of_scan(masks, image.name)
-        notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *images[1:]], own) if len(each) > 1]
+        all_images = [*images, *files.scouts]
+        notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *all_images[1:]], own) if len(each) > 1]
         if masks and not own:
             notes.append(f"{masks[0].name} belongs to another file")
         if image.name in with_agent:
             notes.append("with contrast agent")
+        if (label := _labels(subject, session)) != "_".join(filter(None, (subject, session))):
+            notes.append(f"its folder is {'/'.join(filter(None, (subject, session)))}")
         return Scan(
-            scan=f"{subject}_{session}" if session else subject,
-            subject=subject,
+            scan=label,
+            subject=_labels(subject),
             dataset=self.label,
             image=str(image),
             mask=str(own[0]) if own else "",
             age=participant.age,
             sex=participant.sex,
             site=participant.site,
-            note="; ".join([*notes, *lost, *[participant.note] * bool(participant.note)]),
+            note="; ".join([*notes, *lost, *without_data, *[participant.note] * bool(participant.note)]),
         )
+
+
+def _is_foreign(own: Mapping[str, str], folder: str) -> bool:
+    """Whether a file's name bears another label than its folder; `ses-1` and `ses-01` are the same."""
+    written = own.get(folder[:3], "")
+    return bool(written) and same_label(written) != same_label(folder[4:])
+
+
+def _labels(*folders: str) -> str:
+    """Names of folders as BIDS labels, of letters and digits: `sub-AD_001`, `ses-pre_op` as `sub-AD001_ses-preop`."""
+    return "_".join(f"{folder[:4]}{names.clean(folder[4:])}" for folder in folders if folder)
 
 
 def _base(label: str, settings: Bids) -> Path:
@@ -198,7 +352,15 @@ def _base(label: str, settings: Bids) -> Path:
 
 def _folders(place: Path, prefix: str) -> list[str]:
     with os.scandir(place) as entries:
-        return sorted(entry.name for entry in entries if entry.name.startswith(prefix) and entry.is_dir())
+        return sorted(entry.name for entry in entries if entry.name.startswith(prefix) and _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link that leads nowhere, for the subject behind it must not be lost from sight."""
+    try:
+        return entry.is_dir() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:
+        return True
 
 
 def _has_modality(name: str, modality: str) -> bool:

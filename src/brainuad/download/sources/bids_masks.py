@@ -11,6 +11,7 @@ from pathlib import Path
 from brainuad.config.datasets import Bids, Masks
 from brainuad.download.sources import bids_names as names
 from brainuad.errors import InputError
+from brainuad.formats.pointers import content_missing
 
 MATCHED_ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "part", "space", "res")
 """Entities that mask and scan must share where both have them."""
@@ -32,7 +33,11 @@ class MaskFinder:
 
     label: str
     settings: Bids
+    subjects: frozenset[str] = frozenset()
+    """Names of the subjects' folders, by which labels with `_` are known in names of masks."""
     _by_folder: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+    _missing: set[Path] = field(default_factory=set)
+    """Masks whose data is not there."""
 
     def __post_init__(self) -> None:
         mask = self.settings.mask
@@ -48,13 +53,21 @@ class MaskFinder:
 
     def masks(self, place: ScanLocation) -> list[Path]:
         """The masks of a session, of any of its scans."""
+        return [path for path in self._all(place) if path not in self._missing]
+
+    def missing(self, place: ScanLocation) -> list[str]:
+        """Sentences on those masks of a session whose data is not there, as in a clone without its data."""
+        lost = [path for path in self._all(place) if path in self._missing]
+        return [f"its lesion mask {path.name} {content_missing(path)}" for path in lost]
+
+    def _all(self, place: ScanLocation) -> list[Path]:
         for folder in self._folders(place):
             names_of = self._names(folder)
             own = names_of.get(place.subject, [])
             if place.subject in folder.parts:
                 own = own + names_of.get("", [])
             if masks := [
-                folder / name for name in own if self._is_mask(name) and _session(name) in ("", place.session)
+                folder / name for name in own if self._is_mask(name) and _session(name, place) in ("", place.session)
             ]:
                 return masks
         return []
@@ -79,9 +92,9 @@ class MaskFinder:
         if folder not in self._by_folder:
             by_subject = defaultdict(list)
             for name, exists in names.nifti_files(str(folder)).items():
-                if exists:
-                    subject = names.entities(name).get("sub", "")
-                    by_subject[f"sub-{subject}" if subject else ""].append(name)
+                by_subject[names.subject_of(name, self.subjects)].append(name)
+                if not exists:
+                    self._missing.add(folder / name)
             self._by_folder[folder] = by_subject
         return self._by_folder[folder]
 
@@ -107,6 +120,6 @@ def masks_of_scan(masks: list[Path], image: str) -> list[Path]:
     return sorted(filter(can_belong, masks), key=dissimilarity)
 
 
-def _session(name: str) -> str:
-    session = names.entities(name).get("ses", "")
+def _session(name: str, place: ScanLocation) -> str:
+    session = names.entities_of(name, place.subject, place.session).get("ses", "")
     return f"ses-{session}" if session else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from brainuad.config.datasets import Entity, Wanted
 from brainuad.formats.pointers import content_missing
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+SCOUT = re.compile(r"scout|locali[sz]er|3plane|triplane|tripilot|(^|_)(loc|survey)\d*(_|$)")
 
 
 @cache
@@ -39,6 +41,40 @@ def entities(name: str) -> dict[str, str]:
     """Entities and values of a file name, in any order: `sub-1_acq-x_T1w.nii.gz` has sub and acq."""
     parts = (part.partition("-") for part in name.split(".")[0].split("_"))
     return {key: value for key, dash, value in parts if dash}
+
+
+def entities_of(name: str, subject: str, session: str = "") -> dict[str, str]:
+    """Entities of a file's name, where labels of its subject's and session's folders may hold `_`: `sub-AD_001`."""
+    found: dict[str, str] = {}
+    for folder in filter(None, (subject, session)):
+        if name.startswith(f"{folder}_"):
+            found |= {folder[:3]: folder[4:]}
+            name = name.removeprefix(f"{folder}_")
+    return {**entities(name), **found}
+
+
+def clean(label: str) -> str:
+    """The ASCII letters and digits of a label, without accents: what BIDS allows."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]", "", plain)
+
+
+def subject_of(name: str, subjects: Container[str]) -> str:
+    """The folder of the subject whose file this is by its name; empty if the name says none.
+
+    It is the longest of `subjects` that the name begins with, else `sub-<label>`.
+    """
+    parts = name.split(".")[0].split("_")
+    longest = ("_".join(parts[:end]) for end in range(len(parts), 0, -1))
+    label = entities(name).get("sub", "")
+    return next((each for each in longest if each in subjects), f"sub-{label}" if label else "")
+
+
+def is_scout(name: str) -> bool:
+    """Whether a scan is a localizer, of a few thick slices, or part of a complex image, by the entities of its name."""
+    own = entities(name)
+    text = "_".join(own[key] for key in ("acq", "desc", "rec") if key in own).lower()
+    return bool(SCOUT.search(text)) or own.get("part", "mag") != "mag"
 
 
 def suffix(name: str) -> str:

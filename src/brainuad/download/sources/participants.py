@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Iterable
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brainuad.config.datasets import Bids
+from brainuad.download.sources.text_table import Row, TextTable, read_text_table
 from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
 
-Row = dict[str, str]
 UNKNOWN = ("", "n/a", "na", "nan")
+SUBJECT_COLUMNS = (
+    "participant_id",
+    "participant",
+    "subject_id",
+    "subject",
+    "sub",
+    "subj",
+    "patient_id",
+    "patient",
+    "id",
+)
+"""Names of the column of subjects; BIDS knows the first alone. Compared without case, blanks and `_`."""
+SESSION_COLUMNS = ("session_id", "session", "ses", "visit")
+SHOWN = 3
+"""Names in a message."""
+
+HANDLED = (
+    Handling(
+        "tables",
+        "`participants.tsv` with other zeros, case or `_` than the folders (`1` for `sub-001`)",
+        "converted",
+        "matched where only one subject fits, with a note that names both",
+    ),
+    Handling(
+        "tables",
+        "`participants.tsv` that lists none of the subjects",
+        "refused",
+        "both sides are named, if `groups` are asked for; else a note",
+    ),
+    Handling(
+        "tables",
+        "`participants.tsv` whose column of subjects is not `participant_id`",
+        "converted",
+        f"{', '.join(SUBJECT_COLUMNS[1:])} are read, with a note; others are refused",
+    ),
+    Handling(
+        "tables",
+        "a subject in two lines of `participants.tsv`",
+        "warned",
+        "the first line counts; the group is unknown where the lines differ in it",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -24,41 +67,57 @@ class Participant:
     site: str = ""
     group: str = ""
     note: str = ""
+    why_no_group: str = ""
+    """Why `group` is empty, if groups are asked for."""
 
 
 class Participants:
-    """The participants of a data set by subject label; raises InputError if groups are set and there is no table."""
+    """The participants of a data set by subject label.
 
-    def __init__(self, label: str, settings: Bids, folder: Path):
+    `subjects`: names of the subjects' folders. Raises InputError if groups are set and there is no table, or if the
+    table cannot be read.
+    """
+
+    def __init__(self, label: str, settings: Bids, folder: Path, subjects: Sequence[str]):
         self.label, self.columns, self.groups = label, settings.columns, settings.groups
         self.path, prefix = _table(settings, folder)
         self.by_subject: dict[str, Participant] = {}
         self.columns_present: set[str] = set()
+        self.notes: list[str] = []
         if self.path is None:
             if self.groups:
                 do = f"add it, or remove datasets.{label}.groups"
                 raise InputError(f"{label} has no participants.tsv with groups", file=folder, do=do)
             return
-        for row in self._rows(self.path):
-            name = row.get("participant_id") or row.get("participant") or ""
-            if prefix and not name.startswith(prefix):
-                continue
-            name = "sub-" + name.removeprefix(prefix).removeprefix("sub-")
-            before = self.by_subject.get(name)
-            twice = f"{self.path.name} lists {name} more than once, the first line counts"
-            self.by_subject[name] = replace(before, note=twice) if before else self._person(row)
+        listed = self._listed(self.path, prefix)
+        self.by_subject = _matched(listed, subjects, "sub-", self.path.name)
+        if listed and subjects and not set(self.by_subject) & set(subjects):
+            what = f"{self.path.name} lists none of the subjects of {label}"
+            why = f"it has {_some(listed)}, the folders are {_some(subjects)}"
+            if self.groups:
+                do = "write the names of the folders into its column participant_id"
+                raise InputError(what, file=self.path, why=why, do=do)
+            self.notes.append(f"{what}: {why}")
 
-    def sessions_of(self, subject: str, folder: Path) -> dict[str, Participant]:
-        """The participant under "", and each session that the subject's `sub-*_sessions.tsv` lists."""
-        participant = self.by_subject.get(subject, Participant())
+    def sessions_of(self, subject: str, folder: Path, sessions: Sequence[str]) -> dict[str, Participant]:
+        """The participant under "", and each session that the subject's `sub-*_sessions.tsv` lists.
+
+        `sessions`: names of the session's folders, such as `ses-1`.
+        """
+        name = self.path.name if self.path else ""
+        absent = Participant(why_no_group=f"{name} does not list it")
+        participant = self.by_subject.get(subject, absent)
         path = folder / f"{subject}_sessions.tsv"
-        known = {"": participant}
-        for row in self._rows(path) if path.is_file() else []:
-            more = self._person(row)
-            name = "ses-" + row.get("session_id", "").removeprefix("ses-")
+        if not path.is_file():
+            return {"": participant}
+        table = self._read(path)
+        column = self._column(table, SESSION_COLUMNS, path)
+        listed: dict[str, Participant] = {}
+        for _, row in table.rows:
+            more = self._person(row, path.name)
             given = {key: value for key in ("age", "sex", "site", "group") if (value := getattr(more, key))}
-            known[name] = replace(participant, **given)
-        return known
+            listed.setdefault(row.get(column, ""), replace(participant, **given))
+        return {"": participant, **_matched(listed, sessions, "ses-", path.name)}
 
     def check(self, seen: Iterable[Participant], healthy: bool) -> None:
         """Raise InputError if a column named in the settings is missing, or nobody has a group that they list."""
@@ -77,19 +136,63 @@ class Participants:
             present = ", ".join(f"{value or 'n/a'} ({n})" for value, n in sorted(counts.items()))
             column = self.groups.column
             why = f"column {column} has {present}" if any(counts) else f"no column {column} has a value"
+            if column.lower() not in self.columns_present:
+                why = f"there is no column {column}, there are {', '.join(sorted(self.columns_present))}"
             key = "healthy" if healthy else "patients"
             do = f"correct datasets.{self.label}.groups.{key}"
             raise InputError(f"nobody of {self.label} is in the group {missing[0]}", file=self.path, why=why, do=do)
 
-    def _rows(self, path: Path) -> list[Row]:
-        rows = read_rows(path)
-        self.columns_present.update(*rows[:1])
-        return rows
+    def _listed(self, path: Path, prefix: str) -> dict[str, Participant]:
+        """The participants by the name that the table gives them, without `prefix`."""
+        table = self._read(path)
+        column = self._column(table, SUBJECT_COLUMNS, path)
+        unclear = {number: f"line {number} of {path.name} has {problem}" for number, problem in table.problems}
+        self.notes += [*table.notes, *unclear.values()]
+        listed: dict[str, Participant] = {}
+        first: dict[str, str] = {}
+        for number, row in table.rows:
+            name = row.get(column, "")
+            if not name or not name.startswith(prefix):
+                continue
+            name = name.removeprefix(prefix)
+            name = first.setdefault(name.casefold().removeprefix("sub-"), name)
+            person = self._person(row, path.name)
+            if number in unclear:  # which cell is one too many cannot be told
+                person = Participant(note=unclear[number], why_no_group=unclear[number])
+            if (before := listed.get(name)) is not None:
+                person = _first_of_two(before, person, f"{path.name} lists {name}")
+            listed[name] = person
+        return listed
 
-    def _person(self, row: Row) -> Participant:
+    def _read(self, path: Path) -> TextTable:
+        table = read_text_table(path, (*SUBJECT_COLUMNS, *SESSION_COLUMNS), any_encoding=True)
+        self.columns_present.update(table.columns)
+        return table
+
+    def _column(self, table: TextTable, names: Sequence[str], path: Path) -> str:
+        """The column of subjects or sessions. Raises InputError if none is called so and the table has values."""
+        plain = {re.sub(r"[\W_]", "", name): name for name in reversed(table.columns)}
+        found = next((plain[key] for name in names if (key := name.replace("_", "")) in plain), None)
+        used = {found, *([self.groups.column.lower()] if self.groups else [])}
+        if twice := sorted(name for name in used if name and table.columns.count(name) > 1):
+            raise InputError(f"{path.name} has two columns {twice[0]}", file=path, do="rename or remove one of them")
+        if found is None and table.rows:
+            what = f"{path.name} has no column {names[0]}"
+            why = "it has " + ", ".join(table.columns)
+            if self.groups:
+                raise InputError(what, file=path, why=why, do=f"call the column of names {names[0]}")
+            self.notes.append(f"{what}, so that nothing is read from it: {why}")
+        elif found is not None and found not in names[:2]:
+            self.notes.append(f"{path.name} has no column {names[0]}, {found} was read")
+        return found or ""
+
+    def _person(self, row: Row, table: str) -> Participant:
         columns = self.columns
         group = cell(row, self.groups.column) if self.groups else ""
-        return Participant(cell(row, columns.age), cell(row, columns.sex), cell(row, columns.site), group)
+        why = "" if group else f"{table} gives none"
+        return Participant(
+            cell(row, columns.age), cell(row, columns.sex), cell(row, columns.site), group, why_no_group=why
+        )
 
 
 def cell(row: Row, column: str) -> str:
@@ -98,18 +201,53 @@ def cell(row: Row, column: str) -> str:
     return "" if value.lower() in UNKNOWN else value
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The lines of a tab-separated table, by column name in lower case; raises InputError if it cannot be read."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            lines = csv.DictReader(file, delimiter="\t")
-            return [
-                {(key or "").strip().lower(): (row[key] or "").strip() for key in lines.fieldnames or []}
-                for row in lines
-            ]
-    except OSError as error:
-        do = "correct its permissions"
-        raise InputError(f"cannot read {path.name}", file=path, why=error.strerror, do=do) from None
+def _first_of_two(before: Participant, again: Participant, lists: str) -> Participant:
+    """The first of two lines of a participant, with a note; without group where the lines differ in it."""
+    if before.why_no_group.startswith(lists) or before.group != again.group:
+        why = before.why_no_group
+        if not why.startswith(lists):
+            why = f"{lists} as {before.group or 'n/a'} and as {again.group or 'n/a'}"
+        return replace(before, group="", note=why, why_no_group=why)
+    return replace(before, note=f"{lists} more than once, the first line counts")
+
+
+def _matched(listed: dict[str, Participant], names: Sequence[str], prefix: str, table: str) -> dict[str, Participant]:
+    """The participants or sessions by the name of their folder, or by their own name where there is no such folder.
+
+    Where the two are written differently, the one folder and the one line that fit each other belong together.
+    """
+    own = {prefix + re.sub(f"^{prefix}", "", name, flags=re.IGNORECASE): name for name in reversed(listed)}
+    found = {name: listed[own[name]] for name in reversed(own)}
+    folders, lines = defaultdict(list), defaultdict(list)
+    for name in names:
+        folders[same_label(name)].append(name)
+    for name in own:
+        lines[same_label(name)].append(name)
+    for name in names:
+        if name in own or not (similar := lines[same_label(name)]):
+            continue
+        written = own[similar[0]]
+        if len(similar) == len(folders[same_label(name)]) == 1:
+            note = f"{table} has {written}, the folder is {name}"
+            found[name] = replace(listed[written], note="; ".join(filter(None, [note, listed[written].note])))
+            del found[similar[0]]
+        else:
+            several = " and ".join(sorted([own[other] for other in similar]))
+            why = f"{table} has {several}, the folders are {' and '.join(folders[same_label(name)])}"
+            found[name] = Participant(note=why, why_no_group=why)
+    return found
+
+
+def same_label(name: str) -> str:
+    """A name without what writers of a label differ in: case, blanks, `_`, `-`, leading zeros and .0 after numbers."""
+    plain = re.sub(r"^((sub|ses)([-_ ]|(?=\d)))+", "", name.strip().casefold())
+    plain = re.sub(r"^(\d+)\.0+$", r"\1", plain)
+    return re.sub(r"[\s_-]", "", re.sub(r"(?<!\d)0+(?=\d)", "", plain))
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
 
 
 def _table(settings: Bids, folder: Path) -> tuple[Path | None, str]:

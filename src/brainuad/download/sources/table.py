@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,11 @@ from pathlib import Path
 from brainuad.config.datasets import Groups, Table
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.content import SourceContent
-from brainuad.download.sources.participants import Row, cell
+from brainuad.download.sources.participants import cell
 from brainuad.download.sources.scan_source import ScanSource
+from brainuad.download.sources.text_table import LineProblem, Row, TextTable, read_text_table
 from brainuad.errors import InputError
+from brainuad.formats.pointers import content_missing
 from brainuad.formats.scans import Scan
 
 NEEDED = ("subject", "image")
@@ -55,10 +55,6 @@ class _Line:
     scan: Scan
 
 
-LineProblem = tuple[int, str]
-"""Line number and what is wrong in it."""
-
-
 def read_table(label: str, settings: Table) -> SourceContent:
     """The scans of a table, sorted, without those of the other group and excluded subjects.
 
@@ -66,7 +62,8 @@ def read_table(label: str, settings: Table) -> SourceContent:
     is empty, if patients are to be scored and have no lesion mask, or with all problems of its lines.
     """
     path = Path(settings.file)
-    columns, numbered, problems = _read(label, path)
+    table = _read(label, path)
+    columns, problems = table.columns, list(table.problems)
     used = [
         *NEEDED,
         *([settings.groups.column.lower()] if settings.groups else []),
@@ -78,7 +75,9 @@ def read_table(label: str, settings: Table) -> SourceContent:
     if missing := [name for name in used if name not in columns]:
         why, do = "it has " + ", ".join(columns), f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
-    lines = [_Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in numbered]
+    lines = [
+        _Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in table.rows
+    ]
     belongs = [_belongs(line.row, columns, settings) for line in lines]
     groups = zip(lines, belongs, strict=True)
     problems += [(line.number, problem) for line, problem in groups if isinstance(problem, str)]
@@ -102,30 +101,15 @@ def read_table(label: str, settings: Table) -> SourceContent:
         raise InputError(f"{label} has no lesion mask to score by", file=path, do=do)
     unread = [name for name in columns if name not in (*used, *OPTIONAL)]
     notes = [f"{path.name} has columns that are not read: {', '.join(unread)}"] if unread else []
-    return SourceContent(scans, notes=notes)
+    return SourceContent(scans, notes=[*table.notes, *notes])
 
 
-def _read(label: str, path: Path) -> tuple[list[str], list[tuple[int, Row]], list[LineProblem]]:
-    """Column names in lower case, numbered lines, and problems of lines that are too long."""
+def _read(label: str, path: Path) -> TextTable:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        do = f"correct datasets.{label}.file, or save it as UTF-8"
-        raise InputError(f"cannot read the table of {label}", file=path, why=why, do=do) from None
-    first = text.partition("\n")[0]
-    # spreadsheets of half of Europe write semicolons where the decimal sign is a comma
-    delimiter = ("," if "," in first else ";") if path.suffix.lower() == ".csv" else "\t"
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
-    columns = [cell.strip().lower() for cell in next(reader, [])]
-    rows, problems = [], []
-    for cells in reader:
-        if len(cells) > len(columns) and any(cells[len(columns) :]):
-            problems.append((reader.line_num, f"{len(cells)} cells, the first line has {len(columns)}"))
-        if any(cell.strip() for cell in cells):
-            padded = [*cells, *[""] * len(columns)]
-            rows.append((reader.line_num, {key: cell.strip() for key, cell in zip(columns, padded, strict=False)}))
-    return columns, rows, problems
+        return read_text_table(path, NEEDED, any_encoding=False)
+    except InputError as error:
+        do = error.do if path.is_file() else f"correct datasets.{label}.file"
+        raise InputError(f"cannot read the table of {label}", file=path, why=error.why, do=do) from None
 
 
 def _with_reference(settings: Table) -> bool:
@@ -133,7 +117,10 @@ def _with_reference(settings: Table) -> bool:
 
 
 def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
-    subject, session = f"sub-{_clean(row['subject'], 'sub-')}", _clean(cell(row, "session"), "ses-")
+    subject, session = (
+        f"sub-{names.clean(row['subject'].removeprefix('sub-'))}",
+        names.clean(cell(row, "session").removeprefix("ses-")),
+    )
     image, mask, reference = (cell(row, name) for name in ("image", "mask", REFERENCE))
     return Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
@@ -147,12 +134,6 @@ def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
         site=cell(row, "site"),
         lesion_type=cell(row, "lesion_type"),
     )
-
-
-def _clean(text: str, prefix: str) -> str:
-    """The letters and digits of a name, without accents, as BIDS labels allow."""
-    plain = unicodedata.normalize("NFKD", text.removeprefix(prefix)).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]", "", plain)
 
 
 def _belongs(row: Row, columns: list[str], settings: Table) -> bool | str:
@@ -179,10 +160,10 @@ def _bad_labels(lines: list[_Line]) -> Iterator[LineProblem]:
     first: dict[str, tuple[int, str]] = {}
     for line in lines:
         subject, session = cell(line.row, "subject").removeprefix("sub-"), cell(line.row, "session")
-        if not _clean(subject, ""):
+        if not names.clean(subject):
             yield line.number, f"subject {subject} has no letter or digit" if subject else "no subject"
             continue
-        if session and not _clean(session, "ses-"):
+        if session and not names.clean(session.removeprefix("ses-")):
             yield line.number, f"session {session} has no letter or digit"
         # some file systems do not tell capital from small letters
         for written, made in ((subject, line.scan.subject), (f"{subject}, {session}", f"{line.scan.scan}, ")):
@@ -215,8 +196,10 @@ def _bad_files(lines: list[_Line]) -> Iterator[LineProblem]:
         for path in filter(None, line.scan.files().values()):
             if names.nifti_stem(path) is None:
                 yield line.number, f"{path} does not end in .nii or .nii.gz"
-            elif not Path(path).is_file():
+            elif Path(path).is_dir() or not (Path(path).exists() or Path(path).is_symlink()):
                 yield line.number, f"there is no file {path}"
+            elif missing := content_missing(path):
+                yield line.number, f"{path} {missing}"
         if not re.fullmatch(r"[\w;]*", line.scan.lesion_type, re.ASCII):
             yield (
                 line.number,
