@@ -43,7 +43,7 @@ def run(own: Workspace, batch: int, **changes: Any) -> dict[str, int]:
     """Preprocess and draw the split; the jobs that did it."""
     done = own.snakemake(study(own, batch, **changes), "--quiet", "rules", "--", SPLIT)
     assert done.returncode == 0, done.stderr[-3000:]
-    return jobs(done)
+    return jobs(done.stdout + done.stderr)
 
 
 def made(own: Workspace) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -194,13 +193,11 @@ def found(finished: Workspace) -> dict[str, list[str]]:
     """For each edit the rules that a dry run would start."""
     (finished.folder / "exclude.tsv").write_text("dataset\tscan\tdecision\nhealthy\tsub-001\texclude\n")
 
-    def tried(numbered: tuple[int, tuple[str, Any]]) -> tuple[str, list[str]]:
-        number, (key, value) = numbered
-        rules = finished.would_run(finished.study(**{key: value}), name=f"edit-{number}")
-        return _shown(key, value), [rule for rule in ORDER.split() if rule in rules]
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(tried, enumerate(EDITS)))
+    started = finished.would_run_each([finished.study(**{key: value}) for key, value in EDITS])
+    return {
+        _shown(key, value): [rule for rule in ORDER.split() if rule in rules]
+        for (key, value), rules in zip(EDITS, started, strict=True)
+    }
 
 
 def test_every_edit_reruns_what_the_page_says(found, request):
