@@ -79,7 +79,7 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
         # what is logged, shown and measured
         ("train/fit.py", '"resume %s at step %d"', '"%s goes on at step %d"'),
         ("resources/training_progress.py", "else 30.0", "else 60.0"),
-        ("resources/clock.py", "SAMPLE_SECONDS = 1.0", "SAMPLE_SECONDS = 2.0"),
+        ("resources/clock.py", "SAMPLE_SECONDS = 0.1", "SAMPLE_SECONDS = 2.0"),
         ("resources/recording.py", '"snakemake")', '"snakemake", "monai")'),
         ("logs.py", "logging.INFO)", "logging.WARNING)"),
         # words of errors, and the classes of errors
