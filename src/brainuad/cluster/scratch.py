@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from typing import Any, NoReturn
+
+from brainuad.formats import leftovers
 
 FREE_SPACE_FACTOR = 1.05
 """Space that must be free, relative to the size of the copies."""
@@ -44,7 +45,7 @@ def _make_folder(scratch: str) -> Path | None:
         return None
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="brainuad-", dir=parent))
+        return leftovers.make_temporary_folder(Path(parent))
     except OSError as error:
         _warn(f"{parent} cannot be written ({error.strerror})")
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import InputError, StorageError
+from brainuad.formats import leftovers
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix="".join(path.suffixes[-2:]))
+    handle, name = tempfile.mkstemp("".join(path.suffixes[-2:]), leftovers.prefix(path), path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -42,7 +43,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it replaces `path` and all that is in it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".part-{path.name}-"))
+    leftovers.remove_leftovers(path)
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=leftovers.prefix(path)))
     try:
         yield part
         part.chmod(0o777 & ~_umask())
@@ -91,10 +93,19 @@ def read_tsv(path: str | Path, what: str) -> tuple[list[str], list[dict[str, str
         raise InputError(f"cannot read {what}", file=path, why=str(error), do="run again") from None
 
 
+def finished(folder: Path, pattern: str) -> list[Path]:
+    """Files below `folder` that match, sorted; without what jobs write there or left when they were killed."""
+    return sorted(path for path in folder.glob(pattern) if not _hidden(path.relative_to(folder)))
+
+
 def sha256(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _umask() -> int:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from brainuad.config import templates
 from brainuad.config.section import Section
 from brainuad.errors import InputError
-from brainuad.formats import names
+from brainuad.formats import leftovers, names
 from brainuad.formats.files import read_json, unwritable, write_json
 from brainuad.formats.names import Naming
 
@@ -105,7 +105,8 @@ def replaced(out: Path, scan: str) -> Iterator[Path]:
     folder = out.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder, prefix=f".part-{out.name}-"))
+        leftovers.remove_leftovers(out)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=leftovers.prefix(out)))
     except OSError as error:
         raise unwritable(out, error) from error
     try:
@@ -132,5 +133,6 @@ def sizes(out: Path) -> dict[str, int]:
     except InputError:
         images = []
     sidecars = [names.sidecar(path) for path in images if path.name.endswith(".nii.gz")]
-    there = [path for path in [*out.iterdir(), *images, *sidecars] if path.is_file()]
+    own = [path for path in out.iterdir() if not path.name.startswith(".")]
+    there = [path for path in [*own, *images, *sidecars] if path.is_file()]
     return {path.relative_to(out.parent).as_posix(): path.stat().st_size for path in there}

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import InputError
+from brainuad.formats.leftovers import remove_leftovers
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import job_class
 from brainuad.logs import job_log
 from brainuad.resources.usage import record_usage
 
 logger = logging.getLogger("brainuad.job")
+OF_ALL_STUDIES = ("fetch", "list_scans", "preprocess", "preprocess_batch")
+"""Rules whose outputs a job of another study may be writing at the same time."""
 
 
 def from_snakemake(snakemake: Any) -> Job:
@@ -29,6 +32,7 @@ def from_snakemake(snakemake: Any) -> Job:
 
 def run_from_snakemake(snakemake: Any) -> None:
     """Run Snakemake's job, with its log and with a record of what it used."""
+    remove_leftovers(Path(snakemake.log[0]))
     with record_usage(snakemake, resumes=job_class(snakemake.rule).resumes), job_log(snakemake.log[0]):
         _run(from_snakemake(snakemake), snakemake.rule)
 
@@ -48,6 +52,8 @@ def run_alone(job: Job, log: Path) -> None:
 def _run(job: Job, rule: str) -> None:
     name = " ".join([rule, *(f"{key}={value}" for key, value in job.tags.items() if key != "study")])
     logger.info("%s starts", name)
+    for path in job.outputs.all():
+        remove_leftovers(path, of_this_job=rule not in OF_ALL_STUDIES)
     job.run()
     logger.info("%s is done", name)
 

@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 
 from brainuad.errors import InputError
+from brainuad.formats.files import finished
 
 
 class LesionMaskPool:
@@ -20,7 +21,7 @@ class LesionMaskPool:
     def __init__(self, folders: list[Path]):
         paths: list[Path] = []
         for folder in folders:
-            there = sorted(folder.glob("*.nii.gz"))
+            there = finished(folder, "*.nii.gz")
             if not there:
                 raise InputError("no lesion masks", file=folder, why="no *.nii.gz", do="correct masks in the study")
             paths += there

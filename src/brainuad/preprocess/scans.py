@@ -17,7 +17,7 @@ from typing import Any
 
 from brainuad.errors import BrainuadError, InputError
 from brainuad.formats import done_file, status
-from brainuad.formats.files import read_json, write_json
+from brainuad.formats.files import finished, read_json, write_json
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.scan import preprocess_scan
 from brainuad.preprocess.settings import ScanSettings
@@ -71,7 +71,7 @@ def remove_done_files(folder: Path, scans: list[str]) -> None:
     """
     for scan in scans:
         (folder / scan / done_file.NAME).unlink(missing_ok=True)
-    for path in (folder / done_file.BATCHES).glob("*.json") if scans else ():
+    for path in finished(folder / done_file.BATCHES, "*.json") if scans else ():
         try:
             named = done_file.read([path])
         except InputError:  # it may name one of the scans; or another job has removed it

@@ -11,6 +11,7 @@ import pandas as pd
 
 from brainuad.config.study import Study
 from brainuad.formats import quality, run, scans, tables, thresholds
+from brainuad.formats.files import finished
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 
@@ -76,7 +77,7 @@ def _of_study(table: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def _records(study: Study, folder: Path) -> list[Path]:
-    paths = [path for stage in STAGES for path in sorted((folder / stage).rglob(run.NAME))]
+    paths = [path for stage in STAGES for path in finished(folder / stage, f"**/{run.NAME}")]
     return [path for path in paths if path.relative_to(folder).parts[1] in study.models]
 
 
@@ -84,7 +85,7 @@ def _data_records(study: Study, folder: Path, preprocessed: Path) -> list[dict[s
     paths = {label: [folder / "normalize" / label / run.NAME] for label in study.datasets}
     for label in study.scan_sets():
         download = preprocessed.parents[1] / "download" / label / run.NAME
-        paths[label] += [download, *sorted((preprocessed / label).glob(f"*/{run.NAME}"))]
+        paths[label] += [download, *finished(preprocessed / label, f"*/{run.NAME}")]
     read = [(label, run.read(path)) for label, each in paths.items() for path in each if path.exists()]
     return [{**record, "tags": {**record["tags"], "dataset": label}} for label, record in read]
 
@@ -100,7 +101,7 @@ def _training(study: Study, folder: Path) -> pd.DataFrame:
 
 
 def _listed(folder: Path) -> list[Scan]:
-    paths = [folder / "subjects.tsv", *sorted((folder / "subjects").glob("*.tsv"))]
+    paths = [folder / "subjects.tsv", *finished(folder / "subjects", "*.tsv")]
     by_name = {(scan.dataset, scan.scan): scan for path in paths if path.exists() for scan in scans.read(path)}
     return list(by_name.values())
 
@@ -117,7 +118,7 @@ def _thresholds(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[s
     by_map = {}
     for model in study.models:
         base = folder / "postprocess" / model / f"seed-{study.seeds[0]}"
-        for path in sorted(base.glob(f"*/*/{thresholds.NAME}")):
+        for path in finished(base, f"*/*/{thresholds.NAME}"):
             read = thresholds.read(path.parent)
             values = {rule: each.value for rule, each in read.items() if each.value is not None}
             by_map[model, path.parent.name, path.parent.parent.name] = values

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.errors import InputError, StorageError
-from brainuad.formats.files import read_json, write_json
+from brainuad.formats.files import finished, read_json, write_json
 from brainuad.resources.clock import Clock
 
 SUFFIX = ".usage.json"
@@ -66,5 +66,5 @@ def read_usage(folder: Path) -> list[dict[str, Any]]:
     Jobs that were killed in every turn have no figures and are left out. `folder`: `results/<study>`.
     """
     folders = (folder / "logs", folder.parent / "logs")
-    records = [read_json(path) for logs in folders for path in sorted(logs.rglob(f"*{SUFFIX}"))]
+    records = [read_json(path) for logs in folders for path in finished(logs, f"**/*{SUFFIX}")]
     return [record for record in records if record["used"]]

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from brainuad import metrics as declared
+from brainuad.formats.files import finished
+from brainuad.formats.leftovers import temporary_folder
 from brainuad.metrics.registry import ORACLE
 from brainuad.track import run_figures, views
 from brainuad.track.tracked_run import (
@@ -185,13 +186,13 @@ class _Importer:
             logged = json.dumps([{"path": "tables/metrics.json", "type": "table"}])
             self._client.set_tag(run_id, "mlflow.loggedArtifacts", logged)
         trained = self._folder / "train" / run.trained_as / f"seed-{run.seed}"
-        files |= {f"train/{path.name}": path.read_bytes() for path in sorted(trained.glob("*.json"))}
+        files |= {f"train/{path.name}": path.read_bytes() for path in finished(trained, "*.json")}
         if self._artifacts is not None:
             # A client on SQLite cannot upload to the server's scheme, so the files are written where the server looks.
             _write(self._artifacts / run_id / "artifacts", files)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), files)
+        with temporary_folder() as folder:
+            _write(folder, files)
             self._client.log_artifacts(run_id, folder)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from brainuad.config.section import flat
 from brainuad.formats import run as run_record
 from brainuad.formats import tables
+from brainuad.formats.files import finished
 from brainuad.metrics.registry import NO_RULE
 
 STAGES = ("infer", "postprocess", "evaluate")
@@ -132,7 +133,7 @@ def texts(settings: Mapping[str, Any]) -> dict[str, str]:
 def _read_run(study: str, folder: Path, training: Training) -> TrackedRun:
     model, seed = training.model, f"seed-{training.seed}"
     trained = folder / "train" / training.trained_as / seed
-    paths = [p for stage in STAGES for p in sorted((folder / stage / model / seed).rglob(run_record.NAME))]
+    paths = [p for stage in STAGES for p in finished(folder / stage / model / seed, f"**/{run_record.NAME}")]
     evaluated = folder / "evaluate" / model / seed
     parts: dict[str, Any] = {
         "train": run_record.read(trained / run_record.NAME),
@@ -145,7 +146,7 @@ def _read_run(study: str, folder: Path, training: Training) -> TrackedRun:
 
 
 def _tables(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
-    filled = [table for path in sorted(folder.glob(f"*/{name}")) if len(table := tables.read(path, columns))]
+    filled = [table for path in finished(folder, f"*/{name}") if len(table := tables.read(path, columns))]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
 
 

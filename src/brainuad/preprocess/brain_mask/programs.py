@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainuad.errors import InputError
 from brainuad.formats import volume
+from brainuad.formats.leftovers import temporary_folder
 from brainuad.formats.volume import Volume
 from brainuad.preprocess.modality import is_ct
 
@@ -44,8 +44,8 @@ class Program:
             names = self.commands[0] if len(self.commands) == 1 else f"neither {' nor '.join(self.commands)}"
             why = f"{names} is {'not ' if len(self.commands) == 1 else ''}on the PATH"
             raise InputError(f"{self.title} is not installed", why=why, do=f"{self.install}, {OTHERWISE}")
-        with tempfile.TemporaryDirectory() as folder:
-            image, brain, mask = (Path(folder) / name for name in ("scan.nii.gz", "brain.nii.gz", self.mask))
+        with temporary_folder() as folder:
+            image, brain, mask = (folder / name for name in ("scan.nii.gz", "brain.nii.gz", self.mask))
             volume.write(image, scan.data, scan.affine)
             arguments = self.arguments(image, brain)
             done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)

@@ -7,14 +7,13 @@ with a fixed seed: with more threads, neither gives the same result twice.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+from brainuad.formats.leftovers import temporary_folder
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
 from brainuad.preprocess.itk_image import RAS_TO_LPS, Matrix, in_world
@@ -120,14 +119,14 @@ def _run_ants(moving: RegistrationInput, template: Template, transform: str, **o
     os.environ["ANTS_RANDOM_SEED"] = str(SEED)  # the random_seed argument alone is not enough
     import ants
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         if "initial_transform" in options:
-            matrix, options["initial_transform"] = options["initial_transform"], str(Path(folder) / "before.mat")
+            matrix, options["initial_transform"] = options["initial_transform"], str(folder / "before.mat")
             ants.write_transform(_to_ants(matrix), options["initial_transform"])
         if "mask" in options:
             options["mask"] = _ants_image(options["mask"])
         fixed, scan = _ants_image(Volume(template.t1, template.affine)), _ants_image(moving.volume)
-        prefix = str(Path(folder) / "after")
+        prefix = str(folder / "after")
         moved = ants.registration(
             fixed, scan, type_of_transform=transform, random_seed=SEED, outprefix=prefix, **options
         )
