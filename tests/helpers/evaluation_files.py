@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from sealed import sealed
 
 from brainuad.config.postprocessing import Fixed, HealthyQuantile
 from brainuad.config.study import Evaluate
@@ -60,7 +61,7 @@ class EvaluationFiles:
         return array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion)
 
     def lesions(self, name):
-        return array_cache.read_lesions(self.root / "array_caches" / name)
+        return np.asarray(array_cache.read_lesions(self.root / "array_caches" / name))
 
     def infer(self, model, name, make):
         folder = self.root / "infer" / model / name
@@ -99,5 +100,7 @@ class EvaluationFiles:
             healthy_array_caches=[caches / "ixi"],
         )
         assert list(inputs.postprocessed()) == list(posts)
+        for folder in {inputs.maps, *inputs.healthy_maps, *inputs.masks}:
+            sealed(folder)
         evaluate(inputs, settings, RULES, locating, out, tags)
         return out

@@ -10,7 +10,7 @@ import pytest
 from brainuad.config.model import ResidualMap, Standardised
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, bundle, maps, names, run, volume
+from brainuad.formats import array_cache, bundle, checksums, maps, names, run, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.infer.inference import infer
@@ -58,7 +58,7 @@ def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
     trained, data = made(NETWORK)
     out = tmp_path / "maps"
     infer(trained, data, ResidualMap(standardise=True), "dark", COMPUTE, out, {"model": "toy"})
-    of_the_set = {names.DESCRIPTION, names.README, names.IGNORE, "scores.tsv", "run.json"}
+    of_the_set = {checksums.NAME, names.DESCRIPTION, names.README, names.IGNORE, "scores.tsv", "run.json"}
     assert {path.name for path in out.iterdir()} == {"sub-3", "sub-4", "sub-5"} | of_the_set
     for i in (3, 4, 5):
         stems = [f"sub-{i}_space-MNI152NLin2009aSym_{end}" for end in ("anomalymap", "desc-reconstruction_T1w")]
@@ -128,9 +128,9 @@ def test_a_bundle_of_another_version(made, tmp_path):
 
 def test_a_bundle_whose_settings_are_unknown_here(made, tmp_path):
     trained, data = made(ATLAS)
-    about = json.loads((trained / "bundle.json").read_text())
-    about["model"]["temperature"] = 3
-    (trained / "bundle.json").write_text(json.dumps(about))
+    read = bundle.read(trained)
+    read.about["model"]["temperature"] = 3
+    bundle.write(trained, read)
     with pytest.raises(InputError, match="do not fit"):
         infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
 

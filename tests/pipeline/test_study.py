@@ -78,7 +78,7 @@ def test_inserted_scans_keep_the_role_of_their_subject(finished):
     planted = array_cache.read(finished.results / "test/normalize/planted")
     assert {row.role for row in planted.scans} == {"validation", "test"}
     assert all(split[row.subject] == row.role for row in planted.scans)
-    lesions = array_cache.read_lesions(finished.results / "test/normalize/planted")
+    lesions = np.asarray(array_cache.read_lesions(finished.results / "test/normalize/planted"))
     assert (lesions.reshape(len(lesions), -1).sum(axis=1) > 0).all()
 
 

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from sealed import sealed
 
 from brainuad.cli import main
 from brainuad.errors import InputError
@@ -47,6 +48,8 @@ def study(tmp_path):
     volume.write(maps.mask_path(tmp_path / "masks", "sub-01", "fixed"), mark, AFFINE)
     postprocessed.write(tmp_path / "masks", changes_maps=False)
     thresholds.write(tmp_path / "masks", {"fixed": FoundThreshold(0.5, "x"), "val_dice": FoundThreshold(None, "x")})
+    for folder in ("maps", "masks"):
+        sealed(tmp_path / folder)
     rows = [Scan("sub-01", "sub-01", "x", str(path), role="test", state="included")]
     rows += [Scan("sub-02", "sub-02", "x", role="test", state="excluded"), Scan("sub-03", "sub-03", "x", role="train")]
     scans.write(tmp_path / "x.tsv", rows)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sealed import sealed
 
 from brainuad.config.postprocessing import POSTPROCESSING, Fixed, HealthyQuantile, ValDice
 from brainuad.errors import InputError
@@ -47,6 +48,7 @@ def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tupl
         volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
         entries.append(array_cache.Entry(scan, anomaly, inside, lesion))
     array_cache.write(root / "array_caches" / name, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
+    sealed(maps)
     return maps, root / "array_caches" / name
 
 
@@ -111,6 +113,7 @@ def test_no_threshold_and_no_mask_sees_a_test_label_or_another_scans_map(study, 
     labels[2:] = ~labels[2:]  # the test scans' labels are inverted
     labels.flush()
     volume.write(files.anomaly_path(maps, "sub-3"), 100 * brain().astype(np.float32), np.diag([2.0, 2, 2, 1]))
+    sealed(maps)
     after = run(study, tmp_path / "after", SMOOTHED)
     assert after == before
     for rule in before:
@@ -137,10 +140,13 @@ def test_of_the_labels_only_those_of_validation_scans_are_touched(study, tmp_pat
 
 def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     before = run(study, tmp_path / "before")
-    labels = np.lib.format.open_memmap(study[1][1] / "lesions.npy", mode="r+")
+    opened, labels = array_cache.read(study[1][1]), np.array(array_cache.read_lesions(study[1][1]))
     labels[:2] = np.roll(labels[:2], 4, axis=2)
-    labels.flush()
-    after = run(study, tmp_path / "after")
+    entries = [
+        array_cache.Entry(*four) for four in zip(opened.scans, opened.images, opened.brains, labels, strict=True)
+    ]
+    array_cache.write(tmp_path / "moved", entries, len(entries), CacheHeader(opened.affine))
+    after = run((study[0], (study[1][0], tmp_path / "moved")), tmp_path / "after")
     assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
 
 
@@ -157,6 +163,7 @@ def test_what_is_not_scored_moves_no_threshold(study, tmp_path):
     for scan in opened.scans:
         anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
         volume.write(files.anomaly_path(maps, scan.scan), np.where(odd, 50, anomaly).astype(np.float32), opened.affine)
+    sealed(maps)
     assert run(study, tmp_path / "counted")["val_dice"] != before["val_dice"]
     left_out = run((study[0], (maps, tmp_path / "again")), tmp_path / "left_out")
     assert left_out["val_dice"].value == pytest.approx(before["val_dice"].value, abs=0.05)
@@ -193,6 +200,7 @@ def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
 def test_a_map_on_another_grid_is_refused(study, tmp_path):
     maps = study[1][0]
     volume.write(files.anomaly_path(maps, "sub-2"), np.zeros((3, 3, 3), np.float32), np.eye(4))
+    sealed(maps)
     with pytest.raises(InputError, match="not on the array cache's grid"):
         run(study, tmp_path / "out")
 

@@ -10,6 +10,7 @@ import pytest
 from good_numbers import GOOD
 from PIL import Image
 from scipy import ndimage
+from sealed import sealed
 
 from brainuad import terminal
 from brainuad.bibliography import REFERENCES, number_citations
@@ -130,6 +131,8 @@ def modelled(
         if model != "zscore":
             rebuilt = maps.reconstruction_path(folder / "infer" / part / dataset, entry.scan.scan)
             volume.write(rebuilt, entry.image * 0.9, AFFINE)
+    for made in (folder / "infer" / part / dataset, post):
+        sealed(made)
 
 
 def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[str, list[dict[str, Any]]]:

@@ -101,9 +101,8 @@ def _truths(opened: ArrayCache, path: Path, settings: Evaluate) -> Iterator[tupl
     voxel_ml = float(np.prod(opened.spacing)) / 1000
     for row, scan in enumerate(opened.scans):
         if scan.role == "test":
-            excluded = None if ignored is None else np.asarray(ignored[row])
-            brain, lesion = np.asarray(opened.brains[row]), np.asarray(lesions[row])
-            yield row, scan_truth(scan, brain, lesion, voxel_ml, settings, excluded)
+            excluded = None if ignored is None else ignored[row]
+            yield row, scan_truth(scan, opened.brain(row), lesions[row], voxel_ml, settings, excluded)
 
 
 def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
@@ -146,7 +145,7 @@ def _add_reconstruction(scans: ScoredScans, path: Path, opened: ArrayCache, row:
     """Measure the reconstruction of a scan; NaN if the method has none."""
     evidence = None
     if path.exists():
-        image, brain = np.asarray(opened.images[row])[truth.box], np.asarray(opened.brains[row])[truth.box]
+        image, brain = opened.image(row)[truth.box], opened.brain(row)[truth.box]
         reconstruction = files.read_map(path, opened.brains[row].shape)[truth.box]
         evidence = ReconstructionEvidence(image, reconstruction, brain, truth.scored)
     scans.residual_rms.append(np.nan if evidence is None else _residual_rms(evidence))

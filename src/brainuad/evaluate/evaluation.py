@@ -14,7 +14,7 @@ from brainuad.config.study import Evaluate
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.collect import collect, has_test_scans
 from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows
-from brainuad.formats import run, tables
+from brainuad.formats import checksums, maps, run, tables
 from brainuad.formats.files import atomic_folder
 from brainuad.resources import recording
 
@@ -40,6 +40,7 @@ def evaluate(
     missing or foreign maps, masks and scores.
     """
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
+    _require_related(inputs, tags)
     with atomic_folder(out) as folder, recording.recorded(folder, record):
         rows: dict[str, list[dict[str, object]]] = {name: [] for name in FILES}
         if has_test_scans(inputs):
@@ -51,13 +52,16 @@ def evaluate(
         for name, columns in FILES.items():
             table = pd.DataFrame([{**common, **row} for row in rows[name]], columns=list(columns))
             tables.write(folder / name, table, columns)
+        checksums.write(folder, checksums.of_files(folder, FILES), {name: str(value) for name, value in common.items()})
 
 
 def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[str], out: Path) -> None:
     """Join the tables of all jobs into `out`, in the order of their labels, and add `comparisons.tsv`.
 
-    `baselines`: labels of the trivial baselines, with which each other model is compared.
+    `baselines`: labels of the trivial baselines, with which each other model is compared. Raises InputError for tables
+    that are not what was written, and for two folders of one job.
     """
+    _require_written(folders)
     joined: dict[str, pd.DataFrame] = {}
     for name, columns in FILES.items():
         parts = [part for folder in folders if len(part := tables.read(folder / name, columns))]
@@ -66,3 +70,26 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
         tables.write(out / name, joined[name], columns)
     compared = comparisons.compare(joined[SCANS], baselines, settings.bootstrap_resamples)
     tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)
+
+
+def _require_related(inputs: EvaluateInputs, tags: Mapping[str, str]) -> None:
+    """Raises InputError unless maps, masks and array caches belong together and to this model, seed and data set."""
+    found = maps.checked(inputs.maps, tags, array_cache=checksums.read(inputs.array_cache).seal)
+    for folder in inputs.masks:
+        maps.checked(folder, tags, maps=found.seal)
+    same = {name: tags[name] for name in ("model", "seed")}
+    bundle = {name: value for name, value in found.made_of.items() if name == "bundle"}
+    for folder, cache in inputs.healthy():
+        maps.checked(folder, same, array_cache=checksums.read(cache).seal, **bundle)
+
+
+def _require_written(folders: Sequence[Path]) -> None:
+    jobs: dict[tuple[tuple[str, str], ...], Path] = {}
+    for folder in folders:
+        record = checksums.read(folder)
+        for name in FILES:
+            record.check(folder / name)
+        job = tuple(sorted(record.made_of.items()))
+        if (other := jobs.setdefault(job, folder)) != folder:
+            why = f"it is the same as {other}"
+            raise record.refused("one of two folders is in another's place", folder, why)

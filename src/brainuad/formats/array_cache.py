@@ -5,47 +5,106 @@ row, in the order of the arrays), `array_cache.json` (affine, template, modality
 coded), `scaling.safetensors` (what that scaling learnt from the training scans) and `lesions.npy` (bool). From lesions
 no model learns: evaluate and report open them, postprocess for the validation scans, train to refuse healthy scans that
 have lesions. Where any scan has such voxels, `ignored.npy` (bool) marks what is neither lesion nor healthy and is left
-out of the scores of voxels.
+out of the scores of voxels. `checksums.json` has a checksum for each volume of each array: a volume that is read as a
+whole (`ArrayCache.image`, `ArrayCache.brain`, `Volumes`) is compared with it; slices of the mapped arrays are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Bool, Float
-from safetensors.numpy import load_file, save_file
 
-from brainuad.errors import InputError
+from brainuad.formats import checksums, tensors
 from brainuad.formats import scans as table
+from brainuad.formats.checksums import Checksums
 from brainuad.formats.coding import Coded, Coding
 from brainuad.formats.files import atomic_folder, read_json, write_json
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 
 NAME = "array_cache.json"
+TABLE, SCALING = "scans.tsv", "scaling.safetensors"
 NPY_HEADER = 128
 """Bytes of a .npy file before its values."""
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The volumes of one stored array, (n, x, y, z), each compared with its checksum whenever it is read.
+
+    `array`: mapped; `rows`: those of the array that these are, in order. A volume is read as a file, not through the
+    map, for there a sick disk would kill the process.
+    """
+
+    path: Path
+    array: np.ndarray
+    record: Checksums
+    rows: Sequence[int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, x, y, z)."""
+        return (len(self.rows), *self.array.shape[1:])
+
+    def __len__(self) -> int:
+        """Number of volumes."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """A volume as it is stored; raises InputError if it is not what was written."""
+        row, shape = self.rows[index], self.array.shape[1:]
+        size = self.array[0].nbytes
+        try:
+            with self.path.open("rb") as file:
+                file.seek(NPY_HEADER + row * size)
+                content = file.read(size)
+        except OSError as error:
+            raise self.record.refused(f"cannot read {self.path.name}", self.path, str(error.strerror)) from None
+        if checksums.of_bytes(content) != self.record.arrays[self.path.stem][row]:
+            what = f"volume {row + 1} of {self.path.name} was altered"
+            raise self.record.refused(what, self.path, checksums.ALTERED)
+        return np.frombuffer(content, self.array.dtype).reshape(shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All volumes, in memory."""
+        volumes = [self[i] for i in range(len(self))]
+        return np.asarray(np.stack(volumes) if volumes else self.array, dtype=dtype)
+
+    def select(self, rows: Sequence[int]) -> Volumes:
+        """Some of the volumes."""
+        return Volumes(self.path, self.array, self.record, [self.rows[row] for row in rows])
+
+    def checked(self) -> list[int]:
+        """The checksum of each volume, once it was compared."""
+        for i in range(len(self)):
+            self[i]
+        return [self.record.arrays[self.path.stem][row] for row in self.rows]
 
 
 @dataclass(frozen=True)
 class ArrayCache:
     """Scans of one data set.
 
-    `images`: normalised intensity, 0 outside the brain; `affine`: voxel index to the template's mm; `intensity`:
-    settings of the scaling; `scaling`: what it learnt from the training scans; `naming`: for files made of the scans.
+    `images`: normalised intensity, 0 outside the brain; `stored`: images and brains, to read whole volumes; `affine`:
+    voxel index to the template's mm; `intensity`: settings of the scaling; `scaling`: what it learnt from the training
+    scans; `naming`: for files made of the scans; `seal`: names the content of the array cache.
     """
 
     scans: list[Scan]
     images: Float[np.ndarray, "n x y z"] | Coded
     brains: Bool[np.ndarray, "n x y z"]
+    stored: Mapping[str, Volumes]
     affine: Float[np.ndarray, "4 4"]
     intensity: dict[str, Any]
     scaling: dict[str, np.ndarray]
-    naming: Naming = field(default_factory=Naming)
+    naming: Naming
+    seal: str
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -63,11 +122,22 @@ class ArrayCache:
             [self.scans[i] for i in keep],
             self.images[index],
             self.brains[index],
+            {name: volumes.select(keep) for name, volumes in self.stored.items()},
             self.affine,
             self.intensity,
             self.scaling,
             self.naming,
+            self.seal,
         )
+
+    def image(self, row: int) -> Float[np.ndarray, "x y z"]:
+        """The image of a scan; raises InputError if it is not what was written."""
+        codes = self.stored["images"][row]
+        return self.images.coding.decode(codes) if isinstance(self.images, Coded) else codes
+
+    def brain(self, row: int) -> Bool[np.ndarray, "x y z"]:
+        """The brain mask of a scan; raises InputError if it is not what was written."""
+        return self.stored["brains"][row]
 
 
 @dataclass(frozen=True)
@@ -107,66 +177,130 @@ class CacheHeader:
 def write(path: str | Path, entries: Iterable[Entry], count: int, header: CacheHeader) -> None:
     """Write entries, `count` at most, one by one: memory holds one scan at a time.
 
-    A cache without scans is allowed: a data set whose every scan failed must not stop the others.
+    A cache without scans is allowed: a data set whose every scan failed must not stop the others. Raises StorageError
+    where the file system refuses.
     """
     coding = header.coding
     with atomic_folder(path) as folder:
-        arrays: dict[str, np.ndarray] = {}
         rows: list[Scan] = []
-        for i, entry in enumerate(entries):
-            for name, values in entry.arrays(coding):
-                if name not in arrays:  # an array that no earlier scan had is all False for these
-                    dtype = _dtype(name, coding)
-                    shape = (count, *entry.image.shape)
-                    arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
-                arrays[name][i] = values
-            rows.append(entry.scan)
-        for name, array in arrays.items():
-            array.flush()  # type: ignore[attr-defined]
-            if len(rows) < count:
-                np.save(folder / "shorter.npy", array[: len(rows)])
-                (folder / "shorter.npy").replace(folder / f"{name}.npy")
-        for name in ("images", "brains", "lesions") if not rows else ():
-            np.save(folder / f"{name}.npy", np.zeros((0, *header.shape), _dtype(name, coding)))
-        table.write(folder / "scans.tsv", rows)
-        save_file(header.scaling, folder / "scaling.safetensors")
+        with ExitStack() as opened:
+            arrays: dict[str, _ArrayFile] = {}
+            for entry in entries:
+                for name, values in entry.arrays(coding):
+                    if name not in arrays:  # an array that no earlier scan had is all False for these
+                        made = _ArrayFile((folder / f"{name}.npy").open("wb"), _dtype(name, coding), values.shape)
+                        arrays[name] = opened.enter_context(made)
+                        made.fill(len(rows))
+                    arrays[name].append(values)
+                rows.append(entry.scan)
+                for array in arrays.values():
+                    array.fill(len(rows))
+            for name in ("images", "brains", "lesions") if not rows else ():
+                empty = _ArrayFile((folder / f"{name}.npy").open("wb"), _dtype(name, coding), header.shape)
+                arrays[name] = opened.enter_context(empty)
+        assert len(rows) <= count
+        table.write(folder / TABLE, rows)
+        tensors.write(folder / SCALING, header.scaling)
         about = {"affine": np.asarray(header.affine).tolist(), "intensity": header.intensity, **asdict(header.naming)}
         if coding.dtype != "float32":
             about["coding"] = asdict(coding)
         write_json(folder / NAME, about)
+        sums = {name: array.checksums for name, array in arrays.items()}
+        checksums.write(folder, checksums.of_files(folder, (NAME, TABLE, SCALING)), arrays=sums)
 
 
 def read(path: str | Path) -> ArrayCache:
-    """Open an array cache; arrays are memory-mapped and read-only."""
+    """Open an array cache; arrays are memory-mapped and read-only.
+
+    Raises InputError if it is missing or if its tables or the sizes of its arrays are not what was written.
+    """
     folder = Path(path)
-    about = read_json(folder / NAME)
-    codes, brains = (_open(folder / f"{name}.npy") for name in ("images", "brains"))
+    record = checksums.read(folder)
+    for name in (NAME, TABLE, SCALING):
+        record.check(folder / name)
+    about, rows = read_json(folder / NAME), table.read(folder / TABLE)
+    stored = {name: _open(record, name) for name in ("images", "brains")}
+    for name, volumes in stored.items():
+        if len(volumes) != len(rows):
+            why = f"it has {len(volumes)} volumes, {TABLE} has {len(rows)} scans"
+            raise record.refused(f"{name}.npy does not fit its table", volumes.path, why)
+    codes = stored["images"].array
     images = Coded(codes, Coding(**about["coding"])) if "coding" in about else codes
-    scaling = load_file(folder / "scaling.safetensors")
-    rows = table.read(folder / "scans.tsv")
-    naming = Naming(about["modality"], about["template"])
-    return ArrayCache(rows, images, brains, np.asarray(about["affine"]), about["intensity"], scaling, naming)
+    return ArrayCache(
+        rows,
+        images,
+        stored["brains"].array,
+        stored,
+        np.asarray(about["affine"]),
+        about["intensity"],
+        tensors.read(folder / SCALING, checksums.remedy(folder)),
+        Naming(about["modality"], about["template"]),
+        record.seal,
+    )
 
 
-def read_lesions(path: str | Path) -> Bool[np.ndarray, "n x y z"]:
-    """Open the lesion masks, in the order of the scans; without a voxel for healthy scans."""
-    return _open(Path(path) / "lesions.npy")
+def read_lesions(path: str | Path) -> Volumes:
+    """Open the lesion masks, (n, x, y, z), in the order of the scans; without a voxel for healthy scans."""
+    return _open(checksums.read(Path(path)), "lesions")
 
 
-def read_ignored(path: str | Path) -> Bool[np.ndarray, "n x y z"] | None:
+def read_ignored(path: str | Path) -> Volumes | None:
     """Open the masks of what is left out of the scores, in the order of the scans; None if no scan has any."""
-    file = Path(path) / "ignored.npy"
-    return _open(file) if file.exists() else None
+    record = checksums.read(Path(path))
+    return _open(record, "ignored") if "ignored" in record.arrays else None
+
+
+class _ArrayFile:
+    """A .npy file that is written volume by volume, with the checksum of each.
+
+    Plain writes, for a full disk is an OSError then; a process that writes to a memory map of a sparse file is killed.
+    """
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]):
+        self._file, self._dtype, self._shape = file, dtype, shape
+        self.checksums: list[int] = []
+        self._write_header()
+
+    def __enter__(self) -> _ArrayFile:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        try:
+            if failed is None:
+                self._file.seek(0)
+                self._write_header()  # numpy leaves room for any count
+        finally:
+            self._file.close()
+
+    def append(self, values: np.ndarray) -> None:
+        """Write the next volume."""
+        content = np.ascontiguousarray(values, dtype=self._dtype)
+        self._file.write(content.data)
+        self.checksums.append(checksums.of_bytes(content))
+
+    def fill(self, count: int) -> None:
+        """Write volumes of zeros until there are `count`."""
+        while len(self.checksums) < count:
+            self.append(np.zeros(self._shape, self._dtype))
+
+    def _write_header(self) -> None:
+        about = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(self._file, {**about, "shape": (len(self.checksums), *self._shape)})
 
 
 def _dtype(name: str, coding: Coding) -> np.dtype[Any]:
     return coding.stored if name == "images" else np.dtype(bool)
 
 
-def _open(path: Path) -> np.ndarray:
+def _open(record: Checksums, name: str) -> Volumes:
+    path = record.folder / f"{name}.npy"
+    count = len(record.arrays.get(name, ()))
     try:
-        empty = path.stat().st_size <= NPY_HEADER  # an empty array cannot be mapped
-        array: np.ndarray = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot open {path.name}", file=path, why=str(error), do="run normalize again") from None
-    return array
+        # an empty array cannot be mapped
+        array: np.ndarray = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise record.refused(f"cannot open {path.name}", path, str(error)) from None
+    if array.shape[:1] != (count,) or array.ndim != 4:
+        why = f"it has the shape {array.shape}, and {count} volumes were written"
+        raise record.refused(f"{path.name} was altered", path, why)
+    return Volumes(path, array, record, range(count))

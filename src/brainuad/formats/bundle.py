@@ -7,50 +7,59 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-from safetensors.numpy import load_file, save_file
 
 from brainuad.errors import InputError
-from brainuad.formats.files import atomic, read_json, sha256, write_json
+from brainuad.formats import checksums, tensors
+from brainuad.formats.files import read_json, sha256, write_json
 
-VERSION = 1
+VERSION = 2
 ARRAYS, ABOUT = "arrays.safetensors", "bundle.json"
+SCALING = "scaling."
+"""Prefix of the arrays that intensity scaling learnt."""
+AGAIN = "train the model again: delete the bundle's folder and run the same command"
 
 
 @dataclass(frozen=True)
 class Bundle:
     """`arrays`: weights, atlases and residual statistics by name; `about`: the rest.
 
-    `about` holds `model` (settings), `intensity` (fitted normalisation), `affine`, `shape`, `seed`, `training`
-    (hash and labels of the training scans), `versions`.
+    `about` holds `model` (settings), `intensity` (fitted normalisation), `affine`, `shape`, `template`, `seed`,
+    `training` (hash and labels of the training scans), `versions`.
     """
 
     arrays: dict[str, np.ndarray]
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def scaling(self) -> dict[str, np.ndarray]:
+        """What the intensity scaling of the training scans learnt from them."""
+        return {name.removeprefix(SCALING): each for name, each in self.arrays.items() if name.startswith(SCALING)}
+
 
 def write(folder: str | Path, bundle: Bundle) -> None:
-    """Write `arrays.safetensors`, then `bundle.json`, which holds the checksum of the arrays."""
+    """Write `arrays.safetensors`, then `bundle.json`, which holds the checksums of the arrays and of itself."""
     folder = Path(folder)
-    with atomic(folder / ARRAYS) as part:
-        save_file({name: np.ascontiguousarray(array) for name, array in bundle.arrays.items()}, part)
+    tensors.write(folder / ARRAYS, bundle.arrays)
     about = {**bundle.about, "format": VERSION, "arrays_sha256": sha256(folder / ARRAYS)}
-    write_json(folder / ABOUT, about)
+    write_json(folder / ABOUT, {**about, checksums.SEAL: checksums.seal_of(about)})
 
 
 def read(folder: str | Path) -> Bundle:
-    """Read a bundle; raises InputError for another format version and for arrays that do not fit their checksum."""
+    """Read a bundle; raises InputError for another format version and for content that does not fit its checksums."""
     folder = Path(folder)
-    about = read_json(folder / ABOUT)
-    if about.get("format") != VERSION:
-        why = f"it has format {about.get('format')}, this program reads {VERSION}"
-        raise InputError("the bundle is of another version", file=folder / ABOUT, why=why, do="train the model again")
+    path, about = folder / ABOUT, read_json(folder / ABOUT)
+    if not isinstance(about, dict) or "format" not in about:
+        raise InputError(f"{ABOUT} does not describe a bundle", file=path, why="it lacks its format", do=AGAIN)
+    if about["format"] != VERSION:
+        why = f"it has format {about['format']}, this program reads {VERSION}"
+        raise InputError("the bundle is of another version", file=path, why=why, do=AGAIN)
+    if about.pop(checksums.SEAL, None) != checksums.seal_of(about):
+        raise InputError(f"{ABOUT} was altered", file=path, why=checksums.ALTERED_RECORD, do=AGAIN)
     try:
-        arrays = load_file(folder / ARRAYS)
-        intact = sha256(folder / ARRAYS) == about.get("arrays_sha256")
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError("cannot read the weights", file=folder / ARRAYS, why=str(error), do="train again") from None
+        intact = sha256(folder / ARRAYS) == about["arrays_sha256"]
+    except OSError as error:
+        raise InputError("cannot read the weights", file=folder / ARRAYS, why=str(error), do=AGAIN) from None
     if not intact:
-        why = "their checksum is not the one in bundle.json"
-        raise InputError("the weights were altered", file=folder / ARRAYS, why=why, do="train the model again")
-    return Bundle(arrays, about)
+        why = f"their checksum is not the one in {ABOUT}"
+        raise InputError("the weights were altered", file=folder / ARRAYS, why=why, do=AGAIN)
+    return Bundle(tensors.read(folder / ARRAYS, AGAIN), about)

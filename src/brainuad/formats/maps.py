@@ -2,13 +2,13 @@
 
 infer writes anomaly maps, reconstructions and `scores.tsv` (scan and score among its columns); postprocess writes maps,
 where a postprocessing changes them, and a mask for each threshold rule. All lie on the array cache's grid; their names
-are those of `formats.names`.
+are those of `formats.names`, their checksums lie beside them (`formats.checksums`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from brainuad.errors import InputError
-from brainuad.formats import names, volume
+from brainuad.formats import checksums, names, volume
+from brainuad.formats.checksums import Checksums
 from brainuad.formats.names import Naming
 from brainuad.formats.thresholds import FoundThreshold
 
@@ -48,11 +49,15 @@ def mask_path(folder: Path, scan: str, rule: str) -> Path:
 
 @dataclass(frozen=True)
 class MapWriter:
-    """Writes images of the scans of one array cache, each with its sidecar, into a folder of infer or postprocess."""
+    """Writes images of the scans of one array cache, each with its sidecar, into a folder of infer or postprocess.
+
+    `finish` comes last: without the checksums nobody reads the images.
+    """
 
     folder: Path
     affine: Float[np.ndarray, "4 4"]
     naming: Naming
+    _written: dict[str, int] = field(default_factory=dict, init=False)
 
     def anomaly(self, scan: str, data: Float[np.ndarray, "x y z"]) -> None:
         """The map of infer."""
@@ -80,6 +85,14 @@ class MapWriter:
         }
         self._write(names.predicted_mask(scan, self.naming, rule), data, about)
 
+    def finish(self, tables: Sequence[str], tags: Mapping[str, str], **made_of: str) -> None:
+        """Write the checksums of the images and of `tables`, which lie beside them.
+
+        `tags`: of the job; `made_of`: the `seal` of the array cache, the bundle, the maps.
+        """
+        files = checksums.of_files(self.folder, tables) | self._written
+        checksums.write(self.folder, files, {**_told(tags), **made_of})
+
     def _map(self, scan: str) -> dict[str, Any]:
         return {"Units": "arbitrary; higher is more abnormal, 0 outside the brain", "Sources": self._sources(scan)}
 
@@ -89,33 +102,54 @@ class MapWriter:
     def _write(self, name: str, data: np.ndarray, about: Mapping[str, Any]) -> None:
         volume.write(self.folder / name, data, self.affine)
         names.write_sidecar(self.folder / name, self.naming, about)
+        self._written[name] = checksums.of_file(self.folder / name)
+
+
+def checked(folder: Path, tags: Mapping[str, str], **made_of: str) -> Checksums:
+    """The record of a folder of infer or postprocess.
+
+    Raises InputError if the folder is that of another model, seed or data set than the `tags` of the job say, or was
+    made of something else than `made_of`.
+    """
+    record = checksums.read(folder)
+    record.require(**_told(tags), **made_of)
+    return record
 
 
 def read_map(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
-    """Read a map as float32; raises InputError if it is missing, broken, holds NaN or lies on another grid."""
-    return _on_grid(path, volume.read(path, constant=True).data, shape)
+    """Read a map as float32; raises InputError if it is missing, altered, holds NaN or lies on another grid."""
+    return _on_grid(path, volume.read(checksums.check(path), constant=True).data, shape)
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Bool[np.ndarray, "x y z"]:
     """Read a mask; raises InputError as `read_map`."""
-    return _on_grid(path, volume.read_mask(path).data, shape)
+    return _on_grid(path, volume.read_mask(checksums.check(path)).data, shape)
 
 
 def read_scores(folder: Path) -> dict[str, float]:
-    """Anomaly score by scan; raises InputError if the table is missing or lacks a column."""
-    path = folder / SCORES
+    """Anomaly score by scan; raises InputError if the table is missing, altered, or a score is no number."""
+    record = checksums.read(folder)
+    path = record.check(folder / SCORES)
     try:
         table = pd.read_csv(path, sep="\t", dtype={"scan": str}, float_precision="round_trip")
-        return dict(zip(table["scan"], table["score"].astype(float), strict=True))
+        scores = dict(zip(table["scan"], table["score"].astype(float), strict=True))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError("cannot read the scores", file=path, why=str(error), do="run infer again") from None
+        raise record.refused("cannot read the scores", path, str(error)) from None
+    if odd := [scan for scan, score in scores.items() if not np.isfinite(score)]:
+        raise record.refused("a score is no number", path, ", ".join(odd))
+    return scores
 
 
 def _on_grid(path: Path, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if data.shape != shape:
         why = f"it has the shape {data.shape}, the array cache {shape}"
-        raise InputError(f"{path.name} is not on the array cache's grid", file=path, why=why, do="run infer again")
+        do = checksums.remedy(checksums.of(path).folder)
+        raise InputError(f"{path.name} is not on the array cache's grid", file=path, why=why, do=do)
     return data
+
+
+def _told(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: tags[name] for name in ("model", "seed", "dataset") if name in tags}
 
 
 def _found(folder: Path, missing: str, scan: str, suffix: str = "", label: str = "", desc: str = "") -> Path:

@@ -40,6 +40,7 @@ IGNORED = (
     "sub-*/*.json",
     "sub-*/*.png",
     "batches",
+    "/checksums.json",
     "/run.json",
     "/scores.tsv",
     "/thresholds.json",

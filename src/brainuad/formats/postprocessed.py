@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from brainuad.errors import InputError
-from brainuad.formats import maps
+from brainuad.formats import checksums, maps
 from brainuad.formats.files import read_json, write_json
 
 NAME = "postprocessing.json"
@@ -17,15 +16,13 @@ def write(folder: Path, changes_maps: bool) -> None:
 
 
 def changes_maps(folder: Path) -> bool:
-    """Whether postprocess's `folder` holds maps of its own; raises InputError for a missing or foreign file."""
-    path = folder / NAME
+    """Whether postprocess's `folder` holds maps of its own; raises InputError for a missing or altered file."""
+    record = checksums.read(folder)
+    path = record.check(folder / NAME)
     try:
         return bool(read_json(path)["changes_maps"])
     except (KeyError, TypeError) as error:
-        why = f"it lacks {error}"
-        raise InputError(
-            "cannot read what the postprocessing did", file=path, why=why, do="run postprocess again"
-        ) from None
+        raise record.refused("cannot read what the postprocessing did", path, f"it lacks {error}") from None
 
 
 def map_path(inferred: Path, postprocessed: Path, scan: str) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from brainuad.errors import InputError
+from brainuad.formats import checksums
 from brainuad.formats.files import read_json, write_json
 
 NAME = "thresholds.json"
@@ -31,12 +32,16 @@ def write(folder: str | Path, thresholds: Mapping[str, FoundThreshold]) -> None:
 
 
 def read(folder: str | Path) -> dict[str, FoundThreshold]:
-    """Read the thresholds by rule; raises InputError for a missing or foreign file."""
-    path = Path(folder) / NAME
+    """Read the thresholds by rule; raises InputError for a missing, altered or foreign file."""
+    record = checksums.read(Path(folder))
+    path = record.check(Path(folder) / NAME)
     try:
-        return {
+        found = {
             rule: FoundThreshold(**{**threshold, "scans": tuple(threshold["scans"])})
             for rule, threshold in read_json(path).items()
         }
     except (AttributeError, KeyError, TypeError) as error:
-        raise InputError("cannot read the thresholds", file=path, why=str(error), do="run postprocess again") from None
+        raise record.refused("cannot read the thresholds", path, f"{type(error).__name__}: {error}") from None
+    if odd := [rule for rule, each in found.items() if each.value is not None and not math.isfinite(each.value)]:
+        raise record.refused("a threshold is no number", path, ", ".join(odd))
+    return found

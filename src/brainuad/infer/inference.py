@@ -46,7 +46,7 @@ def infer(
     torch.set_num_threads(compute.threads)
     trained = bundles.read(bundle)
     data = array_caches.read(array_cache)
-    _same_grid(trained, data, array_cache)
+    _require_fit(trained, data, array_cache, tags)
     scans = data.select("validation", "test")
     method = registry.load_method(trained, map_settings)
     method.to(compute.accelerator)
@@ -59,30 +59,55 @@ def infer(
         files = MapWriter(folder, scans.affine, scans.naming)
         names.describe_dataset(folder, "Anomaly maps", tags)
         written: list[Future[None]] = []  # compressing lets the next scan's computation run beside it
-        for scan, image, brain in zip(scans.scans, scans.images, scans.brains, strict=True):
-            result = predict(method, np.asarray(image), np.asarray(brain), scans.spacing, lesion_sign)
+        slices = 0
+        for row, scan in enumerate(scans.scans):
+            image, brain = scans.image(row), scans.brain(row)
+            result = predict(method, image, brain, scans.spacing, lesion_sign)
+            slices += int(brain.any((0, 1)).sum())
             written.append(writer.submit(files.anomaly, scan.scan, result.anomaly))
             if result.reconstruction is not None:
                 written.append(writer.submit(files.reconstruction, scan.scan, result.reconstruction))
-                similarities.append(
-                    reconstruction_similarity(np.asarray(image), result.reconstruction, np.asarray(brain))
-                )
+                similarities.append(reconstruction_similarity(image, result.reconstruction, brain))
             rows.append((scan.scan, scan.subject, scan.role, result.score))
         for future in written:
             future.result()
         with atomic(folder / maps.SCORES) as part:
             pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
+        files.finish([maps.SCORES], tags, array_cache=data.seal, bundle=trained.about["arrays_sha256"])
         names_of_means = similarities[0] if similarities else ()
         means = {
             f"reconstruction_{name}": float(np.mean([each[name] for each in similarities])) for name in names_of_means
         }
-        slices = sum(int(np.asarray(brain).any((0, 1)).sum()) for brain in scans.brains)
         record.facts = {"scans": len(rows), "slices": slices, **means}
 
 
-def _same_grid(trained: bundles.Bundle, data: ArrayCache, path: Path) -> None:
+def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path, tags: Mapping[str, str]) -> None:
+    """Raises InputError unless scans and training have one grid and intensity scaling, and job and bundle one seed."""
     shape, affine = tuple(trained.about["shape"]), np.asarray(trained.about["affine"])
+    do = "normalize the data set with the recipe of the training"
     if data.images.shape[1:] != shape or not np.allclose(data.affine, affine, atol=1e-3):
+        off = np.abs(data.affine - affine).max()
         why = f"the model was trained on {shape} voxels, the array cache has {data.images.shape[1:]}"
-        do = "normalize the data set with the recipe of the training"
+        why += f"; their affines differ by up to {off:g}" if off else ""
         raise InputError("the array cache is on another grid than the model", file=path, why=why, do=do)
+    if data.scans and trained.about["template"] != data.naming.template:
+        why = f"the model was trained in {trained.about['template']}, the array cache is in {data.naming.template}"
+        raise InputError("the array cache is in another space than the model", file=path, why=why, do=do)
+    if why := _difference(trained, data):
+        raise InputError("the array cache has other intensities than the model", file=path, why=why, do=do)
+    if tags.get("seed", str(trained.about["seed"])) != str(trained.about["seed"]):
+        why = f"it was trained with seed {trained.about['seed']}, the job has seed {tags['seed']}"
+        raise InputError("the bundle is that of another training", why=why, do=bundles.AGAIN)
+
+
+def _difference(trained: bundles.Bundle, data: ArrayCache) -> str:
+    """How the intensity scalings of model and array cache differ; empty where they are one."""
+    theirs, ours = trained.about["intensity"], data.intensity
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key):
+            return f"{key} was {theirs.get(key)} in the training and is {ours.get(key)} in the array cache"
+    learnt = trained.scaling
+    for name in sorted(learnt.keys() | data.scaling.keys()):
+        if name not in learnt or name not in data.scaling or not np.array_equal(learnt[name], data.scaling[name]):
+            return f"{name} was learnt from other training scans"
+    return ""

@@ -24,9 +24,10 @@ def processed_maps(
     """Row, map after the map operators, and brain of each scan in a role. `maps`: infer's folder."""
     for row, scan in enumerate(opened.scans):
         if scan.role == role:
-            image, brain = np.asarray(opened.images[row]), np.asarray(opened.brains[row])
+            uses_image = any(isinstance(step, config.HyperintensityPrior) for step in steps)
+            image, brain = opened.image(row) if uses_image else opened.images[row], opened.brain(row)
             anomaly = files.read_map(files.anomaly_path(maps, scan.scan), brain.shape)
-            yield row, process_map(anomaly, image, brain, opened.spacing, steps), brain
+            yield row, process_map(anomaly, np.asarray(image), brain, opened.spacing, steps), brain
 
 
 def process_map(

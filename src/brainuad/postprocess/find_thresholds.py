@@ -87,8 +87,8 @@ def _voxel_values(
         truths = array_caches.read_lesions(each.array_cache) if lesions else None
         ignored = array_caches.read_ignored(each.array_cache)
         for row, anomaly, brain in processed_maps(each.maps, opened, "validation", postprocessing.on_map()):
-            truth = np.zeros_like(brain) if truths is None else np.asarray(truths[row])
-            scored = brain if ignored is None else brain & ~np.asarray(ignored[row])
+            truth = np.zeros_like(brain) if truths is None else truths[row]
+            scored = brain if ignored is None else brain & ~ignored[row]
             normal.add(anomaly[scored & ~truth])
             lesion.add(anomaly[scored & truth])
             names.append(f"{opened.scans[row].dataset}/{opened.scans[row].scan}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from brainuad.errors import InputError
-from brainuad.formats import files, names, postprocessed, scans, status, thresholds, transform, volume
+from brainuad.formats import checksums, files, names, postprocessed, scans, status, thresholds, transform, volume
 from brainuad.formats import maps as images
 from brainuad.formats.names import Naming
 from brainuad.images.native import to_native
@@ -31,7 +31,9 @@ def native(maps: Path, masks: Path, table: Path, preprocessed: Path, out: Path) 
             found += [images.processed_path(masks, row.scan)] if changed else []
             try:
                 for path in found:
-                    to_own_grid(path, preprocessed / row.scan, Path(row.image), names.native_path(path, part))
+                    to_own_grid(
+                        checksums.check(path), preprocessed / row.scan, Path(row.image), names.native_path(path, part)
+                    )
             except (InputError, FileNotFoundError) as error:  # one scan that moved or changed stops no other
                 logger.warning("%s has no maps on its own grid: %s", row.scan, error)
 

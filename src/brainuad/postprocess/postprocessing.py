@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from brainuad.config.postprocessing import Postprocessing, Threshold
 from brainuad.formats import array_cache as array_caches
+from brainuad.formats import checksums, names, postprocessed, run, thresholds
 from brainuad.formats import maps as files
-from brainuad.formats import names, postprocessed, run, thresholds
+from brainuad.formats.checksums import Checksums
 from brainuad.formats.files import atomic_folder
 from brainuad.postprocess.apply import predicted_mask, processed_maps
 from brainuad.postprocess.find_thresholds import ValidationSet, find_thresholds
@@ -43,12 +44,12 @@ def postprocess(
         atomic_folder(out) as folder,
         recording.recorded(folder, run.Record("postprocess", dict(tags), settings)) as record,
     ):
+        opened, record_of_maps = array_caches.read(inputs.array_cache), _checked(inputs, tags)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
             validation = [ValidationSet(*source) for source in sources]
             found = find_thresholds(validation, postprocessing, rules, Path(values))
         thresholds.write(folder, found)
         postprocessed.write(folder, changes_maps=bool(postprocessing.on_map()))
-        opened = array_caches.read(inputs.array_cache)
         writer = files.MapWriter(folder, opened.affine, opened.naming)
         names.describe_dataset(folder, "Predicted masks", tags)
         steps = postprocessing.on_mask()
@@ -59,4 +60,16 @@ def postprocess(
             for rule, threshold in found.items():
                 if threshold.value is not None:
                     writer.mask(scan, predicted_mask(anomaly, brain, threshold.value, steps), rule, threshold)
+        kept = (thresholds.NAME, postprocessed.NAME)
+        writer.finish(kept, tags, array_cache=opened.seal, maps=record_of_maps.seal)
         record.facts["thresholds"] = {rule: threshold.value for rule, threshold in found.items()}
+
+
+def _checked(inputs: PostprocessInputs, tags: Mapping[str, str]) -> Checksums:
+    """The record of the maps; raises InputError unless those of all data sets are of one bundle and their scans."""
+    record = files.checked(inputs.maps, tags, array_cache=checksums.read(inputs.array_cache).seal)
+    same = {name: tags[name] for name in ("model", "seed") if name in tags}
+    bundle = {name: value for name, value in record.made_of.items() if name == "bundle"}
+    for maps, cache in zip(inputs.validation_maps, inputs.validation_array_caches, strict=True):
+        files.checked(maps, same, array_cache=checksums.read(cache).seal, **bundle)
+    return record

@@ -177,7 +177,7 @@ def _dataset_examples(dataset: str, path: Path, names: list[str], volumes: dict[
         if name not in index:
             continue
         i = index[name]
-        image, brain, lesion = (np.asarray(each[i]) for each in (cache.images, cache.brains, lesions))
+        image, brain, lesion = cache.image(i), cache.brain(i), lesions[i]
         scan = cache.scans[i]
         description = f"{volumes[name]:.1f} ml of lesion" if lesion.any() else "no lesion"
         if scan.lesion_type:

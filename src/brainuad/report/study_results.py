@@ -119,6 +119,8 @@ def _thresholds(study: Study, folder: Path) -> dict[tuple[str, str, str], dict[s
     for model in study.models:
         base = folder / "postprocess" / model / f"seed-{study.seeds[0]}"
         for path in finished(base, f"*/*/{thresholds.NAME}"):
+            if path.parent.name not in study.postprocessing or path.parent.parent.name not in study.datasets:
+                continue
             read = thresholds.read(path.parent)
             values = {rule: each.value for rule, each in read.items() if each.value is not None}
             by_map[model, path.parent.name, path.parent.parent.name] = values

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,6 @@ from brainuad.resources.clock import Clock
 RESUME = "resume"
 logger = getLogger(__name__)
 
-SCALING = "scaling."
-"""Prefix of the arrays that intensity scaling learnt, in the bundle."""
-
 
 def train(
     array_caches: Sequence[Path], model: MethodSettings, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
@@ -54,7 +52,7 @@ def train(
         )
     validation = _gathered(opened, array_caches, "validation")
     scans = [scan for part in opened for scan in part.select("train", "validation").scans]
-    hashed = _hash([training, *([] if validation is None else [validation])])
+    hashed = _hash(opened)
     settings = model.model_dump(mode="json", exclude={"map"})
     record = Record("train", dict(tags), settings, seed, hashed)
     clock = Clock()
@@ -80,6 +78,7 @@ def train(
             "intensity": opened[0].intensity,
             "affine": opened[0].affine.tolist(),
             "shape": list(training.images[0].shape),
+            "template": opened[0].naming.template,
             "seed": seed,
             "training": {
                 "hash": hashed,
@@ -88,7 +87,7 @@ def train(
             "versions": recording.versions(),
             "parameters": method.facts().get("parameters", 0),
         }
-        scaling = {SCALING + name: array for name, array in opened[0].scaling.items()}
+        scaling = {bundle.SCALING + name: array for name, array in opened[0].scaling.items()}
         bundle.write(out, Bundle({**method.state(), **scaling}, about))
     shutil.rmtree(out / RESUME, ignore_errors=True)
 
@@ -112,6 +111,8 @@ def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) ->
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
             raise InputError("the training array caches are on different grids", file=path, do=do)
+        if part.intensity != first.intensity or not _equal(part.scaling, first.scaling):
+            raise InputError("the training array caches have intensities of different scalings", file=path, do=SCALED)
         masks = {"lesions": array_cache.read_lesions(path), "other pathology": array_cache.read_ignored(path)}
         for i, (scan, brain) in enumerate(zip(part.scans, part.brains, strict=True)):
             if scan.role != role:
@@ -125,18 +126,23 @@ def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) ->
     return TrainingScans(Picked(images), brains, first.spacing) if first is not None and images else None
 
 
-def _hash(parts: Sequence[TrainingScans]) -> str:
-    """Hash of all voxels of training and validation, in order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{len(part.images)} {part.spacing}".encode())
-        for image, brain in zip(part.images, part.brains, strict=True):
-            digest.update(np.ascontiguousarray(image).data)
-            digest.update(np.ascontiguousarray(brain).data)
-    return digest.hexdigest()
+def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _hash(opened: Sequence[ArrayCache]) -> str:
+    """Hash of all voxels of training and validation, in order, from their checksums, once these are verified."""
+    parts = []
+    for role in ("train", "validation"):
+        for part in (each.select(role) for each in opened):
+            coding = asdict(part.images.coding) if isinstance(part.images, Coded) else None
+            sums = {name: volumes.checked() for name, volumes in part.stored.items()}
+            parts.append([part.images.shape[1:], part.spacing, coding, sums])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 TRAINING = (
     "give one healthy data set a split with train above 0, and see the table beside its array cache for excluded scans"
 )
+SCALED = "delete the array caches of this study and run the same command again"
 HEALTHY = "give the data set the role test, or exclude the subject"
