@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainuad.cluster.placement import gpu_resources
 from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
-from brainuad.config.load import build_study
+from brainuad.config.load import build_study, study_content
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
 
@@ -15,8 +15,15 @@ os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
 
 ignore_slurm_warning_signals()
 
+# Files on the command line are laid on the one that the Snakefile names.
+NAMED = list(map(str, workflow.config_settings.configfiles))
+STUDY_FILES = [*(f for f in workflow.configfiles if str(f) not in NAMED), *NAMED]
+
 try:
-    PLAN = Plan(build_study(config, STUDY_FILE))
+    # Snakemake's `config` takes `ses: 010` for 8 and `no` for false; it counts where its template engine made it.
+    raw = study_content(list(map(Path, STUDY_FILES)), workflow.config_settings.config)
+    raw = config if "__use_yte__" in raw else raw
+    PLAN = Plan(build_study(raw, STUDY_FILE))
 except BrainuadError as error:
     sys.exit(str(error))
 

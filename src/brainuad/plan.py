@@ -6,18 +6,19 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brainuad.code_hash import code_hash
-from brainuad.config import templates
+from brainuad.config import paths, templates, yaml_text
 from brainuad.config.datasets import AnyScans, Inserted, Made
 from brainuad.config.load import hint
 from brainuad.config.study import Study
 from brainuad.download.source_of import source_of
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import decisions, done_file
+from brainuad.formats.handling import Handling
 from brainuad.formats.scans import Scan
 from brainuad.jobs.base import Job
 from brainuad.layout import Layout
@@ -29,6 +30,30 @@ from brainuad.preprocess.settings import ScanSettings
 
 TEMPLATE_MM3 = 9e6
 """Volume of a template's grid, with some room."""
+
+HANDLED = (
+    Handling(
+        "study",
+        "`no`, `010`, `12:30`, dates and numbers in a study file, where a label or text is asked for",
+        "accepted",
+        "the text as it is written; `true`, `false` and `null` must be in quotes",
+    ),
+    Handling("study", "a key that is written twice", "refused", "both lines are named"),
+    Handling(
+        "study",
+        f"a study file over {yaml_text.LARGEST / 1e3:g} kB, of more than {yaml_text.MOST_VALUES} values with its "
+        f"aliases, or more than {yaml_text.DEEPEST} levels deep",
+        "refused",
+        "at once, by `brainuad check`; Snakemake reads --configfile before us, so check a stranger's file first",
+    ),
+    Handling("study", "`~`, `$NAME` and `${NAME}` in paths", "converted", "replaced; an unset variable is refused"),
+    Handling(
+        "names",
+        "paths with `{name}` or `<name>`, which Snakemake would misread",
+        "refused",
+        "before the first job; for a scan of a BIDS folder its subject fails. Other signs may stand in paths",
+    ),
+)
 
 
 class Plan(Layout):
@@ -57,6 +82,7 @@ class Plan(Layout):
             for label, dataset in study.datasets.items()
             if isinstance(dataset, Inserted)
         }
+        _refuse_misread(study, self.scans, self._masks)
         self._rows = {(row.dataset, row.scan): row for rows in self.scans.values() for row in rows}
         size = study.compute.scans_per_job
         self._batches = {label: batches([row.scan for row in rows], size) for label, rows in self.scans.items()}
@@ -211,3 +237,13 @@ class Plan(Layout):
         """How many imports into MLflow found no server; a change makes Snakemake try again."""
         path = self.attempts()
         return int(path.read_text()) if path.exists() else 0
+
+
+def _refuse_misread(study: Study, scans: Mapping[str, Sequence[Scan]], pools: Mapping[str, Sequence[Path]]) -> None:
+    """Raise InputError for a file of a data set whose path Snakemake would misread."""
+    files = [(label, path) for label, rows in scans.items() for row in rows for path in row.files().values()]
+    files += [(label, str(path)) for label, masks in pools.items() for path in masks]
+    for label, path in files:
+        if part := paths.misread(path):
+            do = f"rename it, or set datasets.{label}.exclude" if label in study.scan_sets() else "rename it"
+            raise InputError(f"Snakemake would misread {part!r} in the path of a file of {label}", file=path, do=do)

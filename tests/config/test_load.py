@@ -59,7 +59,13 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
         ({"models": {"mine": {"use": "baur_dae", "sett": {}}}}, ["unknown key sett", "did you mean set?"]),
         ({"postprocessing": {"none": "non"}}, ["there is no postprocessing non", "did you mean none?"]),
         ({"study": "mlflow"}, ["mlflow is a folder of its own"]),
-        ({"study": "My Study"}, ["study: String should match pattern"]),
+        ({"study": "logs"}, ["logs is a folder of its own"]),
+        ({"study": "My Study"}, ["study: String should match pattern", "small letters"]),
+        ({"study": "größe"}, ["study: String should match pattern", "small letters"]),
+        ({"study": "x" * 101}, ["study: String should have at most 100"]),
+        ({"results": "~nobody_of_this_name/x"}, ["results: there is no user"]),
+        ({"results": "a{v2}"}, ["results: Snakemake would misread '{v2}'"]),
+        ({"decisions": "<a>/x.tsv"}, ["decisions: Snakemake would misread '<a>'"]),
         ({"thresholds": [{"rule": "youden"}]}, ["thresholds.0", "healthy_quantile"]),
         (
             {"postprocessing": {"c": [{"op": "closing"}, {"op": "median3d"}]}},
@@ -130,6 +136,8 @@ def test_a_key_of_an_older_version_is_refused_with_its_new_name(demo, change, ex
         ("new", {**BIDS, "mask": {"sufix": "roi"}}, ["unknown key datasets.new.mask.sufix", "did you mean suffix?"]),
         ("new", {**BIDS, "columns": {"sx": "gender"}}, ["unknown key datasets.new.columns.sx", "did you mean sex?"]),
         ("new", {"source": "table", "healthy": True}, ["datasets.new.file: Field required"]),
+        ("new", {**BIDS, "root": "x/{v2}"}, ["datasets.new.root: Snakemake would misread '{v2}'"]),
+        ("Patients", BIDS, ["datasets.Patients", "small letters"]),
         ("patients.source", "fantom", ["datasets.patients", "phantom"]),
         ("new", {"source": "inserted", "into": "patients", "masks": ["x"]}, ["patients is no healthy data set"]),
         ("new", {"source": "artificial", "into": "patients"}, ["patients is no healthy data set"]),
@@ -172,6 +180,15 @@ def test_a_missing_variable_is_named(demo, monkeypatch):
     text = message(demo)
     assert "the environment variable BRAINUAD_NOWHERE is not set" in text
     assert "export BRAINUAD_NOWHERE=" in text
+
+
+def test_paths_may_start_at_home_or_a_variable(demo, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("MY_DATA", "/data")
+    demo["datasets"]["more"] = {"source": "table", "file": "$MY_DATA/x.tsv", "healthy": True}
+    study = build_study(demo | {"results": "~/results", "decisions": "~/exclude.tsv"}, DEMO)
+    assert (study.results, study.decisions) == ("/home/me/results", "/home/me/exclude.tsv")
+    assert study.datasets["more"].file == "/data/x.tsv"
 
 
 def test_a_data_set_may_bear_the_name_of_a_setting(demo, monkeypatch):

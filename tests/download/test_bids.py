@@ -426,6 +426,14 @@ def test_a_file_of_somebody_else_is_not_taken(root):
     ]
 
 
+def test_a_name_that_snakemake_would_misread_costs_its_subject(root):
+    names = ("T1w (it's 50%) [ü]", "{v2}", "<a>")
+    folder = root(*(f"sub-{n}/anat/sub-{n}_acq-{name}_T1w.nii.gz" for n, name in enumerate(names)))
+    found = looked(folder)
+    assert [scan.scan for scan in found.scans] == ["sub-0"]
+    assert ["must be renamed" in row.note for row in found.failed] == [True, True]
+
+
 def test_a_folder_that_cannot_be_read_costs_its_subject(root, monkeypatch):
     folder = root(*t1("1", "2"))
     (folder / "sub-3").symlink_to("sub-3")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from brainuad.config.anomalies import Anomaly, AnomalyType, CorruptionType, ScanCorruption
 from brainuad.config.insertion import Insertion
+from brainuad.config.paths import PathText
 from brainuad.config.reading import Reading
 from brainuad.config.section import Section
+from brainuad.config.yaml_text import WrittenFloat
 
 Modality = Literal["T1w", "T1ce", "T2w", "FLAIR", "PDw", "ct"]
 """BIDS suffixes, and `T1ce` for T1 with contrast agent."""
@@ -110,7 +112,17 @@ Entity = Literal[
 ]
 # fmt: on
 """Short names of BIDS entities, as file names have them."""
-Wanted = str | int | None | list[str | int]
+
+
+def _as_written(value: Any) -> Any:
+    """A number that is no count, such as 1.50, as it was written. Raises ValueError for true and false."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no label; write it in quotes")
+    return value.text if isinstance(value, WrittenFloat) else value
+
+
+One = Annotated[str | int, BeforeValidator(_as_written)]
+Wanted = One | None | list[One]
 """A label, a number (1 matches run-1 and run-01), a list of them, or `null`: the entity must be absent."""
 
 
@@ -164,8 +176,8 @@ class Bids(WithReference):
     """
 
     source: Literal["bids", "folder"]
-    root: str
-    """Folder of the data set; `${NAME}` is replaced by the environment variable."""
+    root: PathText
+    """Folder of the data set; `~` and `${NAME}` are replaced."""
     derivatives: str | None = None
     """Use the scans of `derivatives/<this>/` instead of the raw ones."""
     entities: dict[Entity, Wanted] = {}
@@ -202,8 +214,8 @@ class Table(WithReference):
     """
 
     source: Literal["table"]
-    file: str
-    """A .tsv or .csv file; `${NAME}` is replaced by the environment variable."""
+    file: PathText
+    """A .tsv or .csv file; `~` and `${NAME}` are replaced."""
     groups: Groups | None = None
     """Which subjects are healthy and which are patients, by a column of the table. If none, a column `group` contains
     `healthy` or `patient`, or a column `healthy` 1 or 0; without these columns all subjects are taken."""
@@ -231,8 +243,8 @@ class Known(OnDisk):
     """
 
     source: KnownName
-    root: str | None = None
-    """Folder of its files: `data/<source>` if none; `${NAME}` is replaced by the environment variable."""
+    root: PathText | None = None
+    """Folder of its files: `data/<source>` if none; `~` and `${NAME}` are replaced."""
     accept_licence: bool = False
     """Whether you accept its terms; some data sets are downloaded only then."""
 
@@ -253,8 +265,8 @@ class OpenNeuro(Known):
     source: Literal["openneuro"]
     accession: str = Field(pattern=r"^ds\d{6}$")
     """Accession number, such as ds000011."""
-    root: str | None = None
-    """Folder of its files: `data/<accession>` if none; `${NAME}` is replaced by the environment variable."""
+    root: PathText | None = None
+    """Folder of its files: `data/<accession>` if none; `~` and `${NAME}` are replaced."""
     subjects: list[Annotated[str, Field(pattern=r"^sub-[A-Za-z0-9]+$")]] | None = Field(None, min_length=1)
     """BIDS labels of the subjects to download and read, such as sub-01; all if none."""
     groups: Groups | None = None
@@ -275,13 +287,19 @@ class Made(Section):
     """Scans made from each subject."""
     healthy: Literal[False] = False
 
+    @field_validator("healthy", mode="before")
+    @classmethod
+    def _no_is_false(cls, healthy: Any) -> Any:
+        """As everywhere else, where pydantic takes `no` for false."""
+        return False if healthy in ("no", "No", "NO", "off", "Off", "OFF", "false") else healthy
+
 
 class Inserted(Made):
     """Real lesion masks inserted into healthy registered subjects of another data set, before intensity scaling."""
 
     source: Literal["inserted"]
-    masks: list[str] = Field(min_length=1)
-    """Folders of lesion masks in MNI space (*.nii.gz); `${NAME}` is replaced by the environment variable."""
+    masks: list[PathText] = Field(min_length=1)
+    """Folders of lesion masks in MNI space (*.nii.gz); `~` and `${NAME}` are replaced."""
     draws: int = Field(1, ge=1)
     """Scans made from each subject, each with a different mask if there are enough."""
     roles: list[Literal["validation", "test"]] = ["test"]

@@ -7,11 +7,10 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from brainuad.config.datasets import AnyDataset
@@ -19,11 +18,14 @@ from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
 from brainuad.config.renamed import RENAMED_SOURCES, new_name
-from brainuad.config.study import Study
+from brainuad.config.study import LABEL, Study
+from brainuad.config.yaml_text import UNWRITTEN, WrittenFloat, WrittenInt, read_yaml
 from brainuad.errors import ConfigError
 
 SHIPPED = {"models": "model", "recipes": "recipe", "postprocessing": "postprocessing"}
 """Folders of files that a study names, and what one of them is called."""
+TEXT_EXPECTED = ("string_type", "literal_error")
+"""Errors of pydantic where it wants text."""
 ON_THE_NODE = ("compute", "scratch")
 """The setting whose `${NAME}` is replaced by the job that reads it."""
 
@@ -31,6 +33,17 @@ ON_THE_NODE = ("compute", "scratch")
 def load_study(path: str | Path) -> Study:
     """Read and check a study file. Raises ConfigError for any mistake, before a job starts."""
     return build_study(read_yaml(Path(path)), path)
+
+
+def study_content(files: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of study files laid on each other, and of `--config`, as Snakemake lays them.
+
+    Snakemake's own reader takes `ses: 010` for session 8 and `no` for false, so the files are read again.
+    """
+    content: dict[str, Any] = {}
+    for each in [*map(read_yaml, files), overrides]:
+        content = _laid_on(content, each)
+    return content
 
 
 def build_study(raw: dict[str, Any], file: str | Path) -> Study:
@@ -56,19 +69,6 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     if isinstance(content.get("datasets"), dict):
         content["datasets"] = dict(_present(content["datasets"], file))
     return _validated(TypeAdapter(Study), content, file)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; raises ConfigError for a missing or malformed file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path.name}", file=path, why=error.strerror, do="correct the path") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is no valid YAML", file=path, why=str(error).replace("\n", " ")) from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path.name} holds no settings", file=path, do="write `key: value` lines")
-    return content
 
 
 def shipped(part: str, folder: Path) -> list[str]:
@@ -183,6 +183,14 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _laid_on(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    laid = dict(base)
+    for key, value in over.items():
+        old = laid.get(key)
+        laid[key] = _laid_on(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return laid
+
+
 def _expanded(content: Any, file: str | Path, place: tuple[str, ...] = ()) -> Any:
     """Replace `${NAME}` by the environment, but `ON_THE_NODE`; raises ConfigError if it is not set.
 
@@ -225,10 +233,26 @@ def _settings_of(model: dict[str, Any], file: str | Path, label: str) -> type[Me
 
 
 def _validated(adapter: TypeAdapter[Any], content: Any, file: str | Path, prefix: str = "") -> Any:
-    try:
-        return adapter.validate_python(content)
-    except ValidationError as error:
-        raise _explained(error, adapter, content, file, prefix) from None
+    """The settings. A number where text is asked for becomes the text that was written."""
+    texts: dict[int, str] = {}
+    while True:
+        try:
+            return adapter.validate_python(_with_texts(content, texts) if texts else content)
+        except ValidationError as error:
+            given = [each["input"] for each in error.errors(include_url=False) if each["type"] in TEXT_EXPECTED]
+            numbers = {id(value): value.text for value in given if isinstance(value, WrittenInt | WrittenFloat)}
+            if not numbers:
+                raise _explained(error, adapter, content, file, prefix) from None
+            texts |= numbers
+
+
+def _with_texts(content: Any, texts: Mapping[int, str]) -> Any:
+    """The content with other values for the objects with these ids."""
+    if isinstance(content, dict):
+        return {key: _with_texts(value, texts) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_with_texts(value, texts) for value in content]
+    return texts.get(id(content), content)
 
 
 def _explained(
@@ -255,7 +279,12 @@ def _explained(
     message = first["msg"].removeprefix("Value error, ")
     given = "" if first["type"] in ("missing", "value_error") else f" (it is {str(first['input'])[:60]!r})"
     what = f"{place}: {message}{given}" if place else message
-    return ConfigError(what, file=file, why=more, do="docs/settings.md says what each key takes")
+    do = "docs/settings.md says what each key takes"
+    if first["type"] in TEXT_EXPECTED and isinstance(first["input"], UNWRITTEN):
+        do = "write it in quotes"
+    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == LABEL:
+        do = "use small letters, digits and _"
+    return ConfigError(what, file=file, why=more, do=do)
 
 
 def _written(place: tuple[str | int, ...], content: Any, missing: bool) -> list[str]:

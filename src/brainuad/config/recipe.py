@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
+from brainuad.config.paths import PathText
 from brainuad.config.section import Section
 from brainuad.config.steps import Step, step_classes
 
@@ -108,10 +109,9 @@ class Quality(Section):
 class Preprocess(Section):
     """From a scan as it came to the template's grid, each scan by itself; nothing is learnt from other scans."""
 
-    template: str = "mni152"
+    template: PathText = "mni152"
     """`mni152`, which is bundled, or the path of your own template: a T1 with the brain mask beside it
-    (`<name>_mask.nii.gz`), or stripped; upright and of an adult's size. `${NAME}` is replaced by the environment
-    variable."""
+    (`<name>_mask.nii.gz`), or stripped; upright and of an adult's size. `~` and `${NAME}` are replaced."""
     spacing: float = Field(2.0, ge=0.5, le=4)
     """Voxel size of the template grid, in mm."""
     registration: Registration = Registration()

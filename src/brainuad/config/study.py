@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 
 from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
 from brainuad.config.model import AnyModel
+from brainuad.config.paths import PathText
 from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Threshold
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
 
 Role = Literal["train", "validation", "test"]
-Label = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-RESERVED = ("mlflow", "download", "preprocess")
+LABEL = "^[a-z0-9_]+$"
+Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
+RESERVED = ("mlflow", "download", "preprocess", "logs")
 
 
 class Evaluate(Section):
@@ -89,8 +91,8 @@ class Study(Section):
     reproduced."""
     deviations: list[str] = []
     """Deviations from the paper, in words, in addition to those found by comparing settings."""
-    results: str = "results"
-    """Results folder."""
+    results: PathText = "results"
+    """Results folder; `~` and `${NAME}` are replaced."""
     seed: int = Field(0, ge=0)
     """Seed of the split and of inserted lesions and anomalies."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
@@ -114,10 +116,10 @@ class Study(Section):
     compute: Compute = Compute()
     track: Track = Track()
     report: Report = Report()
-    decisions: str | None = None
+    decisions: PathText | None = None
     """Path of a tab-separated table of manual decisions on scans, which override quality control. Columns: dataset,
-    scan (or subject), decision (`exclude` or `include`), reason, by; see docs/data.md. `${NAME}` is replaced by the
-    environment variable."""
+    scan (or subject), decision (`exclude` or `include`), reason, by; see docs/data.md. `~` and `${NAME}` are
+    replaced."""
     native: bool = False
     """Also write anomaly maps and predicted masks of test scans on the grid of the original scan, under `native/`."""
 

@@ -6,8 +6,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainuad.config.load import config_folder, read_yaml, shipped
+from brainuad.config.load import config_folder, shipped
 from brainuad.config.model import MethodSettings, validate
+from brainuad.config.yaml_text import read_yaml
 from brainuad.papers import reported, systems
 from brainuad.terminal import table
 

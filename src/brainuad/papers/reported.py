@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from brainuad.config.load import hint, read_yaml
+from brainuad.config.load import hint
 from brainuad.config.section import Section
+from brainuad.config.yaml_text import read_yaml
 from brainuad.errors import ConfigError
 from brainuad.metrics import map_metrics, mask_metrics, scan_metrics
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainuad.config.datasets import Bids
+from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, masks_of_scan
 from brainuad.download.sources.content import SourceContent
@@ -289,6 +290,8 @@ class _Reader:
                     path = self.base / place / name
                     if names.is_scout(name) and not asked_for:
                         each.scouts.append(path)
+                    elif part := misread(name):
+                        each.missing.append(f"{name} must be renamed, Snakemake would misread {part!r}")
                     elif exists:
                         each.images.append(path)
                     else:
