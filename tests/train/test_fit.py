@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import struct
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +15,10 @@ import torch
 from lightning import Callback
 from training import COMPUTE, KillAt, KilledError, method, scans, weights
 
-from brainuad.errors import InputError
+from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
+from brainuad.train import checkpoint
 from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
 
@@ -66,6 +71,86 @@ def test_a_broken_checkpoint_is_put_aside(tmp_path, caplog):
     assert fit(method(), tmp_path).facts["steps"] == 14
     assert re.search(r"(?s)is broken .* put aside as last.ckpt.old", caplog.text)
     assert (tmp_path / f"{CHECKPOINT}.old").read_bytes() == b"PK\x03\x04 half of a file"
+
+
+@pytest.fixture(scope="module")
+def left_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("left")
+    with pytest.raises(KilledError):
+        fit(method(), folder, callbacks=[KillAt(6)])
+    return (folder / CHECKPOINT).read_bytes()
+
+
+def flipped(member):
+    """One bit in the middle of a part of the archive; between the parts are bytes that nothing reads."""
+
+    def change(content):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            info = next(each for each in archive.infolist() if each.filename.endswith(member))
+        header = info.header_offset
+        start = header + 30 + sum(struct.unpack("<HH", content[header + 26 : header + 30]))
+        place = start + info.file_size // 2
+        return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+    return change
+
+
+def without_state(_):
+    file = io.BytesIO()
+    torch.save({"state_dict": {}}, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(flipped(member) for member in ("/data.pkl", "/data/0", "/data/3", "/version")),
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:70],
+        lambda content: b"",
+        lambda content: b"no archive at all" * 99,
+        lambda content: b"\0" * len(content),
+        without_state,
+    ],
+)
+def test_a_damaged_checkpoint_is_noticed_and_not_taken_for_a_sick_disk(damage, left_checkpoint, tmp_path):
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(left_checkpoint)
+    checkpoint.read(path)
+    path.write_bytes(damage(left_checkpoint))
+    with pytest.raises(checkpoint.BrokenCheckpointError):
+        checkpoint.read(path)
+
+
+def test_a_flipped_weight_is_not_trained_on(left_checkpoint, tmp_path, caplog):
+    (tmp_path / CHECKPOINT).write_bytes(flipped("/data/0")(left_checkpoint))
+    again, whole = method(), method()
+    assert fit(again, tmp_path).facts["resumed_at_epoch"] == 0
+    assert re.search(r"(?s)is broken .* put aside as last.ckpt.old", caplog.text)
+    fit(whole, tmp_path / "whole")
+    np.testing.assert_array_equal(weights(again), weights(whole))
+
+
+def test_a_checkpoint_needs_no_folder_of_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    assert fit(method(steps=2), tmp_path / "run").facts["steps"] == 2
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_path, monkeypatch):
+    def full(_, __, path, storage_options=None):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(KilledError):
+        fit(method(), tmp_path, callbacks=[KillAt(6)])
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left on device"):
+        patch.setattr(checkpoint.DirectCheckpointIO, "save_checkpoint", full)
+        fit(method(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert fit(method(), tmp_path).facts["resumed_at_epoch"] == 1
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
 import os
 import time
+import zipfile
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from brainuad.cluster.stop_monitor import StopMonitor
@@ -31,6 +35,47 @@ STATE_KEY = "training"
 
 class HaltError(Exception):
     """The training has stopped between two steps; the checkpoint is written."""
+
+
+class BrokenCheckpointError(Exception):
+    """The file is cut, altered, or no checkpoint; the message says which."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint, once its bytes are compared with the checksums that torch wrote with them and does not look at.
+
+    Raises BrokenCheckpointError, and OSError where the file cannot be read at present, for it may be whole.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if altered := archive.testzip():
+                raise BrokenCheckpointError(f"{altered} in it does not fit its checksum")
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not {"key", "batches_done"} <= saved["callbacks"][STATE_KEY].keys():
+            raise BrokenCheckpointError("it lacks the state of the training")
+    except (BrokenCheckpointError, FileNotFoundError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # torch and zipfile look for parts before the beginning of a cut file
+            raise BrokenCheckpointError("it is cut") from error
+        raise
+    except Exception as error:  # of many kinds
+        raise BrokenCheckpointError(str(error) or type(error).__name__) from error
+    return saved
+
+
+class DirectCheckpointIO(TorchCheckpointIO):  # type: ignore[misc]
+    """Writes a checkpoint where it shall lie.
+
+    Lightning's own way leads through the folder of temporary files, which on many nodes is small, or memory.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Raises OSError where the file system refuses."""
+        content = io.BytesIO()  # a file would make torch raise errors without their number
+        torch.save(checkpoint, content)
+        with open(path, "wb") as file:
+            file.write(content.getbuffer())
 
 
 class _Next(IntEnum):
@@ -197,6 +242,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
                     os.fsync(file.fileno())
                 part.replace(self.path)
         except OSError as error:
+            part.unlink(missing_ok=True)
             raise unwritable(self.path, error) from error
         self._written = self._ticked = time.monotonic()
         self.monitor.record_checkpoint(self._written - started)

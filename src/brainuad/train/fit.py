@@ -19,11 +19,19 @@ from brainuad.cluster.stop_monitor import StopMonitor
 from brainuad.config.network import Optimisation
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
+from brainuad.formats.files import unwritable
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import Examples, NeuralMethod, Stage
 from brainuad.resources.clock import Clock
 from brainuad.resources.training_progress import TrainingProgressBar
-from brainuad.train.checkpoint import STATE_KEY, CheckpointCallback, HaltError
+from brainuad.train import checkpoint
+from brainuad.train.checkpoint import (
+    STATE_KEY,
+    BrokenCheckpointError,
+    CheckpointCallback,
+    DirectCheckpointIO,
+    HaltError,
+)
 from brainuad.train.data import ExampleBatches
 from brainuad.train.process_errors import ErrorReportingTrainer, SharedErrors
 from brainuad.train.sampler import epochs, stage_seed, steps
@@ -110,8 +118,10 @@ class _StageTraining:
         done = int(start["epoch"])
         if done < epochs(train):
             self._optimise(path, start, None if saved is None else path, callbacks)
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-        assert saved is not None
+            saved = _checkpoint(path, self.run.key)
+        if saved is None:
+            why = "its last checkpoint was altered after it was written"
+            raise InputError("the end of the training is lost", file=path, why=why, do="check the disk, then run again")
         state = saved["callbacks"][STATE_KEY]
         best = train.keep == "best" and bool(state["best"]["weights"])
         last = {n.removeprefix("network."): t for n, t in saved["state_dict"].items() if n.startswith("network.")}
@@ -126,14 +136,14 @@ class _StageTraining:
         """Train from `start`, which the checkpoint `resumed` says if there is one, and write the checkpoint `path`."""
         train, run = self.stage.train, self.run
         done = int(start["epoch"])
-        checkpoint = CheckpointCallback(path, run.key, self.seed, run.monitor, run.clock.so_far())
+        writer = CheckpointCallback(path, run.key, self.seed, run.monitor, run.clock.so_far())
         position = (done, int(start["batches_done"]))
         data = ExampleBatches(self.examples, self.held_out, train, self.seed, start=position)
         label = f"{run.label} {self.stage.name}".strip()
         bar = TrainingProgressBar(int(start["step"]), steps(len(self.examples), train), label)
         with _quiet():
             errors = SharedErrors(run.compute.devices)
-            trainer = _trainer(train, run, epochs(train) - done, [checkpoint, bar, *callbacks], errors)
+            trainer = _trainer(train, run, epochs(train) - done, [writer, bar, *callbacks], errors)
             try:
                 trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
             except (HaltError, ProcessRaisedException):
@@ -163,7 +173,8 @@ def _trainer(
         max_epochs=length,
         deterministic=True,
         callbacks=callbacks,
-        plugins=[LightningEnvironment()],  # else Lightning takes a Slurm allocation for its own and starts processes
+        # without the first, Lightning takes a Slurm allocation for its own and starts processes
+        plugins=[LightningEnvironment(), DirectCheckpointIO()],
         default_root_dir=run.folder,
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,  # the batches of an epoch are drawn when it starts
@@ -181,23 +192,24 @@ def _checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     Raises InputError if the file cannot be read at present, for it may be whole.
     """
     try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found, _ = (saved["callbacks"][STATE_KEY][name] for name in ("key", "batches_done"))
+        saved = checkpoint.read(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        why, do = str(error.strerror or error), "run the same command again when its disk answers, or move it away"
+        do = "run the same command again when its disk answers, or delete the file to train from the beginning"
+        why = error.strerror or str(error)
         raise InputError(f"cannot read {path.name}", file=path, why=why, do=do) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # torch raises many kinds for a broken file, but none of the above
+    except BrokenCheckpointError as error:
         fault = f"is broken ({error})"
     else:
-        if found == key:
+        if saved["callbacks"][STATE_KEY]["key"] == key:
             return saved
         fault = "was made with other settings or data"
     aside = path.with_name(f"{path.name}.old")
-    path.replace(aside)
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise unwritable(aside, error) from error
     logger.warning("%s %s: it is put aside as %s, training starts from the beginning", path, fault, aside.name)
     return None
 
