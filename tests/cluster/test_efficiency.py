@@ -107,6 +107,12 @@ def turn(log, fault=None, goes_on=True):
             raise fault
 
 
+def test_a_record_that_a_killed_job_left_unfinished_is_skipped(tmp_path):
+    turn(tmp_path / "logs/train.log")
+    (tmp_path / "logs/.part-infer.usage.json-0123abcd-77-abcdefgh.usage.json").touch()
+    assert [each["rule"] for each in usage.read_usage(tmp_path)] == ["train"]
+
+
 def test_the_largest_use_of_all_turns_counts(tmp_path, monkeypatch):
     log = tmp_path / "logs/train.log"
     for seconds, memory in ((240, 900), (14_400, 800), (200, 700)):

@@ -90,6 +90,17 @@ def test_a_job_runs_alone_and_leaves_a_log(tmp_path):
     assert "INFO" in lines[0]
 
 
+def test_a_job_first_removes_what_a_killed_one_left_of_its_output(tmp_path):
+    job = subjects(tmp_path)
+    names = [f".part-{name}-0123abcd-77-abcdefgh.tsv" for name in ("subjects.tsv", "other.tsv")]
+    job.outputs.table.parent.mkdir()
+    for name in names:
+        (job.outputs.table.parent / name).touch()
+    run_alone(job, tmp_path / "logs" / "job.log")
+    left = sorted(path.name for path in job.outputs.table.parent.iterdir())
+    assert left == [names[1], "subjects.tsv"], "another machine may be writing the other one"
+
+
 def test_a_job_without_its_inputs_says_how_to_make_them(tmp_path):
     job = subjects(tmp_path)
     (tmp_path / "b.tsv").unlink()

@@ -228,3 +228,13 @@ def test_batches_say_who_is_in_them():
     swapped = batches([*names[:1], "sub-00a", *names[2:]], 4)
     assert next(iter(swapped)) != next(iter(found)), "the same first scan and number, another batch"
     assert batches([], 4) == {}
+
+
+def test_a_done_file_that_another_job_is_writing_stays(tmp_path):
+    made = Job(tmp_path)
+    made.run()
+    writing = made.folder / done_file.BATCHES / ".part-two.json-0123abcd-77-abcdefgh.json"
+    writing.touch()
+    made.code = "def"
+    assert made.run() == NAMES
+    assert writing.exists()

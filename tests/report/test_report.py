@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     tables.write(
         folder / "evaluate/comparisons.tsv", pd.DataFrame(pairs, columns=list(tables.COMPARISONS)), tables.COMPARISONS
     )
+    done = folder / "infer/ae/seed-0/ms"
+    shutil.copytree(done, done.with_name(".part-ms-0123abcd-77-abcdefgh"))  # a killed job left it
     return folder, preprocess
 
 

@@ -15,7 +15,7 @@ from brainuad.formats import run, tables
 from brainuad.resources import recording
 from brainuad.track import run_import, ui, views
 from brainuad.track.run_import import Destination, import_study
-from brainuad.track.tracked_run import Training
+from brainuad.track.tracked_run import Training, read_runs
 
 MODELS = ("ae", "thresh")
 TRAININGS = [Training(model, seed, model) for model in MODELS for seed in (0, 1)]
@@ -61,6 +61,15 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
     tables.write(at / "metrics.tsv", pd.DataFrame(rows, columns=order), tables.METRICS)
     pr = [[model, seed, "ms", "none", "pr", x, 1 - x] for x in (0.0, 0.5, 1.0)]
     tables.write(at / "curves.tsv", pd.DataFrame(pr, columns=list(tables.CURVES)), tables.CURVES)
+
+
+def test_what_a_killed_job_left_is_no_part_of_a_run(tmp_path: Path) -> None:
+    folder = study(tmp_path / "demo")
+    before = read_runs("demo", folder, TRAININGS)
+    for stage in ("infer", "evaluate"):
+        done = folder / stage / "ae" / "seed-0" / "ms"
+        shutil.copytree(done, done.with_name(".part-ms-0123abcd-77-abcdefgh"))
+    assert [run.hash for run in read_runs("demo", folder, TRAININGS)] == [run.hash for run in before]
 
 
 @pytest.fixture(scope="module")

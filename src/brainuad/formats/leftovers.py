@@ -24,9 +24,9 @@ UNFINISHED, SCRATCH = ".part-", "brainuad-"
 OLD_SECONDS = 86_400
 """Since the last change in what cannot be asked whether its process lives."""
 _MADE_BY_US = re.compile(
-    rf"(?:{re.escape(UNFINISHED)}|\.values-|{SCRATCH})(?:(?P<output>.+?)-)??"
-    r"(?:(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-)?[a-z0-9_]{8}(?:\.[^/]*)?"
+    rf"(?:{re.escape(UNFINISHED)}(?P<output>.+)-|{SCRATCH})(?P<machine>[0-9a-f]{{8}})-(?P<process>\d+)-\w{{8}}(?:\..*)?"
 )
+_MADE_BY_OLDER_VERSIONS = re.compile(r"\.(?:part|values)-(?:(?P<output>.+)-\w{8}|\w{8}(?:\.[^-]*)?)")
 
 
 def prefix(output: Path) -> str:
@@ -77,15 +77,15 @@ def is_abandoned(path: Path) -> bool:
 
 def _made_by_us(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if _MADE_BY_US.fullmatch(path.name))
+        return sorted(path for path in folder.iterdir() if _match(path))
     except OSError:
         return []
 
 
-def _match(path: Path) -> re.Match[str]:
-    found = _MADE_BY_US.fullmatch(path.name)
-    assert found is not None
-    return found
+def _match(path: Path) -> dict[str, str]:
+    """What the name of a temporary file or folder says; empty for other names."""
+    found = _MADE_BY_US.fullmatch(path.name) or _MADE_BY_OLDER_VERSIONS.fullmatch(path.name)
+    return {"machine": "", "process": "", **found.groupdict("")} if found else {}
 
 
 def _is_of_this_machine(path: Path) -> bool:
