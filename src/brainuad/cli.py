@@ -193,6 +193,30 @@ def job(
 @app.command(
     rich_help_panel=STUDY,
     epilog=_example(
+        "brainuad clean results/mine --study mine.yaml", "brainuad clean results/mine --study mine.yaml --yes"
+    ),
+)
+def clean(
+    folder: ResultsFolder,
+    study: Annotated[Path, typer.Option(help="Study file as it is now: what it does not name is not needed.")] = Path(
+        "config.yaml"
+    ),
+    scans: Annotated[
+        bool, typer.Option("--scans", help="Also preprocessed scans that no study of the results folder uses.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+) -> None:
+    """List, then remove, results that no model, seed, data set or postprocessing of the study needs any more."""
+    from brainuad.clean import clean as clean_up
+    from brainuad.config.load import load_study
+    from brainuad.layout import Layout
+
+    terminal.show(*clean_up(Layout(load_study(study)), folder, with_scans=scans, yes=yes))
+
+
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_example(
         "brainuad native results/x/infer/dae/seed-0/ms/sub-p01/anat/*_anomalymap.nii.gz "
         "--scan results/preprocess/mri_2mm/ms/sub-p01 --like data/ms/p01_T1w.nii.gz --out p01_native"
     ),
