@@ -56,6 +56,20 @@ def test_checkpoints_of_all_trainings_may_exist_at_once(plan):
     assert disk.estimate(plan(models={"zscore_atlas": None})).checkpoints == 0
 
 
+def test_values_of_voxels_take_space_while_jobs_run(plan, monkeypatch):
+    """evaluate keeps its test scans once, and once more for each postprocessing with map operators."""
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    smooth = [{"op": "gaussian", "sigma_mm": 2}]
+    plain, both, two = (
+        disk.estimate(plan(postprocessing=each))
+        for each in ({"none": "none"}, {"none": "none", "a": smooth}, {"b": smooth, "a": smooth})
+    )
+    assert plain.job == pytest.approx(10 * 0.9e6, rel=0.1), "10 patients"
+    assert both.job == two.job == 2 * plain.job
+    assert plain.peak == plain.total + plain.checkpoints + 3 * plain.job
+    assert any("each evaluate or postprocess job" in line and "3 at once" in line for line in disk.report(plan()))
+
+
 def test_too_little_space_is_a_warning(plan, monkeypatch):
     assert not any("warning" in line for line in disk.report(plan()))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50e6))

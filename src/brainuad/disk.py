@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ STATISTICS_VOLUMES = 6
 CHECKPOINT_BYTES = 2 * 16
 """Per parameter while a model is trained: current weights, best weights and Adam's two moments in float32; twice, since
 a checkpoint is written before the previous one is deleted."""
+VALUE_BYTES = 4
+"""Of a brain voxel whose value evaluate or postprocess keeps while it runs."""
 RUN_BYTES, REPORT_BYTES = 0.15e6, 5e6
 """Tables of a run with its record in MLflow; the report."""
 BRAIN_ML = 1400
@@ -40,10 +43,16 @@ BRAIN_ML = 1400
 
 @dataclass(frozen=True)
 class DiskUse:
-    """Estimated bytes. `results`: by part; `checkpoints`: of all trainings at once, deleted when they end."""
+    """Estimated bytes. `results`: by part; `checkpoints`: of all trainings at once, deleted when they end.
+
+    `job`: what the largest evaluate or postprocess job keeps of its voxels while it runs; `jobs`: how many may run at
+    once on this machine.
+    """
 
     results: dict[str, float]
     checkpoints: float
+    job: float = 0.0
+    jobs: int = 1
 
     @property
     def total(self) -> float:
@@ -53,7 +62,7 @@ class DiskUse:
     @property
     def peak(self) -> float:
         """The largest sum at any time."""
-        return self.total + self.checkpoints
+        return self.total + self.checkpoints + self.jobs * self.job
 
 
 def estimate(plan: Plan) -> DiskUse:
@@ -87,7 +96,21 @@ def estimate(plan: Plan) -> DiskUse:
     }
     if study.native:
         results["maps on the scans' own grids"] = sum(_native(plan, label) for label in scored)
-    return DiskUse(results, sum(weights) * CHECKPOINT_BYTES * len(study.seeds))
+    checkpoints = sum(weights) * CHECKPOINT_BYTES * len(study.seeds)
+    jobs = min(os.cpu_count() or 1, runs * len(scored) * len(study.postprocessing))
+    return DiskUse(results, checkpoints, map_voxels * VALUE_BYTES * _scans_at_once(plan, scored), jobs)
+
+
+def _scans_at_once(plan: Plan, scored: Mapping[str, float]) -> float:
+    """Maps whose values the largest evaluate or postprocess job keeps.
+
+    evaluate keeps the test scans of a data set once for each postprocessing with map operators, and once for the others
+    together; postprocess keeps the validation scans of all data sets.
+    """
+    changed = [bool(each.on_map()) for each in plan.study.postprocessing.values()]
+    tested = max((_shares(plan, label)["test"] for label in scored), default=0.0)
+    validated = sum(_shares(plan, label)["validation"] for label in plan.study.validation_sets())
+    return max(tested * (sum(changed) + (not all(changed))), validated)
 
 
 def used(folder: Path) -> float:
@@ -110,6 +133,11 @@ def report(plan: Plan) -> list[str]:
     lines = [f"disk: about {format_size(need.total)} ({parts})"]
     if need.checkpoints >= 0.01 * need.peak:
         lines.append(f"disk: up to {format_size(need.checkpoints)} more for checkpoints during training")
+    if need.jobs * need.job >= 0.01 * need.peak:
+        size = format_size(need.job)
+        lines.append(
+            f"disk: up to {size} more for each evaluate or postprocess job that runs, here {need.jobs} at once"
+        )
     lines.append(f"disk: {format_size(present)} present, {format_size(free)} free (quotas are not considered)")
     if plan.absent:
         lines.append(f"disk: not counted, because not downloaded yet: {', '.join(plan.absent)}")
