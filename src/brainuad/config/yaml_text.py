@@ -164,7 +164,7 @@ class _Reader:
         self._add(node, event)
 
     def _add_alias(self, event: yaml.AliasEvent) -> None:
-        node = self._anchors.get(event.anchor)
+        node = self._anchors.get(str(event.anchor))
         if node is None:
             self._refuse(f"there is no &{event.anchor} before *{event.anchor}", event, "correct the name")
         elif node.open:
@@ -227,4 +227,4 @@ def _plain(text: str) -> Any:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    return int(event.start_mark.line) + 1 if event.start_mark else 0

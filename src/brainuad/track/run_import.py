@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from brainuad import metrics as declared
+from brainuad.errors import InputError
 from brainuad.formats.files import finished
 from brainuad.formats.leftovers import temporary_folder
 from brainuad.metrics.registry import ORACLE
 from brainuad.track import run_figures, views
+from brainuad.track.schema import check_database
 from brainuad.track.tracked_run import (
     TrackedRun,
     Training,
@@ -76,12 +78,19 @@ def import_study(study: str, folder: Path, trainings: Sequence[Training], to: De
     for name, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)  # mlflow reads them as it is imported
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     runs = read_runs(study, folder, trainings)
     try:
         with _locked(to.folder):
+            if to.uri is None:
+                check_database(to.folder / DATABASE)
             return _import(study, runs, folder, to)
-    except (MlflowException, OSError) as error:
+    except InputError as error:
+        told = f"{study} was not imported into MLflow: {error.what}\n  file  {error.file}\n  why   {error.why}"
+        logger.warning("%s\n  do    %s; the results are complete, the next run tries again", told, error.do)
+        return None
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         why = _without_password(reason, to.uri)[:300]
         do = "nothing for the results, they are complete; the next run tries again"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 from brainuad.errors import InputError
 from brainuad.track.run_import import ARTIFACTS, DATABASE
+from brainuad.track.schema import check_database
 from brainuad.track.views import COMPARISON, link
 
 START_SECONDS = 120.0
@@ -28,6 +31,8 @@ def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int
     if not (mlflow_folder / DATABASE).is_file():
         do = "run a study first: snakemake --cores 2"
         raise InputError("no run was imported into MLflow yet", file=mlflow_folder / DATABASE, do=do)
+    check_database(mlflow_folder / DATABASE)
+    _require_port(host, port)
     # Paths are relative to the folder, so that it may be moved.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{DATABASE}"]
     command += ["--artifacts-destination", f"./{ARTIFACTS}", "--workers", "1", "--host", host, "--port", str(port)]
@@ -70,4 +75,16 @@ def _wait(server: subprocess.Popen[bytes], address: str) -> None:
             time.sleep(0.3)
         else:
             return
-    raise InputError("the MLflow server does not start", why=address, do="is the port taken? choose another one")
+    why = f"it ended with {server.returncode}" if server.poll() is not None else f"no answer in {START_SECONDS:g} s"
+    do = f"read what it printed; its database is {DATABASE}"
+    raise InputError("the MLflow server does not start", why=f"{why}, at {address}", do=do)
+
+
+def _require_port(host: str, port: int) -> None:
+    """Raise InputError if another program listens there."""
+    try:
+        with closing(socket.create_server((host, port))):
+            return
+    except OSError as error:
+        do = "choose another one: brainuad ui --port 5001"
+        raise InputError(f"port {port} cannot be used", why=error.strerror, do=do) from None
