@@ -442,3 +442,56 @@ def test_corrupted_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, 
     assert scans[["lesion_share_outside", "auprc", "dice", "false_positives", "peak_hit"]].isna().all(axis=None)
     assert tables.read(out / "curves.tsv", tables.CURVES).empty
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
+
+
+def rewritten(world, scans):
+    """The array cache `ms` with these scans, and the lesions that it had, but for patients without a marked one."""
+    lesions = np.array(world.lesions("ms"))
+    entries = [
+        array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion & (not scan.unmarked))
+        for scan, lesion in zip(scans, lesions, strict=True)
+    ]
+    world.scans["ms"] = list(scans)
+    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
+
+
+def test_volumes_are_those_of_the_scans_own_space(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    before = world.run("dae", "ms", posts, tmp_path / "before")
+    factors = [0.5, 40.0, 1.0, 1.0, 1.0]  # the second one's lesions are of another size
+    factor_of = dict(zip((scan.scan for scan in world.scans["ms"]), factors, strict=False))
+    rewritten(world, [replace(scan, own_ml=str(factor_of.get(scan.scan, ""))) for scan in world.scans["ms"]])
+    after = world.run("dae", "ms", posts, tmp_path / "after")
+    for name, columns, volumes in (
+        ("scans.tsv", tables.SCANS, ["brain_ml", "lesion_ml", "predicted_ml"]),
+        ("lesions.tsv", tables.LESIONS, ["ml"]),
+    ):
+        old, new = tables.read(before / name, columns), tables.read(after / name, columns)
+        expected = old[volumes].mul(old["scan"].map(factor_of), axis=0)
+        np.testing.assert_allclose(new[volumes], expected, rtol=1e-5)
+        assert old.drop(columns=volumes).equals(new.drop(columns=volumes)), "thresholds in ml are those of the template"
+    old, new = (metrics(out).loc["none", "fixed_2"]["n"] for out in (before, after))
+    assert (old["lesion_recall_small"], new["lesion_recall_small"], new["lesion_recall_medium"]) == (5, 4, 1)
+    assert old["lesion_recall"] == new["lesion_recall"]
+
+
+def test_a_patient_without_a_marked_lesion_is_neither_healthy_nor_abnormal(world, tmp_path):
+    unmarked = ["", "", "1", "", "", ""]
+    rewritten(
+        world,
+        [replace(scan, mask="m", unmarked=each) for scan, each in zip(world.scans["ms"], unmarked, strict=True)],
+    )
+    for name in world.scans:
+        world.infer("sharp", name, lambda lesion: lesion * 1.0)
+    posts = {"none": world.post("sharp", "ms", "none", lambda lesion: lesion)}
+    out = world.run("sharp", "ms", posts, tmp_path / "out")
+    scans = tables.read(out / "scans.tsv", tables.SCANS)
+    assert scans["unmarked"].tolist() == [0, 0, 1, 0, 0]
+    assert (scans["healthy"] == 0).all()
+    assert scans["lesion_share_outside"].isna().tolist() == [False, False, True, False, False]
+    found = metrics(out).loc["none"].loc["none"]
+    assert found.loc["unmarked_scans", ["value", "n"]].tolist() == [1, 5]
+    assert found.loc["prevalence_scan", ["value", "n"]].tolist() == [pytest.approx(4 / 7), 7], (
+        "four patients, three controls"
+    )
+    assert found.loc["auroc_scan", "n"] == 7

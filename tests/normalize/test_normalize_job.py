@@ -7,10 +7,11 @@ from brainuad.config.anomalies import Anomaly
 from brainuad.config.datasets import Artificial, Corrupted, Inserted, Split
 from brainuad.config.recipe import Intensity, Normalize, Resize
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import array_cache, names, quality, run, scans, status, volume
+from brainuad.formats import array_cache, names, quality, run, scans, status, transform, volume
 from brainuad.formats.names import Naming
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
+from brainuad.formats.transform import Affine
 from brainuad.normalize.caching import normalize, normalize_made
 from brainuad.normalize.grid import window
 from brainuad.normalize.mask_pool import LesionMaskPool
@@ -20,6 +21,8 @@ from brainuad.normalize.split import SplitRules, split
 
 SHAPE = (20, 24, 18)
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -48], [0, 0, 4, -36], [0, 0, 0, 1]])
+TO_SCAN = (0.9, 0.8, 1.1)
+"""Scaling from the template to the scans."""
 RECIPE = Normalize(slices=(-20, 20))
 NAMING = Naming()
 RULES = SplitRules(Split(train=0.6, validation=0.2, test=0.2), healthy=True, seed=0)
@@ -49,7 +52,8 @@ def add(place, images, state):
     paths |= {name: names.reference_mask(place.name, NAMING, name) for name in status.MASKS}
     for name, image in images.items():
         volume.write(place.parent / paths[name], image, AFFINE)
-    listed = {name: paths[name] for name in images}
+    listed = {name: paths[name] for name in images} | {"transform": names.transform(place.name, NAMING)}
+    transform.write(place.parent / listed["transform"], Affine(np.diag([*TO_SCAN, 1.0])))
     status.write(place / status.NAME, state.model_copy(update={"files": state.files | listed}))
 
 
@@ -140,6 +144,34 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     assert found["sub-1"].state == "ok"
     assert found["sub-2"].state == "failed"
     assert "no lesion mask" in found["sub-2"].note
+
+
+@pytest.mark.parametrize("healthy_set", [True, False])
+def test_patients_whose_mask_marks_nothing_are_told_from_healthy_subjects(healthy_set, tmp_path):
+    verdicts = [
+        QualityRow("p", name, name, "ok", has_image=True, numbers={"lesion_ml": ml})
+        for name, ml in (("sub-1", 0.0), ("sub-2", 1.5))
+    ]
+    quality.write(tmp_path / "quality.tsv", verdicts)
+    scans.write(tmp_path / "table.tsv", [Scan(row.scan, row.scan, "p", mask="m.nii.gz") for row in verdicts])
+    rules = SplitRules(Split(test=1), healthy_set, 0)
+    split(tmp_path / "table.tsv", tmp_path / "quality.tsv", rules, tmp_path / "p.tsv")
+    found = {row.scan: (row.unmarked, bool(row.mask), row.state) for row in scans.read(tmp_path / "p.tsv")}
+    patients = {"sub-1": ("1", True, "ok"), "sub-2": ("", True, "ok")}
+    assert found == (dict.fromkeys(found, ("", False, "ok")) if healthy_set else patients)
+
+
+def test_the_array_cache_has_the_volume_of_the_scans_own_space_and_keeps_lost_lesions(healthy, tmp_path):
+    """A lesion without a voxel on the template's grid is still one."""
+    rows = [scans.changed(row, mask="lost.nii.gz") for row in scans.read(healthy.table)]
+    scans.write(healthy.table, rows)
+    normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "cache")
+    settings = Corrupted(source="corrupted", into="ixi")
+    normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "made")
+    for name in ("cache", "made"):
+        made = array_cache.read(tmp_path / name).scans
+        assert [row.own_volume for row in made] == pytest.approx([0.9 * 0.8 * 1.1] * len(made))
+        assert {row.mask for row in made} == {"lost.nii.gz"}
 
 
 def test_ignore_masks_are_in_the_array_cache(tmp_path):

@@ -100,24 +100,35 @@ def test_no_path_of_the_machine_is_written(tmp_path):
     assert str(tmp_path) not in (tmp_path / "out" / "status.json").read_text()
 
 
-@pytest.mark.parametrize("kind", ["shape", "affine"])
-def test_mask_of_another_grid(kind, tmp_path):
+def test_a_mask_beside_the_scan_fails_it_with_the_distance(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
-    shape, shift = ((20, 20, 21), 0.0) if kind == "shape" else ((20, 20, 20), 3.0)
     affine = AFFINE.copy()
-    affine[0, 3] = shift
-    mask = save(tmp_path / "mask.nii.gz", np.ones(shape, np.uint8), affine)
+    affine[0, 3] = 3
+    mask = save(tmp_path / "mask.nii.gz", np.ones((20, 20, 20), np.uint8), affine)
     state = preprocess(ScanFiles("sub-01", "T1w", scan, {"mask": mask}), Preprocess(), tmp_path / "out")
     assert state.state == "failed"
-    assert state.reasons[0].startswith("mask.nii.gz does not lie on the grid of scan.nii.gz")
+    assert state.reasons[0].startswith("mask.nii.gz lies 3 mm beside the scan's voxels")
     assert "resample the mask" in (state.remedy or "")
+
+
+def test_a_patient_whose_mask_marks_nothing_is_warned_of(tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    mask = save(tmp_path / "mask.nii.gz", np.zeros((20, 20, 20), np.uint8))
+    state = preprocess(ScanFiles("sub-01", "T1w", scan, {"mask": mask}), Preprocess(), tmp_path / "out")
+    told = status.read(tmp_path / "out/status.json")
+    assert state == told
+    assert (told.state, told.quality["lesion_ml"]) == ("warned", 0)
+    assert "marks nothing (mask.nii.gz: its highest value is 0)" in told.reasons[0]
+    assert "mask" in (told.remedy or "")
+    assert told.reasons[0] in judged(told, Quality()).reasons
 
 
 def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
     settings = ScanSettings(modality="T1w", healthy=True, recipe={"template": "mni152"})
-    for shape, reason in (((20, 20, 21), ["odd.nii.gz does not lie on the grid of scan.nii.gz"]), ((20, 20, 20), [])):
-        odd = save(tmp_path / "odd.nii.gz", np.ones(shape, np.uint8))
+    beside = AFFINE + np.eye(4)[:, [3, 1, 2, 0]] * [0, 0, 0, 3]
+    for affine, reason in ((beside, ["odd.nii.gz lies 3 mm beside the scan's voxels"]), (AFFINE, [])):
+        odd = save(tmp_path / "odd.nii.gz", np.ones((20, 20, 20), np.uint8), affine)
         preprocess_scan("sub-01", ScanInputs({"image": str(scan), "ignore": str(odd)}), settings, tmp_path / "out")
         told = status.read(tmp_path / "out/status.json")
         assert [text.partition(" (")[0] for text in told.reasons] == reason

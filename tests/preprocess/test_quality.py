@@ -39,7 +39,7 @@ def measured(phantom, **override):
     """Quality numbers of the phantom where it lies; `override`: the brain mask on the scan's voxels."""
     scan, brain = registered(phantom)
     in_scan = override.get("brain_in_scan", scan.to_scan(brain))
-    return {"nmi": 1.08, "half_turn_ratio": 0.4, **measure(scan, brain, in_scan)}
+    return {"nmi": 1.08, "half_turn_ratio": 0.4, "lesion_ml": 0.0, **measure(scan, brain, in_scan)}
 
 
 def test_every_number_is_explained(head):

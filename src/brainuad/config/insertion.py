@@ -24,7 +24,7 @@ class Insertion(Section):
     texture: float = Field(0.06, ge=0, le=1)
     """Fine texture inside the lesion: standard deviation relative to the distance from fluid to tissue."""
     min_ml: float = Field(0.1, gt=0)
-    """Smallest volume of a lesion inside the brain, in ml; smaller ones are refused."""
+    """Smallest volume of a lesion inside the brain, in ml of the template's space; smaller ones are refused."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Insertion:

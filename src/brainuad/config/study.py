@@ -28,7 +28,7 @@ class Evaluate(Section):
     bootstrap_resamples: int = Field(1000, ge=100)
     """Resamples of patients behind each 95 % interval."""
     min_lesion_ml: float = Field(0.08, ge=0)
-    """Smaller lesions do not count in lesion recall."""
+    """Smaller lesions do not count in lesion recall; volume in the template's space, in ml."""
     detection_overlap: float = Field(0.1, gt=0, le=1)
     """Share of a lesion that must be predicted for it to count as detected."""
     min_component_voxels: int = Field(10, ge=1)

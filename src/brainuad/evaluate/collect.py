@@ -125,7 +125,7 @@ def _read_scores(maps: Path, array_cache: Path, role: str, healthy: bool = False
     """(person, score) of the scans in a role, in order; of `healthy` ones only those without other pathology."""
     scores = files.read_scores(maps)
     opened = array_caches.read(array_cache)
-    scans = [scan for scan in opened.scans if scan.role == role and not (healthy and scan.ignore)]
+    scans = [scan for scan in opened.scans if scan.role == role and not (healthy and (scan.ignore or scan.unmarked))]
     for scan in scans:
         if scan.scan not in scores:
             raise InputError(f"{scan.scan} has no score", file=maps / files.SCORES, do="run infer again")

@@ -28,14 +28,16 @@ class ScanFacts:
     """The subject's label across data sets."""
     healthy: bool
     """Whether it holds neither lesion nor other pathology, scored or not, and is not corrupted."""
+    unmarked: bool
+    """Whether it is a patient's, and the lesion mask marks nothing."""
     lesion_type: str
     """Type of its artificial anomaly or corruption, or types of its lesions, joined by `;`; else empty."""
     corrupted: bool
     """Whether the scan as a whole is bad, and no voxel of it is labelled."""
     brain_ml: float
-    """The scored brain."""
+    """The scored brain, in the scan's own space."""
     lesion_ml: float
-    """In the scored brain."""
+    """In the scored brain, in the scan's own space."""
     lesion_share_outside: float
     """Share of the lesion outside the scored brain; NaN without lesions."""
     lesions: int
@@ -53,13 +55,15 @@ class ScanTruth:
     scored_lesion: Mask
     """In the scored brain."""
     lesions: lesionwise.Lesions
+    own_volume: float
+    """Factor from a volume on the grid to the scan's own space."""
     facts: ScanFacts
 
 
 def scan_truth(
     scan: Scan, brain: Mask, lesion: Mask, voxel_ml: float, settings: Evaluate, ignored: Mask | None = None
 ) -> ScanTruth:
-    """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel.
+    """Prepare a scan for scoring. `brain`, `lesion`: on the whole grid; `voxel_ml`: volume of a voxel of the grid.
 
     `ignored`: what is neither lesion nor healthy, and so no part of the scored brain; a scan with any is not healthy.
     """
@@ -69,21 +73,29 @@ def scan_truth(
         scored = scored & ~ignored[box]
     scored_lesion, voxels = lesion[box] & scored, int(lesion.sum())
     # a mask that lost its voxels in preprocessing keeps its path, and the scan is not healthy all the same
-    pathology = voxels > 0 or scan.mask or scan.ignore or (ignored is not None and ignored.any())
+    pathology = voxels > 0 or scan.mask or scan.unmarked or scan.ignore or (ignored is not None and ignored.any())
     lesions = lesionwise.label_lesions(lesion[box], scored, voxel_ml)
     facts = ScanFacts(
         scan=scan.scan,
         subject=scan.subject,
         person=scan.person,
         healthy=not pathology and not scan.corrupted,
+        unmarked=bool(scan.unmarked),
         lesion_type=scan.lesion_type,
         corrupted=bool(scan.corrupted),
-        brain_ml=int(scored.sum()) * voxel_ml,
-        lesion_ml=int(scored_lesion.sum()) * voxel_ml,
-        lesion_share_outside=1 - int(scored_lesion.sum()) / voxels if voxels else 1.0 if scan.mask else np.nan,
+        brain_ml=int(scored.sum()) * voxel_ml * scan.own_volume,
+        lesion_ml=int(scored_lesion.sum()) * voxel_ml * scan.own_volume,
+        lesion_share_outside=_share_outside(scan, voxels, int(scored_lesion.sum())),
         lesions=int((lesions.ml >= settings.min_lesion_ml).sum()),
     )
-    return ScanTruth(box, scored, lesion[box], scored_lesion, lesions, facts)
+    return ScanTruth(box, scored, lesion[box], scored_lesion, lesions, scan.own_volume, facts)
+
+
+def _share_outside(scan: Scan, lesion: int, scored: int) -> float:
+    """From the voxels of the lesion and those of them that are scored."""
+    if lesion:
+        return 1 - scored / lesion
+    return 1.0 if scan.mask and not scan.unmarked else np.nan
 
 
 def map_values(anomaly: Float[np.ndarray, "x y z"], truth: ScanTruth) -> MapValues:
@@ -104,12 +116,12 @@ def count_mask(mask: Mask, truth: ScanTruth, settings: Evaluate) -> MaskCounts:
     return MaskCounts(
         true_positives=int(true_positives.sum()),
         predicted=int(predicted_voxels.sum()),
-        predicted_ml=int(predicted_voxels.sum()) * truth.lesions.voxel_ml,
+        predicted_ml=int(predicted_voxels.sum()) * truth.lesions.voxel_ml * truth.own_volume,
         lesion=int(lesion_voxels.sum()),
         normal=int(truth.scored.sum() - lesion_voxels.sum()),
         slice_dice=float(dice.sum()),
         slices=int(with_lesion.sum()),
         overlaps=lesionwise.overlaps(truth.lesions, predicted)[counted],
-        lesions_ml=truth.lesions.ml[counted],
+        lesions_ml=truth.lesions.ml[counted] * truth.own_volume,
         false_positives=lesionwise.false_positives(predicted, truth.lesion, settings.min_component_voxels),
     )

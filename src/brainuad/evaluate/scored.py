@@ -23,6 +23,7 @@ from brainuad.metrics.evidence import (
     ScanOracle,
     ScanScores,
     ScanThreshold,
+    UnmarkedEvidence,
 )
 from brainuad.metrics.registry import NO_RULE, ORACLE
 
@@ -66,18 +67,26 @@ class ScoredScans:
         return self._patients([scan.person for scan in self.facts])
 
     def scan_scores(self) -> ScanScores | None:
-        """All scores, those of the controls last; None without both abnormal and healthy scans."""
+        """All scores, those of the controls last; None without both abnormal and healthy scans.
+
+        Patients without a marked lesion are neither, and are left out.
+        """
         controls = self.scores.controls
-        abnormal = np.array([not scan.healthy for scan in self.facts] + [False] * len(controls))
+        known = [(scan, score) for scan, score in zip(self.facts, self.scores.scans, strict=True) if not scan.unmarked]
+        abnormal = np.array([not scan.healthy for scan, _ in known] + [False] * len(controls))
         if abnormal.all() or not abnormal.any():
             return None
         return ScanScores(
-            self._patients([scan.person for scan in self.facts] + [person for person, _ in controls]),
+            self._patients([scan.person for scan, _ in known] + [person for person, _ in controls]),
             NO_RULE,
-            np.array([*self.scores.scans, *(score for _, score in controls)]),
+            np.array([*(score for _, score in known), *(score for _, score in controls)]),
             abnormal,
-            [lesion_types_in(scan.lesion_type) for scan in self.facts] + [[] for _ in controls],
+            [lesion_types_in(scan.lesion_type) for scan, _ in known] + [[] for _ in controls],
         )
+
+    def unmarked(self) -> UnmarkedEvidence:
+        """Which scans are of patients without a marked lesion."""
+        return UnmarkedEvidence(self.patients, NO_RULE, np.array([scan.unmarked for scan in self.facts], dtype=bool))
 
     def scan_threshold(self, scores: ScanScores) -> ScanThreshold | None:
         """The scores above a quantile of the healthy validation scans; None without such scans."""

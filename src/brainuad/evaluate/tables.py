@@ -50,11 +50,12 @@ def map_rows(maps: ScoredMaps, scans: ScoredScans) -> tuple[list[TableRow], list
 
 
 def scan_level_rows(scans: ScoredScans) -> list[TableRow]:
-    """Rows of `metrics.tsv` on the scores of whole scans; nothing without both abnormal and healthy scans."""
+    """Rows of `metrics.tsv` on whole scans; nothing of their scores without both abnormal and healthy scans."""
+    unmarked = metric_rows(scans.unmarked())
     scores = scans.scan_scores()
     if scores is None:
-        return []
-    return metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
+        return unmarked
+    return unmarked + metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
 
 
 def mask_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:
@@ -81,6 +82,7 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
         row: TableRow = {
             **asdict(scan),
             "healthy": int(scan.healthy),
+            "unmarked": int(scan.unmarked),
             "score": scans.scores.scans[i],
             "auprc": maps.areas[i][0],
             "auroc": maps.areas[i][1],

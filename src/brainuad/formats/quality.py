@@ -48,6 +48,7 @@ NUMBERS = {
     "missing_slice_fraction": "fraction of the brain's slices that are empty or dark",
     "ghosting_ratio": "structure in the air around the head, as motion leaves it, divided by the brain's median; empty "
     "for CT and where there is no air to examine",
+    "lesion_ml": "volume of the lesion mask in the scan's own space; empty without a mask",
 }
 COLUMNS = ABOUT | NUMBERS
 

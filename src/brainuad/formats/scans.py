@@ -49,11 +49,20 @@ class Scan:
     `brainuad.download.known.lesion_types`: sorted and joined by `;`, as in `epidural;subdural`."""
     corrupted: Literal["1", ""] = ""
     """`1` where the scan as a whole is abnormal, without a lesion mask."""
+    unmarked: Literal["1", ""] = ""
+    """`1` for a patient's scan whose lesion mask marks nothing: it is neither healthy nor known to be abnormal."""
+    own_ml: str = ""
+    """Millilitres of the scan's own space in one of the template's, once normalised; empty means 1."""
 
     def files(self) -> dict[str, str]:
         """`image`, and `mask`, `reference` and `ignore` where there is one."""
         more = {"mask": self.mask, "reference": self.reference, "ignore": self.ignore}
         return {"image": self.image, **{name: path for name, path in more.items() if path}}
+
+    @property
+    def own_volume(self) -> float:
+        """Factor from a volume in the template's space to the scan's own."""
+        return float(self.own_ml or 1)
 
     @property
     def person(self) -> str:

@@ -30,7 +30,8 @@ OVERLAY = "overlay.png"
 """A picture to judge the registration by, beside `status.json`."""
 IMAGE, BRAIN, TRANSFORM = "image", "brain", "transform"
 """Keys of `Status.files`: the scan and its brain mask on the template's grid, and the affine to it."""
-MASKS = ("mask", "ignore")
+LESIONS = "mask"
+MASKS = (LESIONS, "ignore")
 """And, where the scan has them, its lesions and what is not scored, by their names among the files of a scan."""
 
 

@@ -19,7 +19,7 @@ Mask = Bool[np.ndarray, "x y z"]
 Volume = Float[np.ndarray, "x y z"]
 
 LESION_SIZES = {"small": (0.0, 1.0), "medium": (1.0, 10.0), "large": (10.0, np.inf)}
-"""Classes of lesions, in ml: from, and below."""
+"""Classes of lesions, in ml of the scan's own space: from, and below."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class MaskCounts:
     true_positives: int
     predicted: int
     predicted_ml: float
+    """In the scan's own space, as `lesions_ml`."""
     lesion: int
     normal: int
     slice_dice: float
@@ -187,6 +188,13 @@ class ScanScores(Evidence):
                     lesion_types=types,
                 ),
             )
+
+
+@dataclass(frozen=True)
+class UnmarkedEvidence(Evidence):
+    """Whether each scan is a patient's whose lesion mask marks nothing."""
+
+    unmarked: Bool[np.ndarray, "scans"]
 
 
 @dataclass(frozen=True)

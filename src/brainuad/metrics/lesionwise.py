@@ -14,7 +14,10 @@ Mask = Bool[np.ndarray, "x y z"]
 
 @dataclass(frozen=True)
 class Lesions:
-    """The lesions of a scan. `labels`: 1 to n, in the scored brain; `ml`: their volumes there, largest first."""
+    """The lesions of a scan. `labels`: 1 to n, in the scored brain; `ml`: their volumes there, largest first.
+
+    Volumes are those on the grid, in the template's space.
+    """
 
     labels: Int[np.ndarray, "x y z"]
     ml: Float[np.ndarray, "n"]

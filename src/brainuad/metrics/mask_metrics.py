@@ -89,7 +89,10 @@ def lesion_recall(masks: MaskEvidence) -> Estimate | None:
 
 @metric(MaskEvidence, name="lesion_recall_<lesion_size>", label="lesion recall", direction="higher")
 def lesion_recall_by_size(masks: MaskEvidence) -> Estimate | None:
-    """`lesion_recall` of lesions of one size: small (under 1 ml), medium (1 to 10 ml), large (10 ml or more)."""
+    """`lesion_recall` of lesions of one size: small (under 1 ml), medium (1 to 10 ml), large (10 ml or more).
+
+    Sizes are those in the scan's own space.
+    """
     return lesion_recall(masks)
 
 

@@ -8,13 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from brainuad.metrics import scanwise
-from brainuad.metrics.evidence import ScanOracle, ScanScores, ScanThreshold
+from brainuad.metrics.evidence import ScanOracle, ScanScores, ScanThreshold, UnmarkedEvidence
 from brainuad.metrics.registry import Estimate, metric
+
+
+@metric(UnmarkedEvidence, label="patients without marked lesion", direction="neither", unit="scans")
+def unmarked_scans(scans: UnmarkedEvidence) -> Estimate | None:
+    """Number of patients' scans whose lesion mask marks nothing; absent if there is none.
+
+    They are neither abnormal nor healthy in the numbers of whole scans. Their voxels count as free of lesion.
+    """
+    return Estimate(float(scans.unmarked.sum()), n=len(scans.unmarked)) if scans.unmarked.any() else None
 
 
 @metric(ScanScores, label="abnormal scans", direction="neither")
 def prevalence_scan(scans: ScanScores) -> Estimate:
-    """Share of scans that are not healthy: the `ap_scan` of a random score."""
+    """Share of scans that are not healthy, of those that are known to be or not: the `ap_scan` of a random score."""
     return Estimate(float(scans.abnormal.mean()), n=len(scans.scores))
 
 

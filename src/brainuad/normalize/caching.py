@@ -16,11 +16,12 @@ from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.coding import Coding
 from brainuad.formats.names import Naming
 from brainuad.formats.run import Record
+from brainuad.formats.scans import Scan
 from brainuad.normalize.grid import Window
 from brainuad.normalize.intensity import Scaling, scale
 from brainuad.normalize.made import Maker
 from brainuad.normalize.scaling import read_scaling
-from brainuad.normalize.source import Source
+from brainuad.normalize.source import Preprocessed, Source
 from brainuad.resources import recording
 
 
@@ -41,7 +42,7 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
     """Write the array cache of a data set: every usable scan that has a role."""
     rows = source.rows("train", "validation", "test")
     read = ((row, source.read(row)) for row in rows)
-    each = (Entry(row, scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
+    each = (Entry(_with_volume(row, scan), scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
     _write(Entries(each, len(rows), source.naming()), scaling, settings, out)
 
 
@@ -59,7 +60,8 @@ def normalize_made(
     def each() -> Iterator[Entry]:
         for row, draw in draws:
             try:
-                yield maker.entry(row, draw, source.read(row))
+                scan = source.read(row)
+                yield maker.entry(_with_volume(row, scan), draw, scan)
             except InputError as error:
                 excluded[f"{row.scan}_draw-{draw}"] = str(error.why or error.what)
                 if len(excluded) == len(draws):
@@ -92,6 +94,9 @@ def _scaled(entry: Entry, settings: Intensity, scaling: Scaling, part: Window) -
         image = np.where(brain, image, 0)  # smoothing moves intensity across the brain's border
     # masks are not cut to the brain, so that evaluate can count what skull stripping removed of a lesion
     lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
-    masks = {"mask": entry.lesion, "ignore": entry.ignored}
-    empty = {name: "" for name, mask in masks.items() if mask is None or not mask.any()}
+    empty = {} if entry.ignored is not None and entry.ignored.any() else {"ignore": ""}
     return Entry(scans.changed(entry.scan, **empty), image, brain, lesion, ignored)
+
+
+def _with_volume(row: Scan, scan: Preprocessed) -> Scan:
+    return scans.changed(row, own_ml=repr(scan.own_ml))

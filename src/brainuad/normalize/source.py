@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.formats import scans, status, volume
+from brainuad.formats import scans, status, transform, volume
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 
@@ -21,7 +21,7 @@ Mask = Bool[np.ndarray, "x y z"]
 class Preprocessed:
     """A preprocessed scan on the template grid. `lesion`, `ignored`: None where the scan has no such mask.
 
-    `affine`: voxel index to the template's mm.
+    `affine`: voxel index to the template's mm; `own_ml`: millilitres of the scan's own space in one of the template's.
     """
 
     image: Image
@@ -29,6 +29,7 @@ class Preprocessed:
     lesion: Mask | None
     ignored: Mask | None
     affine: Float[np.ndarray, "4 4"]
+    own_ml: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Source:
         image = volume.read(status.path(folder, status.IMAGE))
         brain = volume.read_mask(status.path(folder, status.BRAIN))
         lesion, ignored = (volume.read_mask(paths[name]).data if name in paths else None for name in status.MASKS)
-        return Preprocessed(image.data, brain.data, lesion, ignored, brain.affine)
+        own_ml = abs(float(np.linalg.det(transform.read(status.path(folder, status.TRANSFORM)).matrix[:3, :3])))
+        return Preprocessed(image.data, brain.data, lesion, ignored, brain.affine, own_ml)
 
     def naming(self) -> Naming:
         """What file names say of the scans; the default where there is no usable scan."""

@@ -43,7 +43,7 @@ def split(table: Path, quality_table: Path, rules: SplitRules, out: Path) -> Non
     verdicts = {row.scan: row for row in quality.read(quality_table) if row.has_image is not None}
     rows = [row for row in listed if row.scan in verdicts]  # neither excluded scans nor those without a file
     rows = rows if rules.shares is None else draw_split(rows, rules.shares, rules.seed)
-    rows = [_with_state(row, verdicts[row.scan], rules) for row in rows]
+    rows = [_with_state(_with_mask(row, verdicts[row.scan], rules), verdicts[row.scan], rules) for row in rows]
     scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in verdicts])
 
 
@@ -69,6 +69,13 @@ def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
             raise InputError(f"too few subjects in {rows[0].dataset} for the split", why=why, do=do)
     roles = dict(zip(order, _interleaved(counts), strict=True))
     return [changed(row, role=roles[row.subject]) for row in rows]
+
+
+def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
+    """Preprocessing refused masks that mark something on a healthy subject: what is left there marks nothing."""
+    if rules.healthy:
+        return changed(row, mask="")
+    return changed(row, unmarked="1") if row.mask and verdict.numbers.get("lesion_ml") == 0 else row
 
 
 def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:

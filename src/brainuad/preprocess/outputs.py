@@ -27,7 +27,7 @@ def write_images(folder: Path, result: PreprocessedScan, state: Status) -> dict[
     sidecars: dict[str, dict[str, Any]] = {
         status.IMAGE: {"Description": "Preprocessed scan", "SkullStripped": True, "RawSources": [_file(raw, state)]},
         status.BRAIN: {"Description": "Brain mask", "Type": "Brain", "Sources": [f"bids::{paths[status.IMAGE]}"]},
-        **{name: {**MASKS[name], "RawSources": [raw[name]["file"]]} for name in result.masks},
+        **{name: {**MASKS[name], "RawSources": _files(raw, name)} for name in result.masks},
     }
     images = {status.IMAGE: result.image, status.BRAIN: result.brain, **result.masks}
     for name, data in images.items():
@@ -36,6 +36,10 @@ def write_images(folder: Path, result: PreprocessedScan, state: Status) -> dict[
     paths[status.TRANSFORM] = names.transform(scan, naming)
     transform.write(folder / paths[status.TRANSFORM], result.registered.transform)
     return paths
+
+
+def _files(raw: dict[str, dict[str, str]], mask: str) -> list[str]:
+    return [about["file"] for key, about in raw.items() if key.partition("-")[0] == mask]
 
 
 def _file(raw: dict[str, dict[str, str]], state: Status) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from brainuad.preprocess.outputs import write_images
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
 from brainuad.preprocess.review import overlay
 from brainuad.preprocess.scan_files import ScanFiles
-from brainuad.preprocess.scan_masks import read_masks
+from brainuad.preprocess.scan_masks import misplaced_lesions, read_masks
 from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
+MASK_REMEDY = "look at the lesion mask: mend it, or exclude the scan in the study's `decisions`"
 REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
 
 
@@ -35,7 +37,7 @@ def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: 
         name=name,
         modality=settings.modality,
         image=files["image"],
-        masks={key: files[key] for key in status.MASKS if key in files},
+        masks={key: path for key, path in files.items() if key.partition("-")[0] in status.MASKS},
         healthy=settings.healthy,
         register_with=register_with,
         reference=files.get("reference") if register_with else None,
@@ -56,10 +58,11 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
     clock = Clock()
     result, state = None, Status(scan=scan.name, modality=scan.modality, state="failed", **_origin(scan, settings))
     try:
-        result, notes, warning = _preprocess_files(scan, settings)
-        outcome = {"state": "warned", "reasons": [warning], "remedy": REFERENCE_REMEDY} if warning else {"state": "ok"}
-        measured = {"quality": result.quality, "stripped": result.stripped, "notes": notes}
-        state = state.model_copy(update={**outcome, **measured})
+        result, told = _preprocess_files(scan, settings)
+        outcome = {"state": "warned" if told.warnings else "ok", "reasons": list(told.warnings)}
+        remedy = "; ".join(dict.fromkeys(told.warnings.values())) or None
+        measured = {"quality": result.quality, "stripped": result.stripped, "notes": told.notes}
+        state = state.model_copy(update={**outcome, "remedy": remedy, **measured})
     except InputError as error:
         state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
     with status.replaced(out, scan.name) as part:
@@ -79,8 +82,15 @@ def _check_template(settings: Preprocess) -> None:
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
 
 
-def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, list[str], str]:
-    """The result, notes, and why the scan is registered by itself although `register_with` is set, if so."""
+@dataclass(frozen=True)
+class _Told:
+    """What a user should know of a scan that was preprocessed. `warnings`: with what to do about each."""
+
+    notes: list[str]
+    warnings: dict[str, str]
+
+
+def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, _Told]:
     if scan.problem:
         raise InputError(scan.problem, do="mend the scan, or list it under `exclude`")
     image = read_raw(scan.image, scan.reading)
@@ -89,7 +99,10 @@ def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[Preprocess
     result = preprocess_volume(
         image.volume, scan.modality, settings, masks.masks, reference, stripped=scan.reading.stripped
     )
-    return result, [*image.notes, *masks.notes], warning
+    of_masks = [*masks.warnings, *misplaced_lesions(scan, masks, result.masks, result.brain)]
+    warnings = {**dict.fromkeys(of_masks, MASK_REMEDY), **({warning: REFERENCE_REMEDY} if warning else {})}
+    result = replace(result, quality={**result.quality, **masks.numbers})
+    return result, _Told([*image.notes, *masks.notes], warnings)
 
 
 def _read_reference(scan: ScanFiles) -> tuple[Reference | None, str]:

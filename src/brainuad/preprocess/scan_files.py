@@ -13,8 +13,9 @@ from brainuad.config.reading import Reading
 class ScanFiles:
     """A scan and what belongs to it.
 
-    `masks`: `mask` of lesions and `ignore`, on the scan's grid. `register_with`: modality of another scan of the
-    session that is registered in its place, `reference` its file; without it the scan is registered by itself.
+    `masks`: `mask` of lesions and `ignore`; further files of the same mask are `mask-2` and so on. `register_with`:
+    modality of another scan of the session that is registered in its place, `reference` its file; without it the scan
+    is registered by itself.
     `reading`: how the files are read; `problem`: what an earlier stage found wrong with the scan, if anything.
     """
 
@@ -27,6 +28,10 @@ class ScanFiles:
     reference: Path | None = None
     reading: Reading = field(default_factory=Reading)
     problem: str = ""
+
+    def masks_named(self, name: str) -> list[Path]:
+        """The files of one mask, in order."""
+        return [path for key, path in self.masks.items() if key.partition("-")[0] == name]
 
     def by_name(self) -> dict[str, Path]:
         """Every file: scans by modality, masks by name."""

@@ -10,38 +10,126 @@ import numpy as np
 from jaxtyping import Bool
 
 from brainuad.errors import InputError
-from brainuad.formats import volume
+from brainuad.formats import raw, status
 from brainuad.formats.raw import RawVolume
+from brainuad.formats.status import Numbers
+from brainuad.preprocess import mask_grid, mask_values
+from brainuad.preprocess.mask_grid import Grid
 from brainuad.preprocess.scan_files import ScanFiles
+
+Mask = Bool[np.ndarray, "x y z"]
+MOSTLY_OUTSIDE = 0.5
+"""Share of a lesion mask outside the brain, from which it is told."""
 
 
 @dataclass(frozen=True)
 class ScanMasks:
-    """Masks by name on the scan's grid, and what was converted or decided."""
+    """Masks by name on the scan's grid, and what was converted or decided.
 
-    masks: Mapping[str, Bool[np.ndarray, "x y z"]] = field(default_factory=dict)
+    `warnings`: what a person should look at; `numbers`: of the masks, as `formats.quality` defines them.
+    """
+
+    masks: Mapping[str, Mask] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _MaskFile:
+    """A mask of one file on the scan's grid; `empty`: what the file holds if it marks nothing."""
+
+    data: Mask
+    notes: list[str]
+    empty: str
 
 
 def read_masks(scan: ScanFiles, image: RawVolume) -> ScanMasks:
-    """The masks of a scan. Raises InputError for a mask that cannot be used."""
-    return ScanMasks({name: _read_mask(name, path, scan, image) for name, path in scan.masks.items()})
+    """The masks of a scan. Raises InputError for a mask that cannot be used, and for lesions of a healthy subject."""
+    masks: dict[str, Mask] = {}
+    notes: list[str] = []
+    warnings: list[str] = []
+    numbers: Numbers = {}
+    for name in status.MASKS:
+        paths = scan.masks_named(name)
+        if not paths:
+            continue
+        files = {path: _read(path, scan, image) for path in paths}
+        masks[name] = np.logical_or.reduce([file.data for file in files.values()])
+        notes += _notes(files, image)
+        if name == status.LESIONS:
+            ml = numbers["lesion_ml"] = _ml(masks[name], image)
+            _check_lesions(scan, paths[0], masks[name], ml)
+            if not ml and not scan.healthy:
+                held = "; ".join(f"{path.name}: {file.empty}" for path, file in files.items())
+                warnings.append(f"the lesion mask marks nothing ({held})")
+    return ScanMasks(masks, notes, warnings, numbers)
 
 
-def _read_mask(name: str, path: Path, scan: ScanFiles, image: RawVolume) -> Bool[np.ndarray, "x y z"]:
-    mask = volume.read_mask(path)
-    if not volume.same_grid(mask, image.volume):
-        raise InputError(
-            f"{path.name} does not lie on the grid of {scan.image.name}",
-            file=path,
-            why=f"shapes {mask.data.shape} and {image.volume.data.shape}, or their affines differ",
-            do="resample the mask to the scan it belongs to",
-        )
-    if scan.healthy and name == "mask" and mask.data.any():
+def misplaced_lesions(scan: ScanFiles, found: ScanMasks, on_grid: Mapping[str, Mask], brain: Mask) -> list[str]:
+    """What looks wrong with the place of the lesions. `on_grid`: the masks on the template's grid, as `brain`.
+
+    Raises InputError if the lesions fill most of the brain.
+    """
+    lesion = on_grid.get(status.LESIONS)
+    if lesion is None or not found.numbers["lesion_ml"]:
+        return []
+    if not lesion.any():
+        return [f"the lesions ({found.numbers['lesion_ml']:.2g} ml) mark less than a voxel of the template's grid"]
+    inside, voxels = int((lesion & brain).sum()), int(lesion.sum())
+    if (share := inside / max(1, int(brain.sum()))) > mask_values.LARGEST_SHARE_OF_BRAIN:
+        raise _too_large(scan.masks_named(status.LESIONS)[0], f"{share:.0%} of the brain")
+    outside = 1 - inside / voxels
+    return [f"{outside:.0%} of the lesion mask lie outside the brain"] if outside > MOSTLY_OUTSIDE else []
+
+
+def _read(path: Path, scan: ScanFiles, image: RawVolume) -> _MaskFile:
+    file = raw.read_unfilled(path, scan.reading)
+    try:
+        marked = mask_values.marked_voxels(file.volume.data, scan.reading.mask_threshold)
+        placed = mask_grid.place(marked.data, _grid(file), _grid(image))
+    except InputError as error:
+        raise InputError(f"{path.name} {error.what}", file=path, why=error.why, do=error.do) from None
+    notes = [f"{path.name} {note}" for note in (*file.notes, *marked.notes, *placed.notes)]
+    empty = marked.empty or "it marks less than a voxel of the scan"
+    return _MaskFile(placed.data, notes, empty)
+
+
+def _grid(file: RawVolume) -> Grid:
+    worlds = list(file.worlds.values())
+    affines = [file.volume.affine, *(world.matrix for world in worlds[1:])] if worlds else []
+    return Grid(file.volume.data.shape, affines, [world.code for world in worlds], file.volume.spacing)
+
+
+def _notes(files: Mapping[Path, _MaskFile], image: RawVolume) -> list[str]:
+    notes = [note for file in files.values() for note in file.notes]
+    if len(files) > 1:
+        each = ", ".join(f"{path.name} ({_ml(file.data, image):.3g} ml)" for path, file in files.items())
+        notes.append(f"{len(files)} masks are taken as one: {each}")
+    return notes
+
+
+def _ml(mask: Mask, image: RawVolume) -> float:
+    return float(mask.sum() * abs(np.linalg.det(image.volume.affine[:3, :3])) / 1000)
+
+
+def _check_lesions(scan: ScanFiles, path: Path, lesion: Mask, ml: float) -> None:
+    if scan.healthy and ml:
         raise InputError(
             f"{scan.name} is declared healthy but has a lesion mask",
             file=path,
-            why=f"{int(mask.data.sum())} voxels of {path.name} are set",
+            why=f"{int(lesion.sum())} voxels of {path.name} are set",
             do="correct the group in participants.tsv or the role in the study, or remove the mask",
         )
-    return mask.data
+    if ml > mask_values.LARGEST_LESIONS_ML:
+        raise _too_large(path, f"{ml:,.0f} ml")
+
+
+def _too_large(path: Path, size: str) -> InputError:
+    most = f"{mask_values.LARGEST_LESIONS_ML:g} ml and {mask_values.LARGEST_SHARE_OF_BRAIN:.0%} of the brain"
+    return InputError(
+        f"{path.name} marks {size}, more than lesions fill",
+        file=path,
+        why=f"at most {most} are allowed: is it inverted, or a mask of the brain?",
+        do="export it with 1 in the lesion and 0 elsewhere, or correct `mask` in the study",
+    )

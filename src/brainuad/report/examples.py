@@ -35,6 +35,15 @@ class Example:
     description: str
     """One line about its lesions."""
     corrupted: bool = False
+    unmarked: bool = False
+    """Whether it is a patient's, and the lesion mask marks nothing."""
+    own_volume: float = 1.0
+    """Factor from a volume on the grid to the scan's own space."""
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in the scan's own space."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000 * self.own_volume
 
     @property
     def healthy(self) -> bool:
@@ -179,7 +188,8 @@ def _dataset_examples(dataset: str, path: Path, names: list[str], volumes: dict[
         i = index[name]
         image, brain, lesion = cache.image(i), cache.brain(i), lesions[i]
         scan = cache.scans[i]
-        description = f"{volumes[name]:.1f} ml of lesion" if lesion.any() else "no lesion"
+        without = "no lesion marked" if scan.unmarked else "no lesion"
+        description = f"{volumes[name]:.1f} ml of lesion" if lesion.any() else without
         if scan.lesion_type:
             description += f" ({scan.lesion_type.replace('_', ' ').replace(';', ', ')})"
         yield Example(
@@ -193,6 +203,8 @@ def _dataset_examples(dataset: str, path: Path, names: list[str], volumes: dict[
             white=float(np.percentile(image[brain], 99.5)),
             description=description,
             corrupted=bool(scan.corrupted),
+            unmarked=bool(scan.unmarked),
+            own_volume=scan.own_volume,
         )
 
 
@@ -216,10 +228,9 @@ def _pictures(example: Example, prediction: Prediction, top: float) -> dict[str,
 
 
 def _agreement(example: Example, mask: Bool[np.ndarray, "x y z"]) -> str:
-    voxel_ml = abs(float(np.linalg.det(example.affine[:3, :3]))) / 1000
-    predicted = f"{mask.sum() * voxel_ml:.1f} ml predicted"
+    predicted = f"{mask.sum() * example.voxel_ml:.1f} ml predicted"
     if example.healthy:
-        return predicted + ("" if example.corrupted else ", all false positive")
+        return predicted + ("" if example.corrupted or example.unmarked else ", all false positive")
     dice = 2 * (mask & example.lesion).sum() / max(1, mask.sum() + example.lesion.sum())
     return f"Dice {dice:.2f}; {predicted}"
 

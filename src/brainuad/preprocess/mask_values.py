@@ -1,0 +1,103 @@
+"""Which voxels of a mask's file are marked, and which files mark too little or too much to be a mask of lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
+
+LARGEST_LESIONS_ML = 800.0
+"""The largest of 393 masks of strokes and multiple sclerosis has 575 ml; a whole brain has at least 700."""
+LARGEST_SHARE_OF_BRAIN = 0.6
+"""Of the brain, that lesions may fill; more is a mask of the brain or an inverted one."""
+MANY_VALUES = 20
+"""Different whole numbers above 1, beyond which they are grey values rather than labels."""
+
+HANDLED = (
+    Handling("mask", "labels (1, 2, 4), 255 in place of 1, soft edges", "accepted", "values above 0.5 are lesion"),
+    Handling("mask", "negative background beside a lesion of 1", "accepted", "values above 0.5 are lesion"),
+    Handling("mask", "NaN as background", "converted", "to background, with a note"),
+    Handling(
+        "mask", "many grey values above 1", "accepted", "with a note; `reading: {mask_threshold: 127}` sets another"
+    ),
+    Handling("mask", "some voxels above 0 that do not reach the threshold", "accepted", "with a note that counts them"),
+    Handling(
+        "mask",
+        "no value above 0.5, but some above 0: a mask scaled by 1/255, probabilities",
+        "refused",
+        "the reason names the highest value; `reading: {mask_threshold: ...}` or another export",
+    ),
+    Handling("mask", "no value above 0, but some below", "refused", "export it with a lesion of 1"),
+    Handling(
+        "mask",
+        "a patient's mask without a marked voxel",
+        "warned",
+        "the scan counts neither as abnormal nor as healthy; column `unmarked`",
+    ),
+    Handling("mask", "infinite values", "refused", "export it again"),
+    Handling(
+        "mask",
+        f"more than {LARGEST_LESIONS_ML:g} ml, or {LARGEST_SHARE_OF_BRAIN:.0%} of the brain",
+        "refused",
+        "it is inverted, or a mask of the brain",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class MarkedVoxels:
+    """`data`: the mask, as the values were ordered; `empty`: what it holds if no voxel is marked, else empty."""
+
+    data: Bool[np.ndarray, "x y z"]
+    notes: list[str] = field(default_factory=list)
+    empty: str = ""
+
+
+def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> MarkedVoxels:
+    """The voxels above `threshold`. Notes and errors are to be read after the file's name.
+
+    Raises InputError for infinite values, and where values differ from 0 but none is above the threshold.
+    """
+    notes = []
+    if np.isposinf(values).any():
+        raise InputError("holds infinite values", do="export it again")
+    unset = ~np.isfinite(values)
+    if unset.any():
+        notes.append(f"holds no number in {unset.mean():.1%} of its voxels: these are background")
+        values = np.where(unset, np.float32(0), values)
+    marked = values > threshold
+    if not marked.any():
+        return MarkedVoxels(marked, notes, _why_empty(values, threshold))
+    weak = int(((values > 0) & ~marked).sum())
+    if weak:
+        notes.append(
+            f"{weak:,} of the {weak + int(marked.sum()):,} voxels above 0 lie at or below {threshold:g} "
+            "and are no lesion"
+        )
+    return MarkedVoxels(marked, [*notes, *_grey_values(values[marked], threshold)])
+
+
+def _why_empty(values: Float[np.ndarray, "x y z"], threshold: float) -> str:
+    lowest, highest = float(values.min()), float(values.max())
+    if highest > 0:
+        what = f"marks nothing above {threshold:g}: its highest value is {highest:.3g}"
+        shares = round(1 / highest)
+        scaled = shares > 2 and abs(shares * highest - 1) < 0.01
+        looks = f"a mask scaled by 1/{shares}" if scaled else "probabilities, or grey values"
+        remedy = f"export it as 0 and 1, or set `reading: {{mask_threshold: {highest / 2:.2g}}}` for the data set"
+        raise InputError(what, why=f"it looks like {looks}", do=remedy)
+    if lowest < 0 and lowest < highest:
+        what = f"marks nothing: its highest value is {highest:.3g}, its lowest {lowest:.3g}"
+        raise InputError(what, why="lesions have values above 0", do="export it with 1 in the lesion and 0 elsewhere")
+    return f"its highest value is {highest:.3g}"
+
+
+def _grey_values(marked: Float[np.ndarray, "n"], threshold: float) -> list[str]:
+    levels = np.unique(marked)
+    if levels[-1] <= 1 or (len(levels) <= MANY_VALUES and np.array_equal(levels, np.round(levels))):
+        return []
+    return [f"holds {len(levels):,} values up to {levels[-1]:.4g}, and all above {threshold:g} are lesion"]
