@@ -49,7 +49,7 @@ print(json.dumps([peak[0] / 1024, used.ru_maxrss / 1024, used.ru_utime + used.ru
 
 def write_set(root: Path, name: str, role: str, count: int, lesions: bool) -> None:
     """An array cache and the maps of `count` scans."""
-    from brainuad.formats import array_cache, maps, volume
+    from brainuad.formats import array_cache, checksums, maps, volume
     from brainuad.formats.array_cache import CacheHeader, Entry
     from brainuad.formats.scans import Scan
 
@@ -61,10 +61,12 @@ def write_set(root: Path, name: str, role: str, count: int, lesions: bool) -> No
     image = np.where(brain, np.float32(0.5), 0)
     entries = (Entry(scan, image, brain, lesion) for scan in scans)
     array_cache.write(root / "normalize" / name, entries, count, CacheHeader(AFFINE))
+    folder, written = root / "infer" / name, []
     for number, scan in enumerate(scans):
         anomaly = np.random.default_rng(number).gamma(1.5, 0.02, SHAPE) + 0.05 * lesion
-        path = maps.anomaly_path(root / "infer" / name, scan.scan)
-        volume.write(path, np.where(brain, anomaly, 0).astype(np.float32), AFFINE)
+        written.append(maps.anomaly_path(folder, scan.scan))
+        volume.write(written[-1], np.where(brain, anomaly, 0).astype(np.float32), AFFINE)
+    checksums.write(folder, checksums.of_files(folder, [path.relative_to(folder).as_posix() for path in written]))
 
 
 def main() -> None:

@@ -103,6 +103,17 @@ def test_the_one_job_of_an_output_removes_what_was_to_become_it(left, machine):
     assert not path.exists()
 
 
+def test_long_names_fit_every_file_system(tmp_path):
+    output = tmp_path / ("sub-" + "a" * 120 + "_T1w.nii.gz")
+    with files.atomic(output) as part:
+        assert len(part.name) < 143
+        dead = part.with_name(part.name.replace(f"-{os.getpid()}-", "-4194305-"))
+        dead.touch()
+        remove_leftovers(output, of_this_job=True)
+        assert part.exists()
+        assert not dead.exists()
+
+
 def test_names_that_are_not_ours_stay_and_links_are_not_followed(tmp_path):
     keep = tmp_path / "keep"
     keep.mkdir()

@@ -31,7 +31,7 @@ _MADE_BY_OLDER_VERSIONS = re.compile(r"\.(?:part|values)-(?:(?P<output>.+)-\w{8}
 
 def prefix(output: Path) -> str:
     """How the name of a temporary file or folder begins that is to become `output`."""
-    return f"{UNFINISHED}{output.name}-{_owner()}-"
+    return f"{UNFINISHED}{_short(output)}-{_owner()}-"
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def remove_leftovers(output: Path, of_this_job: bool = False) -> None:
     `of_this_job`: no other job writes `output`, so that what was to become it is left over wherever it was made.
     """
     for path in unfinished(output.parent):
-        same = of_this_job and _match(path)["output"] == output.name and not _lives(path)
+        same = of_this_job and _match(path)["output"] in (output.name, _short(output)) and not _lives(path)
         if same or is_abandoned(path):
             _remove(path)
 
@@ -121,6 +121,11 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def _short(output: Path) -> str:
+    """Its name, or the end of it: some file systems allow 143 characters."""
+    return output.name[-60:]
 
 
 def _owner() -> str:
