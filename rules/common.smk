@@ -37,9 +37,11 @@ THREADS = PLAN.study.compute.threads
 onstart:
     from brainuad.cluster.preflight import preflight_checks
     from brainuad.formats.older_layout import refuse_older_layout
+    from brainuad.sharing import claim
 
     try:
         refuse_older_layout(PLAN.folder, map(PLAN.preprocessed, PLAN.sources()))
+        claim(PLAN.study, Path(STUDY_FILE))
         preflight_checks(
             workflow,
             PLAN.folder,

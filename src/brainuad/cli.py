@@ -125,8 +125,10 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
     """Check a study file; count its scans, models and the disk space it needs."""
     from brainuad.config.load import load_study
     from brainuad.plan import Plan
+    from brainuad.sharing import refuse_other_content
 
     plan = Plan(load_study(study))
+    refuse_other_content(plan.study)
     for label, scans in plan.scans.items():
         terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
     parts = plan.study
@@ -181,8 +183,10 @@ def job(
     from brainuad.config.load import load_study
     from brainuad.jobs.run import run_alone
     from brainuad.plan import Plan
+    from brainuad.sharing import claim
 
     plan = Plan(load_study(study))
+    claim(plan.study, study)
     named = plan.wildcards(rule, wildcards or [])
     log = plan.folder / "logs" / "alone" / ("_".join([rule, *named.values()]) + ".log")
     made = plan.job(rule, **named)

@@ -43,6 +43,18 @@ def test_a_full_disk_gives_one_clear_message(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "nothing half-written"
 
 
+def test_two_writers_of_a_folder_are_told_of_each_other(tmp_path, monkeypatch):
+    def other_writer(folder):
+        (folder / "theirs").touch()
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(
+        files.shutil, "rmtree", lambda folder, **_: None if ".part-" in folder.name else other_writer(folder)
+    )
+    with pytest.raises(InputError, match="another process writes there"), files.atomic_folder(tmp_path / "out"):
+        pass
+
+
 def test_a_folder_is_complete_or_absent(tmp_path):
     with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "out") as part:
         (part / "x").write_text("1")

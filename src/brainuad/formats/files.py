@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -59,6 +60,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 def unwritable(path: Path, error: OSError) -> StorageError:
     """The error for a write that the file system refused."""
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        why = f"another process writes there: {error.strerror}"
+        do = "let one of the two end, then run the same command again"
+        return StorageError(f"cannot write {path.name}", file=path, why=why, do=do)
     return StorageError(
         f"cannot write {path.name}",
         file=path,

@@ -1,0 +1,47 @@
+"""A folder that Snakemake has locked: whose run holds it, and whether the lock may be removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from brainuad.cluster.run_lock import lock_error
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Write what Linux says of a process."""
+
+    def make(pid: int, command: str, parent: int = 1, folder: Path = tmp_path) -> Path:
+        at = tmp_path / "proc" / str(pid)
+        at.mkdir(parents=True)
+        (at / "cwd").symlink_to(folder)
+        (at / "cmdline").write_bytes(command.replace(" ", "\0").encode())
+        (at / "stat").write_text(f"{pid} (python (3)) S {parent} 0 0")
+        return tmp_path / "proc"
+
+    return make
+
+
+def test_the_run_that_holds_the_lock_is_named(tmp_path, process):
+    processes = process(41, "python -m snakemake --cores 2 --configfile other.yaml")
+    process(42, "python -m snakemake train --mode subprocess", parent=41)
+    text = str(lock_error(tmp_path, processes))
+    assert "process 41: python -m snakemake --cores 2 --configfile other.yaml" in text
+    assert "42" not in text.replace(str(tmp_path), "")
+    assert "wait until it ends" in text
+    assert "--unlock" not in text
+
+
+@pytest.mark.parametrize("command", ["vim Snakefile", "tail -f x"])
+def test_a_lock_of_a_killed_run_may_be_removed(tmp_path, process, command):
+    processes = process(os.getpid(), "/bin/snakemake -c2", parent=7)
+    process(7, "bash -c snakemake")
+    process(8, command)
+    process(9, "python -m snakemake", folder=tmp_path.parent)
+    text = str(lock_error(tmp_path, processes))
+    assert "was killed, or that runs on another machine" in text
+    assert "snakemake --unlock" in text
+    assert ".snakemake/locks" in text
