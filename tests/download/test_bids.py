@@ -265,6 +265,79 @@ def test_of_several_masks_the_one_named_like_the_scan_is_taken(root):
     assert masks(root(*(f"sub-2/anat/{name}" for name in names)))[1] == "sub-2_desc-zlesion_mask.nii.gz"
 
 
+@pytest.mark.parametrize("mask", [{}, {"mask": "*mask.nii.gz"}, {"mask": {"suffix": "mask"}}])
+def test_ids_and_masks_of_the_brain_are_no_lesions(root, mask):
+    """The ids hold the word that the pattern looks for, and one an underscore."""
+    subjects = ("sub-lesion01", "sub-AD_lesion2", "sub-3")
+    files = [
+        f"{sub}/ses-lesion/anat/{sub}_ses-lesion_{end}.nii.gz"
+        for sub in subjects
+        for end in ("T1w", "desc-brain_mask", "label-GM_mask", "headmask")
+    ]
+    lesion = "sub-lesion01/ses-lesion/anat/sub-lesion01_ses-lesion_label-lesion_mask.nii.gz"
+    found = looked(root(*files, lesion), healthy=False, **mask).scans
+    assert {scan.subject: Path(scan.mask).name for scan in found} == {
+        "sub-lesion01": Path(lesion).name,
+        "sub-ADlesion2": "",
+        "sub-3": "",
+    }
+
+
+def test_a_pattern_that_names_ids_or_brains_is_taken_at_its_word(root):
+    folder = root(*t1("lesion1"), "sub-lesion1/anat/sub-lesion1_desc-brain_mask.nii.gz")
+    for mask in ("sub-lesion*_desc-brain_mask.nii.gz", {"entities": {"desc": "brain"}}):
+        assert masks(folder, mask=mask) == ["sub-lesion1_desc-brain_mask.nii.gz"]
+
+
+CLEAR = [
+    (["label-lesionL1_mask", "label-lesionL2_mask", "label-lesionL3_mask"], 3),
+    (["desc-lesion1_mask", "desc-lesion2_mask"], 2),
+    (["lesion-1_mask", "lesion-2_mask"], 2),
+    (["run-1_desc-lesion_mask", "run-2_desc-lesion_mask"], 2),
+    (["hemi-L_desc-lesion_mask", "hemi-R_desc-lesion_mask"], 2),
+    (["T1w_lesion_mask", "FLAIR_lesion_mask"], 1),
+    (["desc-lesion_mask", "space-MNI_desc-lesion_mask"], 1),
+]
+UNCLEAR = [
+    ["desc-lesionRater1_mask", "desc-lesionRater2_mask"],
+    ["rater-1_desc-lesion_mask", "rater-2_desc-lesion_mask"],
+    ["label-lesionexpert1_mask", "label-lesionexpert2_mask"],
+    ["desc-manuallesion_mask", "desc-autolesion_mask"],
+    ["desc-T1lesion_mask", "desc-T2lesion_mask"],
+]
+
+
+@pytest.mark.parametrize(("ends", "taken"), CLEAR)
+def test_parts_of_a_mask_are_taken_together(root, ends, taken):
+    names = [f"sub-1_{end}.nii.gz" for end in ends]
+    (scan,) = looked(root(*t1("1"), *(f"sub-1/anat/{name}" for name in names)), healthy=False).scans
+    assert [Path(path).name for path in scan.mask.split(" | ")] == names[:taken]
+    assert [key for key in scan.files() if key.startswith("mask")] == ["mask", "mask-2", "mask-3"][:taken]
+    assert ("masks are one" if taken > 1 else "of 2 files") in scan.note
+    assert names[0] in scan.note
+
+
+@pytest.mark.parametrize("ends", UNCLEAR)
+def test_masks_of_several_raters_or_kinds_are_not_guessed_at(root, ends):
+    names = [f"sub-1_{end}.nii.gz" for end in ends]
+    folder = root(*t1("1", "2"), *(f"sub-1/anat/{name}" for name in names), "sub-2/anat/sub-2_desc-lesion_mask.nii.gz")
+    scan = looked(folder, healthy=False).scans[0]
+    assert scan.mask == ""
+    assert "not clear" in scan.note
+    assert all(name in scan.note for name in names)
+    assert len(looked(folder).scans[0].mask.split(" | ")) == 2, "healthy subjects have none: all are read"
+    chosen = masks(folder, healthy=False, mask=f"*{ends[0].split('_')[0]}*")
+    assert chosen[0] == names[0]
+
+
+def test_a_part_of_a_mask_without_data_is_missing_as_a_whole(root):
+    folder = root(*t1("1", "2"), "sub-1/anat/sub-1_label-lesion1_mask.nii.gz", "sub-2/anat/sub-2_lesion_mask.nii.gz")
+    (folder / "sub-1/anat/sub-1_label-lesion2_mask.nii.gz").symlink_to(".git/annex/objects/x/y")
+    scan = looked(folder, healthy=False).scans[0]
+    assert scan.mask == ""
+    assert "sub-1_label-lesion2_mask.nii.gz is a link into git-annex" in scan.note
+
+
 def test_ct_lies_in_its_own_folder(root):
     folder = root("sub-1/ct/sub-1_ct.nii.gz", "sub-2/anat/sub-2_CT.nii.gz")
     assert [scan.scan for scan in looked(folder, modality="ct").scans] == ["sub-1", "sub-2"]

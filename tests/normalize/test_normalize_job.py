@@ -136,7 +136,7 @@ def test_test_scans_do_not_change_the_scaling(healthy, tmp_path):
 
 def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     preprocessed(tmp_path / "pre", ["sub-1", "sub-2"], lesion=["sub-1"])
-    rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p")]
+    rows = [Scan("sub-1", "sub-1", "p", mask="m.nii.gz"), Scan("sub-2", "sub-2", "p", note="two raters")]
     scans.write(tmp_path / "table.tsv", rows)
     verdicts = judged(tmp_path / "quality.tsv", [row.scan for row in rows])
     split(tmp_path / "table.tsv", verdicts, SplitRules(Split(test=1), False, 0), tmp_path / "p.tsv")
@@ -144,6 +144,7 @@ def test_a_patient_without_a_mask_cannot_be_scored(tmp_path):
     assert found["sub-1"].state == "ok"
     assert found["sub-2"].state == "failed"
     assert "no lesion mask" in found["sub-2"].note
+    assert "two raters" in found["sub-2"].note
 
 
 @pytest.mark.parametrize("healthy_set", [True, False])

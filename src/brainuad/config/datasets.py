@@ -187,8 +187,8 @@ class Bids(WithReference):
     """Which subjects are healthy and which are patients, by participants.tsv; all subjects if none."""
     mask: str | Masks = "*lesion*mask.nii*"
     """Lesion masks: a pattern of file names beside the scan; a pattern with folders below `root`, such as
-    `derivatives/lesions/sub-*/anat/*.nii*`; or the parts of their names. Of several, the one whose name is most similar
-    to the scan's is taken."""
+    `derivatives/lesions/sub-*/anat/*.nii*`; or the parts of their names. Ids of subjects are not compared with it, and
+    masks of the brain are none. Several parts of a mask are united; docs/data.md has the rule."""
     columns: Columns = Columns()
     """Columns of age, sex and site, by which the split is stratified."""
 

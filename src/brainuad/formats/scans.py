@@ -12,6 +12,8 @@ from typing import Literal
 from brainuad.errors import InputError
 from brainuad.formats.files import atomic, read_tsv
 
+MASK_SEPARATOR = " | "
+"""Between the paths of several files that are one mask."""
 Role = Literal["train", "validation", "test", ""]
 
 
@@ -27,7 +29,7 @@ class Scan:
     image: str = ""
     """Path of the scan."""
     mask: str = ""
-    """Path of the lesion mask, if there is one."""
+    """Path of the lesion mask, if there is one, or of several files with a part each, joined by `MASK_SEPARATOR`."""
     reference: str = ""
     """Path of another scan of the session, with which this one is registered, if there is one."""
     ignore: str = ""
@@ -55,8 +57,10 @@ class Scan:
     """Millilitres of the scan's own space in one of the template's, once normalised; empty means 1."""
 
     def files(self) -> dict[str, str]:
-        """`image`, and `mask`, `reference` and `ignore` where there is one."""
-        more = {"mask": self.mask, "reference": self.reference, "ignore": self.ignore}
+        """`image`, and `mask`, `reference` and `ignore` where there is one; `mask-2` and so on where it has parts."""
+        parts = self.mask.split(MASK_SEPARATOR)
+        masks = {f"mask-{i}" if i > 1 else "mask": part for i, part in enumerate(parts, 1)}
+        more = {**masks, "reference": self.reference, "ignore": self.ignore}
         return {"image": self.image, **{name: path for name, path in more.items() if path}}
 
     @property

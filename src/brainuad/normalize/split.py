@@ -87,12 +87,16 @@ def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
     no_mask = "no lesion mask, and the data set is not healthy: it cannot be scored"
     if decision == "include":
         if unlabelled or not verdict.has_image:
-            why = no_mask if unlabelled else verdict.reasons or "preprocessing wrote no image"
+            why = (
+                "; ".join(filter(None, [no_mask, row.note]))
+                if unlabelled
+                else verdict.reasons or "preprocessing wrote no image"
+            )
             do = "remove its line from the decisions, or repair the scan"
             raise InputError(f"{row.scan} of {row.dataset} cannot be included", file=row.image, why=why, do=do)
         return changed(row, state="included", note=notes)
     if unlabelled and verdict.state != "failed":
-        return changed(row, state="failed", note=no_mask)
+        return changed(row, state="failed", note="; ".join([no_mask, *[notes] * bool(notes)]))
     return changed(row, state=verdict.state, note=notes)
 
 

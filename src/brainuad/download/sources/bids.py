@@ -13,14 +13,14 @@ from pathlib import Path
 from brainuad.config.datasets import Bids
 from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
-from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, masks_of_scan
+from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, choose, masks_of_scan
 from brainuad.download.sources.content import SourceContent
 from brainuad.download.sources.participants import Participant, Participants, same_label
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
-from brainuad.formats.scans import Scan, changed
+from brainuad.formats.scans import MASK_SEPARATOR, Scan, changed
 
 logger = logging.getLogger(__name__)
 
@@ -303,13 +303,14 @@ class _Reader:
         with_agent = set() if self.settings.modality == "T1ce" else with_agent
         images = sorted(files.images, key=lambda path: (path.name in with_agent, len(path.name), path.name))
         place = ScanLocation(subject, session, images[0].parent)
-        masks, without_data = self.masks.masks(place), self.masks.missing(place)
-        self.without_data += without_data
+        masks = self.masks.masks(place)
         image = next((path for path in images if masks_of_scan(masks, path.name)), images[0])
-        own = masks_of_scan(masks, image.name)
+        candidates = masks_of_scan(masks, image.name)
+        own = choose(candidates, image.name, self.settings.healthy)
+        self.without_data += own.missing
         all_images = [*images, *files.scouts]
-        notes = [f"{each[0].name} of {len(each)} files" for each in ([image, *all_images[1:]], own) if len(each) > 1]
-        if masks and not own:
+        notes = [f"{image.name} of {len(all_images)} files"] * (len(all_images) > 1) + [own.note] * bool(own.note)
+        if masks and not candidates:
             notes.append(f"{masks[0].name} belongs to another file")
         if image.name in with_agent:
             notes.append("with contrast agent")
@@ -320,11 +321,11 @@ class _Reader:
             subject=_labels(subject),
             dataset=self.label,
             image=str(image),
-            mask=str(own[0]) if own else "",
+            mask=MASK_SEPARATOR.join(map(str, own.masks)),
             age=participant.age,
             sex=participant.sex,
             site=participant.site,
-            note="; ".join([*notes, *lost, *without_data, *[participant.note] * bool(participant.note)]),
+            note="; ".join([*notes, *lost, *own.missing, *[participant.note] * bool(participant.note)]),
         )
 
 

@@ -1,7 +1,8 @@
-"""Which lesion mask belongs to a scan of a BIDS data set."""
+"""Which lesion masks belong to a scan of a BIDS data set."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,10 +12,34 @@ from pathlib import Path
 from brainuad.config.datasets import Bids, Masks
 from brainuad.download.sources import bids_names as names
 from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
 
 MATCHED_ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "part", "space", "res")
 """Entities that mask and scan must share where both have them."""
+NAMING_ENTITIES = ("label", "desc", "seg")
+"""Entities that say what a mask is of."""
+NO_LESION = re.compile("(brain|head|skull|face|preproc|tissues?|gm|wm|csf)(mask|only)?")
+"""Parts of names that say of a mask that it is one of something else."""
+RATER = re.compile("rater|reader|observer|annotator|expert")
+"""Parts of names that tell people who drew the same lesions."""
+HANDLED = (
+    Handling("mask", "a mask of the brain, head or tissue beside the scan", "accepted", "it is no lesion mask"),
+    Handling("mask", "`lesion` in the id of a subject or session", "accepted", "ids are not compared with the pattern"),
+    Handling(
+        "mask",
+        "several masks of a scan whose names differ in `label`, `run` or a number alone",
+        "converted",
+        "to one mask, with a note of the volume of each",
+    ),
+    Handling(
+        "mask",
+        "several masks of a scan by several raters, or whose names differ otherwise, none of them more like the scan's",
+        "refused",
+        "say which one by `mask`",
+    ),
+    Handling("mask", "a broken link, a pointer of git-annex or Git LFS", "refused", "`datalad get` or `git lfs pull`"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +61,6 @@ class MaskFinder:
     subjects: frozenset[str] = frozenset()
     """Names of the subjects' folders, by which labels with `_` are known in names of masks."""
     _by_folder: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
-    _missing: set[Path] = field(default_factory=set)
-    """Masks whose data is not there."""
 
     def __post_init__(self) -> None:
         mask = self.settings.mask
@@ -52,22 +75,16 @@ class MaskFinder:
             )
 
     def masks(self, place: ScanLocation) -> list[Path]:
-        """The masks of a session, of any of its scans."""
-        return [path for path in self._all(place) if path not in self._missing]
-
-    def missing(self, place: ScanLocation) -> list[str]:
-        """Sentences on those masks of a session whose data is not there, as in a clone without its data."""
-        lost = [path for path in self._all(place) if path in self._missing]
-        return [f"its lesion mask {path.name} {content_missing(path)}" for path in lost]
-
-    def _all(self, place: ScanLocation) -> list[Path]:
+        """The masks of a session, of any of its scans; also those whose data is not there."""
         for folder in self._folders(place):
             names_of = self._names(folder)
             own = names_of.get(place.subject, [])
             if place.subject in folder.parts:
                 own = own + names_of.get("", [])
             if masks := [
-                folder / name for name in own if self._is_mask(name) and _session(name, place) in ("", place.session)
+                folder / name
+                for name in own
+                if self._is_mask(name, place) and _session(name, place) in ("", place.session)
             ]:
                 return masks
         return []
@@ -91,18 +108,92 @@ class MaskFinder:
         """The NIfTI files of a folder by the subject that their names say."""
         if folder not in self._by_folder:
             by_subject = defaultdict(list)
-            for name, exists in names.nifti_files(str(folder)).items():
+            for name in names.nifti_files(str(folder)):
                 by_subject[names.subject_of(name, self.subjects)].append(name)
-                if not exists:
-                    self._missing.add(folder / name)
             self._by_folder[folder] = by_subject
         return self._by_folder[folder]
 
-    def _is_mask(self, name: str) -> bool:
+    def _is_mask(self, name: str, place: ScanLocation) -> bool:
         mask = self.settings.mask
-        if isinstance(mask, str):
-            return fnmatchcase(name, Path(mask).name)
-        return names.suffix(name) == mask.suffix and names.matches(names.entities(name), mask.entities)
+        if isinstance(mask, Masks):
+            matches = names.suffix(name) == mask.suffix and names.matches(names.entities(name), mask.entities)
+            return matches and (bool({*NAMING_ENTITIES} & {*mask.entities}) or not _is_no_lesion(name))
+        pattern = Path(mask).name
+        if not fnmatchcase(name, pattern) or ("brain" not in pattern and _is_no_lesion(name)):
+            return False
+        without_ids = name.replace(place.subject, "sub-").replace(place.session or "ses-", "ses-")
+        return bool(re.search("(sub|ses)-[^*?]", pattern)) or fnmatchcase(without_ids, pattern)
+
+
+def _is_no_lesion(name: str) -> bool:
+    parts = [part.partition("-") for part in (names.nifti_stem(name) or "").lower().split("_")]
+    return any(NO_LESION.fullmatch(value or key) for key, _, value in parts if not value or key in NAMING_ENTITIES)
+
+
+@dataclass(frozen=True)
+class ChosenMasks:
+    """The masks of a scan, to be united. `note`: what was chosen, or why none can be.
+
+    `missing`: sentences on masks without data, as in a clone without its data; then there are no `masks`.
+    """
+
+    masks: list[Path] = field(default_factory=list)
+    note: str = ""
+    missing: list[str] = field(default_factory=list)
+
+
+def choose(masks: list[Path], image: str, healthy: bool) -> ChosenMasks:
+    """Which of `masks_of_scan` belong to the scan with this file name.
+
+    Parts of one mask are united, of others the most similar name is taken. It is a problem if no name is the most
+    similar, unless the subject is `healthy`: then every mask must be empty, and all are read.
+    """
+    if not masks:
+        return ChosenMasks()
+    parts = _parts_of_one(masks)
+    best = next(group for group in parts if masks[0] in group)
+    likeness = _likeness(masks[0], image)
+    rivals = [group[0] for group in parts if group is not best and _likeness(group[0], image) >= likeness]
+    if any(RATER.search(part) for part in _differing(best)):
+        rivals = best[1:]
+    if rivals and healthy:
+        best = masks
+    elif rivals:
+        listed = ", ".join(path.name for path in sorted([best[0], *rivals]))
+        return ChosenMasks(note=f"which lesion mask is meant is not clear: {listed}")
+    if missing := [f"its lesion mask {path.name} {why}" for path in best if (why := content_missing(path))]:
+        return ChosenMasks(missing=missing)
+    if len(best) > 1:
+        note = f"{len(best)} masks are one: {', '.join(path.name for path in best)}"
+    else:
+        note = f"{best[0].name} of {len(masks)} files" if len(masks) > 1 else ""
+    return ChosenMasks(best, note)
+
+
+def _parts_of_one(masks: list[Path]) -> list[list[Path]]:
+    """Masks in groups that belong together: their names differ in `label`, `run`, the side or a number at the end."""
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in masks:
+        rest = [part for part in _name_parts(path.name) if not part.startswith(("label-", "run-", "hemi-", "chunk-"))]
+        numbered = (part.partition("-")[0] in MATCHED_ENTITIES for part in rest)
+        key = [part if own else re.sub(r"-?\d+$", "", part) for part, own in zip(rest, numbered, strict=True)]
+        groups.setdefault(tuple(filter(None, key)), []).append(path)
+    return [sorted(group) for group in groups.values()]
+
+
+def _differing(masks: list[Path]) -> set[str]:
+    parts = [set(_name_parts(path.name)) for path in masks]
+    return set.union(*parts) - set.intersection(*parts)
+
+
+def _name_parts(name: str) -> list[str]:
+    return (names.nifti_stem(name) or "").lower().split("_")
+
+
+def _likeness(mask: Path, image: str) -> tuple[bool, int]:
+    """Of a mask's name and a scan's: whether both are of one space, and how many parts they share."""
+    own, other = (set(_name_parts(name)) for name in (mask.name, image))
+    return names.entities(mask.name).get("space") == names.entities(image).get("space"), len(own & other)
 
 
 def masks_of_scan(masks: list[Path], image: str) -> list[Path]:
