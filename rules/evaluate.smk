@@ -10,7 +10,11 @@ rule evaluate:
     resources:
         # counts of voxels are kept for each scan
         mem_mb=lambda wildcards, attempt: PLAN.megabytes(
-            1900, volumes=40, rows=50 * PLAN.scan_count(wildcards.dataset)
+            1900,
+            volumes=40,
+            rows=30
+            * PLAN.scan_count(wildcards.dataset)
+            * len(PLAN.study.postprocessing),
         )
         * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -117,12 +116,21 @@ def test_it_lists_and_removes_what_the_study_does_not_need(results, capsys):
     assert "nothing to remove" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("stage", ["normalize", "train", "infer"])
+def test_a_stage_on_another_disk_is_not_followed(results, stage):
+    elsewhere = (results / "mine" / stage).rename(results.parent / stage)
+    (results / "mine" / stage).symlink_to(elsewhere)
+    before = content(elsewhere)
+    assert clean("--yes") == 0
+    assert content(elsewhere) == before
+
+
 def test_what_killed_jobs_left_goes_and_what_others_write_stays(results, capsys):
     machine = leftovers._machine()
     dead, living, elsewhere = (
-        f"{machine}-4194305-abcdefgh",
-        f"{machine}-{os.getpid()}-abcdefgh",
-        "0123abcd-7-abcdefgh",
+        f"{machine}-4194305t5-abcdefgh",
+        f"{leftovers._owner()}-abcdefgh",
+        "0123abcd-7t5-abcdefgh",
     )
     places = ["mine/infer/zscore_atlas/seed-0", "preprocess/mri_2mm/healthy", "mine/logs"]
     for place in places:

@@ -194,7 +194,8 @@ def _names(layout: Layout, stage: str) -> dict[str, Collection[str]]:
 
 def _roles_tables(layout: Layout) -> Iterator[Path]:
     """Tables of scans with roles, of data sets that the study does not have."""
-    for path in files.finished(layout.folder / "normalize", "*.tsv"):
+    folder = layout.folder / "normalize"
+    for path in files.finished(folder, "*.tsv") if _is_folder(folder) else ():
         if path.stem not in layout.study.datasets and path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="replace") as file:
                 columns = file.readline().rstrip("\n").split("\t")
@@ -219,7 +220,8 @@ def _add_scans(found: Found, layout: Layout) -> None:
 
 def _users(layout: Layout) -> dict[str, str]:
     """By data set, another study in the results folder that has it."""
-    others = [path for path in _folders(layout.root, 1) if path != layout.folder and path.name not in OF_ALL_STUDIES]
+    folders = _folders(layout.root.resolve(), 1)
+    others = [path for path in folders if path.name not in (layout.folder.name, *OF_ALL_STUDIES)]
     return {
         place.name.removesuffix(".tsv"): other.name
         for other in others
@@ -230,7 +232,7 @@ def _users(layout: Layout) -> dict[str, str]:
 
 def _folders(top: Path, depth: int) -> list[Path]:
     """Folders `depth` levels below `top`, sorted; links are not followed."""
-    found = [top] if _is_folder(top) or depth == 1 else []
+    found = [top] if _is_folder(top) else []
     for _ in range(depth):
         found = [path for folder in found for path in _entries(folder) if _is_folder(path)]
         found = [path for path in found if NAME.fullmatch(path.name)]

@@ -109,7 +109,7 @@ def turn(log, fault=None, goes_on=True):
 
 def test_a_record_that_a_killed_job_left_unfinished_is_skipped(tmp_path):
     turn(tmp_path / "logs/train.log")
-    (tmp_path / "logs/.part-infer.usage.json-0123abcd-77-abcdefgh.usage.json").touch()
+    (tmp_path / "logs/.part-infer.usage.json-0123abcd-77t5-abcdefgh.usage.json").touch()
     assert [each["rule"] for each in usage.read_usage(tmp_path)] == ["train"]
 
 

@@ -46,8 +46,8 @@ def test_they_do_not_stay_after_a_failure_either(array_caches, tmp_path):
 def test_a_copy_that_a_killed_job_left_goes_with_the_next_one(array_caches, tmp_path):
     with scratch_copies(array_caches, str(tmp_path / "node")) as found:
         living = found[0].parents[1]
-        killed = living.with_name(living.name.replace(f"-{os.getpid()}-", "-4194305-"))
-        others = living.with_name("brainuad-0123abcd-77-abcdefgh")
+        killed = living.with_name(living.name.replace(f"-{os.getpid()}t", "-4194305t"))
+        others = living.with_name("brainuad-0123abcd-77t5-abcdefgh")
         for folder in (killed, others):
             folder.mkdir()
         with scratch_copies(array_caches, str(tmp_path / "node")):

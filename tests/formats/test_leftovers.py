@@ -47,7 +47,7 @@ def left(killed, tmp_path):
 def of_machine(path: Path, machine: str) -> Path:
     """The same, made on another machine or, without one, by an older version."""
     own = f"-{leftovers._machine()}-{path.name.split('-')[-2]}"
-    return path.rename(path.with_name(path.name.replace(own, f"-{machine}-7" if machine else "")))
+    return path.rename(path.with_name(path.name.replace(own, f"-{machine}-7t5" if machine else "")))
 
 
 def test_unfinished_work_is_not_read(left):
@@ -107,8 +107,8 @@ def test_long_names_fit_every_file_system(tmp_path):
     output = tmp_path / ("sub-" + "a" * 120 + "_T1w.nii.gz")
     with files.atomic(output) as part:
         assert len(part.name) < 143
-        dead = part.with_name(part.name.replace(f"-{os.getpid()}-", "-4194305-"))
-        dead.touch()
+        dead = part.with_name(part.name.replace(f"-{os.getpid()}t", f"-{os.getpid()}t1"))
+        dead.touch()  # of a process that had this number before
         remove_leftovers(output, of_this_job=True)
         assert part.exists()
         assert not dead.exists()
@@ -121,7 +121,7 @@ def test_names_that_are_not_ours_stay_and_links_are_not_followed(tmp_path):
     names = [".part-", ".part-notes.txt", ".partition-abcdefgh", "brainuad-notes", ".snakemake_timestamp", "values"]
     for name in names:
         (tmp_path / name).write_text("x")
-    link = tmp_path / f".part-x-{leftovers._machine()}-4194305-abcdefgh"
+    link = tmp_path / f".part-x-{leftovers._machine()}-4194305t5-abcdefgh"
     link.symlink_to(keep)
     remove_leftovers(tmp_path / "x", of_this_job=True)
     make_temporary_folder(tmp_path)

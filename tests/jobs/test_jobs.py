@@ -92,7 +92,7 @@ def test_a_job_runs_alone_and_leaves_a_log(tmp_path):
 
 def test_a_job_first_removes_what_a_killed_one_left_of_its_output(tmp_path):
     job = subjects(tmp_path)
-    names = [f".part-{name}-0123abcd-77-abcdefgh.tsv" for name in ("subjects.tsv", "other.tsv")]
+    names = [f".part-{name}-0123abcd-77t5-abcdefgh.tsv" for name in ("subjects.tsv", "other.tsv")]
     job.outputs.table.parent.mkdir()
     for name in names:
         (job.outputs.table.parent / name).touch()

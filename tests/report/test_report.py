@@ -107,7 +107,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
         folder / "evaluate/comparisons.tsv", pd.DataFrame(pairs, columns=list(tables.COMPARISONS)), tables.COMPARISONS
     )
     done = folder / "infer/ae/seed-0/ms"
-    shutil.copytree(done, done.with_name(".part-ms-0123abcd-77-abcdefgh"))  # a killed job left it
+    shutil.copytree(done, done.with_name(".part-ms-0123abcd-77t5-abcdefgh"))  # a killed job left it
     return folder, preprocess
 
 

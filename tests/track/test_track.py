@@ -68,7 +68,7 @@ def test_what_a_killed_job_left_is_no_part_of_a_run(tmp_path: Path) -> None:
     before = read_runs("demo", folder, TRAININGS)
     for stage in ("infer", "evaluate"):
         done = folder / stage / "ae" / "seed-0" / "ms"
-        shutil.copytree(done, done.with_name(".part-ms-0123abcd-77-abcdefgh"))
+        shutil.copytree(done, done.with_name(".part-ms-0123abcd-77t5-abcdefgh"))
     assert [run.hash for run in read_runs("demo", folder, TRAININGS)] == [run.hash for run in before]
 
 

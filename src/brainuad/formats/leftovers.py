@@ -24,7 +24,8 @@ UNFINISHED, SCRATCH = ".part-", "brainuad-"
 OLD_SECONDS = 86_400
 """Since the last change in what cannot be asked whether its process lives."""
 _MADE_BY_US = re.compile(
-    rf"(?:{re.escape(UNFINISHED)}(?P<output>.+)-|{SCRATCH})(?P<machine>[0-9a-f]{{8}})-(?P<process>\d+)-\w{{8}}(?:\..*)?"
+    rf"(?:{re.escape(UNFINISHED)}(?P<output>.+)-|{SCRATCH})(?P<machine>[0-9a-f]{{8}})-(?P<process>\d+)"
+    r"t(?P<start>\d+)-\w{8}(?:\..*)?"
 )
 _MADE_BY_OLDER_VERSIONS = re.compile(r"\.(?:part|values)-(?:(?P<output>.+)-\w{8}|\w{8}(?:\.[^-]*)?)")
 
@@ -85,7 +86,7 @@ def _made_by_us(folder: Path) -> list[Path]:
 def _match(path: Path) -> dict[str, str]:
     """What the name of a temporary file or folder says; empty for other names."""
     found = _MADE_BY_US.fullmatch(path.name) or _MADE_BY_OLDER_VERSIONS.fullmatch(path.name)
-    return {"machine": "", "process": "", **found.groupdict("")} if found else {}
+    return {"machine": "", "process": "", "start": "", **found.groupdict("")} if found else {}
 
 
 def _is_of_this_machine(path: Path) -> bool:
@@ -93,16 +94,17 @@ def _is_of_this_machine(path: Path) -> bool:
 
 
 def _lives(path: Path) -> bool:
-    """Whether it is of this machine and its process, or another one by that number, runs."""
+    """Whether it is of this machine and its process runs."""
     if not _is_of_this_machine(path):
         return False
+    about = _match(path)
     try:
-        os.kill(int(_match(path)["process"]), 0)
+        os.kill(int(about["process"]), 0)
     except PermissionError:
-        return True
+        pass
     except (OSError, OverflowError):
         return False
-    return True
+    return _start(about["process"]) == about["start"]
 
 
 def _last_change(path: Path) -> float:
@@ -129,9 +131,23 @@ def _short(output: Path) -> str:
 
 
 def _owner() -> str:
-    return f"{_machine()}-{os.getpid()}"
+    return f"{_machine()}-{os.getpid()}t{_start(str(os.getpid()))}"
+
+
+def _start(process: str) -> str:
+    """When a process started, in ticks: numbers of processes are given anew. 0 where the system has no `/proc`."""
+    try:
+        about = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "0"
+    return about.rpartition(")")[2].split()[19]
 
 
 @cache
 def _machine() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    """Of the host name, and of the space in which processes are numbered: containers of one name have their own."""
+    try:
+        numbering = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        numbering = ""
+    return hashlib.sha256(f"{socket.gethostname()} {numbering}".encode()).hexdigest()[:8]
