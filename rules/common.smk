@@ -51,6 +51,19 @@ onstart:
         sys.exit(str(error))
 
 
+# The main process of a real run alone, too.
+onsuccess:
+    from brainuad.run_end import after_success
+
+    after_success(PLAN)
+
+
+onerror:
+    from brainuad.run_end import after_failure
+
+    after_failure(PLAN, workflow)
+
+
 pathvars:
     results=str(PLAN.root),
     study=str(PLAN.folder),

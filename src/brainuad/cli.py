@@ -142,19 +142,17 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
 
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad show results/demo", "brainuad show results/demo | less"))
 def show(folder: ResultsFolder) -> None:
-    """Print the comparison table of a finished study, and where its files are."""
+    """Print the comparison table of a study, what is missing and why, and where its files are."""
     from brainuad.disk import used
-    from brainuad.formats import tables
     from brainuad.formats.older_layout import refuse_older_layout
-    from brainuad.report.table import comparison
+    from brainuad.report.shown import study_results
     from brainuad.units import format_size
 
     refuse_older_layout(folder)
-    terminal.show(*comparison(tables.read(folder / "evaluate" / "metrics.tsv", tables.METRICS)))
+    terminal.show(*study_results(folder))
     scans = [folder.parent / name for name in ("preprocess", "download")]
     shared = format_size(sum(map(used, scans)))
     terminal.show(
-        "",
         f"report        {folder / 'report' / 'index.html'}",
         f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact_sheets",
         f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 
 import pandas as pd
 import pytest
@@ -48,17 +50,49 @@ def test_one_bad_scan_stops_no_study(folder_study):
     assert failures["reason"][1] == "no *_T1w.nii.gz in anat/"
     assert (own.results / "test/evaluate/metrics.tsv").exists()
     assert "sub-003" in (own.results / "test/report/index.html").read_text()
+    assert "2 of 9 scans were left out" in done.stderr
     # the server was away: a warning, and the next run tries again, that alone
     assert "127.0.0.1:9" in done.stderr
     assert own.would_run(study) == {"track": 1}
     del study["track"]
-    assert own.snakemake(study).returncode == 0
-    assert own.would_run(study) == {}
+    one_failed_training_withholds_nothing(own, study)
     # another head: it alone is preprocessed
     shutil.copytree(own.folder / "heads/sub-001", own.folder / "heads/sub-100")
     (image,) = (own.folder / "heads/sub-100/anat").glob("*_T1w.nii.gz")
     image.rename(image.with_name("sub-100_T1w.nii.gz"))
     assert own.would_run(study)["preprocess"] == 1
+
+
+def one_failed_training_withholds_nothing(own, study):
+    """A model is added to a finished study, and diverges; then it is taken out."""
+    folder = own.results / "test"
+    names = ("metrics", "scans", "lesions", "curves", "comparisons")
+    complete = {name: (folder / f"evaluate/{name}.tsv").read_bytes() for name in names}
+    small = {"network": {"size": 32, "channels": [4, 8], "latent": 8}, "train": {"steps": 4, "lr": 1e30}}
+    wild = deepcopy(study)
+    wild["models"]["wild"] = {"use": "baur_sae3_small", "set": small}
+    done = own.snakemake(wild)
+    assert done.returncode != 0
+    assert "1 of 2 evaluations are missing" in done.stderr
+    assert "wild seed 0 on heads: the training loss is nan" in done.stderr
+    assert "2 of 9 scans were left out" in done.stderr
+    assert {name: (folder / f"evaluate/{name}.tsv").read_bytes() for name in names} == complete
+    assert "wild seed 0 on heads" in (folder / "report/index.html").read_text()
+    assert list(json.loads((folder / "track.json").read_text())) == ["zscore_atlas/seed-0"]
+    show = [sys.executable, "-m", "brainuad.cli", "show", str(folder)]
+    shown = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    assert "wild seed 0 on heads: the training loss is nan" in shown
+    assert "2 of 9 scans were left out" in shown
+    # whatever is done next, the tables are made again, and of what finished nothing else
+    ends = {"summarise": 1, "track": 1, "report": 1}
+    assert own.would_run(study) == ends
+    wild["models"]["wild"]["set"]["train"]["lr"] = 1e-3
+    assert own.would_run(wild) == {"train": 1, "infer": 1, "postprocess": 1, "evaluate": 1, **ends}
+    assert own.snakemake(study).returncode == 0
+    assert {name: (folder / f"evaluate/{name}.tsv").read_bytes() for name in names} == complete
+    assert not (folder / "evaluate/missing.tsv").exists()
+    assert "wild" not in (folder / "report/index.html").read_text()
+    assert own.would_run(study) == {}
 
 
 def test_a_study_without_a_usable_training_scan_is_refused(folder_study):

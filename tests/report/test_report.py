@@ -18,15 +18,19 @@ from brainuad.bibliography import REFERENCES, number_citations
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.figures.plot import Line, Plot, png, style, svg
-from brainuad.formats import array_cache, maps, postprocessed, quality, run, scans, tables, thresholds, volume
+from brainuad.formats import array_cache, maps, missing, postprocessed, quality, run, scans, tables, thresholds, volume
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
+from brainuad.formats.files import write_json
+from brainuad.formats.missing import Missing
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report import table
 from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.shown import study_results
 from brainuad.report.study_report import LIMIT, ReportSources, write_report
+from brainuad.report.study_results import presence
 from brainuad.resources import recording
 
 SHAPE, AFFINE = (40, 48, 30), np.array([[4.0, 0, 0, -80], [0, 4, 0, -110], [0, 0, 4, -60], [0, 0, 0, 1]])
@@ -275,6 +279,68 @@ def test_failures_and_costs_are_listed(made: tuple[Path, str]) -> None:
     assert list(costs.columns) == ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
     inferred = costs[costs["stage"] == "infer"][["model", "dataset", "jobs"]].to_numpy().tolist()
     assert sorted(inferred) == [[model, dataset, 1] for model in sorted(MODELS) for dataset in ("healthy", "ms")]
+
+
+def test_the_head_tells_the_scans_left_out_and_rows_what_they_rest_on(made: tuple[Path, str]) -> None:
+    head, rest = made[1].split('id="headline"')
+    assert "2 of 11 scans were left out" in head
+    assert "sub-99: the head &lt;is&gt; missing" in head
+    assert "sub-97" not in head, "a person kept it"
+    assert 'id="missing"' not in head
+    assert re.search(r"vae</th>\s*<td class=\"number\">5</td>", rest)
+    assert 'title="5 scans, 1 seed"' in rest
+
+
+def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str], tmp_path: Path) -> None:
+    """`ae` failed in training, `vae` on `ms`; both left files of an earlier version. Maps of zscore are deleted."""
+    root = shutil.copytree(made[0].parent, tmp_path / "results")
+    folder, out = root / "fake", tmp_path / "page"
+    log = "results/fake/logs/train/ae/seed-0.log"
+    rows = [
+        Missing("ae", "0", name, "train", "train model=ae seed=0", "it <diverged>", log) for name in ("healthy", "ms")
+    ]
+    rows.append(Missing("vae", "0", "ms", "infer", "", "not started", ""))
+    missing.write(folder / "evaluate", rows)
+    shutil.rmtree(folder / "infer/zscore/seed-0/ms")
+    used = {"seconds": 7.0, "cpu_seconds": 7.0, "peak_memory_mb": 7.0}
+    for stage, model in (("infer", "zscore"), ("infer", "ae"), ("infer", "vae")):
+        wildcards = {"model": model, "seed": "0", "dataset": "ms"}
+        record = {"rule": stage, "wildcards": wildcards, "done": True, "used": used}
+        write_json(folder / f"logs/{stage}/{model}.usage.json", record)
+    write_report(ReportSources(settings(), folder, root / "preprocess" / "mri"), out)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    head, rest = page.split('id="headline"')
+    assert "3 of 6 evaluations are missing" in head
+    assert "ae seed 0 on healthy, ms</b>: it &lt;diverged&gt;" in head
+    assert "vae seed 0 on ms</b>: not started" in head
+    assert log in head
+    tables_shown = re.findall(r"<h3>(\w+) .*?<tbody>(.*?)</tbody>", rest.split('id="comparison"')[1], flags=re.S)
+    assert {name: re.findall(r'scope="row">(\w+)', rows) for name, rows in tables_shown[:2]} == {
+        "ms": ["zscore"],
+        "healthy": ["zscore", "vae"],
+    }
+    assert 'alt="anomaly map, ae"' not in page
+    assert "Losses of ae" not in page
+    costs = pd.read_csv(folder / "costs.tsv", sep="\t", keep_default_na=False)
+    spent = {(row["stage"], row["model"], row["dataset"]): row["seconds"] for row in costs.to_dict("records")}
+    assert spent["infer", "zscore", "ms"] == 7, "its record went with the maps"
+    assert [key for key in spent if key[1] == "ae"] == []
+    assert [stage for stage, model, dataset in spent if (model, dataset) == ("vae", "ms")] == ["train"]
+    shown = terminal.text(study_results(folder))
+    assert "ae seed 0 on healthy, ms: it <diverged>" in shown
+    assert "2 of 11 scans were left out" in shown
+    assert [line for line in shown.splitlines() if line.startswith("ae ")] == []
+
+
+def test_a_seed_that_is_missing_costs_that_seed_alone() -> None:
+    study = settings(seeds=[0, 1])
+    rows = [Missing("vae", "0", "ms", "train", "", "", "")]
+    is_there = presence(study, rows)
+    runs = [{"model": "vae", "seed": seed, "dataset": "ms"} for seed in ("0", "1")]
+    assert [is_there("infer", run) for run in runs] == [False, True]
+    assert missing.lines(rows) == ["vae seed 0 on ms: "]
+    both = [Missing("vae", seed, name, "train", "", "why", "") for seed in "01" for name in ("healthy", "ms")]
+    assert missing.lines(both) == ["vae seed 0, 1 on healthy, ms: why"]
 
 
 def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:

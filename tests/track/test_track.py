@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from brainuad.formats import run, tables
+from brainuad.formats.missing import Missing
 from brainuad.resources import recording
 from brainuad.track import run_import, ui, views
 from brainuad.track.run_import import Destination, import_study
@@ -34,6 +35,7 @@ def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
                 record.facts["parameters"] = 12
             for stage in ("infer", "evaluate"):
                 record = run.Record(stage, {**tags, "dataset": "ms"}, {}, seed, "e" * 64)
+                record.facts |= {"scans": 5} if stage == "evaluate" else {}
                 with recording.recorded(folder / stage / model / f"seed-{seed}" / "ms", record):
                     evaluated(folder, model, seed, 0.25)
     return folder
@@ -116,6 +118,7 @@ def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> Non
         "seed": "0",
         "study": "demo",
         "dataset": "ms",
+        "scans": "ms 5",
         "data": "d" * 64,
     }.items() <= ae.data.tags.items()
     metrics = ae.data.metrics
@@ -160,6 +163,22 @@ def test_a_model_that_left_the_study_leaves_mlflow_and_may_come_back(root: Path)
     assert again(root)
     assert set(runs(root)) == {"ae/seed-0", "ae/seed-1", "thresh/seed-0", "thresh/seed-1"}
     assert runs(root)["ae/seed-0"].info.run_id == before
+
+
+def test_a_run_that_lacks_an_evaluation_is_not_finished(root: Path) -> None:
+    before = runs(root)["ae/seed-0"].info.run_id
+    lacking = [Missing("ae", "0", "other", "infer", "", "the disk is full", "")]
+    kept = [each for each in TRAININGS if each.model == "ae"]
+    assert import_study("demo", root / "demo", kept, Destination(root / "mlflow"), lacking)
+    found = runs(root)
+    assert {name: r.info.status for name, r in found.items()} == {"ae/seed-0": "FAILED", "ae/seed-1": "FINISHED"}
+    assert found["ae/seed-0"].data.tags["missing"] == "other: the disk is full"
+    stale = [Missing("ae", "0", "ms", "infer", "", "", "")]
+    assert import_study("demo", root / "demo", kept, Destination(root / "mlflow"), stale)
+    assert not any(name.startswith("ms/") for name in runs(root)["ae/seed-0"].data.metrics)
+    assert again(root)
+    assert runs(root)["ae/seed-0"].info.status == "FINISHED"
+    assert runs(root)["ae/seed-0"].info.run_id != before
 
 
 def test_a_half_written_run_is_replaced(root: Path) -> None:

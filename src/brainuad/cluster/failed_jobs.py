@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brainuad.cluster.job_outcome import (
+    READ_LOG,
     JobOutcome,
     error_lines,
     outcome_from_message,
@@ -42,6 +43,12 @@ class FailedJob:
     """Path of the log that `last_lines` are taken from."""
     last_lines: str
     """Separated by ` | `."""
+
+    @property
+    def reason(self) -> str:
+        """What ended it and what to do, in one sentence."""
+        last = self.last_lines.rpartition(" | ")[2]
+        return f"{last}: {self.remedy}" if last and self.remedy.startswith(READ_LOG) else self.remedy
 
 
 @dataclass

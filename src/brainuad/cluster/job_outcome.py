@@ -19,6 +19,7 @@ ERROR_LINE = re.compile(
     r"slurmstepd|srun: error|Exception\b|(?<!Workflow)Error\b(?! in rule)|are missing|not found|Killed"
 )
 NOT_SUBMITTED = "not submitted"
+READ_LOG = "read its log"
 RUN_AGAIN = "type the same command again"
 EXTERNAL_CAUSES = {
     "CANCELLED": "it was cancelled",
@@ -101,7 +102,7 @@ def suggest_remedy(rule: str, outcome: JobOutcome, requested: Mapping[str, Any],
         return (
             f"it succeeded, but its files did not appear in time: raise `latency-wait` in the profile, and {RUN_AGAIN}"
         )
-    return f"read its log; if the fault was the machine's, {RUN_AGAIN}"
+    return f"{READ_LOG}; if the fault was the machine's, {RUN_AGAIN}"
 
 
 def find_brainuad_error(log: str) -> str:

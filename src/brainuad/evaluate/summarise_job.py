@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from brainuad.config.study import Evaluate
+from brainuad.formats.missing import Missing
 from brainuad.jobs.base import Job, Paths
 
 
@@ -24,6 +26,7 @@ class SummariseJob(Job):
     """Joins the tables of all models, seeds and data sets."""
 
     rule = "summarise"
+    untracked: ClassVar[frozenset[str]] = frozenset({"missing"})
     inputs: SummariseInputs
     outputs: SummariseOutputs
     evaluate: Evaluate
@@ -31,10 +34,14 @@ class SummariseJob(Job):
     """Trainings of each model."""
     baselines: list[str]
     """Labels of the trivial baselines, with which each other model is compared."""
+    missing: list[Missing] = []
+    """What the tables will lack, where some evaluations are not there."""
 
     def run(self) -> None:
         from brainuad.evaluate.evaluation import summarise
+        from brainuad.formats import missing
 
+        missing.write(self.outputs.metrics.parent, self.missing)
         summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
 
     def describe(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,11 +122,18 @@ def read_examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Examp
     return sorted(found, key=lambda example: study.datasets[example.dataset].healthy)
 
 
-def draw_examples(study: Study, folder: Path, shown: Sequence[Example]) -> list[ExamplePictures]:
-    """Pictures of the examples. The maps of a model share one colour scale."""
+def draw_examples(
+    study: Study, folder: Path, shown: Sequence[Example], seeds: Mapping[tuple[str, str], int]
+) -> list[ExamplePictures]:
+    """Pictures of the examples. The maps of a model share one colour scale.
+
+    `seeds`: which is shown, by model and data set.
+    """
     drawn = [ExamplePictures(example, _scan_picture(example)) for example in shown]
     for model in study.models:
-        predictions = [read_prediction(study, folder, example, model) for example in shown]
+        predictions = [
+            read_prediction(study, folder, example, model, seeds.get((model, example.dataset))) for example in shown
+        ]
         pairs = list(zip(drawn, predictions, strict=True))
         tops = [np.percentile(p.anomaly[d.example.brain], 99.8) for d, p in pairs if p is not None]
         for pictures, prediction in pairs:
@@ -135,10 +142,12 @@ def draw_examples(study: Study, folder: Path, shown: Sequence[Example]) -> list[
     return drawn
 
 
-def read_prediction(study: Study, folder: Path, example: Example, model: str) -> Prediction | None:
-    """Of the study's first seed and postprocessing; None if the model has no map of this scan."""
+def read_prediction(study: Study, folder: Path, example: Example, model: str, seed: int | None) -> Prediction | None:
+    """Of a seed and the study's first postprocessing; None without a seed, and if the model has no map of this scan."""
+    if seed is None:
+        return None
     postprocessing = next(iter(study.postprocessing))
-    part = Path(model) / f"seed-{study.seeds[0]}" / example.dataset
+    part = Path(model) / f"seed-{seed}" / example.dataset
     inferred, processed = folder / "infer" / part, folder / "postprocess" / part / postprocessing
     ran = (processed / postprocessed.NAME).exists()
     path = (

@@ -11,6 +11,8 @@ from brainuad.config.study import Study
 from brainuad.figures import curves as figures
 from brainuad.figures.plot import Line, legend, style, svg
 
+ShownSeeds = Mapping[tuple[str, str], int]
+"""The seed that is shown, by model and data set."""
 BASELINE_DASH = (6.0, 3.0)
 
 
@@ -32,18 +34,18 @@ def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
 
 
 def histograms(
-    study: Study, curves: pd.DataFrame, thresholds: Mapping[tuple[str, str, str], Mapping[str, float]]
+    study: Study,
+    curves: pd.DataFrame,
+    thresholds: Mapping[tuple[str, str, str], Mapping[str, float]],
+    seeds: ShownSeeds,
 ) -> dict[str, dict[str, Markup]]:
-    """Plots by data set and model, of the study's first seed and postprocessing.
+    """Plots by data set and model, of the seeds that are shown and of the study's first postprocessing.
 
     `thresholds`: values by rule, by model, postprocessing and data set; drawn as vertical lines.
     """
-    postprocessing, seed = next(iter(study.postprocessing)), study.seeds[0]
-    chosen = curves[
-        (curves["postprocessing"] == postprocessing)
-        & (curves["seed"] == seed)
-        & curves["curve"].isin(list(figures.TISSUES))
-    ]
+    postprocessing = next(iter(study.postprocessing))
+    tissues = (curves["postprocessing"] == postprocessing) & curves["curve"].isin(list(figures.TISSUES))
+    chosen = _of_seeds(curves[tissues], seeds)
     healthy = healthy_set(study, chosen)
     shown = [name for name in chosen["dataset"].unique() if not study.datasets[name].healthy] or [healthy]
     plots: dict[str, dict[str, Markup]] = {}
@@ -63,9 +65,9 @@ def histogram_legend() -> Markup:
     return legend([Line(label, (), (), colour) for label, colour in figures.TISSUES.values()])
 
 
-def residuals(study: Study, scans: pd.DataFrame) -> dict[str, Markup]:
+def residuals(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Markup]:
     """A plot per trained model with a reconstruction; other maps of one training have the same reconstruction."""
-    chosen = scans[(scans["postprocessing"] == next(iter(study.postprocessing))) & (scans["seed"] == study.seeds[0])]
+    chosen = _of_seeds(scans[scans["postprocessing"] == next(iter(study.postprocessing))], seeds)
     plots = {}
     for model in dict.fromkeys(study.trainings().values()):
         rows = chosen[(chosen["model"] == model) & chosen["residual_rms"].notna()]
@@ -98,6 +100,11 @@ def training(curves: pd.DataFrame) -> dict[str, Markup]:
 def training_legend() -> Markup:
     """The legend of all losses."""
     return legend([Line("training", (), (), *figures.TRAINING), Line("validation", (), (), *figures.VALIDATION)])
+
+
+def _of_seeds(rows: pd.DataFrame, seeds: ShownSeeds) -> pd.DataFrame:
+    runs = zip(rows["model"], rows["dataset"], rows["seed"], strict=True)
+    return rows.loc[[seeds.get((model, dataset)) == seed for model, dataset, seed in runs]]
 
 
 def _line(study: Study, model: str, rows: pd.DataFrame) -> Line:

@@ -14,14 +14,16 @@ import yaml
 from brainuad.bibliography import number_citations
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import quality, tables
+from brainuad.formats import missing, quality, tables
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
 from brainuad.report import examples, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
-from brainuad.report.failures_costs import costs, failures, write_table
+from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
+from brainuad.report.left_out import left_out
 from brainuad.report.reconstruction import reconstruction_quality
-from brainuad.report.study_results import StudyResults, read_results
+from brainuad.report.study_results import StudyResults, presence, read_results
+from brainuad.resources import usage
 
 PAGE = "index.html"
 LIMIT = 15_000_000
@@ -60,12 +62,15 @@ def write_report(sources: ReportSources, out: Path) -> None:
     """
     study, folder = sources.study, sources.folder
     results = read_results(study, folder, sources.preprocessed)
-    failed = failures(results, sources.decisions)
-    spent = costs([*results.data_records, *results.records])
+    failed = failures(results.listed, results.verdicts, results.data_records, sources.decisions)
+    deleted = deleted_records(results.records, usage.read_logs(folder / "logs"), presence(study, results.missing))
+    spent = costs([*results.data_records, *results.records, *deleted])
     write_table(folder / "failures.tsv", failed)
     write_table(folder / "costs.tsv", spent)
     shown = examples.read_examples(study, folder, results.scans)
-    pictures = examples.within(examples.draw_examples(study, folder, shown), int(LIMIT * EXAMPLES_SHARE))
+    pictures = examples.within(
+        examples.draw_examples(study, folder, shown, results.shown_seeds), int(LIMIT * EXAMPLES_SHARE)
+    )
     content = {
         **_tables(study, results),
         **_plots(study, results),
@@ -75,13 +80,16 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "overlays": list(_overlays(study, sources.preprocessed, results)),
         "qualities": list(_qualities(study, folder, out)),
         "failures": _rows(failed),
+        "left_out": left_out(failed, results.listed),
+        "missing": missing.causes(results.missing),
+        "evaluations": (len(results.missing), len(study.models) * len(study.seeds) * len(study.scored_sets())),
         "costs": _rows(spent),
         "provenance": _provenance(study, results.records),
         "methods": number_citations(sources.methods),
     }
     text = page.render({**content, "viewer_scans": []})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
-    scans = viewer.viewer_scans(study, folder, shown, results.thresholds, budget)
+    scans = viewer.viewer_scans(study, folder, shown, results, budget)
     text = page.render({**content, "viewer_scans": scans}) if scans else text
     _write(text, out / PAGE)
 
@@ -113,10 +121,10 @@ def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
     healthy = plots.healthy_set(study, results.curves)
     return {
         "precision_recall": plots.precision_recall(study, results.curves),
-        "histograms": plots.histograms(study, results.curves, results.thresholds),
+        "histograms": plots.histograms(study, results.curves, results.thresholds, results.shown_seeds),
         "histogram_legend": plots.histogram_legend(),
         "healthy_set": {name: "" if dataset.healthy else healthy for name, dataset in study.datasets.items()},
-        "residuals": plots.residuals(study, results.scans),
+        "residuals": plots.residuals(study, results.scans, results.shown_seeds),
         "training": plots.training(results.training),
         "training_legend": plots.training_legend(),
         "reconstruction": reconstruction_quality(study, results.records),

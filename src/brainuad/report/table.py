@@ -75,6 +75,10 @@ class Cell:
     high: float
     best: bool = False
     digits: int = 3
+    n: int = 0
+    """Scans that it rests on."""
+    seeds: int = 0
+    """Trainings that it rests on."""
 
     @property
     def number(self) -> str:
@@ -101,6 +105,11 @@ class Block:
     """Share of lesion voxels: the AUPRC of guessing; None where no lesion is scored."""
     whole: bool = False
     """Whether scans are compared with healthy ones as a whole."""
+
+    def rests_on(self, row: tuple[str, str]) -> tuple[str, str]:
+        """Scans and seeds of a row's first number, as text; metrics of the same row may rest on fewer scans."""
+        cell = next((cell for cell in self.rows[row] if cell), None)
+        return (str(cell.n), str(cell.seeds)) if cell else ("", "")
 
     @property
     def title(self) -> str:
@@ -132,12 +141,20 @@ def comparison(metrics: pd.DataFrame) -> list[Table | str]:
         several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
         heads = ["model", *(["postprocessing"] if several else [])]
+        several_seeds = any(block.rests_on(row)[1] not in ("", "1") for row in block.rows)
+        heads += ["scans", *(["seeds"] if several_seeds else [])]
         heads += [f"{block.columns[i].name}\n{block.columns[i].under}".rstrip() for i in kept]
         rows = [
-            [model, *([postprocessing] if several else []), *(_starred(cells[i]) for i in kept)]
+            [
+                model,
+                *([postprocessing] if several else []),
+                *block.rests_on((model, postprocessing))[: 2 if several_seeds else 1],
+                *(_starred(cells[i]) for i in kept),
+            ]
             for (model, postprocessing), cells in block.rows.items()
         ]
         parts += [block.title, terminal.table(heads, rows), ""]
+    parts.append("scans, seeds: what the first number of a row rests on; n of each number is in metrics.tsv.")
     parts.append("[ ]: 95 % bootstrap interval over patients. *: best of the column.")
     if (metrics["threshold_rule"] == ORACLE).any():
         parts.append("oracle: threshold chosen on the test labels; an upper bound, not a result.")
@@ -152,6 +169,8 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
             row["value"],
             row["ci_low"],
             row["ci_high"],
+            int(row["n"]),
+            int(row["seeds"]),
         )
         for row in rows.to_dict("records")
         if pd.notna(row["value"])
@@ -164,7 +183,7 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
     for pair in pairs:
         found = [(column, numbers.get((*pair, *column.key))) for column in columns]
         table[pair] = [
-            None if number is None else Cell(*number, number[0] == best[column.key], column.digits)
+            None if number is None else Cell(*number[:3], number[0] == best[column.key], column.digits, *number[3:])
             for column, number in found
         ]
     prevalence = rows["value"][rows["metric"] == map_metrics.prevalence.name].dropna()

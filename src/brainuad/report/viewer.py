@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from brainuad.config.study import Study
 from brainuad.report import slices
 from brainuad.report.examples import Example, Prediction, read_prediction
+from brainuad.report.study_results import StudyResults
 
 FLOOR = 0.90
 """Quantile of the map in the brain; lower values are not drawn. No useful threshold lies lower; pictures get small."""
@@ -21,21 +22,22 @@ def viewer_scans(
     study: Study,
     folder: Path,
     shown: Sequence[Example],
-    thresholds: Mapping[tuple[str, str, str], Mapping[str, float]],
+    results: StudyResults,
     budget: int,
 ) -> list[dict[str, Any]]:
     """An entry for the viewer's script per scan, until `budget` (bytes) is spent.
 
-    `folder`: `results/<study>`; `thresholds`: values by rule, by model, postprocessing and data set.
+    `folder`: `results/<study>`.
     """
     entries: list[dict[str, Any]] = []
     spent = 0
     for example in _browsable(study, shown):
         entry = _scan(example)
         for model in study.models:
-            prediction = read_prediction(study, folder, example, model)
+            seed = results.shown_seeds.get((model, example.dataset))
+            prediction = read_prediction(study, folder, example, model, seed)
             if prediction is not None:
-                rules = thresholds.get((model, next(iter(study.postprocessing)), example.dataset), {})
+                rules = results.thresholds.get((model, next(iter(study.postprocessing)), example.dataset), {})
                 entry["models"].append(_map(example, prediction, next(iter(rules.values()), None)))
         spent += sum(len(entry[key]) for key in ("image", "truth")) + sum(len(m["map"]) for m in entry["models"])
         if spent > budget:

@@ -65,6 +65,10 @@ def read_usage(folder: Path) -> list[dict[str, Any]]:
 
     Jobs that were killed in every turn have no figures and are left out. `folder`: `results/<study>`.
     """
-    folders = (folder / "logs", folder.parent / "logs")
-    records = [read_json(path) for logs in folders for path in finished(logs, f"**/*{SUFFIX}")]
+    return [record for place in (folder, folder.parent) for record in read_logs(place / "logs")]
+
+
+def read_logs(logs: Path) -> list[dict[str, Any]]:
+    """The records in a folder of logs, without those of jobs that were killed in every turn."""
+    records = [read_json(path) for path in finished(logs, f"**/*{SUFFIX}")]
     return [record for record in records if record["used"]]

@@ -21,6 +21,7 @@ from brainuad import metrics as declared
 from brainuad.errors import InputError
 from brainuad.formats.files import finished
 from brainuad.formats.leftovers import temporary_folder
+from brainuad.formats.missing import Missing
 from brainuad.metrics.registry import ORACLE
 from brainuad.track import run_figures, views
 from brainuad.track.schema import check_database
@@ -68,8 +69,12 @@ class Destination:
         return None if self.uri else self.folder / ARTIFACTS / study
 
 
-def import_study(study: str, folder: Path, trainings: Sequence[Training], to: Destination) -> dict[str, Any] | None:
+def import_study(
+    study: str, folder: Path, trainings: Sequence[Training], to: Destination, missing: Sequence[Missing] = ()
+) -> dict[str, Any] | None:
     """Import the runs under `folder` (`results/<study>`): run id and hash by `<model>/seed-<n>`.
+
+    `missing`: evaluations that are not there; a run that lacks one is imported with the status FAILED.
 
     Unchanged runs are kept; a changed one is imported as a new run and the old one deleted, as are those of models that
     left the study (MLflow can restore them). None, with a warning, if the server is unavailable or refuses: the next
@@ -80,7 +85,7 @@ def import_study(study: str, folder: Path, trainings: Sequence[Training], to: De
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    runs = read_runs(study, folder, trainings)
+    runs = read_runs(study, folder, trainings, missing)
     try:
         with _locked(to.folder):
             if to.uri is None:
@@ -179,7 +184,7 @@ class _Importer:
             client.log_batch(run_id, metrics=points[i : i + METRICS_AT_ONCE])
         client.log_inputs(run_id, _dataset_inputs(run))
         self._write_files(run_id, run)
-        client.set_terminated(run_id, "FINISHED", run.end)
+        client.set_terminated(run_id, "FAILED" if run.missing else "FINISHED", run.end)
         client.log_batch(run_id, tags=[RunTag(HASH, run.hash)])  # last: without it a run counts as half-written
         return run_id
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
+from brainuad.formats.missing import Missing
 from brainuad.jobs.base import Job, Paths
 
 
@@ -20,12 +22,15 @@ class TrackJob(Job):
     """Imports runs. An unavailable server is a warning; `attempt` then changes, so that the next run tries again."""
 
     rule = "track"
+    untracked: ClassVar[frozenset[str]] = frozenset({"missing"})
     inputs: TrackInputs
     outputs: TrackOutputs
     uri: str | None
     attempt: int
     runs: list[tuple[str, int, str]]
     """Model, seed, and the label under which the model was trained."""
+    missing: list[Missing] = []
+    """Evaluations of these runs that are not there."""
 
     def run(self) -> None:
         from brainuad.formats.files import write_json
@@ -36,7 +41,7 @@ class TrackJob(Job):
         folder = mark.parent
         trainings = [Training(*each) for each in self.runs]
         to = Destination(folder.parent / "mlflow", self.uri)
-        imported = import_study(self.tags["study"], folder, trainings, to)
+        imported = import_study(self.tags["study"], folder, trainings, to, self.missing)
         write_json(mark, {"complete": False} if imported is None else imported)
         if imported is None:
             mark.with_name("track.attempts").write_text(str(self.attempt + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +15,11 @@ from brainuad.config.section import flat
 from brainuad.formats import run as run_record
 from brainuad.formats import tables
 from brainuad.formats.files import finished
+from brainuad.formats.missing import Missing
 from brainuad.metrics.registry import NO_RULE
 
 STAGES = ("infer", "postprocess", "evaluate")
-LAYOUT = 1
+LAYOUT = 2
 """Part of the hash; a higher number replaces all imported runs."""
 
 
@@ -59,6 +60,8 @@ class TrackedRun:
     """Rows of all its `metrics.tsv`."""
     precision_recall: pd.DataFrame
     """Rows of all its `curves.tsv`."""
+    missing: dict[str, Missing]
+    """What it lacks, by data set."""
     hash: str = ""
     """Of all of these."""
 
@@ -78,10 +81,27 @@ class TrackedRun:
         recorded = sorted({record["tags"].get("dataset", "") for record in self.records} - {""})
         return sorted(set(self.metrics["dataset"])) or recorded
 
+    @property
+    def scans(self) -> dict[str, int]:
+        """Test scans that were scored, by data set."""
+        facts = {r["tags"]["dataset"]: r["facts"] for r in self.records if r["stage"] == "evaluate"}
+        return {label: each["scans"] for label, each in sorted(facts.items()) if "scans" in each}
 
-def read_runs(study: str, folder: Path, trainings: Iterable[Training]) -> list[TrackedRun]:
-    """The runs of these trainings under `folder` (`results/<study>`), sorted by model and seed."""
-    return [_read_run(study, folder, Training(*each)) for each in sorted(trainings)]
+
+def read_runs(
+    study: str, folder: Path, trainings: Iterable[Training], missing: Collection[Missing] = ()
+) -> list[TrackedRun]:
+    """The runs of these trainings under `folder` (`results/<study>`), sorted by model and seed.
+
+    `missing`: evaluations that are not there; what lies in their folders is of an earlier version, and not read.
+    """
+    lacking: dict[tuple[str, str], dict[str, Missing]] = {}
+    for row in missing:
+        lacking.setdefault((row.model, row.seed), {})[row.dataset] = row
+    each = [Training(*training) for training in sorted(trainings)]
+    return [
+        _read_run(study, folder, training, lacking.get((training.model, str(training.seed)), {})) for training in each
+    ]
 
 
 def run_params(run: TrackedRun) -> dict[str, str]:
@@ -101,12 +121,14 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
         "seed": str(run.seed),
         "family": _family(run.train),
         "dataset": ", ".join(run.datasets),
+        "scans": ", ".join(f"{label} {scans}" for label, scans in run.scans.items()),
         "data": run.train["data"],
         "commit": run.train["commit"],
         "version": versions.get("brainuad", ""),
         "mlflow.source.git.commit": run.train["commit"].removesuffix("-dirty"),
         "mlflow.source.name": "brainuad train",
         "mlflow.source.type": "PROJECT",
+        **({"missing": "; ".join(f"{label}: {row.why}" for label, row in run.missing.items())} if run.missing else {}),
     }
 
 
@@ -130,23 +152,31 @@ def texts(settings: Mapping[str, Any]) -> dict[str, str]:
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in flat(settings).items()}
 
 
-def _read_run(study: str, folder: Path, training: Training) -> TrackedRun:
+def _read_run(study: str, folder: Path, training: Training, missing: dict[str, Missing]) -> TrackedRun:
     model, seed = training.model, f"seed-{training.seed}"
     trained = folder / "train" / training.trained_as / seed
-    paths = [p for stage in STAGES for p in finished(folder / stage / model / seed, f"**/{run_record.NAME}")]
+    paths = [path for stage in STAGES for path in _records(folder / stage / model / seed, stage, missing)]
     evaluated = folder / "evaluate" / model / seed
     parts: dict[str, Any] = {
         "train": run_record.read(trained / run_record.NAME),
         "records": [run_record.read(path) for path in paths],
         "curves": run_record.read_curves(trained / run_record.CURVES),
-        "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS),
-        "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES),
+        "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS, missing),
+        "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES, missing),
     }
-    return TrackedRun(study, *training, **parts, hash=_hash(study, model, seed, parts))
+    lacking = sorted((row.dataset, row.why) for row in missing.values())
+    return TrackedRun(study, *training, **parts, missing=missing, hash=_hash(study, model, seed, parts, *lacking))
 
 
-def _tables(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
-    filled = [table for path in finished(folder, f"*/{name}") if len(table := tables.read(path, columns))]
+def _records(folder: Path, stage: str, missing: Mapping[str, Missing]) -> list[Path]:
+    lacking = {label for label, row in missing.items() if row.lacks(stage)}
+    paths = finished(folder, f"**/{run_record.NAME}")
+    return [path for path in paths if path.relative_to(folder).parts[0] not in lacking]
+
+
+def _tables(folder: Path, name: str, columns: dict[str, str], missing: Collection[str]) -> pd.DataFrame:
+    paths = [path for path in finished(folder, f"*/{name}") if path.parent.name not in missing]
+    filled = [table for path in paths if len(table := tables.read(path, columns))]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
 
 

@@ -1,0 +1,40 @@
+"""What `brainuad show` prints of a study: its tables, what they lack and why, and which scans were left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from brainuad.errors import InputError
+from brainuad.formats import missing, tables
+from brainuad.formats.files import read_tsv
+from brainuad.report.failures_costs import FAILURES
+from brainuad.report.left_out import left_out
+from brainuad.report.study_results import read_listed, without_missing
+from brainuad.report.table import comparison
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def study_results(folder: Path) -> list[Table | str]:
+    """Of `results/<study>`. Raises InputError if nothing of the study was evaluated, and nothing failed."""
+    evaluated = folder / "evaluate"
+    lacking, metrics = missing.read(evaluated), evaluated / "metrics.tsv"
+    if not metrics.exists() and not lacking:
+        what = "nothing of this study was evaluated yet"
+        raise InputError(what, file=metrics, do="run it, or name the folder results/<study>")
+    read = tables.read(metrics, tables.METRICS) if metrics.exists() else pd.DataFrame(columns=list(tables.METRICS))
+    parts: list[Table | str] = [*comparison(without_missing(read, lacking)), ""]
+    if lacking:
+        parts += [f"missing       {len(lacking)} evaluations; the whole list is {evaluated / missing.NAME}"]
+        parts += [f"  {line}" for line in missing.lines(lacking)]
+    if (listed := read_listed(folder)) and (folder / "failures.tsv").exists():
+        _, rows = read_tsv(folder / "failures.tsv", "the table of failures")
+        head, *more = left_out(pd.DataFrame(rows, columns=FAILURES), listed).lines(folder / "failures.tsv")
+        parts += [f"scans         {head}", *more]
+    if (folder / "failed_jobs.tsv").exists():
+        parts += [f"failed jobs   {folder / 'failed_jobs.tsv'}, of the last run"]
+    return parts
