@@ -6,6 +6,7 @@ shows; the default is WARNING. Nothing here can change a number, so it is no par
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brainuad.errors import BrainuadError, ConfigError
+from brainuad.errors import BrainuadError, ConfigError, StorageError
 
 VARIABLE = "BRAINUAD_LOG"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FILE_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TERMINAL_FORMAT = "%(levelname_lower)s: %(message)s"
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+"""Faults that are told in a sentence wherever they occur: no space, no quota, read-only, a disk that does not answer."""
 logger = logging.getLogger(__name__)
 
 
@@ -27,6 +30,30 @@ class _TerminalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.levelname_lower = record.levelname.lower()
         return super().format(record)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file on a disk that may be full: the terminal hears of it once, and the job goes on."""
+
+    _refused = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging names it
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._note(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        if not self._refused:
+            sys.stderr.write(f"warning: the log {self.baseFilename} is not complete: {error.strerror}\n")
+        self._refused = True
 
 
 def configure_terminal(level: str | None = None) -> None:
@@ -57,8 +84,7 @@ def job_log(path: str | Path) -> Iterator[None]:
     terminal, and the process exits with the fault's code.
     """
     configure_terminal()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
+    handler = _opened(path)
     handler.setFormatter(logging.Formatter(FILE_FORMAT))
     handler.setLevel(logging.DEBUG if os.environ.get(VARIABLE, "").upper() == "DEBUG" else logging.INFO)
     root, python_warnings = logging.getLogger("brainuad"), logging.getLogger("py.warnings")
@@ -73,6 +99,12 @@ def job_log(path: str | Path) -> Iterator[None]:
     except BrainuadError as error:
         _end(str(error), handler)
         raise SystemExit(error.code) from None
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            _end(traceback.format_exc(), handler)
+            raise SystemExit(1) from None
+        _end(str(_storage_error("the disk failed", error.filename, error)), handler)
+        raise SystemExit(StorageError.code) from None
     except Exception:
         _end(traceback.format_exc(), handler)
         raise SystemExit(1) from None
@@ -85,8 +117,22 @@ def job_log(path: str | Path) -> Iterator[None]:
         handler.close()
 
 
+def _opened(path: str | Path) -> logging.FileHandler:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return _LogFile(path, mode="a", encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"{_storage_error('cannot write the log', path, error)}\n")
+        raise SystemExit(StorageError.code) from None
+
+
+def _storage_error(what: str, file: str | Path | None, error: OSError) -> StorageError:
+    do = "free space or correct the permissions of that folder, then run the same command again"
+    return StorageError(what, file=file, why=error.strerror, do=do)
+
+
 def _end(message: str, handler: logging.FileHandler) -> None:
     """The message as it is, without time and level, in the log and on the terminal."""
     if handler.stream is not None:
-        handler.stream.write(f"{message}\n")
+        handler.stream.write(f"{message}\n")  # written to the disk when the handler is closed
     sys.stderr.write(f"{message}\n")

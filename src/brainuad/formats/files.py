@@ -67,7 +67,7 @@ def unwritable(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"cannot write {path.name}",
         file=path,
-        why=str(error.strerror or error),
+        why=error.strerror or f"the file system took only a part of it ({error})",  # as numpy says of a full disk
         do="free space or correct the permissions of that folder, then run the same command again",
     )
 
