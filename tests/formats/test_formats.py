@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -176,6 +178,38 @@ def test_a_job_reports_known_faults_in_words_and_others_with_their_place(tmp_pat
     with pytest.raises(SystemExit), job_log(log):
         raise KeyError("x")
     assert "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "No space left on device"),
+        (errno.EDQUOT, "[Qq]uota exceeded"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_fault_of_the_disk_is_told_in_a_sentence_wherever_it_occurs(number, says, tmp_path, capsys):
+    log = tmp_path / "job.log"
+    with pytest.raises(SystemExit), job_log(log):
+        raise OSError(number, os.strerror(number), "a.png")
+    for text in (log.read_text(), capsys.readouterr().err):
+        assert re.search(rf"error: the disk failed\n  file  a\.png\n  why   .*{says}", text)
+        assert "Traceback" not in text
+
+
+def test_a_log_that_cannot_be_written_stops_no_job_and_hides_no_error(tmp_path, capsys):
+    with pytest.raises(SystemExit), job_log("/dev/full"):
+        logging.getLogger("brainuad.job").info("starts")
+        raise InputError("the mask is empty")
+    err = capsys.readouterr().err
+    assert "error: the mask is empty" in err
+    assert err.count("the log /dev/full is not complete: No space left on device") == 1
+    assert "Traceback" not in err
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit), job_log(tmp_path / "file/job.log"):
+        raise AssertionError
+    assert "error: cannot write the log" in capsys.readouterr().err
 
 
 def test_errors_survive_a_process_boundary():

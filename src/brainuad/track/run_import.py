@@ -96,7 +96,8 @@ def import_study(
         logger.warning("%s\n  do    %s; the results are complete, the next run tries again", told, error.do)
         return None
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if "Error)" in line), lines[0])  # SQLAlchemy has advice above it
         why = _without_password(reason, to.uri)[:300]
         do = "nothing for the results, they are complete; the next run tries again"
         logger.warning("%s was not imported into MLflow\n  why   %s\n  do    %s", study, why, do)
