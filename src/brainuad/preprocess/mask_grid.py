@@ -31,6 +31,7 @@ MIN_INSIDE = 0.5
 TO_TEMPLATE = (3, 4)
 """NIfTI codes of affines into the space of Talairach's atlas or of MNI."""
 REMEDY = "resample the mask to the scan it belongs to"
+NO_AFFINE_REMEDY = "copy the scan's affine into the mask if it was drawn on the scan's voxels, in their order"
 
 HANDLED = (
     Handling("mask", "axes stored in another order or direction", "converted", "by its affine"),
@@ -53,7 +54,7 @@ HANDLED = (
         "accepted",
         "voxel by voxel, with a note that says what disagrees",
     ),
-    Handling("mask", "the scan's shape and voxel size, no affine", "accepted", "voxel by voxel, with a note"),
+    Handling("mask", "no affine (sform and qform codes are 0)", "refused", NO_AFFINE_REMEDY),
     Handling(
         "mask",
         "another grid in the same space: half resolution, another sequence of the session, a cut-out",
@@ -77,13 +78,16 @@ HANDLED = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid of voxels as stored. `affines`: those its header has, the one in use first; `codes`: their NIfTI codes."""
+    """A grid of voxels. `affines`: those its header has, the one in use first; `code`: that one's NIfTI code."""
 
     shape: tuple[int, ...]
     affines: Sequence[Matrix]
-    codes: Sequence[int]
-    spacing: Float[np.ndarray, "3"]
-    """Voxel size in mm, which is there without an affine as well."""
+    code: int
+
+    @property
+    def spacing(self) -> Float[np.ndarray, "3"]:
+        """Voxel size in mm."""
+        return np.linalg.norm(self.affines[0][:3, :3], axis=0)
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,10 @@ class PlacedMask:
 
 
 def place(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
-    """The mask `data`, as stored on the grid `mask`, on the voxels of `scan`.
+    """The mask `data` of the grid `mask` on the voxels of `scan`.
 
     Raises InputError, whose text is to be read after the mask's name, if it does not belong to these.
     """
-    if not mask.affines:
-        return _without_affine(data, mask, scan)
     affine, wanted = mask.affines[0], scan.affines[0]
     turned, moved = _in_order_of(data, affine, wanted)
     if turned.shape == tuple(scan.shape):
@@ -171,12 +173,6 @@ def _by_another_affine(data: Mask, mask: Grid, scan: Grid) -> PlacedMask | None:
     return None
 
 
-def _without_affine(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
-    if data.shape == tuple(scan.shape) and np.allclose(mask.spacing, scan.spacing, rtol=0.01):
-        return PlacedMask(data, ["has no affine (sform and qform codes are 0): it is taken voxel by voxel"])
-    raise InputError("has no affine, and other voxels than the scan", why=_grids(mask, scan), do=REMEDY)
-
-
 def _beside(shape: Sequence[int], affine: Matrix, wanted: Matrix) -> InputError:
     apart = ((affine - wanted) @ _corners(shape))[:3]
     mm = float(np.linalg.norm(apart, axis=0).max())
@@ -211,7 +207,7 @@ def _check_one_space(mask: Grid, scan: Grid) -> None:
         if apart.voxels > ROUNDING_VOXELS:
             why = f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which the mask goes by"
             raise InputError("does not lie on the scan's grid", why=why, do=REMEDY)
-    by_template = [grid.codes[0] in TO_TEMPLATE for grid in (mask, scan)]
+    by_template = [grid.code in TO_TEMPLATE for grid in (mask, scan)]
     if by_template[0] != by_template[1]:
         whose = ("mask", "scan") if by_template[0] else ("scan", "mask")
         why = f"the {whose[0]}'s header says MNI or Talairach space, the {whose[1]}'s does not; {_grids(mask, scan)}"
