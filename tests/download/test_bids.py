@@ -507,6 +507,13 @@ def test_a_name_that_snakemake_would_misread_costs_its_subject(root):
     assert ["must be renamed" in row.note for row in found.failed] == [True, True]
 
 
+def test_names_may_be_written_with_their_prefix_or_nearly(root):
+    folder = root(*(f"sub-001/ses-{n}/anat/sub-001_ses-{n}_T1w.nii.gz" for n in "12"))
+    assert images(folder, entities={"ses": "ses-2"}) == ["sub-001_ses-2_T1w.nii.gz"]
+    assert "did you mean sub-001?" in fault(folder, exclude=["1"])
+    assert "all of its 1 subjects are left out" in fault(folder, exclude=["sub-001"])
+
+
 def test_a_folder_that_cannot_be_read_costs_its_subject(root, monkeypatch):
     folder = root(*t1("1", "2"))
     (folder / "sub-3").symlink_to("sub-3")
