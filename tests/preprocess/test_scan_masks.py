@@ -139,7 +139,7 @@ SAME: dict[str, tuple[Made, str]] = {
     "affine of 2 digits": (lambda: image(lesion(), AFFINE.round(2)), "mm beside"),
     "affine of 4 digits": (lambda: image(lesion(), AFFINE.round(4)), ""),
     "grey values": (lambda: image((np.indices(SHAPE)[0] * 3.3 * LESION).astype(np.float32)), "values up to"),
-    "a part below 0.5": (lambda: image(two_levels()), "125 of the 637 voxels above 0"),
+    "a part below 0.5": (lambda: image(two_levels()), "125 of its 637 voxels above 0"),
 }
 REFUSED: dict[str, tuple[Made, str]] = {
     "scaled by 1/255": (scaled, "highest value is 0.00392.*scaled by 1/255.*mask_threshold"),
@@ -248,7 +248,8 @@ def test_weak_values_count_where_the_data_set_says_so(read):
 def test_another_grid_in_the_same_space_is_resampled_by_mm_with_both_volumes(make, read):
     found = read(make())
     overlap = 2 * (found.masks["mask"] & LESION).sum() / (found.masks["mask"].sum() + LESION.sum())
-    assert overlap > 0.8
+    assert overlap > 0.65, "half a voxel of the scan is open where one in two was drawn"
+    assert found.numbers["lesion_ml"] == pytest.approx(ML, rel=0.05)
     (note,) = found.notes
     assert "resampled" in note
     assert f"{ML:.3g} ml before, {found.numbers['lesion_ml']:.3g} ml after" in note

@@ -25,8 +25,8 @@ def insert_from_pool(
 ) -> tuple[Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"], str]:
     """The scan with a lesion, the lesion's mask, and the name of the file of `candidates` that it came from.
 
-    Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError if none of 40
-    fits.
+    Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError
+    if none of 40 fits.
     """
     spacing = float(np.linalg.norm(scan.affine[:3, 0]))
     reasons: list[str] = []
