@@ -185,7 +185,9 @@ def judge_claim(header: Header, content: Content) -> None:
 
 
 def judge_head(header: Header) -> None:
-    """Raises RefusedError if voxels or extent cannot be those of a head."""
+    """Raises RefusedError if voxels or extent cannot be those of a head, or if left and right are in doubt."""
+    if len(header.worlds) == 2 and (why := _contradiction(*header.worlds.values())):
+        raise RefusedError("contradicts itself on left and right", why, "set the code of the wrong one to 0")
     sides = np.sqrt((header.affine[:3, :3] ** 2).sum(axis=0))
     extent = sides * header.shape[:3]
     text = " x ".join(f"{size:.3g}" for size in extent)
@@ -235,6 +237,8 @@ def _dtype(stored: nib.Nifti1Header) -> np.dtype:
 
 def _offset(offset: float, size: int, single: bool) -> int:
     least = size + 4 if single else 0
+    if offset == 0:  # not set
+        return least
     if not np.isfinite(offset) or offset != int(offset) or offset < least:
         why = f"its voxels begin at byte {offset:.9g} (vox_offset), not at a whole number from {least} on"
         raise RefusedError("has an impossible header", why)
@@ -333,11 +337,18 @@ def _is_plausible(extent: Float[np.ndarray, "3"]) -> bool:
     return bool(EXTENT_MM[0] <= extent.min() and extent.max() <= EXTENT_MM[1])
 
 
+def _contradiction(sform: World, qform: World) -> str:
+    """How the two disagree on left and right, if they do."""
+    if np.linalg.det(sform.matrix[:3, :3]) * np.linalg.det(qform.matrix[:3, :3]) > 0:
+        return ""
+    axes = [f"{''.join(nib.aff2axcodes(world.matrix))} (code {world.code})" for world in (sform, qform)]
+    return f"its axes run to {axes[0]} by the sform and to {axes[1]} by the qform"
+
+
 def _compare(sform: World, qform: World, shape: tuple[int, ...], notes: list[str]) -> None:
-    if np.linalg.det(sform.matrix[:3, :3]) * np.linalg.det(qform.matrix[:3, :3]) < 0:
-        axes = [f"{'/'.join(nib.aff2axcodes(world.matrix))} (code {world.code})" for world in (sform, qform)]
-        why = f"its axes run to {axes[0]} by the sform and to {axes[1]} by the qform"
-        raise RefusedError("contradicts itself on left and right", why, "set the code of the wrong one to 0")
+    if contradiction := _contradiction(sform, qform):
+        notes.append(f"sform and qform contradict each other on left and right: the sform was taken; {contradiction}")
+        return
     corners = np.array([[*corner, 1] for corner in product(*[(0, n - 1) for n in shape[:3]])]).T
     distance = np.linalg.norm(((sform.matrix - qform.matrix) @ corners)[:3], axis=0).max()
     if distance > DIFFERENCE_MM:

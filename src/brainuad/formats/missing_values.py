@@ -77,8 +77,11 @@ def filled(path: Path, scan: Volume) -> tuple[Array, list[str]]:
         return scan.data, []
     with np.errstate(invalid="ignore"):
         missing = ~(np.abs(scan.data) <= LARGEST_VALUE)
-    if missing.all():
-        raise InputError(f"{path.name} holds no number", file=path, why="every voxel is NaN or infinite", do=EXPORT)
+    numbers = scan.data[~missing]
+    if not numbers.size or numbers.min() == numbers.max():
+        why = f"{missing.mean():.1%} of its voxels are NaN, infinite or beyond {LARGEST_VALUE:g}, and the rest "
+        why += f"is {numbers[0]:g}" if numbers.size else "is nothing"
+        raise InputError(f"{path.name} holds values that are no numbers", file=path, why=why, do=EXPORT)
     _require_whole_slices(path, missing)
     return _Filling(path, scan, missing).result()
 

@@ -19,7 +19,7 @@ from brainuad.formats.stored import read_header, read_stored
 from brainuad.formats.volume import Volume, to_ras
 
 HANDLED = (
-    Handling("values", "any type of whole and real numbers, 8 to 128 bits", "accepted", "as 32-bit real numbers"),
+    Handling("values", "any type of whole and real numbers, 8 to 64 bits", "accepted", "as 32-bit real numbers"),
     Handling(
         "values", "complex values", "refused", "or converted to their magnitude by `reading: {complex: magnitude}`"
     ),
@@ -60,7 +60,8 @@ def read_raw(path: Path, reading: Reading) -> RawVolume:
 def read_unfilled(path: Path, reading: Reading, judge: Callable[[Header], None] | None = None) -> RawVolume:
     """As `read_raw`, for masks: NaN and infinite values stay, all voxels may have one value, and any size is read.
 
-    `judge` raises RefusedError for a header that will not do. `reading.intensity_offset` is not added, and `reading.volume` does not count for the one mask of a series.
+    `judge` raises RefusedError for a header that will not do. `reading.intensity_offset` is not added, and the one mask
+    of a series is read whatever `reading.volume` is.
     """
 
     def judge_all(header: Header) -> None:
