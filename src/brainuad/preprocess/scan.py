@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from brainuad.formats.run import Record
 from brainuad.formats.status import Status
 from brainuad.formats.whole_file import may_be_read
 from brainuad.images.template import load
+from brainuad.logs import OF_THE_DISK
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.outputs import write_images
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
@@ -30,7 +30,6 @@ from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
-FAULTS_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 FAULT_REMEDY = "look at the scan and at the traceback in the log; put the scan under `exclude` to go on without it"
 MASK_REMEDY = "look at the lesion mask: mend it, or exclude the scan in the study's `decisions`"
 REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
@@ -76,7 +75,7 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
     except InputError as error:
         failed = {"reasons": [_reason(error)], "remedy": error.do}
     except Exception as error:  # a scan that no one thought of is no reason to stop the others
-        if isinstance(error, OSError) and error.errno in FAULTS_OF_DISKS:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             raise unwritable(out, error) from error
         logger.warning("%s fails by %s: the log has the traceback", scan.name, _name(error))
         logger.info("%s fails by %s", scan.name, _name(error), exc_info=True)
