@@ -131,6 +131,7 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
     refuse_other_content(plan.study)
     for label, scans in plan.scans.items():
         terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
+        terminal.show(*(f"  {remark}" for remark in plan.remarks(label)))
     parts = plan.study
     counts = {"models": parts.models, "seeds": parts.seeds, "postprocessing": parts.postprocessing}
     listed = ", ".join(f"{name}: {len(values)}" for name, values in counts.items())

@@ -79,7 +79,9 @@ class BidsSource(ScanSource[Bids]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        return read_bids(self.label, self.settings).scans
+        content = read_bids(self.label, self.settings)
+        self.remarks = content.remarks()
+        return content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
@@ -258,7 +260,7 @@ class _Reader:
 
     def _there_instead(self, failed: Scan) -> str:
         """What lies in the folder of a subject without a scan."""
-        folder = self.base / failed.subject
+        folder = self.base / next((name for name in self.there if _labels(name) == failed.subject), failed.subject)
         for part in ("ses-", *self.folders):
             with suppress(OSError):
                 folder = next((folder / name for name in _folders(folder, part)), folder)
