@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 from brainuad.config.load import build_study
+from brainuad.errors import InputError
 from brainuad.evaluate.evaluation import FILES
 from brainuad.formats import checksums, missing, tables
 from brainuad.plan import Plan
 from brainuad.run_end import after_failure
+from brainuad.so_far import report_so_far
 
 DEMO = Path(__file__).parents[1] / "config.yaml"
 MODELS = ("thresh_histeq", "zscore_atlas")
@@ -173,6 +175,26 @@ def test_nothing_is_made_where_it_should_not(run, how, capsys):
         )
     assert not (run.plan.folder / "evaluate/metrics.tsv").exists()
     assert "error" not in capsys.readouterr().err
+
+
+def test_a_report_of_what_is_there_at_any_time(run, monkeypatch):
+    run.finish("thresh_histeq", *SETS)
+    run.finish("zscore_atlas", *SETS)
+    done = [run.plan.evaluation("thresh_histeq", 0, name) for name in SETS]
+    lines = [
+        "output_file\tdate\trule\tlog-file(s)\tstatus\tplan",
+        *(f"{path}\t-\tevaluate\t-\tok\tno update" for path in done),
+    ]
+    lines += [f"{run.plan.evaluation('zscore_atlas', 0, name)}\t-\tevaluate\t-\tok\tupdate pending" for name in SETS]
+    monkeypatch.setattr("brainuad.so_far.snakemake_summary", lambda study: "\n".join(lines))
+    report_so_far(run.plan, run.plan.folder, DEMO)
+    assert rows(run.plan) == [("thresh_histeq", "healthy"), ("thresh_histeq", "patients")]
+    assert "zscore_atlas seed 0 on healthy, patients" in (run.plan.folder / "report/index.html").read_text()
+    lines[1:3] = []
+    with pytest.raises(InputError, match="nothing of the study"):
+        report_so_far(run.plan, run.plan.folder, DEMO)
+    with pytest.raises(InputError, match="is not the folder"):
+        report_so_far(run.plan, run.plan.folder.parent, DEMO)
 
 
 def test_a_report_that_fails_is_a_sentence_and_keeps_the_tables(run, tmp_path, capsys):

@@ -193,6 +193,21 @@ def job(
     terminal.show(*(f"wrote {path}" for path in made.outputs.all()), f"log   {log}")
 
 
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad report results/mine --study mine.yaml"))
+def report(
+    folder: ResultsFolder, study: Annotated[Path, typer.Option(help="Study file.")] = Path("config.yaml")
+) -> None:
+    """Make tables and report of what is there, also while the study runs; say what is missing.
+
+    The next run of the study makes both again.
+    """
+    from brainuad.config.load import load_study
+    from brainuad.plan import Plan
+    from brainuad.so_far import report_so_far
+
+    report_so_far(Plan(load_study(study)), folder, study)
+
+
 @app.command(
     rich_help_panel=STUDY,
     epilog=_example(
