@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from brainuad.cluster.failed_jobs import FailureRecorder
 from brainuad.config.load import build_study
 from brainuad.errors import InputError
 from brainuad.evaluate.evaluation import FILES
@@ -51,7 +52,7 @@ class Run:
     """A run in which some jobs did what they had to, and some failed."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.finished = plan, set[Job]()
+        self.plan, self.finished, self.handlers = plan, set[Job](), list[Any]()
         self.train = {model: Job("train", {"model": model, "seed": "0"}) for model in MODELS}
         self.evaluate = {run: self._evaluate(*run) for run in ((model, name) for model in MODELS for name in SETS)}
         self.summarise = Job("summarise", needs=list(self.evaluate.values()))
@@ -88,7 +89,7 @@ class Run:
             finished=self.finished.__contains__,
         )
         scheduler = SimpleNamespace(failed=set(failed), running=set(running), _user_kill=killed)
-        loggers = SimpleNamespace(get_log_handlers=list)
+        loggers = SimpleNamespace(get_log_handlers=lambda: self.handlers)
         after_failure(self.plan, SimpleNamespace(dag=dag, scheduler=scheduler, logger_manager=loggers))
 
     def _all(self, job: Job) -> Iterator[Job]:
@@ -142,6 +143,15 @@ def test_what_was_not_started_is_said_to_be_so(run, capsys):
     assert rows(run.plan) == [("thresh_histeq", "healthy")]
     assert "zscore_atlas seed 0 on healthy, patients: not started" in said
     assert "read its log" in said
+
+
+def test_what_slurm_said_is_told_where_the_logger_heard_it(run, capsys):
+    run.finish("thresh_histeq", *SETS)
+    failed, recorder = run.train["zscore_atlas"], FailureRecorder()
+    recorder.record_failure(failed.jobid, "train", [], message="SLURM status is: 'OUT_OF_MEMORY'")
+    run.handlers = [SimpleNamespace(failures=recorder)]
+    run.end(failed)
+    assert "it needed more memory than it requested" in capsys.readouterr().err
 
 
 def test_nothing_evaluated_makes_no_table(run, tmp_path, capsys):

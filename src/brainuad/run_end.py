@@ -132,7 +132,7 @@ class _Run:
     """What became of the jobs of a run."""
 
     def __init__(self, workflow: Any) -> None:
-        self._dag, self._workflow = workflow.dag, workflow
+        self._dag, self._workflow, self._wait_until = workflow.dag, workflow, time.monotonic() + WAIT_S
         failed = [each for job in workflow.scheduler.failed for each in (job if job.is_group() else [job])]
         self._failed = {job: self._recorded(job) for job in failed if not self._dag.finished(job)}
 
@@ -182,15 +182,16 @@ class _Run:
             for handler in self._workflow.logger_manager.get_log_handlers()
             if isinstance(getattr(handler, "failures", None), FailureRecorder)
         ]
-        until = time.monotonic() + WAIT_S
-        while recorders and time.monotonic() < until:  # the handlers run in a thread of their own
+        while recorders:
             for recorder in recorders:
                 if job.jobid in recorder.failures:
                     return recorder.failures[job.jobid]
-            time.sleep(0.05)
+            if time.monotonic() > self._wait_until:
+                break
+            time.sleep(0.05)  # the handlers run in a thread of their own
         recorder = FailureRecorder()
         wildcards: Mapping[str, str] = dict(job.wildcards_dict)
-        recorder.record_start(job.jobid, job.rule.name, wildcards, {})  # no brainuad logger: its own log must do
+        recorder.record_start(job.jobid, job.rule.name, wildcards, {})
         recorder.record_failure(job.jobid, job.rule.name, [str(path) for path in job.log])
         return recorder.failures[job.jobid]
 
