@@ -12,7 +12,7 @@ from brainuad.config import templates
 from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import BrainuadError, ConfigError, InputError, StorageError
-from brainuad.formats import files, names, status
+from brainuad.formats import checksums, files, names, status
 from brainuad.formats.files import unwritable
 from brainuad.formats.raw import read_raw
 from brainuad.formats.run import Record
@@ -99,7 +99,9 @@ def _write(out: Path, state: Status, result: PreprocessedScan | None, clock: Clo
     with status.replaced(out, state.scan) as part:
         if result is not None:
             overlay.write(part / out.name / status.OVERLAY, _picture(result))
-            state = state.model_copy(update={"files": write_images(part, result, state)})
+            written = write_images(part, result, state)
+            sums = {name: checksums.of_file(part / path) for name, path in written.items()}
+            state = state.model_copy(update={"files": written, "checksums": sums})
         status.write(part / out.name / status.NAME, state)
         recording.write(part / out.name, Record("preprocess", {"scan": state.scan}, {}), clock)
     names.describe_dataset(out.parent, "Preprocessed scans", {"dataset": out.parent.name})
