@@ -15,8 +15,8 @@ from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.template import mni152
-from brainuad.preprocess.brain_mask.foreground import is_stripped
 from brainuad.preprocess.brain_mask.skullstrip import strip
+from brainuad.preprocess.brain_mask.stripped import decide
 from brainuad.preprocess.registered_scan import resample_to_template
 
 COMMAND = {"robex": "runROBEX.sh", "hdbet": "hd-bet", "synthstrip": "mri_synthstrip"}
@@ -89,10 +89,10 @@ def test_programs_for_magnetic_resonance_refuse_ct(registered, tmp_path, monkeyp
 @pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR", "CT"])
 def test_stripped_input_is_recognised(contrast):
     phantom = make_phantom(4, contrast)
-    assert not is_stripped(Volume(phantom.image, phantom.affine))
+    assert not decide(Volume(phantom.image, phantom.affine), "T1w").stripped
     for background in (0, -1024) if contrast == "CT" else (0,):
         bare = np.where(phantom.brain, phantom.image, background).astype(np.float32)
-        assert is_stripped(Volume(bare, phantom.affine)), background
+        assert decide(Volume(bare, phantom.affine), "T1w").stripped, background
         cropped = tuple(slice(a.min(), a.max() + 1) for a in np.nonzero(np.pad(phantom.brain, 0)))
         close = Volume(np.pad(bare[cropped], 4, constant_values=background), phantom.affine)
-        assert is_stripped(close) == (phantom.brain[cropped].sum() / close.data.size < 0.6)
+        assert decide(close, "T1w").stripped == (phantom.brain[cropped].sum() / close.data.size < 0.6)

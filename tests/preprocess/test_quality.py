@@ -14,6 +14,7 @@ from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import Pose
 from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
+from brainuad.preprocess.brain_mask.leftovers import leftovers
 from brainuad.preprocess.quality import appearance
 from brainuad.preprocess.quality.measure import measure
 from brainuad.preprocess.quality.symmetry import residual_tilt_and_offset
@@ -39,7 +40,8 @@ def measured(phantom, **override):
     """Quality numbers of the phantom where it lies; `override`: the brain mask on the scan's voxels."""
     scan, brain = registered(phantom)
     in_scan = override.get("brain_in_scan", scan.to_scan(brain))
-    return {"nmi": 1.08, "half_turn_ratio": 0.4, "lesion_ml": 0.0, **measure(scan, brain, in_scan)}
+    beside = leftovers(Volume(brain, scan.template.affine), np.eye(4), scan.template).numbers()
+    return {"nmi": 1.08, "half_turn_ratio": 0.4, "lesion_ml": 0.0, **beside, **measure(scan, brain, in_scan)}
 
 
 def test_every_number_is_explained(head):

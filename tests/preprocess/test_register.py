@@ -15,7 +15,7 @@ from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import draw_pose
 from brainuad.images.seeds import rng_for, seed_words
 from brainuad.images.template import mni152
-from brainuad.preprocess.brain_mask.foreground import is_stripped
+from brainuad.preprocess.brain_mask.stripped import decide
 from brainuad.preprocess.quality.measure import measure
 from brainuad.preprocess.quality.verdict import verdict
 from brainuad.preprocess.registered_scan import resample_to_template
@@ -80,8 +80,8 @@ def test_finds_a_child():
 
 def test_stripped_input_is_told_from_heads(ready):
     phantom = ready.phantom
-    assert is_stripped(Volume(phantom.image * phantom.brain, phantom.affine))
-    assert not is_stripped(scan_of(ready))
+    assert decide(Volume(phantom.image * phantom.brain, phantom.affine), "T1w").stripped
+    assert not decide(scan_of(ready), "T1w").stripped
 
 
 @pytest.mark.parametrize("shift", [(15, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (0, 0, -15)])

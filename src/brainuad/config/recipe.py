@@ -35,6 +35,15 @@ class SkullStrip(Section):
     `robex`, `hdbet` and `synthstrip` run these programs, which you install, the last two with weights of their own."""
     band_mm: float = Field(6.0, gt=0, le=20)
     """How far `refined` may move the border of the template's mask, inwards or outwards, in mm."""
+    restrip: Literal["never", "auto", "always"] = "never"
+    """Whether a scan that is stripped already is cut to the `refined` mask, too: `auto`: those of which more than
+    `restrip_above` lies outside the brain."""
+    restrip_above: float = Field(0.01, ge=0, le=1)
+    """Fraction of a stripped scan that lies outside the brain, for `restrip: auto`."""
+
+
+UPPER = ("tilt_deg", "offset_mm", "clipped_fraction", "noise_ratio", "outside_brain_fraction")
+"""Numbers with a `warn_` limit and a higher `max_` limit."""
 
 
 class Quality(Section):
@@ -87,13 +96,18 @@ class Quality(Section):
     warn_ghosting_ratio: float = Field(0.25, ge=0)
     """Structure in the air around the head, divided by the brain's median, above which an MR scan is warned because of
     motion. Measured: 8 real scans 0.03 to 0.16, phantoms in motion 0.05 to 0.19: it finds only the worst."""
+    warn_outside_brain_fraction: float = Field(0.01, ge=0, le=1)
+    """Fraction of a stripped scan, or of a program's brain mask, that lies more than 6 mm outside the template's brain,
+    above which a scan is warned."""
+    max_outside_brain_fraction: float = Field(0.2, ge=0, le=1)
+    """Fraction above which a scan has failed."""
     max_missing_slice_fraction: float = Field(0.1, ge=0, le=1)
     """Fraction of the brain's slices that are empty or dark above which a scan has failed; with any such slice it is
     warned. Measured: none in 82 real scans."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Quality:
-        pairs = [(f"warn_{n}", f"max_{n}") for n in ("tilt_deg", "offset_mm", "clipped_fraction", "noise_ratio")]
+        pairs = [(f"warn_{n}", f"max_{n}") for n in UPPER]
         pairs += [(f"min_{name}", f"warn_{name}") for name in ("template_dice", "coverage")]
         for lower, upper in pairs:
             low, high = getattr(self, lower), getattr(self, upper)

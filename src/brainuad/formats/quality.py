@@ -34,9 +34,13 @@ NUMBERS = {
     "template_dice": "Dice of the brain mask with the template's",
     "coverage": "fraction of the template's brain in the field of view",
     "volume_ml": "volume of the brain in the scan's own space",
+    "outside_brain_ml": "what of a stripped scan, or of a program's brain mask, lies more than 6 mm outside the brain "
+    "of the template, in the scan's ml; empty for masks made from the template",
+    "outside_brain_fraction": "the same, divided by the volume of the stripped scan or the mask",
     "scale_min": "smallest scaling of the template",
     "scale_max": "largest scaling of the template",
     "rotation_deg": "rotation between the scan and the template before registration, in degrees",
+    "shear_deg": "how far the axes of the scan's header are from right angles, in degrees: a gantry tilt in CT",
     "tilt_deg": "angle between the head's plane of symmetry and the template's midplane after registration, in degrees",
     "offset_mm": "distance between these planes, in mm",
     "white_grey_contrast": "white minus grey matter, divided by the intensity range of the brain: above 0 in T1w",

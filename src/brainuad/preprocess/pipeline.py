@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,11 +15,13 @@ from brainuad.formats.status import Numbers
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample
-from brainuad.images.template import Template, load
-from brainuad.preprocess.brain_mask.foreground import is_stripped
-from brainuad.preprocess.brain_mask.skullstrip import strip
+from brainuad.images.template import load
+from brainuad.preprocess.brain_mask import stripped as skull
+from brainuad.preprocess.brain_mask.skullstrip import examined, strip
 from brainuad.preprocess.centre import shift_to_middle, shifted, shifted_masks, shifted_transform
-from brainuad.preprocess.quality.measure import measure
+from brainuad.preprocess.modality import is_ct
+from brainuad.preprocess.quality.hounsfield import in_hounsfield_units
+from brainuad.preprocess.quality.measure import measure, shear_deg
 from brainuad.preprocess.registered_scan import RegisteredScan, grid_shape, resample_to_template
 from brainuad.preprocess.registration.input import RegistrationInput, registration_input
 from brainuad.preprocess.registration.register import register
@@ -28,6 +30,8 @@ Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 REGISTRATION_SPACING_MM = 2.0
 """Voxel size of the template that scans are registered to, whatever the grid of the result."""
+NOTED_SHEAR_DEG = 1.0
+"""Less is rounding of a header."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class PreprocessedScan:
-    """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name."""
+    """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name; `notes`: decisions."""
 
     image: Image
     brain: Mask
@@ -48,6 +52,7 @@ class PreprocessedScan:
     registered: RegisteredScan
     quality: Numbers
     stripped: bool
+    notes: list[str] = field(default_factory=list)
 
 
 def preprocess_volume(
@@ -58,51 +63,63 @@ def preprocess_volume(
     reference: Reference | None = None,
     stripped: bool | None = None,
 ) -> PreprocessedScan:
-    """Registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
+    """Units of CT, registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
 
-    `masks`: by name, on the scan's own grid; `stripped`: whether the scan is, decided by its background if None. Raises
-    InputError if no head or no brain is found.
+    `masks`: by name, on the scan's own grid; `stripped`: whether the scan and the reference are, decided for each if
+    None. Raises InputError if CT is not in Hounsfield units, and if no head or no brain is found.
     """
     from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
 
     template = load(settings.template, settings.spacing)
     coarse_template = load(settings.template, REGISTRATION_SPACING_MM)
-    stripped = is_stripped(scan) if stripped is None else stripped
+    head = _examined(scan, modality, stripped)
+    scan = head.scan
 
-    moving = registration_input(scan, modality, stripped, coarse_template)
+    moving = registration_input(scan, modality, head.stripped, coarse_template)
     transform = (
         register(moving, coarse_template, settings.registration)
         if reference is None
-        else _register_with(reference, scan, moving, coarse_template, settings)
+        else _register_with(reference, stripped, scan, moving, settings)
     )
     nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, coarse_template, transform.matrix)
     registered = resample_to_template(scan, transform, template, modality)
 
-    brain = strip(registered, settings.skullstrip, stripped)
+    brain = strip(registered, settings.skullstrip, head.stripped)
     if not brain.any():
         what = f"the brain mask is empty (0 of {brain.size:,} voxels)"
         raise InputError(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
+    brain, outside, notes = examined(registered, brain, settings.skullstrip, head.stripped, coarse_template)
     brain_in_scan = registered.to_scan(brain)
 
-    quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure(registered, brain, brain_in_scan)}
+    quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **outside, **measure(registered, brain, brain_in_scan)}
     image = np.where(brain, apply_steps(registered, brain_in_scan, settings.steps), 0).astype(np.float32)
     on_grid = {name: registered.to_template(Volume(mask, scan.affine)) for name, mask in (masks or {}).items()}
-    result = PreprocessedScan(image, brain, on_grid, registered, quality, stripped)
+    result = PreprocessedScan(image, brain, on_grid, registered, quality, head.stripped, [*head.notes, *notes])
     return centre(result) if settings.centre else result
 
 
+def _examined(scan: Volume, modality: str, stripped: bool | None) -> skull.Decision:
+    """Units, and whether the scan is skull-stripped, before it is registered."""
+    checked, notes = in_hounsfield_units(scan) if is_ct(modality) else (scan, [])
+    decision = skull.decide(checked, modality, stripped)
+    if (shear := shear_deg(scan)) > NOTED_SHEAR_DEG:
+        notes.append(f"its header has a shear of {shear:.0f} degrees, as of a tilted gantry; it is placed by it")
+    return replace(decision, notes=[*notes, *decision.notes])
+
+
 def _register_with(
-    reference: Reference, scan: Volume, moving: RegistrationInput, template: Template, settings: Preprocess
+    reference: Reference, stripped: bool | None, scan: Volume, moving: RegistrationInput, settings: Preprocess
 ) -> Affine:
     """The reference scan is registered to the template, then the scan to it, rigidly."""
     from brainuad.preprocess.registration.same_session import register_in_session
 
-    stripped = is_stripped(reference.volume)
-    reference_input = registration_input(reference.volume, reference.modality, stripped, template)
+    template = load(settings.template, REGISTRATION_SPACING_MM)
+    head = _examined(reference.volume, reference.modality, stripped)
+    reference_input = registration_input(head.scan, reference.modality, head.stripped, template)
     affine = register(reference_input, template, settings.registration)
-    return Affine(register_in_session(reference.volume, scan, reference_input, moving) @ affine.matrix)
+    return Affine(register_in_session(head.scan, scan, reference_input, moving) @ affine.matrix)
 
 
 def apply_steps(registered: RegisteredScan, brain_in_scan: Mask, steps: Sequence[Step]) -> Image:

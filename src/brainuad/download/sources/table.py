@@ -36,9 +36,7 @@ class TableSource(ScanSource[Table]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        content = read_table(self.label, self.settings)
-        self.remarks = content.remarks()
-        return content.scans
+        return read_table(self.label, self.settings).scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from brainuad.config.recipe import SkullStrip
+from brainuad.formats.status import Numbers
 from brainuad.formats.volume import Volume
+from brainuad.images.template import Template
 from brainuad.preprocess.brain_mask.foreground import foreground, largest_component
+from brainuad.preprocess.brain_mask.leftovers import Leftovers, leftovers
 from brainuad.preprocess.brain_mask.programs import PROGRAMS, Program
 from brainuad.preprocess.modality import csf_is_bright, is_ct
 from brainuad.preprocess.registered_scan import RegisteredScan
@@ -30,10 +34,39 @@ def strip(registered: RegisteredScan, settings: SkullStrip, stripped: bool) -> M
 
     Raises InputError if a program is asked for that is not installed, fails, or does not take the modality.
     """
-    name = settings.backend
-    if name == "auto":
-        name = "given" if stripped else "refined"
-    return BACKENDS[name](registered, settings) & registered.field_of_view()
+    return BACKENDS[backend(settings, stripped)](registered, settings) & registered.field_of_view()
+
+
+def backend(settings: SkullStrip, stripped: bool) -> str:
+    """The backend by name, other than `auto`."""
+    if settings.backend == "auto":
+        return "given" if stripped else "refined"
+    return settings.backend
+
+
+def examined(
+    registered: RegisteredScan, brain: Mask, settings: SkullStrip, stripped: bool, template: Template
+) -> tuple[Mask, Numbers, list[str]]:
+    """A brain mask that was given or made by a program, what lies beside the brain in it, and notes.
+
+    With `settings.restrip` a given mask is cut to the refined one. `template`: a coarse one, to measure with.
+    """
+    name = backend(settings, stripped)
+    if name in ("template", "refined"):  # never far from the template's
+        return brain, {}, []
+    found = leftovers(given(registered.scan), registered.transform.matrix, template) if name == "given" else None
+    if found and (
+        settings.restrip == "always" or (settings.restrip == "auto" and found.fraction > settings.restrip_above)
+    ):
+        cut = brain & refined_mask(registered, settings)
+        note = f"stripped again: {found.ml:.0f} ml ({found.fraction:.1%}) of it lay outside the brain"
+        return cut, _on_grid(cut, registered, template).numbers(), [note]
+    return brain, (found or _on_grid(brain, registered, template)).numbers(), []
+
+
+def _on_grid(brain: Mask, registered: RegisteredScan, template: Template) -> Leftovers:
+    found = leftovers(Volume(brain, registered.template.affine), np.eye(4), template)
+    return replace(found, ml=found.ml * abs(float(np.linalg.det(registered.transform.matrix[:3, :3]))))
 
 
 def template_mask(registered: RegisteredScan, _: SkullStrip) -> Mask:
@@ -69,8 +102,12 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
 
 def given_mask(registered: RegisteredScan, _: SkullStrip) -> Mask:
     """A stripped scan's own mask: its foreground, holes filled."""
-    inside = ndimage.binary_fill_holes(foreground(registered.scan))
-    return registered.to_template(Volume(inside, registered.scan.affine))
+    return registered.to_template(given(registered.scan))
+
+
+def given(scan: Volume) -> Volume:
+    """The foreground of a stripped scan, holes filled."""
+    return Volume(ndimage.binary_fill_holes(foreground(scan)), scan.affine)
 
 
 def _ct_tissue(image: Float[np.ndarray, "x y z"]) -> Mask:
@@ -89,10 +126,10 @@ def _ball(radius_mm: float, spacing: float) -> Mask:
 def _by_program(program: Program) -> Callable[[RegisteredScan, SkullStrip], Mask]:
     """A backend that runs a program on the scan as it came."""
 
-    def backend(registered: RegisteredScan, _: SkullStrip) -> Mask:
+    def by_program(registered: RegisteredScan, _: SkullStrip) -> Mask:
         return registered.to_template(program.run(registered.scan, registered.modality))
 
-    return backend
+    return by_program
 
 
 BACKENDS: dict[str, Callable[[RegisteredScan, SkullStrip], Mask]] = {

@@ -7,6 +7,7 @@ from jaxtyping import Bool
 
 from brainuad.formats.status import Numbers
 from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
 from brainuad.preprocess.modality import clip_to_tissue, is_ct
 from brainuad.preprocess.quality import appearance
 from brainuad.preprocess.quality.symmetry import residual_tilt_and_offset
@@ -37,6 +38,7 @@ def _geometry(registered: RegisteredScan, brain: Mask) -> Numbers:
         "scale_min": float(scales.min()),
         "scale_max": float(scales.max()),
         "rotation_deg": rotation_deg(registered.transform),
+        "shear_deg": shear_deg(registered.scan),
         "tilt_deg": tilt,
         "offset_mm": offset,
     }
@@ -69,3 +71,10 @@ def rotation_deg(transform: Affine) -> float:
     left, _, right = np.linalg.svd(transform.matrix[:3, :3])
     cosine = (np.trace(left @ right) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def shear_deg(scan: Volume) -> float:
+    """The largest difference between 90 degrees and the angle of two axes of a scan."""
+    axes = scan.affine[:3, :3] / scan.spacing
+    cosines = (axes.T @ axes)[np.triu_indices(3, 1)]
+    return float(np.degrees(np.arcsin(np.clip(np.abs(cosines).max(), 0, 1))))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from brainuad.config.recipe import Quality
+from brainuad.formats.handling import Handling
 from brainuad.formats.status import Numbers, Status
 from brainuad.preprocess.modality import csf_is_bright, is_ct
 
@@ -24,7 +25,33 @@ Measured: 79 real T1w scans 0.32 and more; a FLAIR with much oedema 0.17, all ot
 T2_CSF_CONTRAST = 0.75
 """Fluid above grey matter in T2w, at least (phantoms 0.88). A bright lesion of 119 ml painted over the ventricles of
 FLAIR reaches 0.57. In CT blood in the ventricles reaches as much, so CT is not judged by it."""
+CONTRASTS = ("white_grey_contrast", "csf_grey_contrast")
+NO_TISSUE = 0.03
+"""Both contrasts are smaller in bottles and noise."""
+LARGE_SHEAR_DEG = 5.0
+"""Gantries are tilted by more; rounding of headers is less."""
 REMEDY = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
+
+HANDLED = (
+    Handling("CT", "a gantry tilt, in header and voxels", "accepted", "placed by its sheared affine, with a note"),
+    Handling(
+        "CT",
+        f"a shear of the header of more than {LARGE_SHEAR_DEG:g} degrees that the voxels do not show",
+        "refused",
+        "the reason gives the degrees",
+    ),
+    Handling(
+        "head",
+        "skull-stripped with neck, dura, eyes or scalp left",
+        "warned",
+        "above `quality.warn_outside_brain_fraction`; above the `max_` limit refused; `skullstrip: {restrip: auto}` "
+        "strips it again, with a note",
+    ),
+    Handling(
+        "head", "upside down or back to front by its header", "refused", "the head does not lie as its header says"
+    ),
+    Handling("head", "a bottle, noise, no head", "refused", "no registration, and tissues that do not differ"),
+)
 
 
 @dataclass
@@ -72,6 +99,7 @@ UPPER_LIMITS = {
     "clipped_fraction": "{:.0%} of the brain have the scan's highest value",
     "noise_ratio": "the noise is {:.0%} of the intensity range of the brain",
     "ghosting_ratio": "the air around the head shows {:.0%} of the brain's intensity, as after motion",
+    "outside_brain_fraction": "{:.1%} of the stripped scan lie outside the brain, such as neck, dura, eyes or scalp",
     "missing_slice_fraction": "{:.0%} of the brain's slices are empty or dark",
 }
 """Numbers with a `warn_` and a `max_` limit, and how a sentence gives them."""
@@ -99,6 +127,11 @@ def _check_registration(numbers: Numbers, limits: Quality, found: Findings) -> N
             f"the head does not lie as its header says: rotated by 180 degrees it keeps {half_turn_ratio:.0%} of its "
             f"similarity to the template, at most {limits.max_half_turn_ratio:.0%} is allowed"
         )
+    if found.failed and (shear := numbers.get("shear_deg", 0.0)) > LARGE_SHEAR_DEG:
+        tilt = f"its header has a shear of {shear:.0f} degrees, a gantry tilt, and the head does not look tilted by it"
+        found.failed.insert(0, f"{tilt}: take the tilt out of the header, or out of the voxels as well")
+    if found.failed and max(abs(numbers.get(name, 1.0)) for name in CONTRASTS) < NO_TISSUE:
+        found.failed.append("grey matter, white matter and fluid do not differ: it may show no brain")
 
 
 def _check_brain(numbers: Numbers, limits: Quality, found: Findings) -> None:

@@ -1,0 +1,48 @@
+"""What a poor skull-strip left beside the brain: neck, dura, sinus, eyes, scalp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import ndimage
+
+from brainuad.formats.status import Numbers
+from brainuad.formats.volume import Volume
+from brainuad.images.resample import Matrix, resample_mask
+from brainuad.images.template import Template
+
+MARGIN_MM = 6.0
+"""Around the template's brain: an affine fits a healthy brain's surface within it."""
+PADDING_MM = 40.0
+"""Around the template's grid, which ends under the brain: a neck lies below."""
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What of a brain mask lies outside the template's brain and its margin: in the scan's ml, and as a share of it."""
+
+    ml: float
+    fraction: float
+
+    def numbers(self) -> Numbers:
+        return {"outside_brain_ml": self.ml, "outside_brain_fraction": self.fraction}
+
+
+def leftovers(mask: Volume, transform: Matrix, template: Template) -> Leftovers:
+    """Measure a brain mask. `transform`: the template's world to that of the mask (mm)."""
+    spacing = float(np.linalg.norm(template.affine[:3, 0]))
+    padding = round(PADDING_MM / spacing)
+    affine = template.affine.copy()
+    affine[:3, 3] -= padding * template.affine[:3, :3].sum(axis=1)
+    beside = _beside(np.pad(template.brain, padding), spacing)
+    x, y, z = beside.shape
+    inside = resample_mask(mask.data, mask.affine, (x, y, z), affine, transform)
+    outside = inside & beside
+    voxel_ml = abs(float(np.linalg.det(template.affine[:3, :3] @ transform[:3, :3]))) / 1000
+    return Leftovers(float(outside.sum() * voxel_ml), float(outside.sum() / max(1, inside.sum())))
+
+
+def _beside(brain: Bool[np.ndarray, "x y z"], spacing: float) -> Bool[np.ndarray, "x y z"]:
+    return np.asarray(ndimage.distance_transform_edt(~brain) * spacing > MARGIN_MM)
