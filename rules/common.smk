@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from brainuad.cluster.placement import gpu_resources
+from brainuad.cluster.run_lock import explain_lock
 from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
 from brainuad.config.load import build_study, study_content
 from brainuad.errors import BrainuadError
@@ -14,6 +15,7 @@ STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
 os.environ.update(BRAINUAD_STUDY=STUDY_FILE)
 
 ignore_slurm_warning_signals()
+explain_lock(logger)
 
 # Files on the command line are laid on the one that the Snakefile names.
 NAMED = list(map(str, workflow.config_settings.configfiles))

@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from brainuad.cluster.failed_jobs import FailureRecorder
 from brainuad.config.load import build_study
+from brainuad.errors import InputError
 from brainuad.evaluate.evaluation import FILES
 from brainuad.formats import checksums, missing, tables
 from brainuad.plan import Plan
 from brainuad.run_end import after_failure
+from brainuad.so_far import report_so_far
 
 DEMO = Path(__file__).parents[1] / "config.yaml"
 MODELS = ("thresh_histeq", "zscore_atlas")
@@ -49,7 +52,7 @@ class Run:
     """A run in which some jobs did what they had to, and some failed."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.finished = plan, set[Job]()
+        self.plan, self.finished, self.handlers = plan, set[Job](), list[Any]()
         self.train = {model: Job("train", {"model": model, "seed": "0"}) for model in MODELS}
         self.evaluate = {run: self._evaluate(*run) for run in ((model, name) for model in MODELS for name in SETS)}
         self.summarise = Job("summarise", needs=list(self.evaluate.values()))
@@ -86,7 +89,7 @@ class Run:
             finished=self.finished.__contains__,
         )
         scheduler = SimpleNamespace(failed=set(failed), running=set(running), _user_kill=killed)
-        loggers = SimpleNamespace(get_log_handlers=list)
+        loggers = SimpleNamespace(get_log_handlers=lambda: self.handlers)
         after_failure(self.plan, SimpleNamespace(dag=dag, scheduler=scheduler, logger_manager=loggers))
 
     def _all(self, job: Job) -> Iterator[Job]:
@@ -142,6 +145,15 @@ def test_what_was_not_started_is_said_to_be_so(run, capsys):
     assert "read its log" in said
 
 
+def test_what_slurm_said_is_told_where_the_logger_heard_it(run, capsys):
+    run.finish("thresh_histeq", *SETS)
+    failed, recorder = run.train["zscore_atlas"], FailureRecorder()
+    recorder.record_failure(failed.jobid, "train", [], message="SLURM status is: 'OUT_OF_MEMORY'")
+    run.handlers = [SimpleNamespace(failures=recorder)]
+    run.end(failed)
+    assert "it needed more memory than it requested" in capsys.readouterr().err
+
+
 def test_nothing_evaluated_makes_no_table(run, tmp_path, capsys):
     earlier = run.plan.folder / "evaluate/metrics.tsv"
     earlier.parent.mkdir(parents=True)
@@ -173,6 +185,26 @@ def test_nothing_is_made_where_it_should_not(run, how, capsys):
         )
     assert not (run.plan.folder / "evaluate/metrics.tsv").exists()
     assert "error" not in capsys.readouterr().err
+
+
+def test_a_report_of_what_is_there_at_any_time(run, monkeypatch):
+    run.finish("thresh_histeq", *SETS)
+    run.finish("zscore_atlas", *SETS)
+    done = [run.plan.evaluation("thresh_histeq", 0, name) for name in SETS]
+    lines = [
+        "output_file\tdate\trule\tlog-file(s)\tstatus\tplan",
+        *(f"{path}\t-\tevaluate\t-\tok\tno update" for path in done),
+    ]
+    lines += [f"{run.plan.evaluation('zscore_atlas', 0, name)}\t-\tevaluate\t-\tok\tupdate pending" for name in SETS]
+    monkeypatch.setattr("brainuad.so_far.snakemake_summary", lambda study: "\n".join(lines))
+    report_so_far(run.plan, run.plan.folder, DEMO)
+    assert rows(run.plan) == [("thresh_histeq", "healthy"), ("thresh_histeq", "patients")]
+    assert "zscore_atlas seed 0 on healthy, patients" in (run.plan.folder / "report/index.html").read_text()
+    lines[1:3] = []
+    with pytest.raises(InputError, match="nothing of the study"):
+        report_so_far(run.plan, run.plan.folder, DEMO)
+    with pytest.raises(InputError, match="is not the folder"):
+        report_so_far(run.plan, run.plan.folder.parent, DEMO)
 
 
 def test_a_report_that_fails_is_a_sentence_and_keeps_the_tables(run, tmp_path, capsys):

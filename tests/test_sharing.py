@@ -109,3 +109,13 @@ def test_a_study_that_is_gone_or_unreadable_is_no_hindrance(make, tmp_path):
     assert "data in one" in fault(make("two", root="elsewhere")), "its results are still there"
     Path("results/one", NAME).write_text("{}")
     refuse_other_content(load_study(make("two", root="elsewhere")))
+
+
+def test_results_that_cannot_be_a_folder_are_told_before_the_first_job(make, tmp_path):
+    (tmp_path / "results").touch()
+    with pytest.raises(InputError, match="results is a file"):
+        started(make("one"))
+    (tmp_path / "results").unlink()
+    (tmp_path / "results").symlink_to("nowhere/deep")
+    with pytest.raises(InputError, match=r"cannot write sources\.json"):
+        started(make("one"))

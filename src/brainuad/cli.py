@@ -131,6 +131,7 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
     refuse_other_content(plan.study)
     for label, scans in plan.scans.items():
         terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
+        terminal.show(*(f"  {remark}" for remark in plan.remarks(label)))
     parts = plan.study
     counts = {"models": parts.models, "seeds": parts.seeds, "postprocessing": parts.postprocessing}
     listed = ", ".join(f"{name}: {len(values)}" for name, values in counts.items())
@@ -190,6 +191,21 @@ def job(
     made = plan.job(rule, **named)
     run_alone(made, log)
     terminal.show(*(f"wrote {path}" for path in made.outputs.all()), f"log   {log}")
+
+
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad report results/mine --study mine.yaml"))
+def report(
+    folder: ResultsFolder, study: Annotated[Path, typer.Option(help="Study file.")] = Path("config.yaml")
+) -> None:
+    """Make tables and report of what is there, also while the study runs; say what is missing.
+
+    The next run of the study makes both again.
+    """
+    from brainuad.config.load import load_study
+    from brainuad.plan import Plan
+    from brainuad.so_far import report_so_far
+
+    report_so_far(Plan(load_study(study)), folder, study)
 
 
 @app.command(

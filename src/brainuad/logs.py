@@ -22,7 +22,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FILE_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TERMINAL_FORMAT = "%(levelname_lower)s: %(message)s"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
-"""Faults that are told in a sentence wherever they occur: no space, no quota, read-only, a disk that does not answer."""
+"""Told in a sentence wherever they occur: no space, no quota, read-only, a disk that does not answer."""
 logger = logging.getLogger(__name__)
 
 

@@ -190,6 +190,10 @@ class Plan(Layout):
         """What the preprocessing of a data set's scans depends on."""
         return self._scan_settings[dataset]
 
+    def remarks(self, dataset: str) -> list[str]:
+        """What was noticed as the scans of a data set were listed: notes, and who is left out."""
+        return self._sources[dataset].remarks
+
     def remotes(self, dataset: str) -> Any:
         """The files that are downloaded for a data set that is known by name."""
         return self._sources[dataset].remotes()

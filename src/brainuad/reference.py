@@ -64,6 +64,7 @@ def settings_page() -> str:
     """Every settings class with its keys, defaults and meaning."""
     settings = _Settings([part for parts in PARTS.values() for part in parts])
     lines = [HEAD, "# Settings", "", "Unknown keys are refused. A key without a default must be given.", ""]
+    lines += ["Text stays as it is written: `no`, `010` and `12:30` need no quotes; `true`, `false` and `null` do.", ""]
     lines += [
         "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
         "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`, where",

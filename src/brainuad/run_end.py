@@ -36,7 +36,7 @@ logger = getLogger(__name__)
 
 def after_success(plan: Plan) -> None:
     """Tell which scans were left out. No job failed, whatever the table of an earlier run says."""
-    _guarded(plan, "remove the table of failed jobs", lambda: _write_failed(plan, []))
+    _guarded(plan, "remove the table of failed jobs", lambda: _remove_failed(plan))
     _guarded(plan, "tell which scans were left out", lambda: _show_left_out(plan))
 
 
@@ -49,16 +49,23 @@ def after_failure(plan: Plan, workflow: Any) -> None:
     scheduler = workflow.scheduler
     if scheduler.running or scheduler._user_kill or not scheduler.failed:
         return
-    _guarded(plan, "make the results of what finished", lambda: _make_partial(plan, _Run(workflow)))
+    _guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
     _guarded(plan, "tell which scans were left out", lambda: _show_left_out(plan))
 
 
-def _make_partial(plan: Plan, run: _Run) -> None:
-    _write_failed(plan, run.failures())
-    made = [rule for rule in ("summarise", "report", "track") if run.can_make(rule)]
-    if not made:
-        return  # they are complete, nobody asked for them, or they failed themselves
-    rows, folder = run.missing(), plan.folder / "evaluate"
+def _after_failure(plan: Plan, run: _Run) -> None:
+    failed_jobs.write_table(plan.folder, run.failures())
+    rules = [rule for rule in ("summarise", "report", "track") if run.can_make(rule)]
+    if rules:  # else they are complete, nobody asked for them, or they failed themselves
+        make_partial(plan, run.missing(), rules)
+
+
+def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
+    """Run these rules (of summarise, report, track) on all evaluations but those in `rows`, and tell what is missing.
+
+    Where no evaluation is there, nothing is made, and what an earlier run made stays.
+    """
+    folder = plan.folder / "evaluate"
     lacking = {row.run for row in rows}
     there = [each for each in plan.runs() if (each[0], str(each[1]), each[2]) not in lacking]
     if rows:
@@ -69,9 +76,14 @@ def _make_partial(plan: Plan, run: _Run) -> None:
         earlier = " What is there is of an earlier run." if (folder / "metrics.tsv").exists() else ""
         _show(f"Nothing was evaluated: there are no tables and no report of this run.{earlier}")
         return
-    done = [rule for rule in made if _run_partial(_partial_job(plan, rule, rows, there), plan)]
-    if "report" in done:
-        _show(f"Tables and report hold what finished: {folder}/*.tsv, {plan.folder / 'report' / 'index.html'}")
+    done = {}
+    for rule in rules:
+        done[rule] = run_here(_partial_job(plan, rule, rows, there), plan)
+        outdate(plan.job(rule))
+        if not done.get("summarise", True):
+            return  # report and runs rest on the tables
+    if done.get("report"):
+        _show(f"Tables and report hold what is there: {folder}/*.tsv, {plan.folder / 'report' / 'index.html'}")
 
 
 def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[str, int, str]]) -> Job:
@@ -87,18 +99,21 @@ def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[s
     return job
 
 
-def _run_partial(job: Job, plan: Plan) -> bool:
-    """Run a restricted job; False, with a sentence, if it fails. Its outputs count as outdated in any case."""
+def outdate(job: Job) -> None:
+    """Have Snakemake make the outputs of a job again."""
+    for path in job.outputs.all():
+        if path.exists():
+            os.utime(path, (OLD, OLD))
+
+
+def run_here(job: Job, plan: Plan) -> bool:
+    """Run a job in this process; False, with a sentence, if it fails."""
     log = _log(plan)
     try:
         with job_log(log):
             _run_or_explain(job, log)
     except SystemExit:
         return False
-    finally:
-        for path in job.outputs.all():
-            if path.exists():
-                os.utime(path, (OLD, OLD))
     return True
 
 
@@ -108,16 +123,16 @@ def _run_or_explain(job: Job, log: Path) -> None:
     except BrainuadError:
         raise
     except Exception as error:
-        logger.info("%s of what finished", job.rule, exc_info=True)  # in the log alone
+        logger.info("%s of what is there", job.rule, exc_info=True)  # in the log alone
         why = f"{type(error).__name__}: {error}"
-        raise BrainuadError(f"{job.rule} of what finished failed", why=why, do=f"read {log}") from None
+        raise BrainuadError(f"{job.rule} of what is there failed", why=why, do=f"read {log}") from None
 
 
 class _Run:
     """What became of the jobs of a run."""
 
     def __init__(self, workflow: Any) -> None:
-        self._dag, self._workflow = workflow.dag, workflow
+        self._dag, self._workflow, self._wait_until = workflow.dag, workflow, time.monotonic() + WAIT_S
         failed = [each for job in workflow.scheduler.failed for each in (job if job.is_group() else [job])]
         self._failed = {job: self._recorded(job) for job in failed if not self._dag.finished(job)}
 
@@ -167,21 +182,22 @@ class _Run:
             for handler in self._workflow.logger_manager.get_log_handlers()
             if isinstance(getattr(handler, "failures", None), FailureRecorder)
         ]
-        until = time.monotonic() + WAIT_S
-        while recorders and time.monotonic() < until:  # the handlers run in a thread of their own
+        while recorders:
             for recorder in recorders:
                 if job.jobid in recorder.failures:
                     return recorder.failures[job.jobid]
-            time.sleep(0.05)
+            if time.monotonic() > self._wait_until:
+                break
+            time.sleep(0.05)  # the handlers run in a thread of their own
         recorder = FailureRecorder()
         wildcards: Mapping[str, str] = dict(job.wildcards_dict)
-        recorder.record_start(job.jobid, job.rule.name, wildcards, {})  # no brainuad logger: its own log must do
+        recorder.record_start(job.jobid, job.rule.name, wildcards, {})
         recorder.record_failure(job.jobid, job.rule.name, [str(path) for path in job.log])
         return recorder.failures[job.jobid]
 
 
-def _write_failed(plan: Plan, jobs: Sequence[FailedJob]) -> None:
-    failed_jobs.write_table(plan.folder, jobs)
+def _remove_failed(plan: Plan) -> None:
+    failed_jobs.write_table(plan.folder, [])
 
 
 def _show_left_out(plan: Plan) -> None:

@@ -17,7 +17,7 @@ from brainuad.config.load import load_study
 from brainuad.config.section import flat
 from brainuad.config.study import Study
 from brainuad.errors import BrainuadError, InputError
-from brainuad.formats.files import read_json, write_json
+from brainuad.formats.files import read_json, unwritable, write_json
 from brainuad.formats.handling import Handling
 
 NAME = "sources.json"
@@ -54,7 +54,12 @@ def claims_of(study: Study) -> Claims:
 
 
 def refuse_other_content(study: Study) -> None:
-    """Raise InputError if another study with results beside this one's means something else by a shared name."""
+    """Raise InputError if another study with results beside this one's means something else by a shared name.
+
+    Also if `results` is no folder.
+    """
+    if (results := Path(study.results)).exists() and not results.is_dir():
+        raise InputError("results is a file, not a folder", file=results, do="correct `results` in the study")
     mine = claims_of(study)
     for file in sorted(Path(study.results).glob(f"*/{NAME}")):
         if file.parent.name != study.study and (theirs := _claims(file)) and _conflict(mine, theirs):
@@ -71,7 +76,10 @@ def claim(study: Study, study_file: Path) -> None:
     content = {"file": str(study_file.resolve()), "sources": mine.sources}
     content |= {"recipe": mine.recipe, "preprocess": mine.preprocess}
     if not file.exists() or read_json(file) != content:
-        write_json(file, content)
+        try:
+            write_json(file, content)
+        except OSError as error:
+            raise unwritable(file, error) from None
 
 
 def _source(dataset: AnyScans) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from brainuad.cluster import failed_jobs, run_lock
+from brainuad.cluster import failed_jobs
 from brainuad.errors import StorageError
 from brainuad.units import format_duration
 
@@ -91,8 +91,6 @@ class LogHandler(LogHandlerBase):
             done, total = details["done"], details["total"]
             left = f", about {format_duration(self.estimate.seconds_left())} left" if done < total else ""
             self._show(f"[{done:>{len(str(total))}} of {total}{left}] {self.last_finished}")
-        elif run_lock.REFUSED in str(record.msg):
-            self._show(str(run_lock.lock_error(Path.cwd())))
         elif record.levelno >= WARNING or event in (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR):
             self._show(self.snakemake_format.format(record))
             self._record_failure(record)

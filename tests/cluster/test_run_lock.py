@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
-from brainuad.cluster.run_lock import lock_error
+from brainuad.cluster.run_lock import explain_lock, lock_error
 
 
 @pytest.fixture
@@ -45,3 +46,13 @@ def test_a_lock_of_a_killed_run_may_be_removed(tmp_path, process, command):
     assert "was killed, or that runs on another machine" in text
     assert "snakemake --unlock" in text
     assert ".snakemake/locks" in text
+
+
+def test_snakemake_says_it_in_our_words(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("a_logger_like_that_of_snakemake")
+    explain_lock(logger)
+    logger.error("LockException:\nError: Directory cannot be locked. Please make sure that 100 % of")
+    logger.error("something else")
+    assert "snakemake --unlock" in caplog.messages[0]
+    assert caplog.messages[1] == "something else"

@@ -72,6 +72,20 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
             ["median3d works on maps and must come before"],
         ),
         ({"datasets": {}}, ["datasets"]),
+        ({"models": None}, ["models must map labels to settings", "it is empty"]),
+        ({"models": ["zscore_atlas"]}, ["models must map labels", "it is a list"]),
+        ({"recipe": None}, ["recipe must name a recipe", "it is empty", "mri_2mm"]),
+        ({"recipe": 3}, ["recipe must name a recipe", "it is a number"]),
+        ({"recipe": {"use": "mri_2mm"}}, ["a changed recipe needs a label"]),
+        ({"results": None}, ["results: Input should be a valid string", "write a value, or remove the key"]),
+        ({"seeds": [2**32]}, ["seeds.0", "4294967295"]),
+        ({"track": {"uri": "http://[::1"}}, ["track.uri: http://[::1 is no address"]),
+        ({"track": {"uri": "http://"}}, ["track.uri: http:// names no server"]),
+        ({"models": {"m": {"use": "baur_dae_small", "sweep": 3}}}, ["models.m.sweep must map keys", "a number"]),
+        (
+            {"models": {"m": {"use": "baur_dae_small", "sweep": {"a": [*range(40)], "b": [*range(40)]}}}},
+            ["too many models", "shorten models.m.sweep"],
+        ),
         (
             {"models": {"m": {"use": "baur_dae_small", "sweep": {"network.latent": 64}}}},
             ["sweep.network.latent must"],
@@ -115,7 +129,11 @@ def test_a_key_of_an_older_version_is_refused_with_its_new_name(demo, change, ex
     ("path", "value", "expected"),
     [
         ("healthy.subjets", 3, ["unknown key datasets.healthy.subjets", "did you mean subjects?"]),
-        ("healthy.split", {"train": 0.9, "test": 0.9}, ["datasets.healthy.split", "must add up to 1"]),
+        (
+            "healthy.split",
+            {"train": 0.9, "test": 0.9},
+            ["datasets.healthy.split", "must add up to 1, they add up to 1.8"],
+        ),
         ("healthy.split", {"test": 1.0}, ["no healthy training subject"]),
         ("healthy.split", {"train": 0.5, "test": 0.5}, ["no healthy validation subject"]),
         ("patients.split", {"train": 0.5, "test": 0.5}, ["models learn from healthy subjects only"]),

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Bids
+from brainuad.config.load import build_study
 from brainuad.download.list_scans import list_scans
 from brainuad.download.sources.bids import read_bids
 from brainuad.download.sources.content import SourceContent
 from brainuad.errors import InputError
 from brainuad.formats import scans
 from brainuad.formats.pointers import content_missing
+from brainuad.plan import Plan
 
 Make = Callable[..., Path]
 
@@ -507,6 +509,13 @@ def test_a_name_that_snakemake_would_misread_costs_its_subject(root):
     assert ["must be renamed" in row.note for row in found.failed] == [True, True]
 
 
+def test_names_may_be_written_with_their_prefix_or_nearly(root):
+    folder = root(*(f"sub-001/ses-{n}/anat/sub-001_ses-{n}_T1w.nii.gz" for n in "12"))
+    assert images(folder, entities={"ses": "ses-2"}) == ["sub-001_ses-2_T1w.nii.gz"]
+    assert "did you mean sub-001?" in fault(folder, exclude=["1"])
+    assert "all of its 1 subjects are left out" in fault(folder, exclude=["sub-001"])
+
+
 def test_a_folder_that_cannot_be_read_costs_its_subject(root, monkeypatch):
     folder = root(*t1("1", "2"))
     (folder / "sub-3").symlink_to("sub-3")
@@ -640,3 +649,21 @@ def test_sessions_written_with_other_zeros_are_matched(root):
     found = looked(folder).scans
     assert [scan.age for scan in found] == ["50", "53"]
     assert found[0].note == "sub-1_sessions.tsv has 1, the folder is ses-01"
+
+
+def test_what_was_noticed_is_told_by_check(root):
+    folder = root(
+        *t1("1", "2", "3"), "sub-1/anat/sub-1_acq-scout_T1w.nii.gz", *(f"sub-x{n}/anat/x.txt" for n in range(7))
+    )
+    assert looked(folder).remarks() == [
+        "subjects left out: 7",
+        *(f"  sub-x{n}: no *_T1w.nii.gz in anat/" for n in range(5)),
+        "  and 2 more",
+        "scans with a note: 1",
+        "  sub-1: sub-1_T1w.nii.gz of 2 files",
+    ]
+    study = {"study": "mine", "recipe": "mri_2mm", "models": {"zscore_atlas": None}}
+    people = {"source": "bids", "root": str(folder), "healthy": True}
+    split = {"train": 0.34, "validation": 0.33, "test": 0.33}
+    plan = Plan(build_study({**study, "datasets": {"people": {**people, "split": split}}}, "config.yaml"))
+    assert plan.remarks("people")[0] == "subjects left out: 7"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -240,6 +241,38 @@ def test_a_missing_score_and_a_foreign_mask_are_named(world, tmp_path):
     with pytest.raises(InputError, match="sub-1 has no score"):
         world.run("dae", "ms", posts, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "made_of", "says"),
+    [
+        ("infer/dae/ms", {"model": "vae"}, "do not belong here(?s:.*)the model vae, and not dae"),
+        ("infer/dae/ms", {"array_cache": "other"}, "do not belong here(?s:.*)the array cache other"),
+        ("infer/dae/ixi", {"seed": "1"}, "do not belong here(?s:.*)the seed 1, and not 0"),
+        ("post/dae/ms/none", {"maps": "other"}, "do not belong here(?s:.*)the maps other"),
+        ("post/dae/ms/none", {"dataset": "ixi"}, "do not belong here(?s:.*)the dataset ixi, and not ms"),
+    ],
+)
+def test_folders_that_do_not_belong_together(world, tmp_path, folder, made_of, says):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    with pytest.raises(InputError, match=says) as caught:
+        world.run("dae", "ms", posts, tmp_path / "out", made_of={folder: made_of})
+    assert caught.value.file == world.root / folder
+
+
+@pytest.mark.parametrize("table", ["metrics.tsv", "scans.tsv", "lesions.tsv", "curves.tsv"])
+def test_an_altered_table_of_a_job_is_named(world, tmp_path, table):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    out = world.run("dae", "ms", posts, tmp_path / "one")
+    text = (out / table).read_text()
+    (out / table).write_text("\n".join(text.splitlines()[:-1]) + "\n")
+    with pytest.raises(InputError, match="was altered") as caught:
+        summarise([out], SETTINGS, [], tmp_path / "study")
+    assert caught.value.file == out / table
+    (out / table).write_text(text)
+    shutil.copytree(out, tmp_path / "two")
+    with pytest.raises(InputError, match="in another's place"):
+        summarise([out, tmp_path / "two"], SETTINGS, [], tmp_path / "study")
 
 
 def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(world, tmp_path):

@@ -11,7 +11,21 @@ import numpy as np
 import pytest
 
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, bundle, checksums, maps, postprocessed, thresholds, volume
+from brainuad.formats import (
+    array_cache,
+    bundle,
+    checksums,
+    done_file,
+    maps,
+    postprocessed,
+    run,
+    scans,
+    status,
+    tensors,
+    thresholds,
+    transform,
+    volume,
+)
 from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.maps import MapWriter
@@ -258,3 +272,88 @@ def test_a_damaged_bundle(file, damage, says, tmp_path):
     with pytest.raises(InputError, match=says) as caught:
         bundle.read(tmp_path)
     assert caught.value.file == tmp_path / file
+
+
+def preprocessed(folder: Path) -> Path:
+    files = {status.IMAGE: "i.nii.gz", status.BRAIN: "b.nii.gz", "mask": "m.nii.gz", status.TRANSFORM: "t.json"}
+    for place, name in enumerate(("i.nii.gz", "b.nii.gz", "m.nii.gz")):
+        volume.write(folder / name, np.eye(3, dtype=np.float32)[..., None] + place, AFFINE)
+    transform.write(folder / "t.json", transform.Affine(np.eye(4)))
+    sums = {name: checksums.of_file(folder / file) for name, file in files.items()}
+    state = status.Status(scan="sub-1", state="ok", files=files, checksums=sums)
+    status.write(folder / "sub-1/status.json", state)
+    return folder / "sub-1"
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "says"),
+    [
+        ("i.nii.gz", flip(-9), r"i\.nii\.gz was altered"),
+        ("i.nii.gz", swap_with("b.nii.gz"), r"i\.nii\.gz was altered"),
+        ("b.nii.gz", cut, r"b\.nii\.gz was altered"),
+        ("m.nii.gz", move_affine, r"m\.nii\.gz was altered"),
+        ("t.json", replace("1.0", "2.0"), r"t\.json was altered"),
+        ("t.json", Path.unlink, r"cannot read t\.json"),
+    ],
+)
+def test_a_damaged_preprocessed_scan(file, damage, says, tmp_path):
+    out = preprocessed(tmp_path)
+    assert len(status.checked_paths(out)) == 4
+    damage(tmp_path / file)
+    with pytest.raises(InputError, match=says) as caught:
+        status.checked_paths(out)
+    assert f"delete {out} and run" in str(caught.value.do)
+    (tmp_path / done_file.BATCHES).mkdir()
+    with pytest.raises(InputError) as caught:
+        status.checked_paths(out)
+    assert f"delete {out} and {tmp_path / done_file.BATCHES} and run" in str(caught.value.do)
+
+
+def arrays_file(path: Path) -> None:
+    tensors.write(path, {"a": np.arange(9.0)})
+
+
+def read_arrays(path: Path) -> object:
+    return tensors.read(path, "run again")
+
+
+def done(path: Path) -> None:
+    done_file.write(path, {"a": "b"})
+
+
+def read_done(path: Path) -> object:
+    return done_file.read([path])
+
+
+def scan_table(path: Path) -> None:
+    scans.write(path, [Scan("sub-1", "sub-1", "x", role="test"), Scan("sub-2", "sub-2", "x", role="train")])
+
+
+@pytest.mark.parametrize(
+    ("write_file", "read_file", "damage", "says"),
+    [
+        (scan_table, scans.read, replace("\ttest\t", "\t"), "line 2 has not as many cells"),
+        (scan_table, scans.read, replace("\ttest\t", "\ttest\tx\t"), "line 2 has not as many cells"),
+        (scan_table, scans.read, replace("\ttest\t", "\tbest\t"), "sub-1 has the role 'best'"),
+        (scan_table, scans.read, write(""), "a column is missing"),
+        (done, read_done, write("{}"), "no scans"),
+        (done, read_done, write("[]"), "no scans"),
+        (write(""), run.read, write("{}"), "no run record(?s:.*)lacks"),
+        (write(""), run.read, write("[]"), "no run record"),
+        (write(""), run.read_curves, write(""), "cannot read"),
+        (write(""), run.read_curves, write("step,name,value\n1,a\n2,b,x\n"), "cannot read"),
+        (write(""), transform.read, write("[]"), "no invertible"),
+        (write(""), transform.read, write('{"matrix": "x"}'), "no invertible"),
+        (arrays_file, read_arrays, cut, "cannot read"),
+        (arrays_file, read_arrays, flip(-1), "altered"),
+        (arrays_file, read_arrays, write(""), "cannot"),
+        (arrays_file, read_arrays, write("[]"), "cannot"),
+    ],
+)
+def test_a_damaged_file_of_its_own(write_file, read_file, damage, says, tmp_path):
+    path = tmp_path / "file"
+    write_file(path)
+    damage(path)
+    with pytest.raises(InputError, match=says) as caught:
+        read_file(path)
+    assert caught.value.file == path

@@ -89,7 +89,7 @@ class EvaluationFiles:
         )
         return folder
 
-    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=()):
+    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=(), made_of=None):
         maps, caches = self.root / "infer" / model, self.root / "array_caches"
         tags = {"model": model, "seed": str(seed), "dataset": name}
         inputs = EvaluateInputs(
@@ -101,6 +101,6 @@ class EvaluationFiles:
         )
         assert list(inputs.postprocessed()) == list(posts)
         for folder in {inputs.maps, *inputs.healthy_maps, *inputs.masks}:
-            sealed(folder)
+            sealed(folder, **(made_of or {}).get(folder.relative_to(self.root).as_posix(), {}))
         evaluate(inputs, settings, RULES, locating, out, tags)
         return out

@@ -12,6 +12,7 @@ from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle, checksums, maps, names, run, volume
 from brainuad.formats.array_cache import CacheHeader
+from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 from brainuad.infer.inference import infer
 from brainuad.infer.maps import reconstruction_similarity
@@ -28,7 +29,7 @@ NETWORK = {
 }
 
 
-def stored(path: Path, shape=SHAPE) -> Path:
+def stored(path: Path, shape=SHAPE, intensity=None, landmarks=3.0, affine=None, template="mni152") -> Path:
     rng = np.random.default_rng(0)
     brain = np.zeros(shape, bool)
     brain[2:-2, 2:-2, :] = True
@@ -39,7 +40,13 @@ def stored(path: Path, shape=SHAPE) -> Path:
         )
         for i, role in enumerate(roles)
     ]
-    array_cache.write(path, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
+    header = CacheHeader(
+        np.diag([2.0, 2, 2, 1]) if affine is None else affine,
+        {"scale": "percentile", "clip": None} | (intensity or {}),
+        {"landmarks": np.arange(landmarks)},
+        naming=Naming("T1w", template),
+    )
+    array_cache.write(path, entries, len(entries), header)
     return path
 
 
@@ -104,6 +111,39 @@ def test_an_array_cache_on_another_grid(made, tmp_path):
     trained, _ = made(ATLAS)
     with pytest.raises(InputError, match="another grid"):
         infer(trained, stored(tmp_path / "b", (12, 16, 6)), {}, "dark", COMPUTE, tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"intensity": {"scale": "zscore"}}, "other intensities(?s:.*)scale was percentile .* is zscore"),
+        ({"intensity": {"clip": [0, 1]}}, "other intensities(?s:.*)clip was None"),
+        ({"landmarks": 4.0}, "other intensities(?s:.*)landmarks was learnt from other training scans"),
+        ({"affine": np.diag([2.0, 2, 3, 1])}, "another grid(?s:.*)affines differ by up to 1"),
+        ({"template": "sri24.nii.gz"}, "another space(?s:.*)sri24"),
+    ],
+)
+def test_an_array_cache_that_looks_alike_and_is_of_another_recipe(made, tmp_path, other, says):
+    trained, _ = made(ATLAS)
+    with pytest.raises(InputError, match=says):
+        infer(trained, stored(tmp_path / "b", **other), {}, "dark", COMPUTE, tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bundle_of_another_seed(made, tmp_path):
+    trained, data = made(ATLAS)
+    with pytest.raises(InputError, match=r"another training(?s:.*)seed 0, the job has seed 3"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"seed": "3"})
+
+
+def test_an_altered_volume_is_not_mapped(made, tmp_path):
+    trained, data = made(ATLAS)
+    content = bytearray((data / "images.npy").read_bytes())
+    content[-1] ^= 64
+    (data / "images.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"volume 6 of images\.npy was altered"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
 
 

@@ -11,6 +11,7 @@ from copy import deepcopy
 
 import pandas as pd
 import pytest
+import yaml
 from workspace import REPOSITORY
 
 from brainuad.formats import scans
@@ -117,10 +118,11 @@ def test_a_mistyped_key_is_answered_at_once_and_in_full(finished):
 
 def test_an_unreadable_folder_is_named(folder_study):
     own, study = folder_study
-    study["datasets"]["heads"]["root"] = str(own.folder / "nowhere")
-    done = own.snakemake(study, "--dry-run")
+    study["datasets"]["heads"]["root"] = "nowhere"
+    done = own.snakemake(yaml.safe_dump(study).replace("nowhere", "010"), "--dry-run")
     assert done.returncode == 1
     assert "error: cannot read the folder of heads" in done.stderr
+    assert "file  010\n" in done.stderr, "to Snakemake's own reader this is the number 8"
 
 
 def test_the_bare_slurm_profile_resolves():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -25,7 +28,12 @@ def test_every_promised_output_is_there(finished):
     assert not list(finished.results.rglob(".part-*")), "something half-written stayed behind"
 
 
-def test_a_second_run_does_nothing(finished):
+def test_a_second_run_does_nothing_also_after_the_report_was_made_by_hand(finished):
+    command = [sys.executable, "-m", "brainuad.cli", "report", "results/test", "--study", "study.yaml"]
+    masks = {"BRAINUAD_TEST_MASKS": str(finished.folder / "masks")}
+    environment = {**os.environ, **masks}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=finished.folder, env=environment)
+    assert "no evaluation is missing" in done.stdout, done.stderr[-3000:]
     assert finished.would_run(finished.study()) == {}
 
 

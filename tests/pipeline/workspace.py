@@ -41,9 +41,9 @@ class Workspace:
         return content
 
     def snakemake(
-        self, study: dict[str, Any], *arguments: str, name: str = "study"
+        self, study: dict[str, Any] | str, *arguments: str, name: str = "study"
     ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake on a study in this folder, as a user would."""
+        """Run Snakemake on a study, or on the text of its file, in this folder, as a user would."""
         return self._python(["-m", "snakemake", *self._arguments(study, name), *arguments])
 
     def would_run(self, study: dict[str, Any], name: str = "dry") -> dict[str, int]:
@@ -63,10 +63,10 @@ class Workspace:
         assert not any(code for code, _ in ended), next(output for code, output in ended if code)
         return [jobs(output) for _, output in ended]
 
-    def _arguments(self, study: dict[str, Any], name: str) -> list[str]:
+    def _arguments(self, study: dict[str, Any] | str, name: str) -> list[str]:
         """Snakemake's arguments for a study, whose file is written."""
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(study, sort_keys=False))
+        file.write_text(study if isinstance(study, str) else yaml.safe_dump(study, sort_keys=False))
         snakefile = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
         return [*snakefile, "--cores", "2", "--configfile", str(file)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
+from brainuad.errors import BrainuadError, StorageError
 from brainuad.formats import names, status
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.quality.verdict import judged
@@ -46,7 +49,7 @@ def truncated(path: Path) -> Path:
 
 def corrupted(path: Path, value: float) -> Path:
     data = noise(20, 20, 20)
-    data[3, 4, 5] = value
+    data[5:10, 5:10, 5:10] = value
     return save(path, data)
 
 
@@ -60,8 +63,12 @@ CASES = {
     "missing": (lambda p: p, "scan.nii.gz does not exist", "correct the path"),
     "truncated": (truncated, "scan.nii.gz is broken", "copy it again"),
     "foreign": (text, "scan.nii.gz is", "it"),
-    "4D": (lambda p: save(p, noise(20, 20, 20, 3)), "is not a 3D volume (it has the shape (20, 20, 20, 3))", "extract"),
-    "NaN": (lambda p: corrupted(p, np.nan), "holds values that are no numbers (1 voxels are NaN", "export it again"),
+    "4D": (
+        lambda p: save(p, noise(20, 20, 20, 3)),
+        "is not a 3D volume (it has the shape (20, 20, 20, 3))",
+        "volume: 0",
+    ),
+    "NaN": (lambda p: corrupted(p, np.nan), "no numbers (125 voxels inside the head (1.5", "export it again"),
     "infinite": (lambda p: corrupted(p, np.inf), "holds values that are no numbers", "export it again"),
     "zeros": (lambda p: save(p, np.zeros((20, 20, 20), np.float32)), "is empty (every voxel is 0)", "exclude"),
     "no affine": (lambda p: with_header(p.with_suffix(""), sform_code=0, qform_code=0), "has no affine", "scanner"),
@@ -173,6 +180,58 @@ def test_a_fault_leaves_the_previous_folder(tmp_path, monkeypatch):
         preprocess(ScanFiles("sub-01", "T1w", scan), Preprocess(), tmp_path / "out")
     assert {p.name for p in tmp_path.iterdir()} == {"out", *OF_THE_SET}
     assert status.read(tmp_path / "out" / "status.json") == before
+
+
+@pytest.mark.parametrize("error", [TypeError("no promotion"), np.linalg.LinAlgError("singular"), OverflowError()])
+def test_any_error_is_the_failure_of_the_scan_and_its_traceback_is_in_the_log_alone(
+    error, tmp_path, monkeypatch, caplog
+):
+    def fall(*_: object, **__: object) -> None:
+        raise error
+
+    caplog.set_level("INFO")
+    monkeypatch.setattr("brainuad.preprocess.scan.preprocess_volume", fall)
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    state = preprocess(ScanFiles("sub-01", "T1w", scan), Preprocess(), tmp_path / "out")
+    assert status.read(tmp_path / "out/status.json") == state
+    assert state.state == "failed"
+    assert type(error).__name__ in state.reasons[0]
+    assert "log" in (state.remedy or "")
+    assert {record.levelname: bool(record.exc_info) for record in caplog.records} == {"WARNING": False, "INFO": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError("Unable to allocate 1 GiB"), "sub-01 needs more memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (StorageError("cannot write x"), "cannot write x"),
+    ],
+)
+def test_a_fault_of_the_machine_is_none_of_the_scan(error, words, tmp_path, monkeypatch):
+    def fall(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("brainuad.preprocess.scan.preprocess_volume", fall)
+    scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
+    with pytest.raises(BrainuadError, match=words):
+        preprocess(ScanFiles("sub-01", "T1w", scan), Preprocess(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pipe_does_not_stop_the_job(tmp_path):
+    os.mkfifo(tmp_path / "scan.nii.gz")
+    state = preprocess(ScanFiles("sub-01", "T1w", tmp_path / "scan.nii.gz"), Preprocess(), tmp_path / "out")
+    assert "pipe" in state.reasons[0]
+
+
+def test_notes_of_the_file_are_in_the_status(tmp_path):
+    image = nib.Nifti1Image(noise(90, 100, 90), np.diag([0.002, 0.002, 0.002, 1]))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "scan.nii.gz")
+    state = preprocess(ScanFiles("sub-01", "T1w", tmp_path / "scan.nii.gz"), Preprocess(), tmp_path / "out")
+    assert any("metres" in note for note in state.notes)
 
 
 def test_robex_that_is_not_installed(tmp_path, monkeypatch, ready):

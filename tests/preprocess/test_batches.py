@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brainuad.config.recipe import Preprocess
-from brainuad.errors import BrainuadError, ConfigError
+from brainuad.errors import BrainuadError, ConfigError, InputError
 from brainuad.formats import done_file, files, scans, status, volume
 from brainuad.formats.scans import Scan
 from brainuad.images.phantom import make_phantom
@@ -181,14 +181,21 @@ def test_a_broken_done_file_is_removed_once_a_scan_is_made_anew_because_it_may_n
     assert (data.folder / "batches/last.json").exists(), "nothing was made anew"
 
 
-def test_a_fault_of_the_program_leaves_the_others_done(data, monkeypatch, caplog):
-    with monkeypatch.context() as patch, pytest.raises(BrainuadError, match="1 of 3 scans") as caught:
-        broken_at(patch, "sub-2", ZeroDivisionError("by zero"))
+def test_an_error_is_the_scan_s_own_and_a_fault_of_the_machine_stops_the_job(data, monkeypatch):
+    monkeypatch.setattr("brainuad.preprocess.scan.read_raw", lambda path, _: fall(path))
+    errors: dict[str, Exception] = {"sub-2": ZeroDivisionError("by zero")}
+
+    def fall(path: Path) -> None:
+        raise errors.get(path.name.partition(".")[0], InputError(f"{path.name} is broken"))
+
+    assert data.run() == NAMES
+    assert "ZeroDivisionError: by zero" in status.read(data.folder / "sub-2/status.json").reasons[0]
+    assert data.run() == [], "a scan that fails is not tried again before something changes"
+    data.code = "abd"
+    errors["sub-2"] = MemoryError()
+    with pytest.raises(BrainuadError, match="sub-2 needs more memory"):
         data.run()
-    assert caught.value.why == "sub-2: ZeroDivisionError: by zero"
-    assert any(record.exc_info for record in caplog.records)
-    assert list(data.made()) == ["sub-1", "sub-3"]
-    assert data.run() == ["sub-2"]
+    assert not (data.folder / "batches/one.json").exists()
 
 
 def test_settings_that_fit_no_scan_stop_the_job_at_once(data, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,8 @@ def labels() -> np.ndarray:
     return lesion() * np.array([1, 2, 4], np.uint8)[np.indices(SHAPE)[0] % 3]
 
 
-def no_affine(data: np.ndarray, spacing: Iterable[float] = (2, 2.5, 3)) -> nib.Nifti1Image:
-    out = nib.Nifti1Image(data, np.diag([*spacing, 1]))
+def no_affine() -> nib.Nifti1Image:
+    out = image(lesion())
     out.set_sform(None, 0)
     out.set_qform(None, 0)
     return out
@@ -139,7 +139,7 @@ SAME: dict[str, tuple[Made, str]] = {
     "affine of 2 digits": (lambda: image(lesion(), AFFINE.round(2)), "mm beside"),
     "affine of 4 digits": (lambda: image(lesion(), AFFINE.round(4)), ""),
     "grey values": (lambda: image((np.indices(SHAPE)[0] * 3.3 * LESION).astype(np.float32)), "values up to"),
-    "a part below 0.5": (lambda: image(two_levels()), "125 of the 637 voxels above 0"),
+    "a part below 0.5": (lambda: image(two_levels()), "125 of its 637 voxels above 0"),
 }
 REFUSED: dict[str, tuple[Made, str]] = {
     "scaled by 1/255": (scaled, "highest value is 0.00392.*scaled by 1/255.*mask_threshold"),
@@ -160,6 +160,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
         lambda: coded(half(), AFFINE @ np.diag([2, 2, 2, 1]), None, (4, 0)),
         "another space",
     ),
+    "no affine": (no_affine, "no affine.*copy the scan's affine"),
 }  # fmt: skip
 EMPTY = {
     "zeros": (lambda: image(lesion() * 0), "highest value is 0"),
@@ -210,7 +211,7 @@ def test_an_affine_of_two_digits_is_rounding_even_where_the_last_voxel_lies_one_
     data = np.random.default_rng(0).random((256, 4, 5)) > 0.5
     exact = turned(20)[[1, 2, 0, 3]][:, [1, 0, 2, 3]] @ np.diag([0.83, 0.83, 0.83, 1.0])
     exact[:3, 3] = -100.1249, 80.3349, 20.5551
-    grid = Grid(data.shape, [exact], [1], np.full(3, 0.83))
+    grid = Grid(data.shape, [exact], 1)
     placed = place(data, replace(grid, affines=[exact.round(2)]), grid)
     np.testing.assert_array_equal(placed.data, data)
     assert "rounded" in placed.notes[0]
@@ -247,7 +248,8 @@ def test_weak_values_count_where_the_data_set_says_so(read):
 def test_another_grid_in_the_same_space_is_resampled_by_mm_with_both_volumes(make, read):
     found = read(make())
     overlap = 2 * (found.masks["mask"] & LESION).sum() / (found.masks["mask"].sum() + LESION.sum())
-    assert overlap > 0.8
+    assert overlap > 0.65, "half a voxel of the scan is open where one in two was drawn"
+    assert found.numbers["lesion_ml"] == pytest.approx(ML, rel=0.05)
     (note,) = found.notes
     assert "resampled" in note
     assert f"{ML:.3g} ml before, {found.numbers['lesion_ml']:.3g} ml after" in note
@@ -274,18 +276,16 @@ def test_a_lesion_smaller_than_a_voxel_of_the_scan_is_warned_of(read):
     assert "less than a voxel" in found.warnings[0]
 
 
-@pytest.mark.parametrize("changed", ["turned", "mirrored"])
-def test_a_mask_by_the_other_affine_of_the_scan_is_taken_voxel_by_voxel(changed, read):
-    other = moved(3, -12, 5, affine=turned(6) @ AFFINE) if changed == "turned" else np.diag([-1, 1, 1, 1]) @ AFFINE
+def test_a_mask_by_the_other_affine_of_the_scan_is_taken_voxel_by_voxel(read):
+    other = moved(3, -12, 5, affine=turned(6) @ AFFINE)
     scan = coded(IMAGE, other, AFFINE, (2, 1))
     found = read(coded(lesion(), AFFINE, AFFINE, (1, 1)), scan=scan)
-    expected = LESION[::-1] if changed == "mirrored" else LESION
-    np.testing.assert_array_equal(found.masks["mask"], expected)
-    assert "sform and qform" in found.notes[0]
+    np.testing.assert_array_equal(found.masks["mask"], LESION)
+    assert "the scan's sform and qform" in found.notes[0]
     assert "mm apart" in found.notes[0]
     back = read(coded(lesion(), other, AFFINE, (2, 1)))  # the mask has both affines, the scan one
     np.testing.assert_array_equal(back.masks["mask"], LESION)
-    assert "mask's sform and qform" in back.notes[0]
+    assert "mask's sform and qform" in " ".join(back.notes)
 
 
 def test_another_grid_beside_two_different_affines_is_refused(read):

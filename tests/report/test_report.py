@@ -310,7 +310,8 @@ def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str],
     write_report(ReportSources(settings(), folder, root / "preprocess" / "mri"), out)
     page = (out / "index.html").read_text(encoding="utf-8")
     head, rest = page.split('id="headline"')
-    assert "3 of 6 evaluations are missing" in head
+    assert "3 of 6 evaluations (model, seed, data set) are missing" in head
+    assert "only baselines are there" in page
     assert "ae seed 0 on healthy, ms</b>: it &lt;diverged&gt;" in head
     assert "vae seed 0 on ms</b>: not started" in head
     assert log in head

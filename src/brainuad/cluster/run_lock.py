@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,17 @@ class OtherRun:
 
     pid: int
     command: str
+
+
+def explain_lock(snakemake: logging.Logger) -> None:
+    """Let Snakemake say what a locked folder means, in place of its own words."""
+
+    def explain(record: logging.LogRecord) -> bool:
+        if REFUSED in str(record.msg):
+            record.msg, record.args = str(lock_error(Path.cwd())), None
+        return True
+
+    snakemake.addFilter(explain)
 
 
 def lock_error(folder: Path, processes: Path = Path("/proc")) -> BrainuadError:

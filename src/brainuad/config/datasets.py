@@ -31,8 +31,9 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Split:
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train, validation and test must add up to 1")
+        total = self.train + self.validation + self.test
+        if not abs(total - 1) <= 1e-6:
+            raise ValueError(f"train, validation and test must add up to 1, they add up to {total:g}")
         return self
 
 

@@ -26,6 +26,7 @@ SHIPPED = {"models": "model", "recipes": "recipe", "postprocessing": "postproces
 """Folders of files that a study names, and what one of them is called."""
 TEXT_EXPECTED = ("string_type", "literal_error")
 """Errors of pydantic where it wants text."""
+MOST_MODELS = 1000
 ON_THE_NODE = ("compute", "scratch")
 """The setting whose `${NAME}` is replaced by the job that reads it."""
 
@@ -53,13 +54,23 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     if isinstance(name := raw.get("recipe"), str):
         content |= {"recipe_name": name, "recipe": _named(folder, "recipes", name)}
     elif isinstance(name, dict):
-        content |= {"recipe_name": name.get("label"), "recipe": _resolved(folder, "recipes", name, file)}
+        if name.get("label") is None:
+            do = "write recipe: {use: <name>, label: <own name>, set: {...}}"
+            raise ConfigError("a changed recipe needs a label", file=file, do=do)
+        content |= {"recipe_name": name["label"], "recipe": _resolved(folder, "recipes", name, file)}
+    else:
+        why = "it is " + _in_words(name) if "recipe" in raw else "there is none"
+        do = "name one: there are " + ", ".join(shipped("recipes", folder))
+        raise ConfigError("recipe must name a recipe", file=file, why=why, do=do)
     models: dict[str, Any] = {}
     for label, use in _mapping(raw, "models", file).items():
         for name, settings in _swept(folder, str(label), use, file):
             if name in models:
                 raise ConfigError(f"two models are called {name}", file=file, do="give one another label")
             models[name] = settings
+            if len(models) > MOST_MODELS:
+                why = f"with all values of sweep there are more than {MOST_MODELS} models"
+                raise ConfigError("there are too many models", file=file, why=why, do=f"shorten models.{label}.sweep")
     content["models"] = models
     if "postprocessing" in raw:
         postprocessing = _mapping(raw, "postprocessing", file)
@@ -95,8 +106,16 @@ def config_folder(file: Path) -> Path:
 def _mapping(raw: dict[str, Any], key: str, file: str | Path) -> dict[str, Any]:
     value = raw.get(key, {})
     if not isinstance(value, dict):
-        raise ConfigError(f"{key} must map labels to settings", file=file, why=f"it is a {type(value).__name__}")
+        do = f"write `{key}:` and below it `  <label>: ...` lines"
+        raise ConfigError(f"{key} must map labels to settings", file=file, why="it is " + _in_words(value), do=do)
     return value
+
+
+def _in_words(value: Any) -> str:
+    """What kind of thing stands in a file where another was wanted."""
+    kinds: list[tuple[type, str]] = [(type(None), "empty"), (list, "a list"), (dict, "a mapping")]
+    kinds += [(bool, "true or false"), (int, "a number"), (float, "a number")]
+    return next((word for kind, word in kinds if isinstance(value, kind)), f"the text {str(value)[:40]}")
 
 
 def _named(folder: Path, part: str, name: Any) -> dict[str, Any]:
@@ -137,6 +156,9 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
     sweep, maps = ((use.get(key) or {}) if isinstance(use, dict) else {} for key in ("sweep", "maps"))
     if not isinstance(maps, dict) or not all(isinstance(over, dict) for over in maps.values()):
         raise ConfigError(f"models.{label}.maps must map names to settings of map", file=file, why=f"it is {maps!r}")
+    if not isinstance(sweep, dict):
+        why = "it is " + _in_words(sweep)
+        raise ConfigError(f"models.{label}.sweep must map keys to lists of values", file=file, why=why)
     for key, values in sweep.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
@@ -282,6 +304,8 @@ def _explained(
     do = "docs/settings.md says what each key takes"
     if first["type"] in TEXT_EXPECTED and isinstance(first["input"], UNWRITTEN):
         do = "write it in quotes"
+    if first["input"] is None and first["type"] != "missing":
+        do = "write a value, or remove the key; the text null must be in quotes"
     if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == LABEL:
         do = "use small letters, digits and _"
     return ConfigError(what, file=file, why=more, do=do)

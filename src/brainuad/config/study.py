@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
 from brainuad.config.model import AnyModel
@@ -16,6 +17,8 @@ from brainuad.config.section import Section
 Role = Literal["train", "validation", "test"]
 LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
+LARGEST_SEED = 2**32 - 1
+"""Lightning takes 32 bits."""
 RESERVED = ("mlflow", "download", "preprocess", "logs")
 
 
@@ -64,6 +67,18 @@ class Track(Section):
     uri: str | None = Field(None, pattern=r"^https?://")
     """Address of an MLflow server (http or https); a SQLite file under `results/mlflow` if none."""
 
+    @field_validator("uri")
+    @classmethod
+    def _is_an_address(cls, uri: str | None) -> str | None:
+        try:
+            parts = urlsplit(uri or "")
+            named = uri is None or (parts.hostname, parts.port)[0]
+        except ValueError as error:
+            raise ValueError(f"{uri} is no address: {error}") from None
+        if not named:
+            raise ValueError(f"{uri} names no server")
+        return uri
+
 
 class Report(Section):
     """The HTML page."""
@@ -93,9 +108,9 @@ class Study(Section):
     """Deviations from the paper, in words, in addition to those found by comparing settings."""
     results: PathText = "results"
     """Results folder; `~` and `${NAME}` are replaced."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of the split and of inserted lesions and anomalies."""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)
     """Training seeds: each model is trained once per seed."""
     lesion_sign: Literal["dark", "bright", "both"] = "both"
     """Intensity of lesions relative to healthy tissue; used by baselines and anomaly maps alike."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from brainuad.errors import InputError
 from brainuad.formats.files import read_json, write_json
 
 BATCHES = "batches"
@@ -24,5 +25,12 @@ def write(path: str | Path, digests: Mapping[str, str]) -> None:
 
 
 def read(paths: Iterable[str | Path]) -> list[str]:
-    """The scans that these done files name."""
-    return [scan for path in paths for scan in read_json(path)["scans"]]
+    """The scans that these done files name; raises InputError for a broken or foreign file."""
+    scans = []
+    for path in paths:
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("scans"), dict):
+            do = "delete it and run the same command again"
+            raise InputError(f"{Path(path).name} names no scans", file=path, do=do)
+        scans += list(content["scans"])
+    return scans

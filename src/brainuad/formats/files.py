@@ -25,9 +25,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Raises StorageError if the file system refuses, as on a full disk; the temporary file is always removed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp("".join(path.suffixes[-2:]), leftovers.prefix(path), path.parent)
-    os.close(handle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp("".join(path.suffixes[-2:]), leftovers.prefix(path), path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from error
     part = Path(name)
     try:
         yield part
@@ -43,9 +46,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it replaces `path` and all that is in it."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    leftovers.remove_leftovers(path)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=leftovers.prefix(path)))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        leftovers.remove_leftovers(path)
+        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=leftovers.prefix(path)))
+    except OSError as error:
+        raise unwritable(path, error) from error
     try:
         yield part
         part.chmod(0o777 & ~_umask())
@@ -93,7 +99,10 @@ def read_tsv(path: str | Path, what: str) -> tuple[list[str], list[dict[str, str
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
-            return list(reader.fieldnames or []), list(reader)
+            columns, rows = list(reader.fieldnames or []), list(reader)
+        if broken := next((i for i, row in enumerate(rows, 2) if None in row or None in row.values()), 0):
+            raise ValueError(f"line {broken} has not as many cells as there are columns")
+        return columns, rows
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {what}", file=path, why=str(error), do="run again") from None
 

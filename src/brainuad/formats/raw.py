@@ -1,39 +1,35 @@
 """Scans as they come: read to their end, judged by their headers, and converted with a note where that is safe.
 
-Files that brainuad wrote are read by `formats.volume`, which converts nothing.
+Files that brainuad wrote are read by `formats.volume`, which changes no value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Float
 
 from brainuad.config.reading import Reading
-from brainuad.formats import volume
+from brainuad.formats import missing_values, volume
 from brainuad.formats.handling import Handling
-from brainuad.formats.volume import Volume
+from brainuad.formats.header import Header, RefusedError, World, judge_head
+from brainuad.formats.stored import read_header, read_stored
+from brainuad.formats.volume import Volume, to_ras
 
 HANDLED = (
+    Handling("values", "any type of whole and real numbers, 8 to 64 bits", "accepted", "as 32-bit real numbers"),
+    Handling(
+        "values", "complex values", "refused", "or converted to their magnitude by `reading: {complex: magnitude}`"
+    ),
+    Handling("values", "a series of volumes (4D)", "refused", "or one of them is read by `reading: {volume: 0}`"),
+    Handling("values", "one value everywhere", "refused", "the scan is empty"),
+    Handling("values", "2D, 5D", "refused", "the reason names the shape; sides of 1 at the end are left out"),
     Handling(
         "CT", "CT whose rescale intercept was not applied", "converted", "by `reading: {intensity_offset: -1024}`"
     ),
 )
-
-
-Matrix = Float[np.ndarray, "4 4"]
-
-
-@dataclass(frozen=True)
-class World:
-    """Where a header places the voxels. `matrix`: index of `RawVolume.volume.data` to mm; `code`: NIfTI's, above 0."""
-
-    matrix: Matrix
-    code: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,7 @@ class RawVolume:
     """A scan in RAS+ order, and what was converted or decided while it was read.
 
     `worlds`: by `sform` and `qform`, those that the header states and that can be used; that of `volume` comes first.
+    Their `matrix` is for the voxels of `volume`.
     """
 
     volume: Volume
@@ -50,22 +47,40 @@ class RawVolume:
 
 def read_raw(path: Path, reading: Reading) -> RawVolume:
     """Read a scan. Raises InputError for a file that cannot be used."""
-    scan = volume.read(path)
-    worlds = _worlds(path, scan)
-    if not reading.intensity_offset:
-        return RawVolume(scan, worlds=worlds)
-    note = f"{reading.intensity_offset:+g} was added to every value"
-    return RawVolume(replace(scan, data=scan.data + np.float32(reading.intensity_offset)), [note], worlds)
+    found = read_unfilled(path, reading, judge_head)
+    data, notes = missing_values.filled(path, found.volume)
+    if data.min() == data.max():
+        raise volume.empty(path, float(data.flat[0]))
+    if reading.intensity_offset:
+        data = data + np.float32(reading.intensity_offset)
+        notes = [*notes, f"{reading.intensity_offset:+g} was added to every value"]
+    return replace(found, volume=replace(found.volume, data=data), notes=[*found.notes, *notes])
 
 
-def read_unfilled(path: Path, reading: Reading) -> RawVolume:  # noqa: ARG001
-    """As `read_raw`, for masks: NaN and infinite values stay, and all voxels may have one value."""
-    scan = volume.read(path, constant=True)
-    return RawVolume(scan, worlds=_worlds(path, scan))
+def read_unfilled(path: Path, reading: Reading, judge: Callable[[Header], None] | None = None) -> RawVolume:
+    """As `read_raw`, for masks: NaN and infinite values stay, all voxels may have one value, and any size is read.
 
+    `judge` raises RefusedError for a header that will not do. `reading.intensity_offset` is not added, and the one mask
+    of a series is read whatever `reading.volume` is.
+    """
 
-def _worlds(path: Path, scan: Volume) -> dict[str, World]:
-    image = nib.load(path)
-    reordered = np.linalg.inv(image.affine) @ scan.affine
-    found = {"sform": image.get_sform(coded=True), "qform": image.get_qform(coded=True)}
-    return {name: World(matrix @ reordered, int(code)) for name, (matrix, code) in found.items() if code > 0}
+    def judge_all(header: Header) -> None:
+        if header.dtype.kind == "c" and reading.complex == "refuse":
+            do = "give the magnitude, or take it by `reading: {complex: magnitude}` of the data set"
+            raise RefusedError("holds complex values", f"its type is {header.dtype.name}", do)
+        if judge is not None:
+            judge(header)
+
+    index = reading.volume
+    if index and judge is None and read_header(path).volumes == 1:  # the one mask of a series
+        index = 0
+    stored = read_stored(path, index, judge_all)
+    data, notes = stored.data, list(stored.notes)
+    if stored.data.dtype.kind == "c":
+        data = np.abs(stored.data).astype(np.float32)
+        notes.append("the magnitude of complex values was taken")
+    if stored.header.volumes > 1:
+        notes.append(f"volume {reading.volume} of {stored.header.volumes} was taken")
+    found, reordered = to_ras(data, stored.header.affine)
+    worlds = {name: World(world.matrix @ reordered, world.code) for name, world in stored.header.worlds.items()}
+    return RawVolume(found, notes, worlds)

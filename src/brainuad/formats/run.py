@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brainuad.errors import InputError
 from brainuad.formats.files import atomic, read_json, write_json
 
 if TYPE_CHECKING:
@@ -60,14 +61,25 @@ def write(folder: str | Path, record: Record, measured: Mapping[str, Any]) -> No
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read a record."""
-    content: dict[str, Any] = read_json(path)
-    return content
+    """Read a record; raises InputError for a broken or foreign file."""
+    content = read_json(path)
+    lacking = {"stage", "tags", "settings", "facts"} - set(content if isinstance(content, dict) else ())
+    if lacking:
+        why, do = "it lacks " + ", ".join(sorted(lacking)), f"delete {Path(path).parent} and run the same command again"
+        raise InputError(f"{Path(path).name} is no run record", file=path, why=why, do=do)
+    record: dict[str, Any] = content
+    return record
 
 
 def read_curves(path: str | Path) -> pd.DataFrame:
-    """Columns step, name, value; empty if the job has none."""
+    """Columns step, name, value; empty if the job has none. Raises InputError for a broken file."""
     import pandas as pd  # late: most jobs write records and read none
 
-    path = Path(path)
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["step", "name", "value"])
+    path, columns = Path(path), ["step", "name", "value"]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    try:
+        return pd.read_csv(path, dtype=dict(zip(columns, (int, str, float), strict=True)))[columns]
+    except (OSError, ValueError, KeyError) as error:
+        do = f"delete {path.parent} and run the same command again"
+        raise InputError(f"cannot read {path.name}", file=path, why=str(error), do=do) from None

@@ -80,6 +80,8 @@ def lesion_types_in(lesion_type: str) -> list[str]:
 
 
 COLUMNS = [field.name for field in fields(Scan)]
+ROLES = ("train", "validation", "test", "")
+STATES = ("ok", "warned", "failed", "excluded", "included", "")
 
 
 def write(path: str | Path, scans: list[Scan]) -> None:
@@ -124,6 +126,11 @@ def changed(scan: Scan, /, **values: str) -> Scan:
 
 
 def _check(path: str | Path, scans: list[Scan]) -> None:
+    for row in scans:
+        if row.role not in ROLES or row.state not in STATES:
+            what = f"{row.scan} has the role {row.role!r} and the state {row.state!r}"
+            why = f"there are the roles {', '.join(ROLES[:-1])}, the states {', '.join(STATES[:-1])}"
+            raise InputError(what, file=path, why=why, do="delete the table and run the same command again")
     keys = [(scan.dataset, scan.scan) for scan in scans]
     for (dataset, scan), count in Counter(keys).items():
         if count > 1:

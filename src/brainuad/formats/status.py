@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from brainuad.config import templates
 from brainuad.config.section import Section
 from brainuad.errors import InputError
-from brainuad.formats import leftovers, names
+from brainuad.formats import checksums, done_file, leftovers, names
 from brainuad.formats.files import read_json, unwritable, write_json
 from brainuad.formats.names import Naming
 
@@ -56,6 +56,8 @@ class Status(Section):
     """The recipe's template, without its folder."""
     files: dict[str, str] = {}
     """Images and the transform by `IMAGE`, `BRAIN`, `TRANSFORM` and `MASKS`: paths in the data set's folder."""
+    checksums: dict[str, int] = {}
+    """CRC-32 of these files, by the same keys."""
     quality: Numbers = {}
     """Quality numbers, empty for a scan that could not be preprocessed."""
     provenance: dict[str, Any] = {}
@@ -94,6 +96,23 @@ def path(out: Path, name: str) -> Path:
         why = "; ".join(state.reasons) or f"its state is {state.state}"
         raise InputError(f"{state.scan} has no {name}", file=out / NAME, why=why, do=state.remedy or "exclude the scan")
     return out.parent / state.files[name]
+
+
+def checked_paths(out: Path) -> dict[str, Path]:
+    """`paths` of a scan that is used, compared with their checksums; raises InputError for a file that was altered."""
+    state = read(out / NAME)
+    found = {name: path(out, name) for name in dict.fromkeys((IMAGE, BRAIN, TRANSFORM, *state.files))}
+    done = [out, *(each for each in (out.parent / done_file.BATCHES,) if each.is_dir())]
+    do = f"delete {' and '.join(map(str, done))} and run the same command again, which preprocesses the scan anew"
+    for name, file in found.items():
+        try:
+            altered = name in state.checksums and checksums.of_file(file) != state.checksums[name]
+        except OSError as error:
+            raise InputError(f"cannot read {file.name}", file=file, why=error.strerror, do=do) from None
+        if altered:
+            why = f"its checksum is not the one in {NAME}: it was damaged, edited or put in another's place"
+            raise InputError(f"{file.name} was altered", file=file, why=why, do=do)
+    return found
 
 
 @contextmanager

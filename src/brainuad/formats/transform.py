@@ -36,7 +36,11 @@ def write(path: str | Path, transform: Affine) -> None:
 
 def read(path: str | Path) -> Affine:
     """Read a transform; raises InputError unless it holds an invertible 4x4 matrix."""
-    matrix = np.asarray(read_json(path).get("matrix", []), dtype=float)
+    content = read_json(path)
+    try:
+        matrix = np.asarray(content["matrix"], dtype=float)
+    except (KeyError, TypeError, ValueError):
+        matrix = np.zeros((0, 0))
     if matrix.shape != (4, 4) or abs(np.linalg.det(matrix)) < 1e-9:
         raise InputError("the transform is no invertible 4x4 matrix", file=path, do="run preprocess again")
     return Affine(matrix)

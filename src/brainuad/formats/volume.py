@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Shaped
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import SpatialImage
 
 from brainuad.errors import InputError
 from brainuad.formats.files import atomic
+from brainuad.formats.header import as_stored
+from brainuad.formats.stored import MGH_SIZE, header_block, read_header, read_stored
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ def read(path: str | Path, constant: bool = False) -> Volume:
     """
     volume = _load(Path(path))
     if not constant and volume.data.min() == volume.data.max():
-        why = f"every voxel is {volume.data.flat[0]:g}"
-        raise InputError(f"{Path(path).name} is empty", file=path, why=why, do="export it again or exclude the subject")
+        raise empty(path, float(volume.data.flat[0]))
     return volume
 
 
@@ -58,19 +56,14 @@ def write(path: str | Path, data: Shaped[np.ndarray, "x y z"], affine: Float[np.
 
 
 def read_grid(path: str | Path) -> tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]:
-    """Shape and affine of a scan as stored, in any order of axes; voxels are not read.
+    """Shape and affine (to mm) of a volume as stored, in any order of axes; voxels are not read.
 
-    Raises InputError for a file that is missing or not NIfTI, another number of dimensions, and an affine that is
+    Raises InputError for a file that is missing or not NIfTI, fewer than three dimensions, and an affine that is
     missing or singular.
     """
-    path = Path(path)
-    image = _opened(path)
-    if len(image.shape) < 3 or any(n != 1 for n in image.shape[3:]):
-        why = f"it has the shape {image.shape}"
-        raise InputError(f"{path.name} is not a 3D volume", file=path, why=why, do="extract one volume of it")
-    _check_affine(path, image)
-    x, y, z = image.shape[:3]
-    return (x, y, z), np.asarray(image.affine, dtype=float)
+    header = read_header(Path(path))
+    x, y, z = header.shape[:3]
+    return (x, y, z), header.affine
 
 
 def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | Path) -> None:
@@ -78,8 +71,7 @@ def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | 
 
     bool becomes uint8, other types float32.
     """
-    header = nib.Nifti1Header.from_header(_opened(Path(like)).header)
-    header.extensions.clear()
+    header = _stored_header(Path(like))
     for name in ("descrip", "aux_file", "db_name", "intent_name"):
         header[name] = b""
     for name in ("cal_min", "cal_max", "intent_code"):
@@ -96,50 +88,43 @@ def same_grid(a: Volume, b: Volume, tolerance: float = 1e-2) -> bool:
     return a.data.shape == b.data.shape and bool(np.allclose(a.affine, b.affine, atol=tolerance))
 
 
-def _opened(path: Path) -> SpatialImage:
-    if not path.is_file():
-        raise InputError(f"{path.name} does not exist", file=path, do="correct the path or fetch the data set")
-    try:
-        return nib.load(path)
-    except ImageFileError as error:
-        raise InputError(f"{path.name} is not NIfTI", file=path, why=str(error), do="convert it to .nii.gz") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        why = str(error) or "the file ends too early"
-        raise InputError(f"{path.name} is broken", file=path, why=why, do="copy it again") from None
+def to_ras(
+    data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]
+) -> tuple[Volume, Float[np.ndarray, "4 4"]]:
+    """The volume with its axes to the right, front and top, and the matrix from its voxels to those of `data`."""
+    orientation = nib.orientations.io_orientation(affine)
+    upright = nib.orientations.apply_orientation(data, orientation)
+    reordered = nib.orientations.inv_ornt_aff(orientation, data.shape)
+    return Volume(np.ascontiguousarray(upright), np.asarray(affine @ reordered, dtype=float)), reordered
+
+
+def empty(path: str | Path, value: float) -> InputError:
+    """The error for a volume of one value."""
+    why, do = f"every voxel is {value:g}", "export it again or exclude the subject"
+    return InputError(f"{Path(path).name} is empty", file=path, why=why, do=do)
 
 
 def _load(path: Path) -> Volume:
-    image = _opened(path)
-    try:
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        why = str(error) or "the file ends too early"
-        raise InputError(f"{path.name} is broken", file=path, why=why, do="copy it again") from None
-    if data.ndim == 4 and data.shape[3] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        why = f"it has the shape {data.shape}"
-        raise InputError(f"{path.name} is not a 3D volume", file=path, why=why, do="extract one volume of it")
-    _check_affine(path, image)
-    if not np.isfinite(data).all():
-        why = f"{int((~np.isfinite(data)).sum())} voxels are NaN or infinite"
+    stored = read_stored(path)
+    if stored.data.dtype.kind == "c":
+        why = f"its type is {stored.data.dtype.name}"
+        raise InputError(f"{path.name} holds complex values", file=path, why=why, do="give the magnitude")
+    if not np.isfinite(stored.data).all():
+        why = f"{int((~np.isfinite(stored.data)).sum())} voxels are NaN or infinite"
         raise InputError(f"{path.name} holds values that are no numbers", file=path, why=why, do="export it again")
-    return _to_ras(data, image.affine)
+    return to_ras(stored.data, stored.header.affine)[0]
 
 
-def _check_affine(path: Path, image: SpatialImage) -> None:
-    do = "export it again from the scanner's own files"
-    affine = image.affine
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise InputError(f"{path.name} has a singular affine", file=path, why="a voxel has the size 0", do=do)
-    header = image.header
-    if isinstance(header, nib.Nifti1Header) and header["sform_code"] == 0 and header["qform_code"] == 0:
-        why = "sform and qform codes are 0: left and right, up and down are unknown"
-        raise InputError(f"{path.name} has no affine", file=path, why=why, do=do)
-
-
-def _to_ras(data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> Volume:
-    orientation = nib.orientations.io_orientation(affine)
-    upright = nib.orientations.apply_orientation(data, orientation)
-    affine = affine @ nib.orientations.inv_ornt_aff(orientation, data.shape)
-    return Volume(np.ascontiguousarray(upright), np.asarray(affine, dtype=float))
+def _stored_header(path: Path) -> nib.Nifti1Header:
+    """The header of a file as NIfTI-1, without what cannot be used of it."""
+    judged = read_header(path)
+    header = nib.Nifti1Header()
+    if judged.offset != MGH_SIZE:
+        header = nib.Nifti1Header.from_header(as_stored(header_block(path)), check=False)
+    header.extensions.clear()
+    if judged.offset == MGH_SIZE:
+        header.set_sform(judged.affine, 1)
+        header.set_xyzt_units("mm", "sec")
+    for name in {"sform", "qform"} - set(judged.worlds):
+        header[f"{name}_code"] = 0
+    return header

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.config.insertion import Insertion
+from brainuad.config.reading import Reading
 from brainuad.errors import InputError
-from brainuad.formats import volume
+from brainuad.formats import raw
+from brainuad.formats.mask_values import marked_voxels
 from brainuad.images.insert import insert_lesion
 from brainuad.images.resample import resample_mask
 from brainuad.normalize.source import Preprocessed
@@ -23,16 +25,17 @@ def insert_from_pool(
 ) -> tuple[Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"], str]:
     """The scan with a lesion, the lesion's mask, and the name of the file of `candidates` that it came from.
 
-    Masks that cannot be read, or of which too little lies in the brain, are skipped. Raises InputError if none of 40
-    fits.
+    Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError
+    if none of 40 fits.
     """
     spacing = float(np.linalg.norm(scan.affine[:3, 0]))
     reasons: list[str] = []
     for index in rng.permutation(len(candidates))[:TRIES]:
         path = candidates[index]
         try:
-            mask = volume.read_mask(path)
-            on_grid = resample_mask(mask.data, mask.affine, scan.image.shape, scan.affine)
+            mask = raw.read_unfilled(path, Reading()).volume
+            marked = marked_voxels(mask.data, Reading().mask_threshold).data
+            on_grid = resample_mask(marked, mask.affine, scan.image.shape, scan.affine)
             return *insert_lesion(scan.image, scan.brain, on_grid, rng, settings, spacing), path.name
         except InputError as error:
             reasons.append(f"{path.name}: {error.what}")

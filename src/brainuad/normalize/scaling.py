@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
-from brainuad.formats import files
+from brainuad.formats import tensors
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import Scaling, fit
 from brainuad.normalize.source import Source, TrainingImages
@@ -28,12 +27,11 @@ def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> No
     source, row = training.rows[0]
     first = source.read(row)
     grid = {SHAPE: np.array(first.brain.shape), AFFINE: first.affine}
-    with files.atomic(out) as part:
-        save_file({**fit(training, settings), **grid}, part)
+    tensors.write(out, {**fit(training, settings), **grid})
 
 
 def read_scaling(path: Path, settings: Normalize) -> tuple[Scaling, Window]:
-    """What the scaling learnt, and the part of the grid that models see."""
-    scaling = load_file(path)
+    """What the scaling learnt, and the part of the grid that models see; raises InputError for an altered file."""
+    scaling = tensors.read(path, f"delete {path} and run the same command again, which makes it anew")
     x, y, z = scaling.pop(SHAPE).tolist()
     return scaling, window((x, y, z), scaling.pop(AFFINE), settings)

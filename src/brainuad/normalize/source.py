@@ -44,13 +44,12 @@ class Source:
         return scans.with_role(scans.read(self.table), *roles)
 
     def read(self, row: Scan) -> Preprocessed:
-        """Raises InputError for missing or broken files."""
+        """Raises InputError for missing, broken or altered files."""
         folder = self.folder / row.scan
-        paths = status.paths(folder)
-        image = volume.read(status.path(folder, status.IMAGE))
-        brain = volume.read_mask(status.path(folder, status.BRAIN))
+        paths = status.checked_paths(folder)
+        image, brain = volume.read(paths[status.IMAGE]), volume.read_mask(paths[status.BRAIN])
         lesion, ignored = (volume.read_mask(paths[name]).data if name in paths else None for name in status.MASKS)
-        own_ml = abs(float(np.linalg.det(transform.read(status.path(folder, status.TRANSFORM)).matrix[:3, :3])))
+        own_ml = abs(float(np.linalg.det(transform.read(paths[status.TRANSFORM]).matrix[:3, :3])))
         return Preprocessed(image.data, brain.data, lesion, ignored, brain.affine, own_ml)
 
     def naming(self) -> Naming:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import nibabel as nib
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
-from brainuad.images.resample import resample_mask
 
 Mask = Bool[np.ndarray, "x y z"]
 Matrix = Float[np.ndarray, "4 4"]
@@ -30,7 +30,10 @@ MIN_INSIDE = 0.5
 """Share of a mask's lesion that must lie in the scan's field of view."""
 TO_TEMPLATE = (3, 4)
 """NIfTI codes of affines into the space of Talairach's atlas or of MNI."""
+MOST_SAMPLES = 9
+"""Points along a side of the scan's voxel, at which another grid is read."""
 REMEDY = "resample the mask to the scan it belongs to"
+NO_AFFINE_REMEDY = "copy the scan's affine into the mask if it was drawn on the scan's voxels, in their order"
 
 HANDLED = (
     Handling("mask", "axes stored in another order or direction", "converted", "by its affine"),
@@ -53,7 +56,7 @@ HANDLED = (
         "accepted",
         "voxel by voxel, with a note that says what disagrees",
     ),
-    Handling("mask", "the scan's shape and voxel size, no affine", "accepted", "voxel by voxel, with a note"),
+    Handling("mask", "no affine (sform and qform codes are 0)", "refused", NO_AFFINE_REMEDY),
     Handling(
         "mask",
         "another grid in the same space: half resolution, another sequence of the session, a cut-out",
@@ -77,13 +80,16 @@ HANDLED = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid of voxels as stored. `affines`: those its header has, the one in use first; `codes`: their NIfTI codes."""
+    """A grid of voxels. `affines`: those its header has, the one in use first; `code`: that one's NIfTI code."""
 
     shape: tuple[int, ...]
     affines: Sequence[Matrix]
-    codes: Sequence[int]
-    spacing: Float[np.ndarray, "3"]
-    """Voxel size in mm, which is there without an affine as well."""
+    code: int
+
+    @property
+    def spacing(self) -> Float[np.ndarray, "3"]:
+        """Voxel size in mm."""
+        return np.linalg.norm(self.affines[0][:3, :3], axis=0)
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,10 @@ class PlacedMask:
 
 
 def place(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
-    """The mask `data`, as stored on the grid `mask`, on the voxels of `scan`.
+    """The mask `data` of the grid `mask` on the voxels of `scan`.
 
     Raises InputError, whose text is to be read after the mask's name, if it does not belong to these.
     """
-    if not mask.affines:
-        return _without_affine(data, mask, scan)
     affine, wanted = mask.affines[0], scan.affines[0]
     turned, moved = _in_order_of(data, affine, wanted)
     if turned.shape == tuple(scan.shape):
@@ -109,7 +113,7 @@ def place(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
             note = f"lies {distance.mm:.2g} mm beside the scan's voxels, which is taken for rounding"
             return PlacedMask(turned, [note] * (distance.mm >= TOLD_MM))
         if any(_is_rounded(affine, turned.shape, moved, wanted, digits) for digits in DIGITS):
-            return PlacedMask(turned, ["has the scan's affine, rounded: it is taken voxel by voxel"])
+            return PlacedMask(turned, ["is taken voxel by voxel: its affine is the scan's, rounded"])
     by_other = _by_another_affine(data, mask, scan)
     if by_other is not None:
         return by_other
@@ -166,15 +170,9 @@ def _by_another_affine(data: Mask, mask: Grid, scan: Grid) -> PlacedMask | None:
                 side = scan if j else mask
                 whose = "scan's" if j else "mask's"
                 apart = _corner_distance(side.shape, side.affines[1], side.affines[0]).mm
-                note = f"the {whose} sform and qform lie {apart:.3g} mm apart: the mask is taken voxel by voxel"
+                note = f"is taken voxel by voxel: the {whose} sform and qform lie {apart:.3g} mm apart"
                 return PlacedMask(turned, [note])
     return None
-
-
-def _without_affine(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
-    if data.shape == tuple(scan.shape) and np.allclose(mask.spacing, scan.spacing, rtol=0.01):
-        return PlacedMask(data, ["has no affine (sform and qform codes are 0): it is taken voxel by voxel"])
-    raise InputError("has no affine, and other voxels than the scan", why=_grids(mask, scan), do=REMEDY)
 
 
 def _beside(shape: Sequence[int], affine: Matrix, wanted: Matrix) -> InputError:
@@ -193,12 +191,11 @@ def _resampled(data: Mask, affine: Matrix, mask: Grid, scan: Grid) -> PlacedMask
     wanted = scan.affines[0]
     _check_one_space(mask, scan)
     _check_fields_of_view(_Field.of(data.shape, affine, wanted), _Field.of(scan.shape, wanted, wanted))
-    x, y, z = scan.shape
     inside = _share_inside(data, affine, scan)
     if inside < MIN_INSIDE:
         what = f"lies outside the scan's field of view with {1 - inside:.0%} of its lesion"
         raise InputError(what, why=_grids(mask, scan), do=REMEDY)
-    result = resample_mask(data, affine, (x, y, z), wanted)
+    result = _by_share_of_voxels(data, affine, scan)
     before, after = (_ml(each, matrix) for each, matrix in ((data, affine), (result, wanted)))
     lost = f"; {1 - inside:.0%} of it lie outside the scan" if inside < 1 else ""
     note = f"was resampled to the scan's voxels: {_grids(mask, scan)}; {before:.3g} ml before, {after:.3g} ml after"
@@ -211,7 +208,7 @@ def _check_one_space(mask: Grid, scan: Grid) -> None:
         if apart.voxels > ROUNDING_VOXELS:
             why = f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which the mask goes by"
             raise InputError("does not lie on the scan's grid", why=why, do=REMEDY)
-    by_template = [grid.codes[0] in TO_TEMPLATE for grid in (mask, scan)]
+    by_template = [grid.code in TO_TEMPLATE for grid in (mask, scan)]
     if by_template[0] != by_template[1]:
         whose = ("mask", "scan") if by_template[0] else ("scan", "mask")
         why = f"the {whose[0]}'s header says MNI or Talairach space, the {whose[1]}'s does not; {_grids(mask, scan)}"
@@ -248,6 +245,32 @@ def _check_fields_of_view(mask: _Field, scan: _Field) -> None:
             why=f"the fields have {_numbers(mask.extent, 0)} and {_numbers(scan.extent, 0)} mm",
             do=REMEDY,
         )
+
+
+def _by_share_of_voxels(data: Mask, affine: Matrix, scan: Grid) -> Mask:
+    """The scan's voxels of which at least half is lesion, which keeps volumes better than interpolation does."""
+    result = np.zeros(scan.shape, bool)
+    voxels = np.argwhere(data)
+    if not len(voxels):
+        return result
+    to_scan = np.linalg.inv(scan.affines[0]) @ affine
+    ends = np.stack([voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5])
+    corners = np.array(np.meshgrid(*ends.T)).reshape(3, -1)
+    places = to_scan[:3, :3] @ corners + to_scan[:3, 3:]
+    first = np.clip(np.floor(places.min(axis=1)), 0, scan.shape).astype(int)
+    stop = np.clip(np.ceil(places.max(axis=1)) + 1, 0, scan.shape).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
+    to_mask = np.linalg.inv(to_scan)
+    steps = np.abs(to_mask[:3, :3]).max(axis=0)  # voxels of the mask per voxel of the scan
+    counts = np.clip(2 * np.ceil(steps) + 1, 3, MOST_SAMPLES).astype(int)
+    inside = np.zeros(stop - first, np.int16)
+    for offset in np.stack(np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in counts)), -1).reshape(-1, 3):
+        start = to_mask[:3, :3] @ (first + offset) + to_mask[:3, 3]
+        inside += ndimage.affine_transform(
+            data.view(np.uint8), to_mask[:3, :3], start, output_shape=inside.shape, order=0, mode="grid-constant"
+        )
+    result[box] = 2 * inside >= counts.prod()
+    return result
 
 
 def _share_inside(data: Mask, affine: Matrix, scan: Grid) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 from brainuad.config import templates
 from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess
-from brainuad.errors import ConfigError, InputError
-from brainuad.formats import files, names, status
+from brainuad.errors import BrainuadError, ConfigError, InputError, StorageError
+from brainuad.formats import checksums, files, names, status
+from brainuad.formats.files import unwritable
 from brainuad.formats.raw import read_raw
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
+from brainuad.formats.whole_file import may_be_read
 from brainuad.images.template import load
+from brainuad.logs import OF_THE_DISK
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.outputs import write_images
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
@@ -26,8 +30,11 @@ from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
 
+FAULT_REMEDY = "look at the scan and at the traceback in the log; put the scan under `exclude` to go on without it"
 MASK_REMEDY = "look at the lesion mask: mend it, or exclude the scan in the study's `decisions`"
 REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
+
+logger = logging.getLogger(__name__)
 
 
 def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: Path) -> Status:
@@ -50,29 +57,60 @@ def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: 
 def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
     """Preprocess a scan into the folder `out`. Returns its status, which is also written there.
 
-    Bad data give the state `failed` with reasons and remedy, and no error; `out` then holds the status alone. The
-    limits of quality are not applied here (`quality.verdict` does that): a scan beyond them keeps its files, because a
-    person may include it. Raises ConfigError for settings that fit no scan.
+    Whatever is wrong with the scan gives the state `failed` with reasons and remedy, and no error; `out` then holds the
+    status alone. The limits of quality are not applied here (`quality.verdict` does that): a scan beyond them keeps its
+    files, because a person may include it. Raises ConfigError for settings that fit no scan, and a fault of the
+    machine: no space, no memory.
     """
     _check_template(settings)
     clock = Clock()
-    result, state = None, Status(scan=scan.name, modality=scan.modality, state="failed", **_origin(scan, settings))
     try:
-        result, told = _preprocess_files(scan, settings)
-        outcome = {"state": "warned" if told.warnings else "ok", "reasons": list(told.warnings)}
-        remedy = "; ".join(dict.fromkeys(told.warnings.values())) or None
-        measured = {"quality": result.quality, "stripped": result.stripped, "notes": told.notes}
-        state = state.model_copy(update={**outcome, "remedy": remedy, **measured})
+        return _preprocess(scan, settings, out, clock)
+    except (ConfigError, StorageError):
+        raise
+    except MemoryError as error:  # its header was judged: the scan is of a sound size
+        do = "give the job more memory (`--set-resources preprocess:mem_mb=...`), or put the scan under `exclude`"
+        what = f"{scan.name} needs more memory than there is"
+        raise BrainuadError(what, file=scan.image, why=str(error) or None, do=do) from error
     except InputError as error:
-        state = state.model_copy(update={"reasons": [_reason(error)], "remedy": error.do})
-    with status.replaced(out, scan.name) as part:
+        failed = {"reasons": [_reason(error)], "remedy": error.do}
+    except Exception as error:  # a scan that no one thought of is no reason to stop the others
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            raise unwritable(out, error) from error
+        logger.warning("%s fails by %s: the log has the traceback", scan.name, _name(error))
+        logger.info("%s fails by %s", scan.name, _name(error), exc_info=True)
+        failed = {"reasons": [f"preprocessing ended in {_name(error)}"], "remedy": FAULT_REMEDY}
+    return _write(out, _state(scan, settings, state="failed", **failed), None, clock)
+
+
+def _preprocess(scan: ScanFiles, settings: Preprocess, out: Path, clock: Clock) -> Status:
+    result, told = _preprocess_files(scan, settings)
+    outcome = {"state": "warned" if told.warnings else "ok", "reasons": list(told.warnings)}
+    remedy = "; ".join(dict.fromkeys(told.warnings.values())) or None
+    measured = {"quality": result.quality, "stripped": result.stripped, "notes": told.notes, "remedy": remedy}
+    return _write(out, _state(scan, settings, **outcome, **measured), result, clock)
+
+
+def _state(scan: ScanFiles, settings: Preprocess, **about: Any) -> Status:
+    return Status(scan=scan.name, modality=scan.modality, **_origin(scan, settings), **about)
+
+
+def _write(out: Path, state: Status, result: PreprocessedScan | None, clock: Clock) -> Status:
+    with status.replaced(out, state.scan) as part:
         if result is not None:
             overlay.write(part / out.name / status.OVERLAY, _picture(result))
-            state = state.model_copy(update={"files": write_images(part, result, state)})
+            written = write_images(part, result, state)
+            sums = {name: checksums.of_file(part / path) for name, path in written.items()}
+            state = state.model_copy(update={"files": written, "checksums": sums})
         status.write(part / out.name / status.NAME, state)
-        recording.write(part / out.name, Record("preprocess", {"scan": scan.name}, {}), clock)
+        recording.write(part / out.name, Record("preprocess", {"scan": state.scan}, {}), clock)
     names.describe_dataset(out.parent, "Preprocessed scans", {"dataset": out.parent.name})
     return state
+
+
+def _name(error: Exception) -> str:
+    """The kind of an error and its first line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(": ")
 
 
 def _check_template(settings: Preprocess) -> None:
@@ -136,9 +174,11 @@ def _origin(scan: ScanFiles, settings: Preprocess) -> dict[str, Any]:
 def _checksum(path: Path) -> dict[str, str]:
     """The file's name, without its folders, which name machines and people, and its checksum if it can be read."""
     try:
-        return {"file": path.name, "sha256": files.sha256(path)}
+        if may_be_read(path):  # a pipe would never end
+            return {"file": path.name, "sha256": files.sha256(path)}
     except OSError:  # reading it as a scan will say why
-        return {"file": path.name}
+        pass
+    return {"file": path.name}
 
 
 def _versions() -> dict[str, str]:

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from brainuad.errors import InputError
-from brainuad.formats import raw, status
+from brainuad.formats import mask_values, raw, status
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.status import Numbers
-from brainuad.preprocess import mask_grid, mask_values
+from brainuad.preprocess import mask_grid
 from brainuad.preprocess.mask_grid import Grid
 from brainuad.preprocess.scan_files import ScanFiles
 
@@ -84,7 +84,11 @@ def misplaced_lesions(scan: ScanFiles, found: ScanMasks, on_grid: Mapping[str, M
 
 
 def _read(path: Path, scan: ScanFiles, image: RawVolume) -> _MaskFile:
-    file = raw.read_unfilled(path, scan.reading)
+    try:
+        file = raw.read_unfilled(path, scan.reading)
+    except InputError as error:
+        do = mask_grid.NO_AFFINE_REMEDY if "no affine" in error.what else error.do
+        raise InputError(error.what, file=path, why=error.why, do=do) from None
     try:
         marked = mask_values.marked_voxels(file.volume.data, scan.reading.mask_threshold)
         placed = mask_grid.place(marked.data, _grid(file), _grid(image))
@@ -97,8 +101,8 @@ def _read(path: Path, scan: ScanFiles, image: RawVolume) -> _MaskFile:
 
 def _grid(file: RawVolume) -> Grid:
     worlds = list(file.worlds.values())
-    affines = [file.volume.affine, *(world.matrix for world in worlds[1:])] if worlds else []
-    return Grid(file.volume.data.shape, affines, [world.code for world in worlds], file.volume.spacing)
+    affines = [file.volume.affine, *(world.matrix for world in worlds[1:])]
+    return Grid(file.volume.data.shape, affines, worlds[0].code)
 
 
 def _notes(files: Mapping[Path, _MaskFile], image: RawVolume) -> list[str]:

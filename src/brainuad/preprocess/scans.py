@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brainuad.errors import BrainuadError, InputError
+from brainuad.errors import InputError
 from brainuad.formats import done_file, status
 from brainuad.formats.files import finished, read_json, write_json
 from brainuad.preprocess.job_inputs import ScanInputs
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 def preprocess_scans(inputs: Mapping[str, ScanInputs], settings: ScanSettings, code: str, done: Path) -> None:
     """Preprocess scans, each into a folder of its own beside that of the done file `done`, which is written last.
 
-    `inputs`: by scan; `code`: the hash of the code that makes a scan. Raises BrainuadError where scans end in a fault
-    of the program, once all others are done, and at once where the settings or the file system are to blame.
+    `inputs`: by scan; `code`: the hash of the code that makes a scan. Whatever is wrong with a scan is its status.
+    Raises at once where the settings, the file system or the memory of the machine are to blame.
     """
     folder = done.parents[1]
     stamps = {scan: _stamp(files, settings, code) for scan, files in inputs.items()}
@@ -39,28 +39,16 @@ def preprocess_scans(inputs: Mapping[str, ScanInputs], settings: ScanSettings, c
     if skipped := len(stamps) - len(missing):
         logger.info("%d of %d scans are there already", skipped, len(stamps))
     remove_done_files(folder, missing)
-    faults: dict[str, str] = {}
     start = time.monotonic()
     for number, scan in enumerate(missing, 1):
         out = folder / scan
         (out / STAMP).unlink(missing_ok=True)  # first, because a folder is not removed in one step
-        try:
-            state = preprocess_scan(scan, inputs[scan], settings, out).state
-        except BrainuadError:
-            raise
-        except Exception as error:
-            faults[scan] = outcome = f"{type(error).__name__}: {error}"
-            logger.exception("%s ended in a fault of the program", scan)
-        else:
-            outcome = "no result" if state == "failed" else "measured"  # limits are applied later
-            write_json(out / STAMP, {**stamps[scan], "files": _sizes(out)})
+        state = preprocess_scan(scan, inputs[scan], settings, out).state
+        outcome = "no result" if state == "failed" else "measured"  # limits are applied later
+        write_json(out / STAMP, {**stamps[scan], "files": _sizes(out)})
         left = (time.monotonic() - start) / number * (len(missing) - number)
         clock = f"{int(left // 60)}:{int(left % 60):02d}"
         logger.info("%s: %s (%d of %d, %s min left)", scan, outcome, number, len(missing), clock)
-    if faults:
-        what = f"{len(faults)} of {len(stamps)} scans ended in a fault of the program, the others are done"
-        why = "; ".join(f"{scan}: {fault}" for scan, fault in faults.items())
-        raise BrainuadError(what, why=why, do="see the tracebacks; put these scans under `exclude` to go on without")
     done_file.write(done, {scan: _digest(json.dumps(stamp, sort_keys=True)) for scan, stamp in stamps.items()})
 
 

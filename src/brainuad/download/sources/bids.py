@@ -15,7 +15,7 @@ from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, choose, masks_of_scan
 from brainuad.download.sources.content import SourceContent
-from brainuad.download.sources.participants import Participant, Participants, same_label
+from brainuad.download.sources.participants import Participant, Participants
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
@@ -79,7 +79,9 @@ class BidsSource(ScanSource[Bids]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        return read_bids(self.label, self.settings).scans
+        content = read_bids(self.label, self.settings)
+        self.remarks = content.remarks()
+        return content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
@@ -138,7 +140,7 @@ class _Reader:
     def __init__(self, label: str, settings: Bids):
         self.label, self.settings = label, settings
         self.base = _base(label, settings)
-        self.there = self._subject_folders()
+        self.there = self.wanted = self._subject_folders()
         self.participants = Participants(label, settings, self.base, self.there)
         self.masks = MaskFinder(label, settings, frozenset(self.there))
         self.ignored = names.Ignored(self.base)
@@ -175,14 +177,17 @@ class _Reader:
         there = self.there
         self._refuse_twins()
         if unknown := set(self.settings.exclude) - {*there, *map(_labels, there)}:
-            do = f"correct datasets.{self.label}.exclude"
-            raise InputError(f"{sorted(unknown)[0]} is excluded but not in {self.label}", file=self.base, do=do)
+            first = min(unknown)
+            near = next((name for name in there if names.same_label(name) == names.same_label(first)), None)
+            do = f"did you mean {near}?" if near else f"correct datasets.{self.label}.exclude"
+            raise InputError(f"{first} is excluded but not in {self.label}", file=self.base, do=do)
         if "sub" in (wanted := self.settings.entities):
             there = [
                 name for name in there if names.matches({"sub": name.removeprefix("sub-")}, {"sub": wanted["sub"]})
             ]
         kept = [name for name in there if not {name, _labels(name)} & set(self.settings.exclude)]
-        return [name for name in kept if f"{name}/" not in self.ignored]
+        self.wanted = [name for name in kept if f"{name}/" not in self.ignored]
+        return self.wanted
 
     def read(self, subject: str) -> None:
         """Add a subject's scans, or a failed row with the reason."""
@@ -220,7 +225,9 @@ class _Reader:
             if self.unwanted:
                 why += "; there are " + ", ".join(f"{name} ({n})" for name, n in sorted(self.unwanted.items()))
             do = f"correct datasets.{label}"
-            if not self.there:
+            if self.there and not self.wanted:
+                why, do = f"all of its {len(self.there)} subjects are left out", f"{do}.exclude, or its .bidsignore"
+            elif not self.there:
                 why, do = self._where_subjects_are()
             elif self.without_data:
                 why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
@@ -253,7 +260,7 @@ class _Reader:
 
     def _there_instead(self, failed: Scan) -> str:
         """What lies in the folder of a subject without a scan."""
-        folder = self.base / failed.subject
+        folder = self.base / next((name for name in self.there if _labels(name) == failed.subject), failed.subject)
         for part in ("ses-", *self.folders):
             with suppress(OSError):
                 folder = next((folder / name for name in _folders(folder, part)), folder)
@@ -332,7 +339,7 @@ class _Reader:
 def _is_foreign(own: Mapping[str, str], folder: str) -> bool:
     """Whether a file's name bears another label than its folder; `ses-1` and `ses-01` are the same."""
     written = own.get(folder[:3], "")
-    return bool(written) and same_label(written) != same_label(folder[4:])
+    return bool(written) and names.same_label(written) != names.same_label(folder[4:])
 
 
 def _labels(*folders: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from os.path import commonprefix
@@ -182,8 +182,8 @@ def _parts_of_one(masks: list[Path]) -> list[list[Path]]:
 
 
 def _differing(masks: list[Path]) -> set[str]:
-    parts = [set(_name_parts(path.name)) for path in masks]
-    return set.union(*parts) - set.intersection(*parts)
+    counts = Counter(part for path in masks for part in set(_name_parts(path.name)))
+    return {part for part, count in counts.items() if count < len(masks)}
 
 
 def _name_parts(name: str) -> list[str]:

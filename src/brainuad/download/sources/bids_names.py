@@ -59,6 +59,13 @@ def clean(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", plain)
 
 
+def same_label(name: str) -> str:
+    """A name without what writers of a label differ in: case, blanks, `_`, `-`, leading zeros and .0 after numbers."""
+    plain = re.sub(r"^((sub|ses)([-_ ]|(?=\d)))+", "", name.strip().casefold())
+    plain = re.sub(r"^(\d+)\.0+$", r"\1", plain)
+    return re.sub(r"[\s_-]", "", re.sub(r"(?<!\d)0+(?=\d)", "", plain))
+
+
 def subject_of(name: str, subjects: Container[str]) -> str:
     """The folder of the subject whose file this is by its name; empty if the name says none.
 
@@ -84,14 +91,18 @@ def suffix(name: str) -> str:
 
 def matches(given: Mapping[str, str], wanted: Mapping[Entity, Wanted]) -> bool:
     """Whether the given entities include the wanted ones."""
-    return all(_is_wanted(given.get(key), value) for key, value in wanted.items())
+    return all(_is_wanted(key, given.get(key), value) for key, value in wanted.items())
 
 
-def _is_wanted(label: str | None, wanted: Wanted) -> bool:
+def _is_wanted(key: str, label: str | None, wanted: Wanted) -> bool:
+    """Whether a label is wanted; `ses: ses-1` means the same as `ses: 1`, since labels hold no dash."""
     if label is None or wanted is None:
         return label is wanted
     each = wanted if isinstance(wanted, list) else [wanted]
-    return any(label.isdecimal() and int(label) == one if isinstance(one, int) else label == one for one in each)
+    return any(
+        label.isdecimal() and int(label) == one if isinstance(one, int) else label in (one, one.removeprefix(f"{key}-"))
+        for one in each
+    )
 
 
 class Ignored:

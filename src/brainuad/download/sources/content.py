@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from brainuad.formats.scans import Scan
 
+SHOWN = 5
+"""Scans and subjects that are named."""
+
 
 @dataclass
 class SourceContent:
@@ -18,3 +21,17 @@ class SourceContent:
     """Sentences that stop nothing, such as an unexpected number of scans."""
     failed: list[Scan] = field(default_factory=list)
     """A row for each subject without a usable file, so that the subject is not lost from sight."""
+
+    def remarks(self) -> list[str]:
+        """What a user should know before the first job: notes, subjects that are left out, notes of scans."""
+        left_out = [f"{row.scan}: {row.note}" for row in self.failed]
+        noted = [f"{row.scan}: {row.note}" for row in self.scans if row.note]
+        return [*self.notes, *_counted(left_out, "subjects left out"), *_counted(noted, "scans with a note")]
+
+
+def _counted(sentences: list[str], what: str) -> list[str]:
+    """How many there are, and the first of them."""
+    if not sentences:
+        return []
+    more = [f"  and {len(sentences) - SHOWN} more"] if len(sentences) > SHOWN else []
+    return [f"{what}: {len(sentences)}", *(f"  {sentence}" for sentence in sentences[:SHOWN]), *more]

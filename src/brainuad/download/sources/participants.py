@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brainuad.config.datasets import Bids
+from brainuad.download.sources.bids_names import same_label
 from brainuad.download.sources.text_table import Row, TextTable, read_text_table
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
@@ -236,13 +237,6 @@ def _matched(listed: dict[str, Participant], names: Sequence[str], prefix: str, 
             why = f"{table} has {several}, the folders are {' and '.join(folders[same_label(name)])}"
             found[name] = Participant(note=why, why_no_group=why)
     return found
-
-
-def same_label(name: str) -> str:
-    """A name without what writers of a label differ in: case, blanks, `_`, `-`, leading zeros and .0 after numbers."""
-    plain = re.sub(r"^((sub|ses)([-_ ]|(?=\d)))+", "", name.strip().casefold())
-    plain = re.sub(r"^(\d+)\.0+$", r"\1", plain)
-    return re.sub(r"[\s_-]", "", re.sub(r"(?<!\d)0+(?=\d)", "", plain))
 
 
 def _some(names: Iterable[str]) -> str:

@@ -18,6 +18,8 @@ class ScanSource(ABC, Generic[S]):
 
     def __init__(self, label: str, settings: S):
         self.label, self.settings = label, settings
+        self.remarks: list[str] = []
+        """What `find_scans` noticed, in sentences for a person."""
 
     @property
     def makes_files(self) -> bool:

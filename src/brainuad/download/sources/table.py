@@ -36,7 +36,9 @@ class TableSource(ScanSource[Table]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        return read_table(self.label, self.settings).scans
+        content = read_table(self.label, self.settings)
+        self.remarks = content.remarks()
+        return content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from brainuad.errors import InputError
+from brainuad.formats.header import MOST_VOXELS
 from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample
 from brainuad.images.template import Template
@@ -68,6 +69,9 @@ def _on_world_axes(scan: Volume, spacing: float) -> Volume:
     world = scan.affine[:3, :3] @ corners + scan.affine[:3, 3:]
     low, high = world.min(axis=1), world.max(axis=1)
     shape = np.ceil((high - low) / spacing).astype(int) + 1
+    if not np.isfinite(shape).all() or shape.prod(dtype=float) > MOST_VOXELS:
+        why = "it extends over " + " x ".join(f"{mm:.0f}" for mm in high - low) + " mm"
+        raise InputError("the scan is too large for a head", why=why, do="correct its affine")
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low
     return Volume(resample(scan.data, scan.affine, (int(shape[0]), int(shape[1]), int(shape[2])), affine), affine)

@@ -75,8 +75,8 @@ def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> Marke
     weak = int(((values > 0) & ~marked).sum())
     if weak:
         notes.append(
-            f"{weak:,} of the {weak + int(marked.sum()):,} voxels above 0 lie at or below {threshold:g} "
-            "and are no lesion"
+            f"has {weak:,} of its {weak + int(marked.sum()):,} voxels above 0 at or below {threshold:g}: "
+            "they are no lesion"
         )
     return MarkedVoxels(marked, [*notes, *_grey_values(values[marked], threshold)])
 
