@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -144,9 +145,13 @@ def test_what_killed_jobs_left_goes_and_what_others_write_stays(results, capsys)
 
 
 def test_shared_scans_go_only_when_asked_and_when_no_study_uses_them(results, capsys):
-    for place in ("mri_2mm/healthy", "mri_1mm/healthy", "mri_1mm/theirs", "mri_1mm/nobodys"):
+    used = ("mri_2mm/healthy", "mri_1mm/theirs", "mri_3mm/theirs", "mri_1mm/older")
+    for place in (*used, "mri_1mm/healthy", "mri_2mm/theirs", "mri_1mm/nobodys"):
         write(results / "preprocess" / place / "sub-1", ["status.json", "overlay.png", "anat/sub-1_T1w.nii.gz"])
-    write(results / "other", ["preprocess/theirs/quality.tsv"])
+    for name, recipe in (("one", "mri_1mm"), ("two", "mri_3mm")):
+        (results / name).mkdir()
+        (results / name / "sources.json").write_text(json.dumps({"recipe": recipe, "sources": {"theirs": {}}}))
+    write(results / "old", ["preprocess/older/quality.tsv"])
     write(results / "preprocess/mri_1mm/foreign", ["sub-1/anat/sub-1_T1w.nii.gz"])
 
     def there() -> set[str]:
@@ -156,13 +161,22 @@ def test_shared_scans_go_only_when_asked_and_when_no_study_uses_them(results, ca
     assert clean("--yes") == 0
     assert there() == before
     assert clean("--scans", "--yes") == 0
-    assert before - there() == {"mri_1mm/healthy", "mri_1mm/nobodys"}
-    assert "other may use them" in capsys.readouterr().out
+    assert before - there() == {"mri_1mm/healthy", "mri_2mm/theirs", "mri_1mm/nobodys"}
+    assert "old may use" in capsys.readouterr().out
+
+
+def test_the_study_file_of_the_last_run_is_the_default(results, capsys):
+    assert main(["clean", "results/mine"]) == 1
+    assert "--study" in capsys.readouterr().err
+    noted = {"file": str(results.parent / "study.yaml")}
+    (results / "mine/sources.json").write_text(json.dumps(noted))
+    assert main(["clean", "results/mine"]) == 0
+    assert "no data set gone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("folder", "locked", "named"),
-    [("results/other", False, "results/mine"), ("results/mine", True, "Snakemake runs"), ("results", False, "mine")],
+    [("results/other", False, "results/mine"), ("results/mine", True, "locked by a run"), ("results", False, "mine")],
 )
 def test_it_refuses_another_folder_and_a_run_that_goes_on(results, capsys, folder, locked, named):
     (results / "other").mkdir()

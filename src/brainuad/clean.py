@@ -15,10 +15,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brainuad.cluster.run_lock import LOCKS, lock_error
 from brainuad.disk import used
 from brainuad.errors import InputError
 from brainuad.formats import files, leftovers
 from brainuad.layout import Layout
+from brainuad.sharing import NAME as SOURCES
 from brainuad.terminal import table
 from brainuad.units import format_size
 
@@ -97,7 +99,7 @@ class Found:
 def clean(layout: Layout, folder: Path, with_scans: bool, yes: bool) -> list[Table | str]:
     """List what can be removed from `folder`; remove it if `yes`. Returns what to show.
 
-    Raises InputError if `folder` is not that of the study, or Snakemake runs here.
+    Raises InputError if `folder` is not that of the study, BrainuadError if Snakemake runs here.
     """
     if folder.resolve() != layout.folder.resolve():
         why = f"the study file writes to {layout.folder}"
@@ -110,11 +112,21 @@ def clean(layout: Layout, folder: Path, with_scans: bool, yes: bool) -> list[Tab
     total = format_size(sum(each.size for each in found.unused))
     if not yes:
         return [table(("size", "path", "why"), rows, right=["size"]), *kept, f"{total}; add --yes to remove it"]
-    if any(_entries(Path(".snakemake/locks"))):
-        do = "wait until it has ended; if none runs, `snakemake --unlock` with the options of the run"
-        raise InputError("Snakemake runs in this folder, or was killed", file=Path(".snakemake/locks"), do=do)
+    if any(_entries(LOCKS)):
+        raise lock_error(Path.cwd())
     remove(found, layout)
     return [table(("removed", "path", "why"), rows, right=["removed"]), *kept, f"{total} removed"]
+
+
+def study_file(folder: Path) -> Path:
+    """The study file that `folder` was last run with; raises InputError if that was not noted."""
+    try:
+        return Path(files.read_json(folder / SOURCES)["file"])
+    except (InputError, KeyError, TypeError):
+        why = f"there is no {SOURCES} that says it"
+        raise InputError(
+            "the file of this study is not known", file=folder, why=why, do="name it with --study"
+        ) from None
 
 
 def find_unused(layout: Layout, with_scans: bool = False) -> Found:
@@ -204,30 +216,27 @@ def _roles_tables(layout: Layout) -> Iterator[Path]:
 
 
 def _add_scans(found: Found, layout: Layout) -> None:
-    """Folders of preprocessed scans. What recipe another study uses is not known: its data sets stay in all recipes."""
+    """Folders of preprocessed scans."""
     own = {layout.preprocessed(label) for label in layout.sources()}
-    users = _users(layout)
+    folders = _folders(layout.root.resolve(), 1)
+    others = [path for path in folders if path.name not in (layout.folder.name, *OF_ALL_STUDIES)]
     for part in _folders(layout.root / "preprocess", 2):
-        is_ours = any(part.glob("sub-*/status.json"))
-        if part in own or not is_ours:
+        if part in own or not any(part.glob("sub-*/status.json")):
             continue
-        if part.name in users:
-            why = f"no scans of this study, but {users[part.name]} may use them"
-            found.kept.append(Unused(part, why, [part]))
+        if user := next((other.name for other in others if _uses(other, part.parent.name, part.name)), ""):
+            found.kept.append(Unused(part, f"not of this study, but {user} may use these preprocessed scans", [part]))
         else:
             found.add(part, "no study here uses these preprocessed scans", part, _stranger(part, WRITTEN["scans"]))
 
 
-def _users(layout: Layout) -> dict[str, str]:
-    """By data set, another study in the results folder that has it."""
-    folders = _folders(layout.root.resolve(), 1)
-    others = [path for path in folders if path.name not in (layout.folder.name, *OF_ALL_STUDIES)]
-    return {
-        place.name.removesuffix(".tsv"): other.name
-        for other in others
-        for stage in ("preprocess", "normalize")
-        for place in files.finished(other, f"{stage}/*")
-    }
+def _uses(study: Path, recipe: str, dataset: str) -> bool:
+    """Whether a study has a data set under a recipe; one that has not noted its recipe may use any."""
+    try:
+        noted = files.read_json(study / SOURCES)
+        return bool(noted["recipe"] == recipe and dataset in noted["sources"])
+    except (InputError, KeyError, TypeError):
+        places = (f"{stage}/{dataset}{end}" for stage in ("preprocess", "normalize") for end in ("", ".tsv"))
+        return any((study / place).exists() for place in places)
 
 
 def _folders(top: Path, depth: int) -> list[Path]:

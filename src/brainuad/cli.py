@@ -210,26 +210,23 @@ def report(
 
 @app.command(
     rich_help_panel=STUDY,
-    epilog=_example(
-        "brainuad clean results/mine --study mine.yaml", "brainuad clean results/mine --study mine.yaml --yes"
-    ),
+    epilog=_example("brainuad clean results/mine", "brainuad clean results/mine --study mine.yaml --scans --yes"),
 )
 def clean(
     folder: ResultsFolder,
-    study: Annotated[Path, typer.Option(help="Study file as it is now: what it does not name is not needed.")] = Path(
-        "config.yaml"
-    ),
+    study: Annotated[Path | None, typer.Option(help="Study file; by default that of the last run.")] = None,
     scans: Annotated[
         bool, typer.Option("--scans", help="Also preprocessed scans that no study of the results folder uses.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
 ) -> None:
-    """List, then remove, results that no model, seed, data set or postprocessing of the study needs any more."""
+    """List, then remove, results of models, seeds, data sets and postprocessing that the study file no longer names."""
     from brainuad.clean import clean as clean_up
+    from brainuad.clean import study_file
     from brainuad.config.load import load_study
     from brainuad.layout import Layout
 
-    terminal.show(*clean_up(Layout(load_study(study)), folder, with_scans=scans, yes=yes))
+    terminal.show(*clean_up(Layout(load_study(study or study_file(folder))), folder, with_scans=scans, yes=yes))
 
 
 @app.command(
