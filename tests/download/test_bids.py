@@ -624,6 +624,7 @@ def test_a_group_that_is_not_clear_is_unknown_with_its_reason(root, lines, why):
         (TABLE.replace("\tgroup", "\tdiagnosis"), ["no column group", "diagnosis"]),
         (TABLE.replace("\t", "   "), ["separated by blanks"]),
         (b"PK\x03\x04 xlsx", ["it is a spreadsheet"]),
+        (LFS_POINTER, ["participants.tsv", "git lfs pull"]),
     ],
 )
 def test_participants_that_cannot_tell_groups_are_refused(root, content, words):
@@ -667,3 +668,32 @@ def test_what_was_noticed_is_told_by_check(root):
     split = {"train": 0.34, "validation": 0.33, "test": 0.33}
     plan = Plan(build_study({**study, "datasets": {"people": {**people, "split": split}}}, "config.yaml"))
     assert plan.remarks("people")[0] == "subjects left out: 7"
+
+
+def test_a_table_by_another_name_or_behind_a_broken_link_is_named(root):
+    folder = root(*t1("1"))
+    (folder / "Participants.csv").touch()
+    assert "there is Participants.csv" in fault(folder, groups=GROUPS)
+    (folder / "participants.tsv").symlink_to(f".git/annex/objects/{ANNEX_KEY}")
+    assert "datalad get" in fault(folder, groups=GROUPS)
+    assert "datalad get" in fault(folder)
+
+
+def test_hidden_files_and_folders_with_an_ending_are_no_scans(root):
+    folder = root(*t1("1"), "sub-1/anat/._sub-1_T1w.nii.gz", "sub-1/anat/._sub-1_lesion_mask.nii.gz")
+    root("sub-1/anat/sub-1_acq-a_T1w.nii/x.dcm")
+    (scan,) = looked(folder).scans
+    assert (Path(scan.image).name, scan.mask, scan.note) == ("sub-1_T1w.nii.gz", "", "")
+
+
+def test_a_broken_pattern_of_bidsignore_is_taken_as_text(root):
+    folder = root(*t1("1", "2"))
+    (folder / ".bidsignore").write_text("sub-[z-a]/\n[\nsub-2/\n")
+    assert images(folder) == ["sub-1_T1w.nii.gz"]
+
+
+def test_accents_may_be_composed_or_not(root):
+    table = "participant_id\tage\nsub-Zoé\t5\n"
+    folder = root(*t1("Zoe\u0301"), participants=table)
+    (scan,) = looked(folder).scans
+    assert (scan.scan, scan.age) == ("sub-Zoe", "5")

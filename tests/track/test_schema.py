@@ -70,3 +70,10 @@ def test_a_taken_port_is_named(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} cannot be used"):
             ui.serve(path.parent, port)
+
+
+def test_a_path_that_mlflow_would_cut_is_refused(tmp_path, caplog):
+    folder = tmp_path / "a?b" / "mlflow"
+    assert import_study("demo", tmp_path / "demo", [], Destination(folder)) is None
+    assert "question mark" in caplog.text
+    assert not (tmp_path / "a").exists()

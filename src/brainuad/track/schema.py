@@ -12,7 +12,15 @@ BROKEN = "restore it, or move the folder away: the next run of each study import
 
 
 def check_database(path: Path) -> None:
-    """Raise InputError for a SQLite file that is broken or of another MLflow's schema; none at all is well."""
+    """Raise InputError for a SQLite file that is broken or of another MLflow's schema; none at all is well.
+
+    Also for a path that MLflow, which takes it as an address, would cut at its `?`.
+    """
+    if "?" in str(path.resolve()):
+        do = "rename the folder, or name a server in track.uri"
+        raise InputError(
+            "MLflow cannot use a path with a question mark", file=path, why="it takes it as an address", do=do
+        )
     if not path.exists():
         return
     try:

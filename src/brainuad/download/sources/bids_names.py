@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from brainuad.config.datasets import Entity, Wanted
+from brainuad.errors import InputError
 from brainuad.formats.pointers import content_missing
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
@@ -25,11 +26,12 @@ def nifti_stem(name: str) -> str | None:
 def nifti_files(folder: str) -> dict[str, bool]:
     """The NIfTI files of a folder, sorted, and whether each holds data; see `content_missing`. Empty without a folder.
 
-    Folders with such names, as some scanners' exports have, are left out.
+    Folders with such names, as some scanners' exports have, are left out, and hidden files: `._sub-01_T1w.nii.gz` is
+    what macOS leaves beside a file on foreign disks.
     """
     try:
         with os.scandir(folder) as entries:
-            nifti = [entry for entry in entries if entry.name.endswith(NIFTI_ENDINGS)]
+            nifti = [each for each in entries if each.name.endswith(NIFTI_ENDINGS) and not each.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     there = {entry.name: content_missing(entry.path) is None for entry in nifti if not Path(entry.path).is_dir()}
@@ -61,7 +63,8 @@ def clean(label: str) -> str:
 
 def same_label(name: str) -> str:
     """A name without what writers of a label differ in: case, blanks, `_`, `-`, leading zeros and .0 after numbers."""
-    plain = re.sub(r"^((sub|ses)([-_ ]|(?=\d)))+", "", name.strip().casefold())
+    composed = unicodedata.normalize("NFC", name)  # macOS parts accents from letters
+    plain = re.sub(r"^((sub|ses)([-_ ]|(?=\d)))+", "", composed.strip().casefold())
     plain = re.sub(r"^(\d+)\.0+$", r"\1", plain)
     return re.sub(r"[\s_-]", "", re.sub(r"(?<!\d)0+(?=\d)", "", plain))
 
@@ -110,7 +113,11 @@ class Ignored:
 
     def __init__(self, root: Path):
         path = root / ".bidsignore"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        except OSError as error:
+            do = "correct its permissions"
+            raise InputError("cannot read .bidsignore", file=path, why=error.strerror, do=do) from None
         patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         self.rules = [(not line.startswith("!"), _compiled(line.removeprefix("!"))) for line in patterns]
 
@@ -133,4 +140,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     for part in re.split(r"(\*\*/|/\*\*|\*|\?|\[[^]]+\])", pattern.strip("/")):
         wild = {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}.get(part)
         text += wild or (part.replace("[!", "[^") if part.startswith("[") else re.escape(part))
-    return re.compile(("" if anchored else "(?:.*/)?") + text + ("/" if pattern.endswith("/") else "/?"))
+    start, end = "" if anchored else "(?:.*/)?", "/" if pattern.endswith("/") else "/?"
+    try:
+        return re.compile(start + text + end)
+    except re.error:  # such as [z-a]
+        return re.compile(start + re.escape(pattern.strip("/")) + end)

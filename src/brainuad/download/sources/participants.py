@@ -88,7 +88,9 @@ class Participants:
         if self.path is None:
             if self.groups:
                 do = f"add it, or remove datasets.{label}.groups"
-                raise InputError(f"{label} has no participants.tsv with groups", file=folder, do=do)
+                similar = [path.name for path in sorted(folder.glob("[Pp]articipants*")) if path.suffix != ".json"]
+                why = f"there is {', '.join(similar[:SHOWN])}" if similar else None
+                raise InputError(f"{label} has no participants.tsv with groups", file=folder, why=why, do=do)
             return
         listed = self._listed(self.path, prefix)
         self.by_subject = _matched(listed, subjects, "sub-", self.path.name)
@@ -109,7 +111,7 @@ class Participants:
         absent = Participant(why_no_group=f"{name} does not list it")
         participant = self.by_subject.get(subject, absent)
         path = folder / f"{subject}_sessions.tsv"
-        if not path.is_file():
+        if not (path.is_file() or path.is_symlink()):
             return {"": participant}
         table = self._read(path)
         column = self._column(table, SESSION_COLUMNS, path)
@@ -252,4 +254,4 @@ def _table(settings: Bids, folder: Path) -> tuple[Path | None, str]:
         places.append((root.parent.parent, ""))
     places.append((root.parent, f"{root.name}/"))
     candidates = ((place / "participants.tsv", prefix) for place, prefix in places)
-    return next(((path, prefix) for path, prefix in candidates if path.is_file()), (None, ""))
+    return next(((path, prefix) for path, prefix in candidates if path.is_file() or path.is_symlink()), (None, ""))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
+from brainuad.formats.pointers import content_missing
 
 Row = dict[str, str]
 LineProblem = tuple[int, str]
@@ -115,6 +116,8 @@ def read_text_table(path: Path, expected: Collection[str], any_encoding: bool) -
 
 
 def _text(path: Path, any_encoding: bool) -> tuple[str, list[str]]:
+    if missing := content_missing(path):
+        raise _unreadable(path, f"it {missing}", "correct the path, or fetch the file")
     try:
         if path.stat().st_size > LARGEST:
             raise _unreadable(path, "it is too large for a table of people", "correct the path")
