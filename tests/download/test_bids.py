@@ -323,9 +323,12 @@ def test_parts_of_a_mask_are_taken_together(root, ends, taken):
 def test_masks_of_several_raters_or_kinds_are_not_guessed_at(root, ends):
     names = [f"sub-1_{end}.nii.gz" for end in ends]
     folder = root(*t1("1", "2"), *(f"sub-1/anat/{name}" for name in names), "sub-2/anat/sub-2_desc-lesion_mask.nii.gz")
-    scan = looked(folder, healthy=False).scans[0]
+    found = looked(folder, healthy=False)
+    scan = found.scans[0]
     assert scan.mask == ""
     assert "not clear" in scan.note
+    assert found.remarks()[0] == "1 of 2 scans of patients have no lesion mask and cannot be scored"
+    assert "not clear" in found.remarks()[2]
     assert all(name in scan.note for name in names)
     assert len(looked(folder).scans[0].mask.split(" | ")) == 2, "healthy subjects have none: all are read"
     chosen = masks(folder, healthy=False, mask=f"*{ends[0].split('_')[0]}*")

@@ -75,7 +75,10 @@ def test_every_column_reaches_the_scan(write, tmp_path):
         *("sub-1", str(tmp_path / "b.nii"), "41", "F", "Bonn", "stroke"),
     )
     assert (first.mask, first.lesion_type) == ("", "")
-    assert found.notes == ["subjects.tsv has columns that are not read: handedness"]
+    assert found.notes == [
+        "subjects.tsv has columns that are not read: handedness",
+        "1 of 2 scans of patients have no lesion mask and cannot be scored",
+    ]
 
 
 def test_scans_are_registered_with_those_of_another_column(write, tmp_path):

@@ -138,6 +138,7 @@ SAME: dict[str, tuple[Made, str]] = {
     "0.15 mm off": (lambda: image(lesion(), moved(0.15, 0, 0)), "0.15 mm beside"),
     "affine of 2 digits": (lambda: image(lesion(), AFFINE.round(2)), "mm beside"),
     "affine of 4 digits": (lambda: image(lesion(), AFFINE.round(4)), ""),
+    "NaN outside": (lambda: image(lesion(np.float32, 1, np.nan)), "background"),
     "grey values": (lambda: image((np.indices(SHAPE)[0] * 3.3 * LESION).astype(np.float32)), "values up to"),
     "a part below 0.5": (lambda: image(two_levels()), "125 of its 637 voxels above 0"),
 }
@@ -146,6 +147,8 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "up to 0.45": (lambda: image(lesion(np.float32, 0.45)), "highest value is 0.45.*mask_threshold: 0.2"),
     "negative labels": (lambda: image(lesion(np.int16, -1)), "highest value is 0, its lowest -1.*above 0"),
     "infinite": (lambda: image(lesion(np.float32, np.inf)), "infinite"),
+    "complex": (lambda: image(lesion(np.complex64)), "complex"),
+    "colour": (colour, "colou?r|RGB"),
     "two volumes": (lambda: image(np.stack([lesion()] * 2, -1)), "volume"),
     "inverted": (lambda: image(1 - lesion()), r"marks 1,0\d\d ml.*inverted"),
     "1 mm off": (lambda: image(lesion(), moved(1, 1, 1)), r"1\.73 mm.*1 x 1 x 1 mm.*resample"),
@@ -165,6 +168,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
 EMPTY = {
     "zeros": (lambda: image(lesion() * 0), "highest value is 0"),
     "-1 everywhere": (lambda: image(lesion(np.int16, -1, -1)), "highest value is -1"),
+    "NaN everywhere": (lambda: image(lesion(np.float32, np.nan, np.nan)), "highest value is 0"),
 }
 
 

@@ -14,7 +14,7 @@ from brainuad.config.datasets import Bids
 from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, choose, masks_of_scan
-from brainuad.download.sources.content import SourceContent
+from brainuad.download.sources.content import SourceContent, unmasked_note
 from brainuad.download.sources.participants import Participant, Participants
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.errors import InputError
@@ -241,6 +241,7 @@ class _Reader:
             if self.without_data:
                 why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
             raise InputError(f"{label} has no lesion mask to score by", file=self.base, why=why, do=do)
+        self.content.notes += unmasked_note(self.content.scans, settings)
 
     def _where_subjects_are(self) -> tuple[str, str]:
         """Why there is no `sub-*`, and what to do: a folder below may be the right one, or the names differ."""

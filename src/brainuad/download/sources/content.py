@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from brainuad.config.datasets import Scans
 from brainuad.formats.scans import Scan
 
 SHOWN = 5
@@ -25,8 +27,17 @@ class SourceContent:
     def remarks(self) -> list[str]:
         """What a user should know before the first job: notes, subjects that are left out, notes of scans."""
         left_out = [f"{row.scan}: {row.note}" for row in self.failed]
-        noted = [f"{row.scan}: {row.note}" for row in self.scans if row.note]
+        masks_first = sorted(self.scans, key=lambda row: bool(row.mask))  # notes say why there is none
+        noted = [f"{row.scan}: {row.note}" for row in masks_first if row.note]
         return [*self.notes, *_counted(left_out, "subjects left out"), *_counted(noted, "scans with a note")]
+
+
+def unmasked_note(scans: Sequence[Scan], settings: Scans) -> list[str]:
+    """A sentence on patients without a lesion mask, if there are some that were to be scored."""
+    unmasked = sum(not scan.mask for scan in scans)
+    if settings.healthy or settings.split is None or not unmasked:
+        return []
+    return [f"{unmasked} of {len(scans)} scans of patients have no lesion mask and cannot be scored"]
 
 
 def _counted(sentences: list[str], what: str) -> list[str]:

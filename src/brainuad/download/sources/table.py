@@ -10,7 +10,7 @@ from pathlib import Path
 
 from brainuad.config.datasets import Groups, Table
 from brainuad.download.sources import bids_names as names
-from brainuad.download.sources.content import SourceContent
+from brainuad.download.sources.content import SourceContent, unmasked_note
 from brainuad.download.sources.participants import cell
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.download.sources.text_table import LineProblem, Row, TextTable, read_text_table
@@ -103,7 +103,7 @@ def read_table(label: str, settings: Table) -> SourceContent:
         raise InputError(f"{label} has no lesion mask to score by", file=path, do=do)
     unread = [name for name in columns if name not in (*used, *OPTIONAL)]
     notes = [f"{path.name} has columns that are not read: {', '.join(unread)}"] if unread else []
-    return SourceContent(scans, notes=[*table.notes, *notes])
+    return SourceContent(scans, notes=[*table.notes, *notes, *unmasked_note(scans, settings)])
 
 
 def _read(label: str, path: Path) -> TextTable:
