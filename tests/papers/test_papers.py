@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from brainuad import cli
-from brainuad.config.load import build_study
+from brainuad.config.load import build_study, load_study
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import run, tables
+from brainuad.formats import missing, run, tables
+from brainuad.formats.missing import Missing
 from brainuad.methods import registry
 from brainuad.papers import page, reported
 from brainuad.papers.catalogue import rows, shipped_models
@@ -440,6 +441,12 @@ def test_a_study_without_paper_or_tables_is_refused(tmp_path, capsys):
     path.write_text(yaml.safe_dump({**content, "study": "another"}))
     assert cli.main(["compare-paper", str(path), "--docs", str(tmp_path)]) == 1
     assert "error: the study another was not evaluated yet" in capsys.readouterr().err
+    path.write_text(yaml.safe_dump(content))
+    study = load_study(path)
+    lacking = Missing(next(iter(study.models)), str(study.seeds[0]), study.scored_sets()[0], "train", "", "why", "")
+    missing.write(Path(study.results) / study.study / "evaluate", [lacking])
+    with pytest.raises(InputError, match="evaluations of the study"):
+        read_finished_study(path, MODELS)
 
 
 def test_the_keys_of_the_comparison_change_no_job():

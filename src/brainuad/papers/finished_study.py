@@ -14,6 +14,7 @@ from brainuad.config.load import load_study
 from brainuad.config.section import Section
 from brainuad.config.study import Study
 from brainuad.errors import InputError
+from brainuad.formats import missing
 from brainuad.formats.files import read_json
 from brainuad.metrics import map_metrics, scan_metrics
 from brainuad.metrics.registry import NO_RULE, ORACLE
@@ -155,6 +156,11 @@ def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStu
         do = f"run it first: {command(file)}"
         raise InputError(f"the study {study.study} was not evaluated yet", file=folder / "evaluate/metrics.tsv", do=do)
     results = read_results(study, folder, Path(study.results) / "preprocess" / study.recipe_name)
+    if results.missing:
+        total = len(study.models) * len(study.seeds) * len(study.scored_sets())
+        what = f"{len(results.missing)} of {total} evaluations of the study {study.study} are missing"
+        why = missing.lines(results.missing)[0]
+        raise InputError(what, file=folder / "evaluate" / missing.NAME, why=why, do=f"mend it, then: {command(file)}")
     origins = {label: origin(label, model, paper, files) for label, model in study.models.items()}
     return FinishedStudy(
         study,
