@@ -78,12 +78,18 @@ def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
         return
     done = {}
     for rule in rules:
-        done[rule] = run_here(_partial_job(plan, rule, rows, there), plan)
-        outdate(plan.job(rule))
+        job = _partial_job(plan, rule, rows, there)
+        _outdate(job)  # first: a kill between two files then leaves an old one
+        try:
+            done[rule] = run_here(job, plan)
+        finally:
+            _outdate(job)
         if not done.get("summarise", True):
             return  # report and runs rest on the tables
+    if done.get("summarise"):
+        _show(f"Tables of what is there: {folder}/*.tsv")
     if done.get("report"):
-        _show(f"Tables and report hold what is there: {folder}/*.tsv, {plan.folder / 'report' / 'index.html'}")
+        _show(f"Report of what is there: {plan.folder / 'report' / 'index.html'}")
 
 
 def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[str, int, str]]) -> Job:
@@ -99,7 +105,7 @@ def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[s
     return job
 
 
-def outdate(job: Job) -> None:
+def _outdate(job: Job) -> None:
     """Have Snakemake make the outputs of a job again."""
     for path in job.outputs.all():
         if path.exists():
