@@ -221,6 +221,8 @@ HEADERS = {
     "voxels of another size": noted(two_affines(AFFINE @ np.diag([2, 2, 1, 1]), AFFINE), "18 x 18 x 9", "9 x 9 x 9"),
     "pixdim of another size": noted(with_fields(pixdim=[1, 4.5, 4.5, 4.5, 1, 1, 1, 1], qform_code=0), "4.5"),
     "MGH without an affine": refused(lambda: mgh(good=False), "goodRASFlag"),
+    "far away": refused(with_fields(srow_x=[9, 0, 0, 1e30], qform_code=0), "1e+30"),
+    "a slope beyond all numbers": refused(with_fields(scl_slope=3e38, scl_inter=3e38), "no numbers"),
     "constant": refused(block(HEAD * 0 + 7), "every voxel is 7"),
 }  # fmt: skip
 FOREIGN = {

@@ -96,3 +96,14 @@ def test_a_file_that_is_no_image(tmp_path):
     (tmp_path / "x.nii.gz").write_text("no")
     with pytest.raises(InputError, match="template cannot be read"):
         load(str(tmp_path / "x.nii.gz"), 2.0)
+
+
+def test_a_flipped_bit_in_a_template_is_found(tmp_path):
+    data = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "x.nii.gz")
+    content = bytearray((tmp_path / "x.nii.gz").read_bytes())
+    content[len(content) // 2] ^= 4
+    (tmp_path / "x.nii.gz").write_bytes(content)
+    with pytest.raises(InputError, match="template cannot be read") as caught:
+        load(str(tmp_path / "x.nii.gz"), 2.0)
+    assert "again" in str(caught.value.do)

@@ -28,6 +28,8 @@ FEWEST_VOXELS = 8
 """Along each side of a scan."""
 MOST_VOXELS = 2**29
 """Of one volume: a head at 0.3 mm."""
+FARTHEST_MM = 1e5
+"""From the origin to the first voxel."""
 LARGEST_SHEAR = 0.5
 """The smallest volume of a voxel, as a share of the product of its sides."""
 DIFFERENCE_MM = 0.1
@@ -202,6 +204,10 @@ def judge_head(header: Header) -> None:
     if not (EXTENT_MM[0] * 0.999 <= extent.min() and extent.max() <= EXTENT_MM[1] * 1.001):
         why = f"it extends over {text} mm, the scan of a head over {_EXTENT} a side"
         raise RefusedError("does not have the size of a head", why, "correct the affine and its unit (`xyzt_units`)")
+    if (distance := float(np.abs(header.affine[:3, 3]).max())) > FARTHEST_MM:
+        raise RefusedError(
+            "lies nowhere", f"its first voxel is {distance:.3g} mm from the origin", "correct the affine"
+        )
     if abs(np.linalg.det(header.affine[:3, :3])) < LARGEST_SHEAR * sides.prod():
         raise RefusedError("is sheared", "its axes are far from square to each other", "resample it to a square grid")
 
@@ -260,11 +266,11 @@ def _worlds(stored: nib.Nifti1Header, shape: tuple[int, ...], notes: list[str]) 
     """By `sform` and `qform`, in mm, those that can be used. Raises RefusedError if none can, or if they contradict."""
     problems: dict[str, str] = {}
     found: dict[str, World] = {}
-    if code := int(stored["sform_code"]):
+    if (code := int(stored["sform_code"])) > 0:
         matrix = np.asarray(stored.get_sform(), dtype=float)
         problems["sform"] = _problem(matrix)
         found["sform"] = World(matrix, code)
-    if code := int(stored["qform_code"]):
+    if (code := int(stored["qform_code"])) > 0:
         try:
             found["qform"] = World(_qform(stored, found.get("sform"), notes), code)
             problems["qform"] = _problem(found["qform"].matrix)

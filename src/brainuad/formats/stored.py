@@ -81,7 +81,11 @@ def read_stored(path: Path, index: int | None = None, judge: Judge | None = None
     if left and header.offset != MGH_SIZE:
         notes.append(f"{left:,} bytes follow the last voxel of its header and were left out")
     data = buffer.view(header.dtype).reshape(header.shape[:3], order="F")
-    return Stored(_scaled(data, header), header, notes)
+    try:
+        return Stored(_scaled(data, header), header, notes)
+    except ValueError:  # of nibabel, for a scale beyond any type
+        why = f"its slope (scl_slope) is {header.slope:g}, its offset (scl_inter) {header.inter:g}"
+        raise InputError(f"{path.name} has an impossible scale", file=path, why=why, do=CONVERT) from None
 
 
 def _choose(header: Header, index: int | None) -> int:
@@ -114,7 +118,8 @@ def _opened_image(path: Path) -> Iterator[tuple[Content, Header]]:
     header_path, image_path = _pair(path)
     try:
         with opened(header_path) as content:
-            header = _judged(header_path, content.peek(START), header_path == image_path)
+            with np.errstate(all="ignore"):  # fields may hold anything
+                header = _judged(header_path, content.peek(START), header_path == image_path)
             if header_path == image_path:
                 judge_claim(header, content)
                 yield content, header

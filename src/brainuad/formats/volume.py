@@ -14,6 +14,10 @@ from brainuad.formats.files import atomic
 from brainuad.formats.header import as_stored
 from brainuad.formats.stored import MGH_SIZE, header_block, read_header, read_stored
 
+_PLACE = [f"srow_{axis}" for axis in "xyz"] + [f"qoffset_{axis}" for axis in "xyz"]
+_PLACE += [*(f"quatern_{axis}" for axis in "bcd"), "pixdim", "xyzt_units"]
+"""Fields of NIfTI that place the voxels in the world, besides the codes."""
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -117,14 +121,18 @@ def _load(path: Path) -> Volume:
 
 def _stored_header(path: Path) -> nib.Nifti1Header:
     """The header of a file as NIfTI-1, without what cannot be used of it."""
-    judged = read_header(path)
-    header = nib.Nifti1Header()
-    if judged.offset != MGH_SIZE:
-        header = nib.Nifti1Header.from_header(as_stored(header_block(path)), check=False)
-    header.extensions.clear()
+    judged, header = read_header(path), nib.Nifti1Header()
     if judged.offset == MGH_SIZE:
         header.set_sform(judged.affine, 1)
         header.set_xyzt_units("mm", "sec")
-    for name in {"sform", "qform"} - set(judged.worlds):
-        header[f"{name}_code"] = 0
+        return header
+    stored = as_stored(header_block(path))
+    if type(stored) is nib.Nifti1Header:
+        header = stored.as_byteswapped(header.endianness)
+    else:
+        for name in _PLACE:
+            header[name] = stored[name]
+    for name in ("sform", "qform"):  # a code of its own that nibabel does not know would lose the affine
+        code = judged.worlds[name].code if name in judged.worlds else 0
+        header[f"{name}_code"] = code if code in nib.nifti1.xform_codes.code else 1
     return header

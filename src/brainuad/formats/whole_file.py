@@ -26,6 +26,8 @@ LARGEST_RATIO = 1032
 """Bytes that deflate can make of one."""
 LARGEST_FILE = 2**35
 """In bytes. A larger file is not read, not even for a checksum."""
+MOST_UNPACKED = 2**37
+"""In bytes, of any file."""
 PIECE = 2**20
 COPY_AGAIN = "copy it again from where it came"
 HANDLED = (
@@ -164,6 +166,12 @@ def opened(path: Path) -> Iterator[Content]:
         raise InputError(f"{path.name} cannot be opened", file=path, why=why, do="correct its permissions") from None
     with file:
         yield Content(path, file, size)
+
+
+def require_whole(path: Path) -> None:
+    """Read a file to its end. Raises InputError if its checksum or length are wrong."""
+    with opened(path) as content:
+        content.finish(MOST_UNPACKED)
 
 
 def may_be_read(path: Path) -> bool:

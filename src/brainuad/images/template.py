@@ -5,6 +5,7 @@ The T1w of MNI152 is skull-stripped. Its files are read from the folder of nilea
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -112,10 +113,14 @@ def _from_mni(brain: Bool[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]
 def _upright(path: Path) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
     """An image with its axes to the right, front and top."""
     try:
+        if path.suffix.lower() in (".gz", ".mgz"):  # nibabel stops before the checksum
+            with gzip.open(path) as file:
+                while file.read(2**20):
+                    pass
         image = nib.as_closest_canonical(nib.load(path))
         data = np.asarray(image.dataobj, dtype=np.float32)
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError("the template cannot be read", file=path, why=str(error), do="correct the file") from None
+    except (ImageFileError, OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+        raise InputError("the template cannot be read", file=path, why=str(error), do="copy it again") from None
     if data.ndim == 4 and data.shape[3] == 1:  # as SRI24 and some others come
         data = data[..., 0]
     if data.ndim != 3 or not np.isfinite(data).all():

@@ -13,10 +13,12 @@ from jaxtyping import Float, Shaped
 from nibabel.filebasedimages import ImageFileError
 
 from brainuad.errors import InputError
+from brainuad.formats.whole_file import require_whole
 
 
 def write_channel(path: str | Path, index: int, channels: int, out: Path) -> None:
     """Write one volume of a 4D NIfTI file with an unchanged header; raises InputError for another shape."""
+    require_whole(Path(path))
     with _input_errors(path):
         image = nib.load(path)
         if image.ndim != 4 or image.shape[3] != channels:

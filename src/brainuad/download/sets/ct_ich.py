@@ -101,8 +101,10 @@ masks/049.nii
 
         from brainuad.download.known.checks import require_hounsfield, require_labels, require_shape
         from brainuad.formats import volume
+        from brainuad.formats.whole_file import require_whole
 
         require_hounsfield(volume.read(scan.image).data, scan.image)
+        require_whole(Path(scan.mask))
         opened = nib.load(scan.image)
         require_shape(scan.mask, opened.shape)
         values = np.asarray(nib.load(scan.mask).dataobj)
