@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainuad.cluster.run_lock import LOCKS, lock_error
-from brainuad.disk import used
 from brainuad.errors import InputError
 from brainuad.formats import files, leftovers
 from brainuad.layout import Layout
@@ -75,7 +74,7 @@ class Unused:
     @property
     def size(self) -> float:
         """Bytes on disk."""
-        return sum(used(part) if part.is_dir() else part.lstat().st_blocks * 512.0 for part in self.parts)
+        return sum(map(files.used, self.parts))
 
 
 @dataclass(frozen=True)

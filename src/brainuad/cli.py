@@ -144,7 +144,7 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad show results/demo", "brainuad show results/demo | less"))
 def show(folder: ResultsFolder) -> None:
     """Print the comparison table of a study, what is missing and why, and where its files are."""
-    from brainuad.disk import used
+    from brainuad.formats.files import used
     from brainuad.formats.older_layout import refuse_older_layout
     from brainuad.report.shown import study_results
     from brainuad.units import format_size

@@ -13,6 +13,7 @@ import numpy as np
 from brainuad.config.datasets import Known, Made, Phantoms
 from brainuad.errors import InputError
 from brainuad.formats import volume
+from brainuad.formats.files import used
 from brainuad.images import template
 from brainuad.normalize.grid import window
 from brainuad.papers.catalogue import parameters
@@ -113,11 +114,6 @@ def _scans_at_once(plan: Plan, scored: Mapping[str, float]) -> float:
     return max(tested * (sum(changed) + (not all(changed))), validated)
 
 
-def used(folder: Path) -> float:
-    """Bytes that a folder occupies on its disk; 0 if it does not exist."""
-    return sum(_size(Path(place) / name) for place, _, names in os.walk(folder) for name in names)
-
-
 def shared(plan: Plan) -> list[Path]:
     """Folders of the scans that a study shares with other studies."""
     downloads = [plan.root / "download" / label for label in plan.scans]
@@ -167,7 +163,7 @@ def _generated(plan: Plan, label: str) -> float:
     if isinstance(settings, Phantoms):
         return settings.subjects * HEAD_BYTES * (2 / settings.spacing) ** 3
     if isinstance(settings, Known):
-        return sum(_size(Path(path)) for path in plan.converted(label))
+        return sum(used(Path(path)) for path in plan.converted(label))
     return 0.0
 
 
@@ -187,10 +183,3 @@ def _native(plan: Plan, label: str) -> float:
 def _existing(folder: Path) -> Path:
     folder = folder.absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())
-
-
-def _size(path: Path) -> float:
-    try:
-        return path.lstat().st_blocks * 512
-    except OSError:
-        return 0.0

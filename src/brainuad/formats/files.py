@@ -112,6 +112,12 @@ def finished(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not _hidden(path.relative_to(folder)))
 
 
+def used(path: Path) -> float:
+    """Bytes that a file or folder occupies on its disk, links not followed; 0 if it does not exist."""
+    inside = [Path(place) / name for place, _, names in os.walk(path) for name in names]
+    return sum(_blocks(each) for each in ([path] if path.is_symlink() or path.is_file() else inside)) * 512.0
+
+
 def sha256(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
@@ -120,6 +126,13 @@ def sha256(path: str | Path) -> str:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def _blocks(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks
+    except OSError:
+        return 0
 
 
 def _umask() -> int:
