@@ -7,6 +7,7 @@ from brainuad.cluster.placement import gpu_resources
 from brainuad.cluster.run_lock import explain_lock
 from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
 from brainuad.config.load import build_study, study_content
+from brainuad.config.paths import refuse_braces
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
 
@@ -22,6 +23,7 @@ NAMED = list(map(str, workflow.config_settings.configfiles))
 STUDY_FILES = [*(f for f in workflow.configfiles if str(f) not in NAMED), *NAMED]
 
 try:
+    refuse_braces(workflow.basedir)
     # Snakemake's `config` takes `ses: 010` for 8 and `no` for false; it counts where its template engine made it.
     raw = study_content(list(map(Path, STUDY_FILES)), workflow.config_settings.config)
     raw = config if "__use_yte__" in raw else raw

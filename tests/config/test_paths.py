@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brainuad.config.paths import expanded, misread
+from brainuad.config.paths import expanded, misread, refuse_braces
+from brainuad.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +62,9 @@ def test_what_cannot_be_a_path_is_refused(written, words):
 def test_only_what_snakemake_reads_is_refused():
     assert misread("/a/{dataset}/b") == "{dataset}"
     assert misread("a/{a-b}/<A>/{1 2}") is None
+
+
+def test_a_clone_in_a_folder_with_braces_is_refused():
+    refuse_braces("/home/it's 50% [x] <a>/brainuad")
+    with pytest.raises(ConfigError, match="braces"):
+        refuse_braces("/home/{v2}/brainuad")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from brainuad.errors import ConfigError
+
 MISREAD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*(\{[\d,]+\}[^{}]*)*)?\}|<[a-z][a-z0-9_]*>|[\0-\x1f]")
 """What Snakemake takes for a wildcard or a path variable, and control characters."""
 VARIABLE = re.compile(r"\$([A-Za-z_]\w*)")
@@ -18,6 +20,13 @@ def misread(path: str | Path) -> str | None:
     """The part of a path that Snakemake would misread, such as `{v2}` or `<a>`; None if there is none."""
     found = MISREAD.search(str(path))
     return found and found.group()
+
+
+def refuse_braces(clone: str | Path) -> None:
+    """Raise ConfigError for a clone in whose path Snakemake would replace what stands in braces."""
+    if set("{}") & set(str(clone)):
+        do = "move the clone to a folder without { and } in its path"
+        raise ConfigError("Snakemake cannot run from a folder with braces in its path", file=clone, do=do)
 
 
 def expanded(path: str) -> str:

@@ -340,7 +340,9 @@ class _Reader:
 def _is_foreign(own: Mapping[str, str], folder: str) -> bool:
     """Whether a file's name bears another label than its folder; `ses-1` and `ses-01` are the same."""
     written = own.get(folder[:3], "")
-    return bool(written) and names.same_label(written) != names.same_label(folder[4:])
+    if written in ("", folder[4:]):
+        return False
+    return names.same_label(written) != names.same_label(folder[4:])
 
 
 def _labels(*folders: str) -> str:

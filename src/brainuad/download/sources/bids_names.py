@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from brainuad.config.datasets import Entity, Wanted
 from brainuad.errors import InputError
-from brainuad.formats.pointers import content_missing
+from brainuad.formats.pointers import LARGEST_POINTER, content_missing
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 SCOUT = re.compile(r"scout|locali[sz]er|3plane|triplane|tripilot|(^|_)(loc|survey)\d*(_|$)")
@@ -34,8 +34,24 @@ def nifti_files(folder: str) -> dict[str, bool]:
             nifti = [each for each in entries if each.name.endswith(NIFTI_ENDINGS) and not each.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    there = {entry.name: content_missing(entry.path) is None for entry in nifti if not Path(entry.path).is_dir()}
-    return dict(sorted(there.items()))
+    return {each.name: _holds_data(each) for each in sorted(nifti, key=lambda each: each.name) if not _is_folder(each)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _holds_data(entry: os.DirEntry[str]) -> bool:
+    """`content_missing`, which for most files is told by their size alone."""
+    try:
+        if not entry.is_symlink() and entry.stat().st_size > LARGEST_POINTER:
+            return True
+    except OSError:
+        return False
+    return content_missing(entry.path) is None
 
 
 @cache
@@ -57,6 +73,8 @@ def entities_of(name: str, subject: str, session: str = "") -> dict[str, str]:
 
 def clean(label: str) -> str:
     """The ASCII letters and digits of a label, without accents: what BIDS allows."""
+    if label.isascii() and label.isalnum():
+        return label
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]", "", plain)
 
