@@ -146,6 +146,9 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "scaled by 1/255": (scaled, "highest value is 0.00392.*scaled by 1/255.*mask_threshold"),
     "up to 0.45": (lambda: image(lesion(np.float32, 0.45)), "highest value is 0.45.*mask_threshold: 0.2"),
     "negative labels": (lambda: image(lesion(np.int16, -1)), "highest value is 0, its lowest -1.*above 0"),
+    "NaN in place of the lesion": (lambda: image(lesion(np.float32, np.nan)), "no number in 0.74%"),
+    "NaN and 0": (lambda: image(lesion(np.float32, 0, np.nan)), "no number in 99.26%"),
+    "lesion 2 in a brain of 1": (lambda: image(1 + lesion()), "marks .* ml.*mask_threshold"),
     "infinite": (lambda: image(lesion(np.float32, np.inf)), "infinite"),
     "complex": (lambda: image(lesion(np.complex64)), "complex"),
     "colour": (colour, "colou?r|RGB"),
@@ -297,6 +300,18 @@ def test_another_grid_beside_two_different_affines_is_refused(read):
     with pytest.raises(InputError) as error:
         read(image(half(), AFFINE @ np.diag([2, 2, 2, 1])), scan=scan)
     assert "sform and qform lie 13.3 mm apart" in told(error)
+
+
+def test_a_mask_on_the_grid_of_a_template_is_not_that_of_a_scan_beside_it():
+    data = np.zeros((91, 109, 91), bool)
+    mni = np.diag([2, 2, 2, 1.0])
+    mni[:3, 3] = -90, -126, -72
+    scan = Grid((90, 120, 120), [moved(1.3, -20.7, 10.2, affine=mni)], 1)
+    with pytest.raises(InputError, match="another space"):
+        place(data, Grid(data.shape, [mni], 2), scan)
+    finer = np.diag([1, 1, 1, 1.0])
+    finer[:3, 3] = mni[:3, 3]
+    assert place(data, Grid(data.shape, [mni], 2), Grid((182, 218, 182), [finer], 1)).data.shape == (182, 218, 182)
 
 
 def test_several_masks_are_united_and_told(read):

@@ -14,6 +14,7 @@ LARGEST_LESIONS_ML = 800.0
 """The largest of 393 masks of strokes and multiple sclerosis has 575 ml; a whole brain has at least 700."""
 LARGEST_SHARE_OF_BRAIN = 0.6
 """Of the brain, that lesions may fill; more is a mask of the brain or an inverted one."""
+MARK, EXPORT = "lesions have values above 0", "export it with 1 in the lesion and 0 elsewhere"
 MANY_VALUES = 20
 """Different whole numbers above 1, beyond which they are grey values rather than labels."""
 
@@ -31,7 +32,7 @@ HANDLED = (
         "refused",
         "the reason names the highest value; `reading: {mask_threshold: ...}` or another export",
     ),
-    Handling("mask", "no value above 0, but some below", "refused", "export it with a lesion of 1"),
+    Handling("mask", "no value above 0, but some below, or NaN beside 0", "refused", "export it with a lesion of 1"),
     Handling(
         "mask",
         "a patient's mask without a marked voxel",
@@ -60,7 +61,7 @@ class MarkedVoxels:
 def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> MarkedVoxels:
     """The voxels above `threshold`. Notes and errors are to be read after the file's name.
 
-    Raises InputError for infinite values, and where values differ from 0 but none is above the threshold.
+    Raises InputError for infinite values, and where values differ but none is above the threshold.
     """
     notes = []
     if np.isposinf(values).any():
@@ -71,6 +72,9 @@ def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> Marke
         values = np.where(unset, np.float32(0), values)
     marked = values > threshold
     if not marked.any():
+        if unset.any() and not unset.all():
+            what = f"marks nothing, and holds no number in {unset.mean():.2%} of its voxels"
+            raise InputError(what, why=MARK, do=EXPORT)
         return MarkedVoxels(marked, notes, _why_empty(values, threshold))
     weak = int(((values > 0) & ~marked).sum())
     if weak:
@@ -92,7 +96,7 @@ def _why_empty(values: Float[np.ndarray, "x y z"], threshold: float) -> str:
         raise InputError(what, why=f"it looks like {looks}", do=remedy)
     if lowest < 0 and lowest < highest:
         what = f"marks nothing: its highest value is {highest:.3g}, its lowest {lowest:.3g}"
-        raise InputError(what, why="lesions have values above 0", do="export it with 1 in the lesion and 0 elsewhere")
+        raise InputError(what, why=MARK, do=EXPORT)
     return f"its highest value is {highest:.3g}"
 
 

@@ -30,6 +30,8 @@ MIN_INSIDE = 0.5
 """Share of a mask's lesion that must lie in the scan's field of view."""
 TO_TEMPLATE = (3, 4)
 """NIfTI codes of affines into the space of Talairach's atlas or of MNI."""
+TEMPLATE_SHAPES = {(182, 218, 182), (181, 217, 181), (193, 229, 193), (197, 233, 189), (91, 109, 91), (97, 115, 97)}
+"""Shapes of the MNI templates of FSL, SPM, nilearn and TemplateFlow, whose affines are whole numbers of mm."""
 MOST_SAMPLES = 9
 """Points along a side of the scan's voxel, at which another grid is read."""
 REMEDY = "resample the mask to the scan it belongs to"
@@ -85,6 +87,12 @@ class Grid:
     shape: tuple[int, ...]
     affines: Sequence[Matrix]
     code: int
+
+    @property
+    def in_template_space(self) -> bool:
+        """Whether the header says so, or the grid is that of a common template."""
+        whole = np.array_equal(self.affines[0], self.affines[0].round())
+        return self.code in TO_TEMPLATE or (whole and tuple(self.shape) in TEMPLATE_SHAPES)
 
     @property
     def spacing(self) -> Float[np.ndarray, "3"]:
@@ -208,10 +216,10 @@ def _check_one_space(mask: Grid, scan: Grid) -> None:
         if apart.voxels > ROUNDING_VOXELS:
             why = f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which the mask goes by"
             raise InputError("does not lie on the scan's grid", why=why, do=REMEDY)
-    by_template = [grid.code in TO_TEMPLATE for grid in (mask, scan)]
+    by_template = [grid.in_template_space for grid in (mask, scan)]
     if by_template[0] != by_template[1]:
         whose = ("mask", "scan") if by_template[0] else ("scan", "mask")
-        why = f"the {whose[0]}'s header says MNI or Talairach space, the {whose[1]}'s does not; {_grids(mask, scan)}"
+        why = f"the {whose[0]} is in MNI or Talairach space, the {whose[1]} is not; {_grids(mask, scan)}"
         raise InputError("lies in another space than the scan", why=why, do=REMEDY)
     if not mask.affines[0][:3, 3].any() and scan.affines[0][:3, 3].any():
         raise InputError("has an affine without an origin", why=_grids(mask, scan), do=REMEDY)

@@ -135,5 +135,6 @@ def _too_large(path: Path, size: str) -> InputError:
         f"{path.name} marks {size}, more than lesions fill",
         file=path,
         why=f"at most {most} are allowed: is it inverted, or a mask of the brain?",
-        do="export it with 1 in the lesion and 0 elsewhere, or correct `mask` in the study",
+        do="export it with 1 in the lesion and 0 elsewhere, correct `mask` in the study, or, where lesions have the "
+        "highest of several labels, set `reading: {mask_threshold: ...}` below it",
     )
