@@ -161,6 +161,7 @@ def test_nothing_evaluated_makes_no_table(run, tmp_path, capsys):
     run.end(*(diverged(job, tmp_path) for job in run.train.values()))
     said = capsys.readouterr().err
     assert "Nothing was evaluated" in said
+    assert "scans" not in said, "none has a role yet"
     assert "of an earlier run" in said
     assert earlier.read_text() == "as it was"
     assert not (run.plan.folder / "report").exists()

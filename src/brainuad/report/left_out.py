@@ -36,7 +36,9 @@ class LeftOut:
         return self.scans[:MOST_SHOWN]
 
     def lines(self, table: Path) -> list[str]:
-        """For a terminal. `table`: where all are listed."""
+        """For a terminal; none before any scan has a role. `table`: where all are listed."""
+        if not self.total:
+            return []
         if not self.scans and not self.not_made:
             return [str(self)]
         more = len(self.scans) - len(self.shown)
