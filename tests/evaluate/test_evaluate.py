@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evaluation_files import AFFINE, LABELS, SETTINGS, SHAPE, EvaluationFiles, brain
+from sealed import sealed
 
 from brainuad import metrics as declared
 from brainuad.errors import InputError
 from brainuad.evaluate.evaluation import summarise
-from brainuad.formats import array_cache, tables, volume
+from brainuad.formats import array_cache, tables, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
+from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 
 NAMES = set(declared.by_name())
@@ -258,6 +260,23 @@ def test_folders_that_do_not_belong_together(world, tmp_path, folder, made_of, s
     with pytest.raises(InputError, match=says) as caught:
         world.run("dae", "ms", posts, tmp_path / "out", made_of={folder: made_of})
     assert caught.value.file == world.root / folder
+
+
+def test_a_threshold_or_a_reconstruction_that_is_missing_is_no_reason_to_score_less(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    found = thresholds.read(sealed(posts["none"]))
+    thresholds.write(posts["none"], {rule: each for rule, each in found.items() if rule != "fixed_2"})
+    with pytest.raises(InputError, match=r"a threshold is missing(?s:.*)fixed_2"):
+        world.run("dae", "ms", posts, tmp_path / "out")
+    thresholds.write(posts["none"], found)
+    path = files.reconstruction_path(world.root / "infer/dae/ms", "sub-1_ses-2")
+    volume.write(path, np.zeros(SHAPE, np.float32), AFFINE)
+    folder = sealed(world.root / "infer/dae/ms")
+    assert files.read_reconstruction(folder, "sub-1_ses-2", Naming(), SHAPE) is not None
+    assert files.read_reconstruction(folder, "sub-2_ses-3", Naming(), SHAPE) is None
+    path.unlink()
+    with pytest.raises(InputError, match=r"cannot read .*reconstruction"):
+        files.read_reconstruction(folder, "sub-1_ses-2", Naming(), SHAPE)
 
 
 @pytest.mark.parametrize("table", ["metrics.tsv", "scans.tsv", "lesions.tsv", "curves.tsv"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from brainuad import metrics
 from brainuad.config.postprocessing import Threshold
@@ -18,8 +18,8 @@ from brainuad.evaluate.peak import find_peak
 from brainuad.evaluate.scan import ScanTruth, count_mask, map_values, scan_truth
 from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores
 from brainuad.formats import array_cache as array_caches
+from brainuad.formats import checksums, postprocessed, thresholds
 from brainuad.formats import maps as files
-from brainuad.formats import postprocessed, thresholds
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.metrics.evidence import ReconstructionEvidence, ScanMaskEvidence
 from brainuad.metrics.pooled import ValuesOnDisk
@@ -61,7 +61,8 @@ def collect(
     for row, truth in _truths(opened, inputs.array_cache, settings):
         scan, shape = truth.facts.scan, opened.brains[row].shape
         scans.facts.append(truth.facts)
-        _add_reconstruction(scans, files.reconstruction_path(inputs.maps, scan), opened, row, truth)
+        rebuilt = files.read_reconstruction(inputs.maps, scan, opened.naming, shape)
+        _add_reconstruction(scans, rebuilt, opened, row, truth)
         anomalies = {}
         for post, source in distinct.items():
             anomalies[post] = files.read_map(postprocessed.map_path(inputs.maps, post, scan), shape)
@@ -106,9 +107,12 @@ def _truths(opened: ArrayCache, path: Path, settings: Evaluate) -> Iterator[tupl
 
 
 def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
-    """By rule, in the study's order; rules that found no threshold are excluded."""
+    """By rule, in the study's order, those that found a threshold; raises InputError if a rule is missing."""
     found = thresholds.read(post)
-    values = [(rule.label, found[rule.label].value) for rule in rules if rule.label in found]
+    if missing := [rule.label for rule in rules if rule.label not in found]:
+        do = checksums.remedy(post)
+        raise InputError("a threshold is missing", file=post / thresholds.NAME, why=", ".join(missing), do=do)
+    values = [(rule.label, found[rule.label].value) for rule in rules]
     return {rule: ScoredMasks(value) for rule, value in values if value is not None}
 
 
@@ -141,13 +145,14 @@ def _add_mask(
         scored.metrics.setdefault(metric.name, []).append(metric(evidence))
 
 
-def _add_reconstruction(scans: ScoredScans, path: Path, opened: ArrayCache, row: int, truth: ScanTruth) -> None:
+def _add_reconstruction(
+    scans: ScoredScans, rebuilt: Float[np.ndarray, "x y z"] | None, opened: ArrayCache, row: int, truth: ScanTruth
+) -> None:
     """Measure the reconstruction of a scan; NaN if the method has none."""
     evidence = None
-    if path.exists():
+    if rebuilt is not None:
         image, brain = opened.image(row)[truth.box], opened.brain(row)[truth.box]
-        reconstruction = files.read_map(path, opened.brains[row].shape)[truth.box]
-        evidence = ReconstructionEvidence(image, reconstruction, brain, truth.scored)
+        evidence = ReconstructionEvidence(image, rebuilt[truth.box], brain, truth.scored)
     scans.residual_rms.append(np.nan if evidence is None else _residual_rms(evidence))
     for metric in metrics.of(ReconstructionEvidence):
         scans.reconstruction.setdefault(metric.name, []).append(np.nan if evidence is None else metric(evidence))

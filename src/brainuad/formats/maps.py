@@ -126,6 +126,14 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Bool[np.ndarray, "x y z"]:
     return _on_grid(path, volume.read_mask(checksums.check(path)).data, shape)
 
 
+def read_reconstruction(
+    folder: Path, scan: str, naming: Naming, shape: tuple[int, ...]
+) -> Float[np.ndarray, "x y z"] | None:
+    """The reconstruction that infer wrote; None if it wrote none. Raises InputError as `read_map`."""
+    name = names.reconstruction(scan, naming)
+    return read_map(folder / name, shape) if name in checksums.read(folder).files else None
+
+
 def read_scores(folder: Path) -> dict[str, float]:
     """Anomaly score by scan; raises InputError if the table is missing, altered, or a score is no number."""
     record = checksums.read(folder)
