@@ -82,6 +82,7 @@ CT_NOTES = {
     "stripped": (lambda d: np.where(BRAIN, d, -1000), ""),
     "stripped, air 0": (lambda d: np.where(BRAIN, d, 0), ""),
     "head, air 0": (lambda d: np.where(HEAD, d, 0), ""),
+    "corners 0": (lambda d: np.where(CIRCLE, d, 0), ""),
 }
 
 
@@ -111,6 +112,7 @@ STRIPPED = np.where(BRAIN, t1(), 0)
 SLAB = np.where(MM[..., 2] >= 10, t1(), 0)[:, :, MIDDLE[2] :]
 NOISY = np.where(BRAIN, t1(), 0) + np.abs(5 * NOISE)
 LOOSE = np.where(BRAIN, np.where(RADIUS > 0.85, 60, t1()), 0)
+ZSCORES = np.where(BRAIN, NOISE + np.sin(MM[..., 0] / 8), 0)
 KINDS = {
     "head": (t1() + np.abs(20 * NOISE), None, False, ""),
     "head, air 0": (t1(), None, False, ""),
@@ -123,6 +125,10 @@ KINDS = {
     "0 and 1": (STRIPPED + (NOISE > 0), None, True, "background"),
     "ringing": (ndimage.zoom(STRIPPED, 1.2, order=3), None, True, "background"),
     "noise, and called stripped": (NOISY, True, True, "background"),
+    "much noise": (STRIPPED + np.abs(30 * NOISE), None, False, ""),
+    "much noise, and called stripped": (STRIPPED + np.abs(30 * NOISE), True, True, "background"),
+    "z-scores": (ZSCORES, None, True, ""),
+    "z-scores and tiny noise": (ZSCORES + 1e-4 * NOISE, None, True, "background"),
     "loose mask of a dark fluid": (LOOSE, None, True, ""),
     "noise alone": (np.abs(600 * NOISE), None, False, ""),
 }

@@ -98,7 +98,12 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
 
 def test_stripped_scan_keeps_its_own_mask(ready):
     phantom = ready.phantom
-    result = preprocess_volume(Volume(phantom.image * phantom.brain, phantom.affine), "T1w", Preprocess())
+    noise = 1e-4 * np.random.default_rng(0).normal(size=phantom.image.shape)
+    image = np.where(phantom.brain, phantom.image, noise).astype(np.float32)
+    result = preprocess_volume(Volume(image, phantom.affine), "T1w", Preprocess())
+    assert result.stripped
+    assert [note.partition(",")[0] for note in result.notes] == ["its background was not of one value"]
+    assert result.quality["outside_brain_fraction"] < 0.001
     assert verdict(result.quality, Quality(), "T1w").failed == []
     template = mni152(2.0)
     truth = resample_mask(

@@ -19,6 +19,6 @@ class Reading(Section):
     intensity_offset: float = 0.0
     """Added to every value, such as -1024 for CT whose rescale intercept was not applied."""
     stripped: bool | None = None
-    """Whether the scans are skull-stripped; decided for each scan by its background if null."""
+    """Whether the scans, and those of `register_with`, are skull-stripped; decided for each scan if null."""
     mask_threshold: float = Field(0.5, ge=0)
     """Values of a mask above it are lesion: lower for masks that were scaled down, higher for grey values."""

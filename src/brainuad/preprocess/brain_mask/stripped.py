@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from brainuad.formats.handling import Handling
@@ -18,11 +18,17 @@ FOREGROUND_FRACTION = 0.02
 MAX_NOISE_FRACTION = 0.05
 """Share of the range up to which the noise of the background is that of a stripped scan. Measured on the faces of 70
 heads: 0.08 and more."""
+MAX_RINGING_FRACTION = 0.4
+BOTH_SIDES = 0.1
+"""Share of the brain below and above the background in scans that were centred at 0: their skull cannot be told."""
 MAX_BESIDE_FRACTION = 0.1
 """What lies apart from the brain, divided by it; more is a scalp that a dark skull sets apart."""
-MAX_SKULL_FRACTION = 0.07
-"""Share of skull under the surface above which a scan is a whole head. Measured: 27 real stripped scans 0.043 at most,
-with half a face left 0.06, upper 60 to 110 mm of 16 real heads with the air set to zero 0.08 and more, one 0.04."""
+LARGE_BRAIN_MM3 = 1.6e6
+MAX_SKULL_FRACTION = {False: 0.095, True: 0.07}
+"""Share of skull under the surface above which a scan is a whole head, by whether it is larger than most brains.
+
+Measured: 27 real stripped scans 0.043 at most, with half a face left 0.06; upper 60 to 110 mm of 16 real heads with the
+air set to zero 0.08 and more, one of 60 mm 0.04."""
 DOUBTFUL_SKULL_FRACTION = 0.05
 """From here on a note says that the decision was close."""
 DARK, BRIGHT = 0.25, 0.4
@@ -68,11 +74,12 @@ def decide(scan: Volume, modality: str, stated: bool | None = None) -> Decision:
     """
     if stated is False:
         return Decision(scan, False)
-    even = scan if is_of_a_brains_size(foreground(scan), scan.affine) else _with_even_background(scan)
+    even = scan if is_of_a_brains_size(foreground(scan), scan.affine) else _with_even_background(scan, bool(stated))
     if even is None:
         return Decision(scan, bool(stated))
     skull = skull_fraction(even, modality)
-    if stated is None and skull > MAX_SKULL_FRACTION:
+    large = float(foreground(even).sum()) * abs(float(np.linalg.det(scan.affine[:3, :3]))) > LARGE_BRAIN_MM3
+    if stated is None and skull > MAX_SKULL_FRACTION[large]:
         note = f"taken as a head with its skull, which is {skull:.0%} of what lies under its surface; {STATE}"
         return Decision(scan, False, [note])
     notes = [] if even is scan else ["its background was not of one value, and was set to one: it is skull-stripped"]
@@ -98,29 +105,42 @@ def skull_fraction(scan: Volume, modality: str) -> float:
         return 0.0
     if is_ct(modality):
         return float((data[layer] >= CT_TISSUE_HU[1]).mean())
-    relative = (data - level) / (float(np.median(data[depth > DEPTH_MM])) - level or 1.0)
+    deep = data[depth > DEPTH_MM] - level
+    if min((deep < 0).mean(), (deep > 0).mean()) > BOTH_SIDES:
+        return 0.0
+    relative = (data - level) / (float(np.median(deep)) or 1.0)
     scalp = np.where((depth > 0) & (depth <= SCALP_MM), relative, -np.inf)
     near = ndimage.maximum_filter(scalp, size=[2 * round(8 / s) + 1 for s in spacing])
     return float(((relative < DARK) & (near > BRIGHT))[layer].mean())
 
 
-def _with_even_background(scan: Volume) -> Volume | None:
-    """The scan with its background set to one value; None if that is not quiet, or the rest is no brain by its size."""
+def _with_even_background(scan: Volume, stated: bool) -> Volume | None:
+    """The scan with its background set to one value; None if the rest is no brain by its size.
+
+    Unless the scan is `stated` to be stripped, also None where the background is not quiet, or a scalp lies apart.
+    """
     level = _background_level(scan)
     span = _range(scan, level)
     noise = float(np.percentile(np.abs(_faces(scan) - level), 99))
-    if noise > MAX_NOISE_FRACTION * span:
+    if noise > MAX_NOISE_FRACTION * span and not stated:
         return None
-    brighter = scan.data - level if scan.data.mean() >= level else level - scan.data
-    overshoot = -brighter[brighter < -FOREGROUND_FRACTION * span]
-    ringing = 1.5 * float(np.percentile(overshoot, 90)) if overshoot.size else 0.0
-    inside = brighter > max(FOREGROUND_FRACTION * span, 2 * noise, ringing)
+    inside = _apart_from(level, scan, max(FOREGROUND_FRACTION * span, 2 * noise))
     core = largest_component(ndimage.binary_opening(inside))
     brain = ndimage.binary_fill_holes(inside & ndimage.binary_dilation(core, iterations=2))
     beside = float((inside & ~brain).sum()) / max(1, brain.sum())
-    if beside > MAX_BESIDE_FRACTION or not is_of_a_brains_size(brain, scan.affine):
+    if (beside > MAX_BESIDE_FRACTION and not stated) or not is_of_a_brains_size(brain, scan.affine):
         return None
     return Volume(np.where(brain, scan.data, np.float32(level)), scan.affine)
+
+
+def _apart_from(level: float, scan: Volume, least: float) -> Bool[np.ndarray, "x y z"]:
+    """Voxels that differ from the background by more than `least`, and by more than its ringing."""
+    brighter = scan.data - level if scan.data.mean() >= level else level - scan.data
+    overshoot = -brighter[brighter < -least]
+    ringing = 1.5 * float(np.percentile(overshoot, 90)) if overshoot.size else 0.0
+    if ringing > MAX_RINGING_FRACTION * _range(scan, level):  # the brain itself has values on both sides, as z-scores
+        return np.asarray(np.abs(brighter) > least)
+    return np.asarray(brighter > max(least, ringing))
 
 
 def _faces(scan: Volume) -> Float[np.ndarray, "voxels"]:

@@ -177,7 +177,7 @@ def _values(scan: Volume) -> _Values:
     shifted = np.clip(background - low, 0, max(float(np.percentile(data[middle], 90)) - low, 1e-6))
     head = _filled(shifted > head_threshold(shifted))
     around = (ndimage.distance_transform_edt(~head, sampling=spacing) > SKIN_MM) & ~padded
-    uncut = around & (data > low)
+    uncut = around & (background > low)
     air = data[uncut if uncut.sum() >= max(MIN_AIR_VOXELS, MIN_UNCUT_FRACTION * around.sum()) else around]
     return _Values(
         tissue=_median_inside(data, head, spacing, (low, high)),
