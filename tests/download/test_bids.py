@@ -491,6 +491,24 @@ def test_sessions_may_hold_underscores(root):
     assert [Path(scan.mask).name[6:15] for scan in found] == ["ses-pre_a", "ses-pre_b"]
 
 
+def test_sessions_that_become_one_label_cost_their_subject(root):
+    folder = root(*t1("2"), *(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_T1w.nii.gz" for n in ("1_a", "1a", "2")))
+    found = looked(folder)
+    assert [scan.scan for scan in found.scans] == ["sub-2"]
+    assert "ses-1_a and ses-1a" in found.failed[0].note
+
+
+def test_names_that_are_no_unicode_cost_their_subject(root, tmp_path):
+    folder = root(*t1("1"))
+    name = os.fsdecode(b"sub-M\xfcller")
+    (folder / name / "anat").mkdir(parents=True)
+    (folder / name / f"anat/{name}_T1w.nii.gz").touch()
+    found = looked(folder)
+    assert [scan.scan for scan in found.scans] == ["sub-1"]
+    assert "must be renamed" in found.failed[0].note
+    scans.write(tmp_path / "subjects.tsv", found.scans + found.failed)
+
+
 def test_a_file_of_somebody_else_is_not_taken(root):
     folder = root(*t1("1", "2"), "sub-2/anat/sub-1_acq-a_T1w.nii.gz", "sub-3/anat/sub-1_T1w.nii.gz")
     root("sub-4/ses-1/anat/sub-4_ses-2_T1w.nii.gz", "sub-05/ses-01/anat/sub-5_ses-1_T1w.nii.gz")

@@ -277,3 +277,10 @@ def test_a_mask_that_was_not_fetched_is_named(write):
     path = write("subject|image|mask", "A|a.nii|b.nii", "B|b.nii|c.nii.gz")
     (path.parent / "c.nii.gz").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert "c.nii.gz is a Git LFS pointer" in fault(path, healthy=False)
+
+
+def test_paths_may_start_at_home_and_backslashes_are_told(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (scan,) = listed(write("subject|image", "A|~/a.nii")).scans
+    assert scan.image == str(tmp_path / "a.nii")
+    assert "write / in place of" in fault(write("subject|image", "A|raw\\a.nii"))

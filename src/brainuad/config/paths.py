@@ -11,8 +11,8 @@ from pydantic import AfterValidator
 
 from brainuad.errors import ConfigError
 
-MISREAD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*(\{[\d,]+\}[^{}]*)*)?\}|<[a-z][a-z0-9_]*>|[\0-\x1f]")
-"""What Snakemake takes for a wildcard or a path variable, and control characters."""
+MISREAD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*(\{[\d,]+\}[^{}]*)*)?\}|<[a-z][a-z0-9_]*>|[\0-\x1f\ud800-\udfff]")
+"""What Snakemake takes for a wildcard or a path variable, control characters, and bytes that are no UTF-8."""
 VARIABLE = re.compile(r"\$([A-Za-z_]\w*)")
 
 

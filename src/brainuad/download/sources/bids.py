@@ -212,6 +212,9 @@ class _Reader:
         scans = [
             self._scan(subject, name, each, whose[name], lost + foreign) for name, each in taken.items() if each.images
         ]
+        if twins := [label for label, n in Counter(scan.scan for scan in scans).items() if n > 1]:
+            self._fail(subject, f"{' and '.join(taken)} both become {twins[0]}: rename one of the folders")
+            return
         self.content.scans += scans
         if mine and not scans:
             self._fail(subject, "; ".join(lost + foreign + scouts) or f"no {self.like} in {self.folders[0]}/")
@@ -298,8 +301,9 @@ class _Reader:
                     path = self.base / place / name
                     if names.is_scout(name) and not asked_for:
                         each.scouts.append(path)
-                    elif part := misread(name):
-                        each.missing.append(f"{name} must be renamed, Snakemake would misread {part!r}")
+                    elif part := misread(f"{place}/{name}"):
+                        shown = f"{place}/{name}".encode(errors="replace").decode()
+                        each.missing.append(f"{shown} must be renamed, Snakemake would misread {part!a}")
                     elif exists:
                         each.images.append(path)
                     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,14 +129,19 @@ def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
         dataset=label,
-        image=str(folder / image) if image else "",
-        mask=str(folder / mask) if mask else "",
-        reference=str(folder / reference) if reference and with_reference else "",
+        image=_path(folder, image),
+        mask=_path(folder, mask),
+        reference=_path(folder, reference) if with_reference else "",
         age=cell(row, "age"),
         sex=cell(row, "sex"),
         site=cell(row, "site"),
         lesion_type=cell(row, "lesion_type"),
     )
+
+
+def _path(folder: Path, written: str) -> str:
+    """A file of the table, whose paths start at its folder or at the home of a user."""
+    return str(folder / os.path.expanduser(written)) if written else ""  # noqa: PTH111 - Path's raises for no user
 
 
 def _belongs(row: Row, columns: list[str], settings: Table) -> bool | str:
@@ -199,7 +205,8 @@ def _bad_files(lines: list[_Line]) -> Iterator[LineProblem]:
             if names.nifti_stem(path) is None:
                 yield line.number, f"{path} does not end in .nii or .nii.gz"
             elif Path(path).is_dir() or not (Path(path).exists() or Path(path).is_symlink()):
-                yield line.number, f"there is no file {path}"
+                do = ": write / in place of \\" if "\\" in path else ""
+                yield line.number, f"there is no file {path}{do}"
             elif missing := content_missing(path):
                 yield line.number, f"{path} {missing}"
         if not re.fullmatch(r"[\w;]*", line.scan.lesion_type, re.ASCII):
