@@ -180,7 +180,7 @@ def judge_claim(header: Header, content: Content) -> None:
     if claimed > content.largest:
         why = f"its header claims {voxels} voxels, {format_size(claimed)}; the file has {format_size(content.size)}"
         why += f", which unpack to {format_size(content.largest)} at most" if content.compressed else ""
-        raise RefusedError("is broken", why, "copy it again from where it came, or correct its header")
+        raise RefusedError("is broken", why, "copy it again, or correct its header")
     if prod(header.shape[:3]) > MOST_VOXELS or claimed > LARGEST_FILE:
         why = f"its header claims {voxels} voxels; {MOST_VOXELS:,} are read at most"
         raise RefusedError("is too large for a scan", why, "resample it to larger voxels, or correct its header")
@@ -192,7 +192,7 @@ def judge_head(header: Header) -> None:
         raise RefusedError("contradicts itself on left and right", why, "set the code of the wrong one to 0")
     sides = np.sqrt((header.affine[:3, :3] ** 2).sum(axis=0))
     extent = sides * header.shape[:3]
-    text = " x ".join(f"{size:.3g}" for size in extent)
+    text = " x ".join(f"{size:.3g}" if size < 1000 else f"{size:,.0f}" for size in extent)
     voxels = " x ".join(str(n) for n in header.shape[:3])
     if min(header.shape[:3]) < FEWEST_VOXELS:
         why = f"it has {voxels} voxels, at least {FEWEST_VOXELS} a side are needed"

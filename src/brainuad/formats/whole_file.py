@@ -29,7 +29,7 @@ LARGEST_FILE = 2**35
 MOST_UNPACKED = 2**37
 """In bytes, of any file."""
 PIECE = 2**20
-COPY_AGAIN = "copy it again from where it came"
+COPY_AGAIN = "copy it again"
 HANDLED = (
     Handling("file", "gzip under `.nii`, none under `.nii.gz`, endings in capitals", "accepted", "told by content"),
     Handling(
