@@ -171,6 +171,7 @@ REFUSED: dict[str, tuple[Made, str]] = {
 EMPTY = {
     "zeros": (lambda: image(lesion() * 0), "highest value is 0"),
     "-1 everywhere": (lambda: image(lesion(np.int16, -1, -1)), "highest value is -1"),
+    "zeros on another grid": (lambda: image(half() * 0, moved(50, 0, 0)), "highest value is 0"),
     "NaN everywhere": (lambda: image(lesion(np.float32, np.nan, np.nan)), "highest value is 0"),
 }
 

@@ -37,7 +37,7 @@ def insert_lesion(
     truth = mask & brain
     volume = float(truth.sum()) * spacing**3 / 1000
     if volume < settings.min_ml:
-        why = f"{volume:.2f} ml of it are inside, {settings.min_ml:g} ml are asked for"
+        why = f"{volume:.2f} ml of it are inside in the template's space, {settings.min_ml:g} ml are asked for"
         raise InputError("the lesion lies outside the brain", why=why, do="draw another lesion or lower min_ml")
     window = _window(truth, int(np.ceil(settings.edge_mm / spacing)) + 1)
     weight = edge_weight(truth[window], settings.edge_mm / spacing) * brain[window]

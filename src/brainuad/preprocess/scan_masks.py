@@ -14,7 +14,7 @@ from brainuad.formats import mask_values, raw, status
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.status import Numbers
 from brainuad.preprocess import mask_grid
-from brainuad.preprocess.mask_grid import Grid
+from brainuad.preprocess.mask_grid import Grid, PlacedMask
 from brainuad.preprocess.scan_files import ScanFiles
 
 Mask = Bool[np.ndarray, "x y z"]
@@ -91,7 +91,8 @@ def _read(path: Path, scan: ScanFiles, image: RawVolume) -> _MaskFile:
         raise InputError(error.what, file=path, why=error.why, do=do) from None
     try:
         marked = mask_values.marked_voxels(file.volume.data, scan.reading.mask_threshold)
-        placed = mask_grid.place(marked.data, _grid(file), _grid(image))
+        nothing = PlacedMask(np.zeros(image.volume.data.shape, bool))  # wherever that lies
+        placed = nothing if marked.empty else mask_grid.place(marked.data, _grid(file), _grid(image))
     except InputError as error:
         raise InputError(f"{path.name} {error.what}", file=path, why=error.why, do=error.do) from None
     notes = [f"{path.name} {note}" for note in (*file.notes, *marked.notes, *placed.notes)]
