@@ -78,6 +78,19 @@ def test_a_study_may_change_its_own_data(make):
     started(make("one"))
 
 
+def test_another_file_of_the_same_study_is_noted(make, capsys):
+    started(make("one"))
+    started(make("one"))
+    assert capsys.readouterr().err == ""
+    copy = Path("copy.yaml")
+    copy.write_text(Path("one.yaml").read_text())
+    started(copy)
+    assert "results/one was last made from" in capsys.readouterr().err
+    Path("results/one", NAME).write_text("broken")
+    started(copy)
+    assert "copy.yaml" in Path("results/one", NAME).read_text()
+
+
 def test_data_that_moved_for_both_studies_is_no_conflict(make):
     started(make("one"))
     started(make("two"))

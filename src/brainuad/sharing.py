@@ -7,6 +7,7 @@ data that has moved for both is no conflict either.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +76,18 @@ def claim(study: Study, study_file: Path) -> None:
     mine, file = claims_of(study), Path(study.results) / study.study / NAME
     content = {"file": str(study_file.resolve()), "sources": mine.sources}
     content |= {"recipe": mine.recipe, "preprocess": mine.preprocess}
-    if not file.exists() or read_json(file) != content:
+    if (last := _last_file(file)) not in (None, content["file"]) and Path(str(last)).exists():
+        print(f"note: {file.parent} was last made from {last}", file=sys.stderr)  # noqa: T201
+    if _claims(file) is None or read_json(file) != content:
         try:
             write_json(file, content)
         except OSError as error:
             raise unwritable(file, error) from None
+
+
+def _last_file(file: Path) -> str | None:
+    """The study file of the last run."""
+    return read_json(file).get("file") if _claims(file) is not None else None
 
 
 def _source(dataset: AnyScans) -> dict[str, Any]:

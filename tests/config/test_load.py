@@ -204,9 +204,11 @@ def test_paths_may_start_at_home_or_a_variable(demo, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("MY_DATA", "/data")
     demo["datasets"]["more"] = {"source": "table", "file": "$MY_DATA/x.tsv", "healthy": True}
+    demo["datasets"]["new"] = {**BIDS, "mask": "~/masks/*.nii"}
     study = build_study(demo | {"results": "~/results", "decisions": "~/exclude.tsv"}, DEMO)
     assert (study.results, study.decisions) == ("/home/me/results", "/home/me/exclude.tsv")
     assert study.datasets["more"].file == "/data/x.tsv"
+    assert study.datasets["new"].mask == "/home/me/masks/*.nii"
 
 
 def test_a_data_set_may_bear_the_name_of_a_setting(demo, monkeypatch):

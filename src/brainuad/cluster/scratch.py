@@ -23,8 +23,8 @@ logger = getLogger(__name__)
 def scratch_copies(array_caches: Sequence[Path], scratch: str | None) -> Iterator[list[Path]]:
     """Copy array caches to a new folder below `scratch`; remove it at the end of the block, also after SIGTERM.
 
-    Gives the array caches themselves if `scratch` is None, or, with a warning, if they cannot be copied. `${NAME}` in
-    `scratch` is replaced by the node's environment variable.
+    Gives the array caches themselves if `scratch` is None, or, with a warning, if they cannot be copied. `~` and
+    `${NAME}` in `scratch` are replaced on the node.
     """
     folder = _make_folder(scratch) if scratch else None
     if folder is None:
@@ -39,7 +39,7 @@ def scratch_copies(array_caches: Sequence[Path], scratch: str | None) -> Iterato
 
 def _make_folder(scratch: str) -> Path | None:
     """A new folder; None if it cannot be made."""
-    parent = os.path.expandvars(scratch)
+    parent = os.path.expanduser(os.path.expandvars(scratch))  # noqa: PTH111 - Path's raises for an unknown user
     if "$" in parent:
         _warn(f"{scratch} is not set on this node")
         return None

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from brainuad.config.anomalies import Anomaly, AnomalyType, CorruptionType, ScanCorruption
 from brainuad.config.insertion import Insertion
-from brainuad.config.paths import PathText
+from brainuad.config.paths import PathText, expanded
 from brainuad.config.reading import Reading
 from brainuad.config.section import Section
 from brainuad.config.yaml_text import WrittenFloat
@@ -201,6 +201,7 @@ class Bids(WithReference):
     @field_validator("mask")
     @classmethod
     def _folders_are_explicit(cls, mask: str | Masks) -> str | Masks:
+        mask = expanded(mask) if isinstance(mask, str) and mask.startswith(("~", "$")) else mask
         folders = Path(mask).parent.parts if isinstance(mask, str) else ()
         if any(set(part) & set("*?[") and part not in ("sub-*", "ses-*") for part in folders):
             raise ValueError("the folders of the pattern may contain no wildcards except sub-* and ses-*")

@@ -22,7 +22,7 @@ MOST_VALUES = 100_000
 DEEPEST = 40
 """Levels of lists and mappings."""
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)?(\.[0-9_]*)?([eE][-+]?[0-9]+)?")
+NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)?(\.[0-9_]*)?([eE][-+][0-9]+)?")
 LONGEST_NUMBER = 40
 NOT_FINITE = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
