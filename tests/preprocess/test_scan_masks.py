@@ -181,13 +181,13 @@ def read(tmp_path: Path) -> Callable[..., ScanMasks]:
     def read(
         *masks: nib.Nifti1Image, scan: nib.Nifti1Image | None = None, name: str = "mask", **settings: Any
     ) -> ScanMasks:
-        nib.save(scan or image(IMAGE), tmp_path / "scan.nii.gz")
-        paths = {f"{name}-{i + 1}" if i else name: tmp_path / f"lesion{i}.nii.gz" for i in range(len(masks))}
+        nib.save(scan or image(IMAGE), tmp_path / "scan.nii")
+        paths = {f"{name}-{i + 1}" if i else name: tmp_path / f"lesion{i}.nii" for i in range(len(masks))}
         for mask, path in zip(masks, paths.values(), strict=True):
             nib.save(mask, path)
         reading = Reading(**{key: value for key, value in settings.items() if key != "healthy"})
         healthy = settings.get("healthy", False)
-        files = ScanFiles("sub-1", "T1w", tmp_path / "scan.nii.gz", paths, healthy=healthy, reading=reading)
+        files = ScanFiles("sub-1", "T1w", tmp_path / "scan.nii", paths, healthy=healthy, reading=reading)
         return read_masks(files, read_raw(files.image, reading))
 
     return read
@@ -210,7 +210,7 @@ def test_masks_that_mark_the_lesion_voxel_by_voxel(case, read):
 @pytest.mark.parametrize("case", REFUSED)
 def test_masks_that_cannot_be_used(case, read):
     make, reason = REFUSED[case]
-    with pytest.raises(InputError, match=r"lesion0\.nii\.gz") as error:
+    with pytest.raises(InputError, match=r"lesion0\.nii") as error:
         read(make())
     assert re.search(reason, told(error)), told(error)
 
@@ -320,7 +320,7 @@ def test_several_masks_are_united_and_told(read):
     right[30:32, 20:22, 10:12] = 1
     found = read(image(left), image(right))
     np.testing.assert_array_equal(found.masks["mask"], (left + right) > 0)
-    assert f"2 masks are taken as one: lesion0.nii.gz ({ML:.3g} ml), lesion1.nii.gz (0.12 ml)" in found.notes[0]
+    assert f"2 masks are taken as one: lesion0.nii ({ML:.3g} ml), lesion1.nii (0.12 ml)" in found.notes[0]
 
 
 def test_lesions_of_a_healthy_subject_are_refused(read):
@@ -329,7 +329,7 @@ def test_lesions_of_a_healthy_subject_are_refused(read):
 
 
 def test_lesions_that_fill_the_brain_or_lie_beside_it_or_are_lost_are_told():
-    files = ScanFiles("sub-1", "T1w", Path("scan.nii.gz"), {"mask": Path("lesion.nii.gz")})
+    files = ScanFiles("sub-1", "T1w", Path("scan.nii"), {"mask": Path("lesion.nii.gz")})
 
     def told(lesion, brain=BRAIN, ml=ML):
         return misplaced_lesions(files, ScanMasks(numbers={"lesion_ml": ml}), {"mask": lesion}, brain)
