@@ -144,6 +144,7 @@ SAME: dict[str, tuple[Made, str]] = {
 }
 REFUSED: dict[str, tuple[Made, str]] = {
     "scaled by 1/255": (scaled, "highest value is 0.00392.*scaled by 1/255.*mask_threshold"),
+    "0.0039": (lambda: image(lesion(np.float32, 0.0039)), "highest value is 0.0039.*scaled by 1/255"),
     "up to 0.45": (lambda: image(lesion(np.float32, 0.45)), "highest value is 0.45.*mask_threshold: 0.2"),
     "negative labels": (lambda: image(lesion(np.int16, -1)), "highest value is 0, its lowest -1.*above 0"),
     "NaN in place of the lesion": (lambda: image(lesion(np.float32, np.nan)), "no number in 0.74%"),

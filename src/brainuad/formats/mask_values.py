@@ -15,6 +15,8 @@ LARGEST_LESIONS_ML = 800.0
 LARGEST_SHARE_OF_BRAIN = 0.6
 """Of the brain, that lesions may fill; more is a mask of the brain or an inverted one."""
 MARK, EXPORT = "lesions have values above 0", "export it with 1 in the lesion and 0 elsewhere"
+LARGEST_VALUES = (255, 100, 127, 1000, 4095, 32767, 65535)
+"""Values of a mask's lesion before a program scaled it down to 1."""
 MANY_VALUES = 20
 """Different whole numbers above 1, beyond which they are grey values rather than labels."""
 
@@ -89,9 +91,8 @@ def _why_empty(values: Float[np.ndarray, "x y z"], threshold: float) -> str:
     lowest, highest = float(values.min()), float(values.max())
     if highest > 0:
         what = f"marks nothing above {threshold:g}: its highest value is {highest:.3g}"
-        shares = round(1 / highest)
-        scaled = shares > 2 and abs(shares * highest - 1) < 0.01
-        looks = f"a mask scaled by 1/{shares}" if scaled else "probabilities, or grey values"
+        scaled = next((n for n in LARGEST_VALUES if abs(n * highest - 1) < 0.01), None)
+        looks = f"a mask scaled by 1/{scaled}" if scaled else "probabilities, or grey values"
         remedy = f"export it as 0 and 1, or set `reading: {{mask_threshold: {highest / 2:.2g}}}` for the data set"
         raise InputError(what, why=f"it looks like {looks}", do=remedy)
     if lowest < 0 and lowest < highest:
