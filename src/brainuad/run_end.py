@@ -43,11 +43,14 @@ def after_success(plan: Plan) -> None:
 def after_failure(plan: Plan, workflow: Any) -> None:
     """Make tables, report and MLflow of what finished; tell what is missing and why, and which scans were left out.
 
-    `workflow`: Snakemake's, of the run that just ended. Does nothing where the user stopped the run, and where no job
+    `workflow`: Snakemake's, of the run that just ended. Makes nothing where the user stopped the run, and where no job
     failed. Raises nothing: what fails here is told in a sentence after the errors of the run.
     """
     scheduler = workflow.scheduler
-    if scheduler.running or scheduler._user_kill or not scheduler.failed:
+    if scheduler.running or scheduler._user_kill:
+        _show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what is there.")
+        return
+    if not scheduler.failed:
         return
     _guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
     _guarded(plan, "tell which scans were left out", lambda: _show_left_out(plan))
