@@ -178,6 +178,7 @@ def test_leftovers_of_a_poor_strip(piece):
     told = verdict(GOOD | found.numbers(), Quality(), "T1w")
     assert ("failed" if told.failed else "warned" if told.warned else "ok") == state
     assert all("outside the brain" in reason for reason in told.failed + told.warned)
+    assert ("restrip: auto" in "".join(told.remedies)) == (state != "ok")
 
 
 def test_a_neck_below_the_grid_of_the_template_counts():
@@ -215,8 +216,9 @@ def test_a_tilted_gantry_is_told_where_the_head_is_not_placed(degrees):
     assert shear_deg(scan) == pytest.approx(degrees, abs=1e-6)
     numbers = {"shear_deg": shear_deg(scan)}
     assert verdict(GOOD | numbers, Quality(), "ct").failed == verdict(GOOD, Quality(), "ct").failed
-    reason = verdict(GOOD | numbers | {"half_turn_ratio": 0.7}, Quality(), "ct").failed[0]
-    assert ("shear of 18 degrees" in reason) == bool(degrees)
+    told = verdict(GOOD | numbers | {"half_turn_ratio": 0.7}, Quality(), "ct")
+    assert ("shear of 18 degrees" in told.failed[0]) == bool(degrees)
+    assert told.remedies == (["take the tilt out of the header, or out of the voxels as well"] if degrees else [])
 
 
 def test_what_shows_no_tissue_is_told():

@@ -36,8 +36,8 @@ class SkullStrip(Section):
     band_mm: float = Field(6.0, gt=0, le=20)
     """How far `refined` may move the border of the template's mask, inwards or outwards, in mm."""
     restrip: Literal["never", "auto", "always"] = "never"
-    """Whether a scan that is stripped already is cut to the `refined` mask, too: `auto`: those of which more than
-    `restrip_above` lies outside the brain."""
+    """Whether a scan that is stripped already is cut to the `refined` mask and 2 mm around it: `auto`: those of which
+    more than `restrip_above` lies outside the brain."""
     restrip_above: float = Field(0.01, ge=0, le=1)
     """Fraction of a stripped scan that lies outside the brain, for `restrip: auto`."""
 
@@ -97,8 +97,9 @@ class Quality(Section):
     """Structure in the air around the head, divided by the brain's median, above which an MR scan is warned because of
     motion. Measured: 8 real scans 0.03 to 0.16, phantoms in motion 0.05 to 0.19: it finds only the worst."""
     warn_outside_brain_fraction: float = Field(0.01, ge=0, le=1)
-    """Fraction of a stripped scan, or of a program's brain mask, that lies more than 6 mm outside the template's brain,
-    above which a scan is warned."""
+    """Fraction of a stripped scan, or of a program's brain mask, more than 6 mm outside the template's brain, above
+    which a scan is warned. Measured: 27 real stripped scans 0.008 at most; one of them with eyes, neck, sinus or scalp
+    0.012 to 0.11, with half the face 0.25; with a rim of 6 mm all around 0.002, for the affine takes it in."""
     max_outside_brain_fraction: float = Field(0.2, ge=0, le=1)
     """Fraction above which a scan has failed."""
     max_missing_slice_fraction: float = Field(0.1, ge=0, le=1)

@@ -25,6 +25,8 @@ CT_BRAIN_HU = (-5.0, 95.0)
 CSF_MM = 2.0
 """Thickness of the fluid between brain and bone."""
 OPENING_MM, CLOSING_MM = 3.0, 6.0
+RESTRIP_MARGIN_MM = 2.0
+"""Beyond the refined mask: without it 2 % of a brain's surface are lost, measured on a poor strip with a known brain."""
 PADDING = 8
 """Background voxels around the grid, whose border the brain may touch: closing needs them."""
 
@@ -49,7 +51,8 @@ def examined(
 ) -> tuple[Mask, Numbers, list[str]]:
     """A brain mask that was given or made by a program, what lies beside the brain in it, and notes.
 
-    With `settings.restrip` a given mask is cut to the refined one. `template`: a coarse one, to measure with.
+    With `settings.restrip` a given mask is cut to the surroundings of the refined one. `template`: coarse, to measure
+    with.
     """
     name = backend(settings, stripped)
     if name in ("template", "refined"):  # never far from the template's
@@ -58,7 +61,9 @@ def examined(
     if found and (
         settings.restrip == "always" or (settings.restrip == "auto" and found.fraction > settings.restrip_above)
     ):
-        cut = brain & refined_mask(registered, settings)
+        spacing = float(np.linalg.norm(registered.template.affine[:3, 0]))
+        near = ndimage.binary_dilation(refined_mask(registered, settings), _ball(RESTRIP_MARGIN_MM, spacing))
+        cut = brain & near
         note = f"stripped again: {found.ml:.0f} ml ({found.fraction:.1%}) of it lay outside the brain"
         return cut, _on_grid(cut, registered, template).numbers(), [note]
     return brain, (found or _on_grid(brain, registered, template)).numbers(), []

@@ -56,10 +56,11 @@ HANDLED = (
 
 @dataclass
 class Findings:
-    """Sentences that say why a scan failed, and why it is warned; both empty when all is well."""
+    """Sentences that say why a scan failed, why it is warned, and what to do beside `REMEDY`; empty if all is well."""
 
     failed: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
 
 
 def judged(measured: Status, limits: Quality) -> Status:
@@ -72,7 +73,7 @@ def judged(measured: Status, limits: Quality) -> Status:
     found = verdict(measured.quality, limits, measured.modality)
     reasons = [*found.failed, *found.warned, *measured.reasons]
     state = "failed" if found.failed else "warned" if reasons else "ok"
-    remedy = REMEDY if found.failed or found.warned else measured.remedy
+    remedy = "; ".join([*found.remedies, REMEDY]) if found.failed or found.warned else measured.remedy
     return measured.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
 
 
@@ -105,6 +106,9 @@ UPPER_LIMITS = {
 """Numbers with a `warn_` and a `max_` limit, and how a sentence gives them."""
 
 
+REMEDIES = {"outside_brain_fraction": "set `skullstrip: {restrip: auto}` in the recipe to take off what is no brain"}
+
+
 def _check_upper_limit(name: str, text: str, value: float, limits: Quality, found: Findings) -> None:
     """A number without a `warn_` limit warns above 0, one without a `max_` limit never fails."""
     highest = getattr(limits, f"max_{name}", float("inf"))
@@ -113,6 +117,9 @@ def _check_upper_limit(name: str, text: str, value: float, limits: Quality, foun
         found.failed.append(f"{text.format(value)}, at most {allowed} is allowed")
     elif value > getattr(limits, f"warn_{name}", 0.0):
         found.warned.append(text.format(value))
+    else:
+        return
+    found.remedies += [REMEDIES[name]] if name in REMEDIES else []
 
 
 def _check_registration(numbers: Numbers, limits: Quality, found: Findings) -> None:
@@ -129,7 +136,8 @@ def _check_registration(numbers: Numbers, limits: Quality, found: Findings) -> N
         )
     if found.failed and (shear := numbers.get("shear_deg", 0.0)) > LARGE_SHEAR_DEG:
         tilt = f"its header has a shear of {shear:.0f} degrees, a gantry tilt, and the head does not look tilted by it"
-        found.failed.insert(0, f"{tilt}: take the tilt out of the header, or out of the voxels as well")
+        found.failed.insert(0, tilt)
+        found.remedies.append("take the tilt out of the header, or out of the voxels as well")
     if found.failed and max(abs(numbers.get(name, 1.0)) for name in CONTRASTS) < NO_TISSUE:
         found.failed.append("grey matter, white matter and fluid do not differ: it may show no brain")
 
