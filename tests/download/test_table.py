@@ -284,3 +284,13 @@ def test_paths_may_start_at_home_and_backslashes_are_told(write, tmp_path, monke
     (scan,) = listed(write("subject|image", "A|~/a.nii")).scans
     assert scan.image == str(tmp_path / "a.nii")
     assert "write / in place of" in fault(write("subject|image", "A|raw\\a.nii"))
+
+
+def test_masks_of_two_subjects_and_masks_that_are_the_scan_are_refused(write):
+    lines = ("A|1|a.nii|m.nii", "A|2|b.nii|m.nii", "B|1|c.nii|m.nii", "C|1|d.nii|d.nii")
+    text = fault(write("subject|session|image|mask", *lines, files="a.nii b.nii c.nii d.nii m.nii"), healthy=False)
+    assert "line 3" not in text, "two sessions may share a mask"
+    assert "line 4: mask m.nii is that of sub-A in line 2" in text
+    assert "line 5: the mask is the image, d.nii" in text
+    controls = write("subject|image|mask", "A|a.nii|empty.nii", "B|b.nii|empty.nii", files="a.nii b.nii empty.nii")
+    assert len(listed(controls).scans) == 2, "healthy subjects may have one empty mask"

@@ -16,6 +16,7 @@ from brainuad.download.sources.participants import cell
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.download.sources.text_table import LineProblem, Row, TextTable, read_text_table
 from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
 from brainuad.formats.scans import Scan
 
@@ -26,6 +27,9 @@ REFERENCE = "register_with"
 PLAIN = Groups(healthy=["healthy", "control"], patients=["patient", "patients"])
 """Values of a column `group` if the settings define none."""
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+HANDLED = (
+    Handling("mask", "one mask in the lines of two patients, or a scan as its own mask", "refused", "with the lines"),
+)
 SHOWN = 20
 """Problems in one message."""
 RENAMED_COLUMNS = {"kind": "lesion_type"}
@@ -85,6 +89,8 @@ def read_table(label: str, settings: Table) -> SourceContent:
     groups = zip(lines, belongs, strict=True)
     problems += [(line.number, problem) for line, problem in groups if isinstance(problem, str)]
     problems += [*_bad_labels(lines), *_duplicates(lines), *_bad_files(lines)]
+    if not settings.healthy:
+        problems += _bad_masks([line for line, belonging in zip(lines, belongs, strict=True) if belonging is True])
     if problems:
         messages = [f"line {number}: {problem}" for number, problem in sorted(problems)]
         more = [f"and {len(messages) - SHOWN} more"] if len(messages) > SHOWN else []
@@ -194,6 +200,17 @@ def _duplicates(lines: list[_Line]) -> Iterator[LineProblem]:
         image = line.scan.image
         if image and (before := images.setdefault(image, line.number)) != line.number:
             yield line.number, f"image {line.row['image']} is in line {before} already"
+
+
+def _bad_masks(lines: list[_Line]) -> Iterator[LineProblem]:
+    """Masks of two patients, and masks that are the scan itself."""
+    first: dict[str, tuple[int, str]] = {}
+    for line in (line for line in lines if line.scan.mask):
+        before, subject = first.setdefault(line.scan.mask, (line.number, line.scan.subject))
+        if subject != line.scan.subject:
+            yield line.number, f"mask {line.row['mask']} is that of {subject} in line {before}"
+        if line.scan.mask == line.scan.image:
+            yield line.number, f"the mask is the image, {line.row['image']}"
 
 
 def _bad_files(lines: list[_Line]) -> Iterator[LineProblem]:
