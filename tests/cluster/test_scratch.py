@@ -14,6 +14,7 @@ import yaml
 
 from brainuad.cluster.scratch import scratch_copies
 from brainuad.config.load import build_study
+from brainuad.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -41,6 +42,15 @@ def test_they_do_not_stay_after_a_failure_either(array_caches, tmp_path):
     with pytest.raises(ValueError, match="broken"), scratch_copies(array_caches, str(tmp_path)):
         raise ValueError("broken")
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+
+
+def test_an_error_names_the_array_cache_and_not_the_copy_that_is_gone(array_caches, tmp_path):
+    with pytest.raises(InputError) as caught, scratch_copies(array_caches, str(tmp_path / "scratch")) as copies:
+        file = copies[1] / "images.npy"
+        raise InputError("images.npy was altered", file=file, why="a bit", do=f"delete {copies[1]} and run again")
+    assert caught.value.file == array_caches[1] / "images.npy"
+    assert caught.value.do == f"delete {array_caches[1]} and run again"
+    assert f"its copy on {tmp_path / 'scratch'}" in caught.value.why
 
 
 def test_a_copy_that_a_killed_job_left_goes_with_the_next_one(array_caches, tmp_path):

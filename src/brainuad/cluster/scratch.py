@@ -12,6 +12,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, NoReturn
 
+from brainuad.errors import BrainuadError
 from brainuad.formats import leftovers
 
 FREE_SPACE_FACTOR = 1.05
@@ -32,7 +33,12 @@ def scratch_copies(array_caches: Sequence[Path], scratch: str | None) -> Iterato
         return
     with _sigterm_raises_system_exit():
         try:
-            yield _copy(array_caches, folder)
+            copies = _copy(array_caches, folder)
+            try:
+                yield copies
+            except BrainuadError as error:
+                _name_originals(error, array_caches, copies)
+                raise
         finally:
             _remove(folder)
 
@@ -67,6 +73,15 @@ def _copy(array_caches: Sequence[Path], folder: Path) -> list[Path]:
         why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
         _warn(f"copying to {folder.parent} failed ({why})")
         return list(array_caches)
+
+
+def _name_originals(error: BrainuadError, array_caches: Sequence[Path], copies: Sequence[Path]) -> None:
+    """Let an error name what stays, and not a copy that is gone when it is read."""
+    for original, copy in zip(array_caches, copies, strict=True):
+        if error.file is not None and copy in (Path(error.file), *Path(error.file).parents) and copy != original:
+            error.file = original / Path(error.file).relative_to(copy)
+            error.why = f"{error.why or error.what} (in its copy on {copy.parents[2]}, which may be at fault)"
+            error.do = error.do and error.do.replace(str(copy), str(original))
 
 
 def _remove(folder: Path) -> None:
