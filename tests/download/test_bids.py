@@ -158,7 +158,7 @@ def test_groups_come_from_participants(root):
     assert [scan.subject for scan in healthy.scans] == ["sub-1"]
     assert {row.subject: row.note for row in healthy.failed} == {
         "sub-4": "its group is unknown: participants.tsv gives none",
-        "sub-5": "its group is unknown: participants.tsv does not list it",
+        "sub-5": "its group is unknown: participants.tsv does not list it, but sub-9 without a folder",
     }
     assert [scan.subject for scan in looked(folder, healthy=False, groups=groups).scans] == ["sub-2"]
     everyone_else = {"healthy": ["control"]}
@@ -595,6 +595,8 @@ TABLE = "participant_id\tsex\tgroup\nsub-001\tF\tcontrol\nsub-002\tF\tpatient\ns
         (TABLE.replace("\n", "\r"), ""),
         (TABLE.replace("sub-", "SUB-"), ""),
         (TABLE.replace("\t", " \t "), ""),
+        ("# made by hand\n\n" + TABLE, ""),
+        (TABLE.replace("sub-001", "sub-001\u200b\u00a0"), ""),
         (TABLE.replace("F\t", '"moved a bit\t'), ""),
         ("".join(f'"{line}"\n' for line in TABLE.replace("\t", '"\t"').splitlines()), ""),
         (TABLE.encode("utf-16"), ""),
@@ -645,6 +647,9 @@ def test_a_group_that_is_not_clear_is_unknown_with_its_reason(root, lines, why):
         (TABLE.replace("\tgroup", "\tdiagnosis"), ["no column group", "diagnosis"]),
         (TABLE.replace("\t", "   "), ["separated by blanks"]),
         (b"PK\x03\x04 xlsx", ["it is a spreadsheet"]),
+        (b"\x1f\x8b\x08", ["it is compressed"]),
+        (TABLE.partition("\n")[0], ["participants.tsv of x lists nobody"]),
+        ("", ["participants.tsv of x lists nobody"]),
         (LFS_POINTER, ["participants.tsv", "git lfs pull"]),
     ],
 )

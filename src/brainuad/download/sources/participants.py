@@ -85,6 +85,8 @@ class Participants:
         self.by_subject: dict[str, Participant] = {}
         self.columns_present: set[str] = set()
         self.notes: list[str] = []
+        self.others: list[str] = []
+        """Whom the table lists, and who has no folder."""
         if self.path is None:
             if self.groups:
                 do = f"add it, or remove datasets.{label}.groups"
@@ -93,7 +95,11 @@ class Participants:
                 raise InputError(f"{label} has no participants.tsv with groups", file=folder, why=why, do=do)
             return
         listed = self._listed(self.path, prefix)
+        if not listed and self.groups:
+            do = f"fill it in, or remove datasets.{label}.groups"
+            raise InputError(f"{self.path.name} of {label} lists nobody", file=self.path, do=do)
         self.by_subject = _matched(listed, subjects, "sub-", self.path.name)
+        self.others = sorted(set(self.by_subject) - set(subjects))
         if listed and subjects and not set(self.by_subject) & set(subjects):
             what = f"{self.path.name} lists none of the subjects of {label}"
             why = f"it has {_some(listed)}, the folders are {_some(subjects)}"
@@ -108,7 +114,8 @@ class Participants:
         `sessions`: names of the session's folders, such as `ses-1`.
         """
         name = self.path.name if self.path else ""
-        absent = Participant(why_no_group=f"{name} does not list it")
+        others = f", but {_some(self.others)} without a folder" if self.others else ""
+        absent = Participant(why_no_group=f"{name} does not list it{others}")
         participant = self.by_subject.get(subject, absent)
         path = folder / f"{subject}_sessions.tsv"
         if not (path.is_file() or path.is_symlink()):

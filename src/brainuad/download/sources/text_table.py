@@ -20,6 +20,7 @@ LineProblem = tuple[int, str]
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OFFICE_FILE = b"PK\x03\x04"
 """How spreadsheets (xlsx, ods) begin: they are zip archives."""
+GZIP = b"\x1f\x8b"
 LARGEST = 64 * 2**20
 """In bytes; tables of people are small."""
 
@@ -90,14 +91,16 @@ def read_text_table(path: Path, expected: Collection[str], any_encoding: bool) -
     Windows-1252 with a note if `any_encoding`, else refused.
     """
     text, notes = _text(path, any_encoding)
-    first = re.split(r"\r\n|\r|\n", text, maxsplit=1)[0]
+    lines = re.split(r"\r\n|\r|\n", text)
+    skipped = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
+    first = lines[skipped]
     separator = _separator(path, first, expected)
     if separator == "\t":
         # Tab-separated tables know no quoting: a quotation mark is a letter like others.
-        cells = [(n, line.split("\t")) for n, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)]
+        cells = [(n, line.split("\t")) for n, line in enumerate(lines[skipped:], skipped + 1)]
     else:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        cells = [(reader.line_num, line) for line in reader]
+        reader = csv.reader(io.StringIO("\n".join(lines[skipped:]), newline=""), delimiter=separator)
+        cells = [(reader.line_num + skipped, line) for line in reader]
         if path.suffix.lower() != ".csv":
             notes.append(f"{path.name} is separated by {SEPARATORS[separator]}, not by tabs")
     table = TextTable([name.lower() for name in map(_plain, cells[0][1])] if cells else [], [], notes=notes)
@@ -124,6 +127,8 @@ def _text(path: Path, any_encoding: bool) -> tuple[str, list[str]]:
         content = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, str(error.strerror), "correct the path or its permissions") from None
+    if content.startswith(GZIP):
+        raise _unreadable(path, "it is compressed", "unpack it")
     if content.startswith(OFFICE_FILE):
         raise _unreadable(path, "it is a spreadsheet, not text", "save it as text, separated by tabs")
     encoding = "utf-8-sig"
@@ -150,8 +155,8 @@ def _separator(path: Path, first: str, expected: Collection[str]) -> str:
 
 
 def _plain(cell: str) -> str:
-    """The text of a cell, without the marks that R puts around it."""
-    text = cell.strip()
+    """The text of a cell, without the marks that R puts around it and letters of no width."""
+    text = re.sub("[\u200b\u2060\ufeff]", "", cell).strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].replace('""', '"').strip()
     return text
