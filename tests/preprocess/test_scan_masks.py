@@ -339,4 +339,5 @@ def test_lesions_that_fill_the_brain_or_lie_beside_it_or_are_lost_are_told():
     assert "100% of the lesion mask" in told(LESION, BRAIN & ~LESION)[0]
     assert "less than a voxel of the template" in told(LESION & ~LESION)[0]
     with pytest.raises(InputError, match=r"lesion\.nii\.gz marks 9\d% of the brain"):
-        told(BRAIN & ~LESION)
+        told(BRAIN & ~LESION, ml=(BRAIN & ~LESION).sum() * VOXEL_ML)
+    assert told(LESION, LESION) == [], "a brain of 8 ml is the fault of the skull-strip"

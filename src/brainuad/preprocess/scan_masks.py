@@ -18,6 +18,8 @@ from brainuad.preprocess.mask_grid import Grid, PlacedMask
 from brainuad.preprocess.scan_files import ScanFiles
 
 Mask = Bool[np.ndarray, "x y z"]
+SMALLEST_BRAIN_ML = 500.0
+"""Of a scan, from which lesions are compared with it."""
 MOSTLY_OUTSIDE = 0.5
 """Share of a lesion mask outside the brain, from which it is told."""
 
@@ -69,7 +71,7 @@ def read_masks(scan: ScanFiles, image: RawVolume) -> ScanMasks:
 def misplaced_lesions(scan: ScanFiles, found: ScanMasks, on_grid: Mapping[str, Mask], brain: Mask) -> list[str]:
     """What looks wrong with the place of the lesions. `on_grid`: the masks on the template's grid, as `brain`.
 
-    Raises InputError if the lesions fill most of the brain.
+    Raises InputError if the lesions fill most of a brain; of one that is too small the skull-strip may be to blame.
     """
     lesion = on_grid.get(status.LESIONS)
     if lesion is None or not found.numbers["lesion_ml"]:
@@ -77,7 +79,8 @@ def misplaced_lesions(scan: ScanFiles, found: ScanMasks, on_grid: Mapping[str, M
     if not lesion.any():
         return [f"the lesions ({found.numbers['lesion_ml']:.2g} ml) mark less than a voxel of the template's grid"]
     inside, voxels = int((lesion & brain).sum()), int(lesion.sum())
-    if (share := inside / max(1, int(brain.sum()))) > mask_values.LARGEST_SHARE_OF_BRAIN:
+    share, brain_ml = inside / max(1, int(brain.sum())), brain.sum() * found.numbers["lesion_ml"] / voxels
+    if share > mask_values.LARGEST_SHARE_OF_BRAIN and brain_ml >= SMALLEST_BRAIN_ML:
         raise _too_large(scan.masks_named(status.LESIONS)[0], f"{share:.0%} of the brain")
     outside = 1 - inside / voxels
     return [f"{outside:.0%} of the lesion mask lie outside the brain"] if outside > MOSTLY_OUTSIDE else []
