@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.formats import status, transform, volume
 from brainuad.formats.files import sha256
@@ -96,20 +97,20 @@ def test_n4_and_curvature_flow_flatten_the_brain(ready):
     assert spread(result.image) < 0.8 * spread(result.registered.image)
 
 
-def test_stripped_scan_keeps_its_own_mask(ready):
+def test_stripped_scan_keeps_its_own_mask_though_its_background_is_noise(ready, tmp_path):
     phantom = ready.phantom
-    noise = 1e-4 * np.random.default_rng(0).normal(size=phantom.image.shape)
-    image = np.where(phantom.brain, phantom.image, noise).astype(np.float32)
-    result = preprocess_volume(Volume(image, phantom.affine), "T1w", Preprocess())
-    assert result.stripped
-    assert [note.partition(",")[0] for note in result.notes] == ["its background was not of one value"]
-    assert result.quality["outside_brain_fraction"] < 0.001
-    assert verdict(result.quality, Quality(), "T1w").failed == []
-    template = mni152(2.0)
-    truth = resample_mask(
-        phantom.brain, phantom.affine, template.brain.shape, template.affine, result.registered.transform.matrix
-    )
-    assert dice(result.brain, truth) > 0.99
+    noise = 0.06 * np.percentile(phantom.image, 99) * np.random.default_rng(0).normal(size=phantom.image.shape)
+    volume.write(tmp_path / "scan.nii.gz", np.where(phantom.brain, phantom.image, np.abs(noise)), phantom.affine)
+    scan = ScanFiles("sub-08", "T1w", tmp_path / "scan.nii.gz", reading=Reading(stripped=True))
+    state = preprocess(scan, Preprocess(), tmp_path / "sub-08")
+    told = judged(state, Quality())
+    assert (told.state, told.stripped, told.reasons) == ("ok", True, [])
+    assert [note.partition(",")[0] for note in told.notes] == ["its background was not of one value"]
+    assert told.quality["outside_brain_fraction"] < 0.001
+    paths, template = status.paths(tmp_path / "sub-08"), mni152(2.0)
+    affine = transform.read(paths["transform"]).matrix
+    truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, affine)
+    assert dice(volume.read_mask(paths["brain"]).data, truth) > 0.98
 
 
 def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):

@@ -26,7 +26,7 @@ CSF_MM = 2.0
 """Thickness of the fluid between brain and bone."""
 OPENING_MM, CLOSING_MM = 3.0, 6.0
 RESTRIP_MARGIN_MM = 2.0
-"""Beyond the refined mask: without it 2 % of a brain's surface are lost, measured on a poor strip with a known brain."""
+"""Beyond the refined mask: without it 2 % of a brain are lost at its surface, measured on poor strips of one brain."""
 PADDING = 8
 """Background voxels around the grid, whose border the brain may touch: closing needs them."""
 
