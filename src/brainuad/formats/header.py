@@ -48,7 +48,9 @@ HANDLED = (
     ),
     Handling("header", "the unit of length (`xyzt_units`) is metre or micrometre", "converted", "to mm, with a note"),
     Handling("header", "no unit of length", "accepted", "as mm, if the size is a head's"),
-    Handling("header", "a unit that makes no head, where mm make one", "converted", "read as mm, with a note"),
+    Handling(
+        "header", "a unit that makes no voxel of a scan, where mm make one", "converted", "read as mm, with a note"
+    ),
     Handling("header", f"a voxel that is not {_VOXEL} a side", "refused", "the reason names the size"),
     Handling("header", f"a scan that is not {_EXTENT} a side", "refused", "the reason names the size"),
     Handling(
@@ -197,7 +199,7 @@ def judge_head(header: Header) -> None:
     if min(header.shape[:3]) < FEWEST_VOXELS:
         why = f"it has {voxels} voxels, at least {FEWEST_VOXELS} a side are needed"
         raise RefusedError("is too small for a head", why, "give the whole scan")
-    if not (VOXEL_MM[0] * 0.999 <= sides.min() and sides.max() <= VOXEL_MM[1] * 1.001):
+    if not _is_plausible(sides):
         size = " x ".join(f"{side:.3g}" for side in sides)
         why = f"its voxels are {size} mm, those of a scan {_VOXEL}; the whole of it has {text} mm"
         raise RefusedError("has no voxels of a head scan", why, "correct the affine and its unit (`xyzt_units`)")
@@ -283,7 +285,7 @@ def _worlds(stored: nib.Nifti1Header, shape: tuple[int, ...], notes: list[str]) 
     if not worlds:
         raise RefusedError("has a singular affine", "; ".join(dict.fromkeys(problems.values())))
     notes += [f"its {name} cannot be used ({why}), the other was taken" for name, why in problems.items() if why]
-    worlds = _in_mm(worlds, int(stored["xyzt_units"]) & 7, shape, notes)
+    worlds = _in_mm(worlds, int(stored["xyzt_units"]) & 7, notes)
     if len(worlds) == 2:
         _compare(worlds["sform"], worlds["qform"], shape, notes)
     if "sform" in worlds and not any(note.startswith("sform and qform") for note in notes):
@@ -326,21 +328,22 @@ def _problem(affine: Matrix) -> str:
     return ""
 
 
-def _in_mm(worlds: dict[str, World], code: int, shape: tuple[int, ...], notes: list[str]) -> dict[str, World]:
+def _in_mm(worlds: dict[str, World], code: int, notes: list[str]) -> dict[str, World]:
     name, factor = UNITS.get(code, ("", 1.0))
     if factor == 1:
         return worlds
-    extent = np.sqrt((next(iter(worlds.values())).matrix[:3, :3] ** 2).sum(axis=0)) * shape[:3]
-    if not _is_plausible(extent * factor) and _is_plausible(extent):
-        notes.append(f"lengths were taken as mm: in {name}s, as the header says, it would be no head")
+    sides = np.sqrt((next(iter(worlds.values())).matrix[:3, :3] ** 2).sum(axis=0))
+    if not _is_plausible(sides * factor) and _is_plausible(sides):
+        size = " x ".join(f"{side:.3g}" for side in sides)
+        notes.append(f"lengths were taken as mm: voxels of {size} {name}s, as the header says, are none of a scan")
         return worlds
     notes.append(f"lengths were converted from {name}s to mm")
     scale = np.diag([factor, factor, factor, 1.0])
     return {key: replace(world, matrix=scale @ world.matrix) for key, world in worlds.items()}
 
 
-def _is_plausible(extent: Float[np.ndarray, "3"]) -> bool:
-    return bool(EXTENT_MM[0] <= extent.min() and extent.max() <= EXTENT_MM[1])
+def _is_plausible(sides: Float[np.ndarray, "3"]) -> bool:
+    return bool(VOXEL_MM[0] * 0.999 <= sides.min() and sides.max() <= VOXEL_MM[1] * 1.001)
 
 
 def _contradiction(sform: World, qform: World) -> str:
