@@ -8,7 +8,8 @@ from pathlib import Path
 
 from brainuad.errors import InputError
 
-BROKEN = "restore it, or move the folder away: the next run of each study imports its runs anew"
+AWAY = "move the folder away; a study's next run imports its runs anew once its track.json is deleted"
+BROKEN = f"restore it, or {AWAY}"
 
 
 def check_database(path: Path) -> None:
@@ -50,9 +51,8 @@ def _compare(path: Path, found: str) -> None:
     if found == head:
         return
     why = f"its schema is {found}, MLflow {mlflow.__version__} has {head}"
-    away = "or move the folder away: the next run of each study imports its runs anew"
     if found in {step.revision for step in steps.walk_revisions()}:
-        do = f"copy it, then type `mlflow db upgrade 'sqlite:///{path.resolve()}'`, {away}"
+        do = f"copy it, then type `mlflow db upgrade 'sqlite:///{path.resolve()}'`, or {AWAY}"
         raise InputError("MLflow's database was made by an older MLflow", file=path, why=why, do=do)
-    do = f"install the MLflow that made it, name a server in track.uri, {away}"
+    do = f"install the MLflow that made it, name a server in track.uri, or {AWAY}"
     raise InputError("MLflow's database was made by a newer MLflow", file=path, why=why, do=do)
