@@ -723,3 +723,100 @@ def test_accents_may_be_composed_or_not(root):
     folder = root(*t1("Zoe\u0301"), participants=table)
     (scan,) = looked(folder).scans
     assert (scan.scan, scan.age) == ("sub-Zoe", "5")
+
+
+@pytest.mark.parametrize("written", ["Control", "CONTROL", "con trol", "control\u00a0", "control\u200b"])
+@pytest.mark.parametrize("groups", [GROUPS, {"healthy": ["control"]}, {"patients": ["patient"]}])
+def test_groups_in_other_case_or_with_blanks_are_those_listed(root, written, groups):
+    folder = root(*t1("001", "002", "010"))
+    table = TABLE.replace("\tcontrol", f"\t{written}", 1)
+    table = table if "healthy" in groups else table.replace("patient\n", "Patient \n")
+    found = people(folder, table, groups=groups).scans
+    assert [scan.subject for scan in found] == ["sub-001", "sub-010"]
+    if written.strip("\u200b\u00a0") != "control" and "healthy" in groups:
+        assert f"group {written} was taken as control" in found[0].note
+
+
+@pytest.mark.parametrize("written", ["?", "-", "#N/A", "unknown", "Null", "<NA>"])
+def test_a_group_that_nobody_knows_is_not_the_group_of_all_others(root, written):
+    folder = root(*t1("001", "002", "010"))
+    found = people(folder, TABLE.replace("control", written, 1), groups={"patients": ["patient"]})
+    assert [scan.subject for scan in found.scans] == ["sub-010"]
+    assert "gives none" in found.failed[0].note
+    listed = people(folder, TABLE.replace("control", written, 1), groups={"healthy": [written, "control"]})
+    assert [scan.subject for scan in listed.scans] == ["sub-001", "sub-010"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n \n" + TABLE,
+        "# from a data base, of 2020\n" + TABLE,
+        "\ufeff\n" + TABLE,
+        b"\xef\xbb\xbf" + TABLE.replace("F", "K\u00f6ln").encode("latin-1"),
+    ],
+)
+def test_what_stands_above_the_names_of_columns_is_left_out(root, content):
+    found = people(root(*t1("001", "002", "010")), content)
+    assert [scan.subject for scan in found.scans] == ["sub-001", "sub-010"]
+
+
+def test_an_empty_table_of_participants_is_told(root):
+    folder = root(*t1("001"))
+    assert "participants.tsv is empty" in people(folder, "\n\n", groups=None).notes
+
+
+def test_a_column_that_is_read_may_not_be_there_twice(root):
+    with pytest.raises(InputError, match="two columns sex"):
+        people(root(*t1("001")), TABLE.replace("sex\t", "sex\tSex\t"))
+
+
+@pytest.mark.parametrize(
+    ("ends", "taken"),
+    [
+        (["desc-perilesion_mask", "desc-lesion_mask"], "desc-lesion_mask"),
+        (["desc-nonlesion_mask"], ""),
+        (["label-lesionfree_mask"], ""),
+        (["desc-lesionfilled_mask"], ""),
+        (["Lesion_Mask"], "Lesion_Mask"),
+        (["label-LESION_MASK"], "label-LESION_MASK"),
+        (["space-MNI152NLin6Asym_label-lesion_mask"], ""),
+        (["space-Talairach_label-lesion_mask"], ""),
+        (["space-T1w_label-lesion_mask"], "space-T1w_label-lesion_mask"),
+        (["space-orig_label-lesion_mask"], "space-orig_label-lesion_mask"),
+    ],
+)
+def test_masks_are_told_from_what_is_named_alike(root, ends, taken):
+    folder = root(*t1("1", "2"), *(f"sub-1/anat/sub-1_{end}.nii.gz" for end in ends), *lesions("2"))
+    assert masks(folder, healthy=False)[0] == (f"sub-1_{taken}.nii.gz" if taken else "")
+
+
+def test_masks_of_a_template_space_are_taken_where_scan_or_setting_says_so(root):
+    name = "sub-1_space-MNI152_label-lesion_mask.nii.gz"
+    folder = root(*t1("1"), f"sub-1/anat/{name}")
+    assert "space of a template, MNI152" in fault(folder, healthy=False)
+    assert masks(folder, healthy=False, mask="*space-MNI*lesion_mask*") == [name]
+    assert masks(folder, healthy=False, mask={"entities": {"space": "MNI152"}}) == [name]
+    root("sub-1/anat/sub-1_space-MNI152_T1w.nii.gz")
+    assert masks(folder, healthy=False, entities={"space": "MNI152"}) == [name]
+
+
+def test_files_that_may_be_the_masks_are_named_where_none_fits(root):
+    folder = root(
+        *t1("1"), *(f"sub-1/anat/sub-1_{end}.nii.gz" for end in ("T1w_lesion", "brainmask", "perilesion_mask"))
+    )
+    text = fault(folder, healthy=False)
+    assert "no file matches *lesion*mask.nii*, but beside a scan there are sub-1_T1w_lesion.nii.gz\n" in text
+    root("sub-1/anat/sub-1_desc-autolesion_mask.nii.gz", "sub-1/anat/sub-1_desc-handlesion_mask.nii.gz")
+    assert "is not clear" in fault(folder, healthy=False)
+
+
+def test_endings_may_be_in_capitals(root):
+    names = ["sub-1_T1w.NII.GZ", "sub-2_T1w.NII"]
+    assert images(root(f"sub-1/anat/{names[0]}", f"sub-2/anat/{names[1]}")) == names
+
+
+def test_a_label_that_no_file_name_can_hold_costs_its_subject(root):
+    found = looked(root(*t1("1"), f"sub-{'x' * 200}/anat/a_T1w.nii.gz"))
+    assert [scan.scan for scan in found.scans] == ["sub-1"]
+    assert "204 letters" in found.failed[0].note

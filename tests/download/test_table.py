@@ -294,3 +294,27 @@ def test_masks_of_two_subjects_and_masks_that_are_the_scan_are_refused(write):
     assert "line 5: the mask is the image, d.nii" in text
     controls = write("subject|image|mask", "A|a.nii|empty.nii", "B|b.nii|empty.nii", files="a.nii b.nii empty.nii")
     assert len(listed(controls).scans) == 2, "healthy subjects may have one empty mask"
+
+
+def test_a_quotation_mark_that_stays_open_is_named_by_its_line(write):
+    for line in ('"A|a.nii|', '"A|a.nii|\nC|c.nii.gz|"'):
+        path = write("subject|image|site", line, "B|b.nii|x", name="s.csv", delimiter=",")
+        assert "line 2: a quotation mark that is not closed" in fault(path)
+    path = write("subject|image|site", 'A|a.nii|"Bonn,\nRhein"', "B|nowhere.nii|x", name="s.csv", delimiter=",")
+    assert "line 4: there is no file" in fault(path)
+
+
+def test_a_column_that_is_read_may_not_be_there_twice(write):
+    assert "two columns mask" in fault(write("subject|image|mask|Mask", "A|a.nii|b.nii|c.nii.gz"))
+
+
+def test_groups_are_those_of_the_settings_in_any_case(write):
+    path = write("subject|image|group", "A|a.nii|Controls ", "B|b.nii|PATIENT")
+    groups = {"healthy": ["controls"], "patients": ["Patient"]}
+    assert subjects(path, groups=groups) == ["sub-A"]
+    assert subjects(path, groups={"patients": ["patient"]}) == ["sub-A"]
+
+
+def test_an_empty_table_and_a_label_without_end_are_told(write):
+    assert "it is empty" in fault(write("", ""))
+    assert "at most 120" in fault(write("subject|image", f"{'A' * 300}|a.nii"))

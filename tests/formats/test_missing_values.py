@@ -99,3 +99,13 @@ def test_a_scan_of_numbers_alone_is_given_as_it_is():
     data, notes = filled(Path("scan.nii.gz"), volume := Volume(SCAN, AFFINE))
     assert data is volume.data
     assert notes == []
+
+
+@pytest.mark.parametrize("value", [1e7, -1e7, 9e11])
+def test_single_values_beyond_any_tissue_are_filled_and_the_limit_is_told(value):
+    data, notes = result(with_box(FINE, 1, value))
+    np.testing.assert_allclose(data, FINE, rtol=1e-5)
+    assert "1 isolated" in notes[0]
+    assert "1e+06" in notes[0]
+    with pytest.raises(InputError, match="no numbers"):
+        result(with_box(FINE, 5, value))

@@ -127,6 +127,10 @@ Wanted = One | None | list[One]
 """A label, a number (1 matches run-1 and run-01), a list of them, or `null`: the entity must be absent."""
 
 
+def _plain(value: str) -> str:
+    return "".join(value.casefold().split())
+
+
 class Groups(Section):
     """Which subjects are healthy and which are patients, by the values of a column; an empty list takes all others."""
 
@@ -144,6 +148,12 @@ class Groups(Section):
         if both := sorted({*self.healthy} & {*self.patients}):
             raise ValueError(f"{both[0]} is listed as healthy and as patients")
         return self
+
+    def listed(self, value: str) -> str:
+        """The value as it is listed, where case and blanks alone differ from one of the list; else the value itself."""
+        values = [*self.healthy, *self.patients]
+        same = [each for each in values if _plain(each) == _plain(value)]
+        return same[0] if value not in values and len(same) == 1 else value
 
     def takes(self, value: str, healthy: bool) -> bool:
         """Whether subjects with this value belong to a data set of healthy subjects, or of patients. Empty: neither."""

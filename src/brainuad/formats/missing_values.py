@@ -19,6 +19,10 @@ from brainuad.formats.volume import Volume
 
 LARGEST_VALUE = 1e12
 """float32 cannot hold the squares and sums of much larger values."""
+OUTLIER = 1000
+"""Times the 99.9th percentile of the absolute values: no tissue is so bright, but marks and faults of programs are."""
+SAMPLE = 200_000
+"""Voxels, at least, by which the percentile is found."""
 SMALLEST_RANGE = 1e-12
 ISOLATED = 26
 """Voxels of the largest group that is filled from its neighbours."""
@@ -44,6 +48,12 @@ HANDLED = (
     ),
     Handling("values", "more NaN or infinity in the head", "refused", "the reason names their share and place"),
     Handling("values", f"values beyond ±{LARGEST_VALUE:g}", "converted", "as infinity"),
+    Handling(
+        "values",
+        f"values beyond ±{OUTLIER} times the 99.9th percentile",
+        "converted",
+        "as infinity, with a note of the limit",
+    ),
     Handling("values", f"values that differ by less than {SMALLEST_RANGE:g}", "refused", "multiply them"),
 )
 Array = Float[np.ndarray, "x y z"]
@@ -70,20 +80,32 @@ class Groups:
 def filled(path: Path, scan: Volume) -> tuple[Array, list[str]]:
     """The values of a scan, every one a number, and notes of what was filled. Raises InputError."""
     low, high = float(scan.data.min()), float(scan.data.max())
-    if low >= -LARGEST_VALUE and high <= LARGEST_VALUE:
+    limit = _largest(scan.data)
+    if low >= -limit and high <= limit:
         if 0 < high - low < SMALLEST_RANGE:
             why = f"they run from {low:g} to {high:g}"
             raise InputError(f"{path.name} has values that differ too little", file=path, why=why, do="multiply them")
         return scan.data, []
     with np.errstate(invalid="ignore"):
-        missing = ~(np.abs(scan.data) <= LARGEST_VALUE)
+        missing = ~(np.abs(scan.data) <= limit)
     numbers = scan.data[~missing]
     if not numbers.size or numbers.min() == numbers.max():
-        why = f"{missing.mean():.1%} of its voxels are NaN, infinite or beyond {LARGEST_VALUE:g}, and the rest "
+        why = f"{missing.mean():.1%} of its voxels are NaN, infinite or beyond {limit:g}, and the rest "
         why += f"is {numbers[0]:g}" if numbers.size else "is nothing"
         raise InputError(f"{path.name} holds values that are no numbers", file=path, why=why, do=EXPORT)
     _require_whole_slices(path, missing)
-    return _Filling(path, scan, missing).result()
+    data, notes = _Filling(path, scan, missing).result()
+    if limit < LARGEST_VALUE:
+        notes = [f"{note} (values beyond {limit:.3g} count as infinite)" for note in notes]
+    return data, notes
+
+
+def _largest(data: Array) -> float:
+    """The largest absolute value that is taken for a measured one."""
+    sample = np.abs(data.ravel(order="K")[:: max(1, data.size // SAMPLE)])
+    sample = sample[sample <= LARGEST_VALUE]
+    typical = float(np.percentile(sample, 99.9)) if sample.size else 0.0
+    return min(OUTLIER * typical, LARGEST_VALUE) if typical > 0 else LARGEST_VALUE
 
 
 def _require_whole_slices(path: Path, missing: Mask) -> None:
@@ -185,5 +207,5 @@ def _background(data: Array, missing: Mask) -> float:
     if lowest >= 0:
         return 0.0
     faces = np.concatenate([np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)])
-    faces = faces[np.abs(faces) <= LARGEST_VALUE]
+    faces = faces[np.abs(faces) <= _largest(data)]
     return 0.0 if faces.size and (faces == 0).mean() > 0.5 else lowest

@@ -13,7 +13,7 @@ from pathlib import Path
 from brainuad.config.datasets import Bids
 from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
-from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, choose, masks_of_scan
+from brainuad.download.sources.bids_masks import MaskFinder, ScanLocation, masks_of_scan
 from brainuad.download.sources.content import SourceContent, unmasked_note
 from brainuad.download.sources.participants import Participant, Participants
 from brainuad.download.sources.scan_source import ScanSource
@@ -64,6 +64,12 @@ HANDLED = (
         "a folder of a subject that cannot be read",
         "refused",
         "the subject is listed as failed",
+    ),
+    Handling(
+        "names",
+        f"labels of subject and session of more than {names.LONGEST_LABEL} letters together",
+        "refused",
+        "rename the folder",
     ),
     Handling(
         "names",
@@ -149,6 +155,8 @@ class _Reader:
         self.unwanted: Counter[str] = Counter()
         self.without_data: list[str] = []
         """Sentences on scans and masks that are there in name only."""
+        self.unclear: list[str] = []
+        """Why masks that are there were not taken."""
         with_entities = ", ".join(f"{key}: {value}" for key, value in settings.entities.items())
         self.like = f"*_{settings.modality}.nii.gz{' with ' * bool(with_entities)}{with_entities}"
         self.folders = ("ct", "anat") if settings.modality == "ct" else ("anat",)
@@ -215,6 +223,10 @@ class _Reader:
         if twins := [label for label, n in Counter(scan.scan for scan in scans).items() if n > 1]:
             self._fail(subject, f"{' and '.join(taken)} both become {twins[0]}: rename one of the folders")
             return
+        if long := [scan for scan in scans if len(scan.scan) > names.LONGEST_LABEL]:
+            why = f"{len(long[0].scan)} letters, at most {names.LONGEST_LABEL} are possible: rename its folder"
+            self._fail(subject, f"its name has {why}")
+            return
         self.content.scans += scans
         if mine and not scans:
             self._fail(subject, "; ".join(lost + foreign + scouts) or f"no {self.like} in {self.folders[0]}/")
@@ -243,6 +255,10 @@ class _Reader:
             why, do = f"no file matches {like}", f"correct datasets.{label}.mask, or set its split to null"
             if self.without_data:
                 why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
+            elif self.unclear:
+                why = self.unclear[0]
+            elif similar := self.masks.similar(Path(self.content.scans[0].image).parent):
+                why += f", but beside a scan there are {', '.join(similar[:SHOWN])}"
             raise InputError(f"{label} has no lesion mask to score by", file=self.base, why=why, do=do)
         self.content.notes += unmasked_note(self.content.scans, settings)
 
@@ -318,8 +334,10 @@ class _Reader:
         masks = self.masks.masks(place)
         image = next((path for path in images if masks_of_scan(masks, path.name)), images[0])
         candidates = masks_of_scan(masks, image.name)
-        own = choose(candidates, image.name, self.settings.healthy)
+        own = self.masks.chosen(candidates, image.name)
         self.without_data += own.missing
+        if masks and not own.masks:
+            self.unclear.append(own.note or f"{masks[0].name} belongs to another file than {image.name}")
         all_images = [*images, *files.scouts]
         notes = [f"{image.name} of {len(all_images)} files"] * (len(all_images) > 1) + [own.note] * bool(own.note)
         if masks and not candidates:

@@ -21,10 +21,29 @@ NAMING_ENTITIES = ("label", "desc", "seg")
 """Entities that say what a mask is of."""
 NO_LESION = re.compile("(brain|head|skull|face|preproc|tissues?|gm|wm|csf)(mask|only)?")
 """Parts of names that say of a mask that it is one of something else."""
+NOT_THE_LESION = re.compile(
+    "(non?|not|without|outside|peri|contra|mirror(ed)?|inverted|inverse)-?lesion|lesions?-?(free|fill|inpaint|inver|remov)"
+)
+"""Parts of names of masks of what lies around lesions, or of scans in which they were painted over."""
+TEMPLATE_SPACE = re.compile("(mni|icbm|talairach|fsaverage|fslr|oasis|nki|colin|sri24|uncinfant|nihpd)", re.IGNORECASE)
+"""How values of `space` begin that are no scan's own."""
 RATER = re.compile("rater|reader|observer|annotator|expert")
 """Parts of names that tell people who drew the same lesions."""
 HANDLED = (
     Handling("mask", "a mask of the brain, head or tissue beside the scan", "accepted", "it is no lesion mask"),
+    Handling(
+        "mask",
+        "what lies around a lesion, or where none is, by its name (`perilesion`, `nonlesion`, `lesionfilled`)",
+        "accepted",
+        "it is no lesion mask, unless the pattern says so",
+    ),
+    Handling("mask", "`Lesion_Mask` in other case than the default pattern", "accepted", "as if in lower case"),
+    Handling(
+        "mask",
+        "`space-` of a template in its name, and not in the scan's",
+        "refused",
+        "the patient has no mask, unless the setting `mask` names the space",
+    ),
     Handling("mask", "`lesion` in the id of a subject or session", "accepted", "ids are not compared with the pattern"),
     Handling(
         "mask",
@@ -119,10 +138,29 @@ class MaskFinder:
             matches = names.suffix(name) == mask.suffix and names.matches(names.entities(name), mask.entities)
             return matches and (bool({*NAMING_ENTITIES} & {*mask.entities}) or not _is_no_lesion(name))
         pattern = Path(mask).name
+        without_ids = name.replace(place.subject, "sub-").replace(place.session or "ses-", "ses-")
+        if mask == Bids.model_fields["mask"].default:
+            name, without_ids = name.lower(), without_ids.lower()
         if not fnmatchcase(name, pattern) or ("brain" not in pattern and _is_no_lesion(name)):
             return False
-        without_ids = name.replace(place.subject, "sub-").replace(place.session or "ses-", "ses-")
+        if NOT_THE_LESION.search(without_ids.lower()) and not NOT_THE_LESION.search(pattern.lower()):
+            return False
         return bool(re.search("(sub|ses)-[^*?]", pattern)) or fnmatchcase(without_ids, pattern)
+
+    def chosen(self, masks: list[Path], image: str) -> ChosenMasks:
+        """Those of `masks_of_scan` that are taken for the scan with this file name; see `choose`."""
+        found = choose(masks, image, self.settings.healthy)
+        space = names.entities(found.masks[0].name).get("space", "") if found.masks else ""
+        own_space = "space" in names.entities(image) or "space" in str(self.settings.mask)
+        if own_space or not TEMPLATE_SPACE.match(space):
+            return found
+        why = f"is in the space of a template, {space}, and the scan's name is not"
+        return ChosenMasks(note=f"{found.masks[0].name} {why}: resample it to the scan, or name its space in `mask`")
+
+    def similar(self, folder: Path) -> list[str]:
+        """Files beside a scan that may be lesion masks by their names, although the settings do not say so."""
+        there = [name for name in names.nifti_files(str(folder)) if re.search("lesion|mask|roi|seg", name.lower())]
+        return [name for name in there if not (_is_no_lesion(name) or NOT_THE_LESION.search(name.lower()))]
 
 
 def _is_no_lesion(name: str) -> bool:

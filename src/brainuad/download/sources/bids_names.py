@@ -14,13 +14,15 @@ from brainuad.errors import InputError
 from brainuad.formats.pointers import LARGEST_POINTER, content_missing
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+LONGEST_LABEL = 120
+"""Letters of a scan's label, with `sub-` and `ses-`: names of files, which hold it, may have 255 bytes."""
 SCOUT = re.compile(r"scout|locali[sz]er|3plane|triplane|tripilot|(^|_)(loc|survey)\d*(_|$)")
 
 
 @cache
 def nifti_stem(name: str) -> str | None:
-    """The name of a NIfTI file without its ending; None for other files."""
-    return next((name.removesuffix(ending) for ending in NIFTI_ENDINGS if name.endswith(ending)), None)
+    """The name of a NIfTI file without its ending, which may be in capitals; None for other files."""
+    return next((name[: -len(ending)] for ending in NIFTI_ENDINGS if name.lower().endswith(ending)), None)
 
 
 def nifti_files(folder: str) -> dict[str, bool]:
@@ -31,7 +33,7 @@ def nifti_files(folder: str) -> dict[str, bool]:
     """
     try:
         with os.scandir(folder) as entries:
-            nifti = [each for each in entries if each.name.endswith(NIFTI_ENDINGS) and not each.name.startswith(".")]
+            nifti = [each for each in entries if nifti_stem(each.name) is not None and not each.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {each.name: _holds_data(each) for each in sorted(nifti, key=lambda each: each.name) if not _is_folder(each)}

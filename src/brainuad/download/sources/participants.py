@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brainuad.config.datasets import Bids
+from brainuad.config.datasets import Bids, Groups
 from brainuad.download.sources.bids_names import same_label
 from brainuad.download.sources.text_table import Row, TextTable, read_text_table
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 
 UNKNOWN = ("", "n/a", "na", "nan")
+NO_GROUP = ("n.a.", "#n/a", "<na>", "null", "unknown", "missing", "?", "-", "--", ".")
+"""What tables write for a group that is not known, unless it is listed as a group."""
 SUBJECT_COLUMNS = (
     "participant_id",
     "participant",
@@ -56,6 +58,19 @@ HANDLED = (
         "warned",
         "the first line counts; the group is unknown where the lines differ in it",
     ),
+    Handling(
+        "tables",
+        "groups that differ from the listed ones in case or blanks (`Control ` for `control`)",
+        "converted",
+        "taken as the listed one, with a note",
+    ),
+    Handling(
+        "tables",
+        f"groups such as {', '.join(f'`{word}`' for word in ('n/a', *NO_GROUP[:6]))}, unless they are listed",
+        "refused",
+        "the group is unknown, and the person is in no data set",
+    ),
+    Handling("tables", "a column that is read and there twice", "refused", "rename or remove one of them"),
 )
 
 
@@ -147,7 +162,8 @@ class Participants:
             column = self.groups.column
             why = f"column {column} has {present}" if any(counts) else f"no column {column} has a value"
             if column.lower() not in self.columns_present:
-                why = f"there is no column {column}, there are {', '.join(sorted(self.columns_present))}"
+                there = ", ".join(sorted(self.columns_present))
+                why = f"there is no column {column}, there are {there}"
             key = "healthy" if healthy else "patients"
             do = f"correct datasets.{self.label}.groups.{key}"
             raise InputError(f"nobody of {self.label} is in the group {missing[0]}", file=self.path, why=why, do=do)
@@ -183,7 +199,8 @@ class Participants:
         """The column of subjects or sessions. Raises InputError if none is called so and the table has values."""
         plain = {re.sub(r"[\W_]", "", name): name for name in reversed(table.columns)}
         found = next((plain[key] for name in names if (key := name.replace("_", "")) in plain), None)
-        used = {found, *([self.groups.column.lower()] if self.groups else [])}
+        used = {found, *map(str.lower, self.columns.model_dump().values())}
+        used |= {self.groups.column.lower()} if self.groups else set()
         if twice := sorted(name for name in used if name and table.columns.count(name) > 1):
             raise InputError(f"{path.name} has two columns {twice[0]}", file=path, do="rename or remove one of them")
         if found is None and table.rows:
@@ -198,17 +215,25 @@ class Participants:
 
     def _person(self, row: Row, table: str) -> Participant:
         columns = self.columns
-        group = cell(row, self.groups.column) if self.groups else ""
+        group, note = group_of(row, self.groups) if self.groups else ("", "")
         why = "" if group else f"{table} gives none"
-        return Participant(
-            cell(row, columns.age), cell(row, columns.sex), cell(row, columns.site), group, why_no_group=why
-        )
+        values = cell(row, columns.age), cell(row, columns.sex), cell(row, columns.site)
+        return Participant(*values, group, note, why_no_group=why)
 
 
 def cell(row: Row, column: str) -> str:
     """A cell; empty if it says that the value is unknown."""
     value = row.get(column.lower(), "")
     return "" if value.lower() in UNKNOWN else value
+
+
+def group_of(row: Row, groups: Groups) -> tuple[str, str]:
+    """The group of a line, as it is listed; a note where it was written otherwise. Empty if it is unknown."""
+    written = cell(row, groups.column)
+    value = groups.listed(written)
+    if value.lower() in NO_GROUP and value not in groups.healthy + groups.patients:
+        return "", ""
+    return value, f"its group {written} was taken as {value}" if value != written else ""
 
 
 def _first_of_two(before: Participant, again: Participant, lists: str) -> Participant:
@@ -218,7 +243,8 @@ def _first_of_two(before: Participant, again: Participant, lists: str) -> Partic
         if not why.startswith(lists):
             why = f"{lists} as {before.group or 'n/a'} and as {again.group or 'n/a'}"
         return replace(before, group="", note=why, why_no_group=why)
-    return replace(before, note=f"{lists} more than once, the first line counts")
+    note = f"{lists} more than once, the first line counts"
+    return replace(before, note="; ".join(dict.fromkeys(filter(None, [*before.note.split("; "), note]))))
 
 
 def _matched(listed: dict[str, Participant], names: Sequence[str], prefix: str, table: str) -> dict[str, Participant]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from brainuad.config.datasets import Groups, Table
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources.content import SourceContent, unmasked_note
-from brainuad.download.sources.participants import cell
+from brainuad.download.sources.participants import cell, group_of
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.download.sources.text_table import LineProblem, Row, TextTable, read_text_table
 from brainuad.errors import InputError
@@ -76,11 +76,14 @@ def read_table(label: str, settings: Table) -> SourceContent:
         *([settings.groups.column.lower()] if settings.groups else []),
         *[REFERENCE] * _with_reference(settings),
     ]
+    if twice := [name for name in (*used, *OPTIONAL) if columns.count(name) > 1]:
+        raise InputError(f"{path.name} has two columns {twice[0]}", file=path, do="rename or remove one of them")
     if old := [name for name in columns if name in RENAMED_COLUMNS and name not in used]:
         do = "rename it in the first line"
         raise InputError(f"the column {old[0]} is now {RENAMED_COLUMNS[old[0]]}", file=path, do=do)
     if missing := [name for name in used if name not in columns]:
-        why, do = "it has " + ", ".join(columns), f"add it to the first line, or correct datasets.{label}"
+        why = "it has " + ", ".join(columns) if columns else "it is empty"
+        do = f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
     lines = [
         _Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in table.rows
@@ -160,7 +163,7 @@ def _belongs(row: Row, columns: list[str], settings: Table) -> bool | str:
     if groups is None:
         return FLAGS[flag] == settings.healthy if by_number else True
     written = cell(row, groups.column)
-    value = written if settings.groups else written.lower()
+    value, _ = group_of(row, groups)
     if not value or (settings.groups is None and value not in groups.healthy + groups.patients):
         do = "" if settings.groups else ": write healthy or patient, or say in `groups` which is which"
         return f"{groups.column} is {written or 'empty'}{do}"
@@ -179,6 +182,9 @@ def _bad_labels(lines: list[_Line]) -> Iterator[LineProblem]:
             continue
         if session and not names.clean(session.removeprefix("ses-")):
             yield line.number, f"session {session} has no letter or digit"
+        if len(line.scan.scan) > names.LONGEST_LABEL:
+            yield line.number, f"subject and session have {len(line.scan.scan)} letters, at most {names.LONGEST_LABEL}"
+            continue
         # some file systems do not tell capital from small letters
         for written, made in ((subject, line.scan.subject), (f"{subject}, {session}", f"{line.scan.scan}, ")):
             number, other = first.setdefault(made.casefold(), (line.number, written))

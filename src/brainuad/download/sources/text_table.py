@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,9 @@ SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OFFICE_FILE = b"PK\x03\x04"
 """How spreadsheets (xlsx, ods) begin: they are zip archives."""
 GZIP = b"\x1f\x8b"
+LINE_END = re.compile(r"\r\n|\r|\n")
+NO_WIDTH = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
+"""Letters that spreadsheets and web pages leave and nobody sees."""
 LARGEST = 64 * 2**20
 """In bytes; tables of people are small."""
 
@@ -54,6 +57,15 @@ HANDLED = (
         "a quotation mark in a tab-separated table",
         "accepted",
         "text like any other; marks around a whole cell are removed",
+    ),
+    Handling(
+        "tables",
+        "a quotation mark that is opened and not closed, in a table with commas or semicolons",
+        "refused",
+        "the line is named; in `participants.tsv` its person counts as unknown",
+    ),
+    Handling(
+        "tables", "empty lines, and those that begin with `#`, above the names of columns", "accepted", "left out"
     ),
     Handling(
         "tables",
@@ -91,25 +103,30 @@ def read_text_table(path: Path, expected: Collection[str], any_encoding: bool) -
     Windows-1252 with a note if `any_encoding`, else refused.
     """
     text, notes = _text(path, any_encoding)
-    lines = re.split(r"\r\n|\r|\n", text)
-    skipped = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
-    first = lines[skipped]
-    separator = _separator(path, first, expected)
+    lines = LINE_END.split(text)
+    above = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    if above == len(lines):
+        return TextTable([], [], notes=[f"{path.name} is empty"])
+    separator = _separator(path, lines[above], expected)
     if separator == "\t":
         # Tab-separated tables know no quoting: a quotation mark is a letter like others.
-        cells = [(n, line.split("\t")) for n, line in enumerate(lines[skipped:], skipped + 1)]
+        cells = [(n, line.split("\t")) for n, line in enumerate(lines[above:], above + 1)]
     else:
-        reader = csv.reader(io.StringIO("\n".join(lines[skipped:]), newline=""), delimiter=separator)
-        cells = [(reader.line_num + skipped, line) for line in reader]
+        reader = csv.reader(io.StringIO("\n".join(lines[above:])), delimiter=separator)
+        ends = [(above + reader.line_num, line) for line in reader]
+        starts = [above + 1, *(end + 1 for end, _ in ends)]
+        cells = [(start, line) for start, (_, line) in zip(starts, ends, strict=False)]
         if path.suffix.lower() != ".csv":
             notes.append(f"{path.name} is separated by {SEPARATORS[separator]}, not by tabs")
-    table = TextTable([name.lower() for name in map(_plain, cells[0][1])] if cells else [], [], notes=notes)
+    table = TextTable([name.lower() for name in map(_plain, cells[0][1])], [], notes=notes)
     if separator == "\t" and len(table.columns) == 1 and len(table.columns[0].split()) > 1:
         do = "write it with tabs, or as .csv with commas"
         raise _unreadable(path, "its columns are separated by blanks", do)
     for number, line in cells[1:]:
         values = list(map(_plain, line))
-        if any(values[len(table.columns) :]):
+        if any("\n" in value for value in values) and _stays_open(values, table.columns, expected):
+            table.problems.append((number, "a quotation mark that is not closed in it"))
+        elif any(values[len(table.columns) :]):
             problem = f"{len(values)} cells, the first line has {len(table.columns)}"
             table.problems.append((number, problem))
         if any(values):
@@ -141,10 +158,17 @@ def _text(path: Path, any_encoding: bool) -> tuple[str, list[str]]:
     except UnicodeDecodeError:
         if not any_encoding or encoding != "utf-8-sig":
             raise _unreadable(path, "it is not UTF-8 text", "save it as UTF-8") from None
-        return content.decode("cp1252", errors="replace"), [f"{path.name} is not UTF-8, it was read as Windows-1252"]
+        plain = content.removeprefix(BOM_UTF8)  # lines of another program were added to a table in UTF-8
+        return plain.decode("cp1252", errors="replace"), [f"{path.name} is not UTF-8, it was read as Windows-1252"]
     if "\0" in text:
         raise _unreadable(path, "it is no text: it holds zero bytes", "save it as UTF-8")
     return text, []
+
+
+def _stays_open(values: list[str], columns: list[str], expected: Collection[str]) -> bool:
+    """Whether a quotation mark has swallowed lines: cells are missing, or the name of a subject or file has lines."""
+    named = dict(zip(columns, values, strict=False))
+    return len(values) < len(columns) or any("\n" in named.get(column, "") for column in expected)
 
 
 def _separator(path: Path, first: str, expected: Collection[str]) -> str:
@@ -156,7 +180,7 @@ def _separator(path: Path, first: str, expected: Collection[str]) -> str:
 
 def _plain(cell: str) -> str:
     """The text of a cell, without the marks that R puts around it and letters of no width."""
-    text = re.sub("[\u200b\u2060\ufeff]", "", cell).strip()
+    text = NO_WIDTH.sub("", cell).strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].replace('""', '"').strip()
     return text
