@@ -16,6 +16,7 @@ from brainuad.preprocess.brain_mask.foreground import foreground
 from brainuad.preprocess.brain_mask.leftovers import leftovers
 from brainuad.preprocess.brain_mask.skullstrip import examined, strip
 from brainuad.preprocess.brain_mask.stripped import decide
+from brainuad.preprocess.quality.appearance import ghosting_ratio, value_notes
 from brainuad.preprocess.quality.hounsfield import in_hounsfield_units
 from brainuad.preprocess.quality.measure import shear_deg
 from brainuad.preprocess.quality.verdict import verdict
@@ -241,3 +242,14 @@ def test_n4_that_can_fit_nothing_is_refused():
     empty = np.zeros((16, 16, 16), np.float32)
     with pytest.raises(InputError, match="no bias field"):
         N4Step(shrink=1).apply(empty, empty == 0, np.full(3, 2.0))
+
+
+def test_values_that_no_scanner_gives_are_noted():
+    plain = Volume(t1() + np.abs(20 * NOISE).astype(np.float32), AFFINE)
+    spiked = plain.data.copy()
+    spiked[2:40:9, 3, 5] = 1e6
+    levels = Volume((plain.data / 300).round(), AFFINE)
+    assert value_notes(plain) == []
+    assert [note.partition(" ")[0] for note in value_notes(Volume(spiked, AFFINE))] == ["5"]
+    assert [note for note in value_notes(levels) if "different values" in note]
+    assert ghosting_ratio(Volume(spiked, AFFINE), BRAIN) == pytest.approx(ghosting_ratio(plain, BRAIN), abs=0.02)

@@ -20,6 +20,7 @@ from brainuad.preprocess.brain_mask import stripped as skull
 from brainuad.preprocess.brain_mask.skullstrip import examined, strip
 from brainuad.preprocess.centre import shift_to_middle, shifted, shifted_masks, shifted_transform
 from brainuad.preprocess.modality import is_ct
+from brainuad.preprocess.quality.appearance import value_notes
 from brainuad.preprocess.quality.hounsfield import in_hounsfield_units
 from brainuad.preprocess.quality.measure import measure, shear_deg
 from brainuad.preprocess.registered_scan import RegisteredScan, grid_shape, resample_to_template
@@ -102,7 +103,7 @@ def preprocess_volume(
 
 def _examined(scan: Volume, modality: str, stripped: bool | None) -> skull.Decision:
     """Units, and whether the scan is skull-stripped, before it is registered."""
-    checked, notes = in_hounsfield_units(scan) if is_ct(modality) else (scan, [])
+    checked, notes = in_hounsfield_units(scan) if is_ct(modality) else (scan, value_notes(scan))
     decision = skull.decide(checked, modality, stripped)
     if (shear := shear_deg(scan)) > NOTED_SHEAR_DEG:
         notes.append(f"its header has a shear of {shear:.0f} degrees, as of a tilted gantry; it is placed by it")

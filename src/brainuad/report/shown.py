@@ -29,7 +29,9 @@ def study_results(folder: Path) -> list[Table | str]:
     read = tables.read(metrics, tables.METRICS) if metrics.exists() else pd.DataFrame(columns=list(tables.METRICS))
     parts: list[Table | str] = [*comparison(without_missing(read, lacking)), ""]
     if lacking:
-        parts += [f"missing       {len(lacking)} of the study's evaluations; the whole list is {evaluated / missing.NAME}"]
+        parts += [
+            f"missing       {len(lacking)} of the study's evaluations; the whole list is {evaluated / missing.NAME}"
+        ]
         parts += [f"  {line}" for line in missing.lines(lacking)]
     if (listed := read_listed(folder)) and (folder / "failures.tsv").exists():
         _, rows = read_tsv(folder / "failures.tsv", "the table of failures")

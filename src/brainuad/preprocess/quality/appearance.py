@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from brainuad.formats.handling import Handling
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Mni152, Template
 from brainuad.preprocess.brain_mask.foreground import foreground
@@ -19,8 +20,33 @@ AIR_SPACING_MM = 4.0
 AIR_DISTANCE_MM = 16.0
 """Between the head and the air that is examined: nearer, the skin is blurred into it."""
 MIN_AIR_VOXELS = 500
+SPIKE = 10.0
+"""Voxels brighter than this multiple of the 99.9th percentile are faults. Measured: 97 real scans 3.2 at most."""
+FEW_VALUES = 16
+"""A segmentation has no more, and a scan that has no more is too coarse for tissue contrast."""
 MIN_SLICE_AREA = 0.2
 """Slices with less brain, as a share of the largest slice, are not judged."""
+
+HANDLED = (
+    Handling("values", f"single voxels more than {SPIKE:g} times too bright", "accepted", "with a note"),
+    Handling("values", f"at most {FEW_VALUES} different values", "accepted", "with a note that names a segmentation"),
+)
+
+
+def value_notes(scan: Volume) -> list[str]:
+    """Notes on values that no scanner gives: single voxels far too bright, and few different values."""
+    notes = []
+    if spikes := int((scan.data > SPIKE * _bright(scan)).sum()):
+        notes.append(f"{spikes:,} voxels are more than {SPIKE:g} times as bright as 99.9 % of the scan")
+    if (count := np.unique(scan.data[::4, ::4, ::2]).size) <= FEW_VALUES:
+        notes.append(f"it holds {count} different values, as a segmentation does")
+    return notes
+
+
+def _bright(scan: Volume) -> float:
+    """The 99.9th percentile; infinite where it is not above 0."""
+    high = float(np.percentile(scan.data[::2, ::2, ::2], 99.9))
+    return high if high > 0 else float("inf")
 
 
 def clipped_fraction(scan: Volume, brain: Mask) -> float | None:
@@ -58,7 +84,9 @@ def ghosting_ratio(scan: Volume, brain: Mask) -> float | None:
     """
     sigma = 0.5 * AIR_SPACING_MM / scan.spacing
     step = tuple(slice(None, None, max(1, round(AIR_SPACING_MM / s))) for s in scan.spacing)
-    coarse = ndimage.gaussian_filter(np.asarray(scan.data, np.float32), sigma)[step]
+    # single voxels that are far too bright would be spread over the air
+    data = np.minimum(scan.data, high) if scan.data.max() > SPIKE * (high := _bright(scan)) else scan.data
+    coarse = ndimage.gaussian_filter(np.asarray(data, np.float32), sigma)[step]
     spacing = [s * (part.step or 1) for s, part in zip(scan.spacing, step, strict=True)]
     head = ndimage.binary_opening(coarse > head_threshold(coarse))
     air = ndimage.distance_transform_edt(~head, sampling=spacing) > AIR_DISTANCE_MM
