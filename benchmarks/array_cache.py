@@ -61,7 +61,7 @@ def array_caches(folder: Path, made: list[Entry], affine: np.ndarray) -> dict[st
     """The same volumes in every coding, and as NIfTI files."""
     for dtype, coding in CODINGS.items():
         header = CacheHeader(affine, RECIPE.intensity.model_dump(), coding=coding)
-        array_cache.write(folder / dtype, made, len(made), header)
+        array_cache.write(folder / dtype, made, header)
     for entry in made:
         for ending in ("nii.gz", "nii"):
             nib.save(nib.Nifti1Image(entry.image, affine), folder / f"{entry.scan.scan}.{ending}")

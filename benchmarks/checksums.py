@@ -118,7 +118,7 @@ def main() -> None:
             folder = Path(temporary)
             spacing = 2.0 if grid == "2 mm" else 1.0
             header = CacheHeader(np.diag([spacing, spacing, spacing, 1]))
-            array_cache.write(folder / "cache", entries(shape), len(ROLES), header)
+            array_cache.write(folder / "cache", entries(shape), header)
             for name, work in stages(folder).items():
                 work()
                 count = {"train": 4, "infer": 4}.get(name, 3)

@@ -60,7 +60,7 @@ def write_set(root: Path, name: str, role: str, count: int, lesions: bool) -> No
     scans = [Scan(f"sub-{number}", f"sub-{number}", name, role=role) for number in range(count)]
     image = np.where(brain, np.float32(0.5), 0)
     entries = (Entry(scan, image, brain, lesion) for scan in scans)
-    array_cache.write(root / "normalize" / name, entries, count, CacheHeader(AFFINE))
+    array_cache.write(root / "normalize" / name, entries, CacheHeader(AFFINE))
     folder, written = root / "infer" / name, []
     for number, scan in enumerate(scans):
         anomaly = np.random.default_rng(number).gamma(1.5, 0.02, SHAPE) + 0.05 * lesion

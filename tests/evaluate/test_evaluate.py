@@ -73,7 +73,7 @@ def test_what_is_not_scored_is_in_no_number(world, tmp_path):
     entries = [
         array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(tmp_path / "again", entries, CacheHeader(AFFINE))
     (tmp_path / "again").replace(path.rename(path.with_name("old")).with_name("ms"))
     found = metrics(world.run("sharp", "ms", posts, tmp_path / "out")).loc["none"]["value"]
     assert found["none", "auprc_pooled"] == found["fixed_2", "dice_pooled"] == found["none", "peak_hit_rate"] == 1
@@ -94,12 +94,11 @@ def test_a_scan_of_other_pathology_alone_is_not_healthy(world, tmp_path):
     for i, scan in enumerate(world.scans["ms"]):
         lesion, other = masks.get(i, (world.entry(scan, "ms").lesion, empty))
         entries.append(array_cache.Entry(scan, np.zeros(SHAPE, np.float32), brain(), lesion, other))
-    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches/ms", entries, CacheHeader(AFFINE))
     world.scans["ixi"][2] = replace(world.scans["ixi"][2], ignore="other.nii.gz")
     array_cache.write(
         world.root / "array_caches/ixi",
         [world.entry(scan, "ixi") for scan in world.scans["ixi"]],
-        3,
         CacheHeader(AFFINE),
     )
     for name in world.scans:
@@ -191,7 +190,7 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
 def test_intervals_are_empty_under_three_patients(world, tmp_path):
     world.scans["ms"] = [world.scans["ms"][i] for i in (0, 1, 2)]  # three scans of two patients
     entries = [world.entry(scan, "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "array_caches" / "ms", entries, 3, CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches" / "ms", entries, CacheHeader(AFFINE))
     posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
     table = metrics(world.run("dae", "ms", posts, tmp_path / "out"))
     voxelwise = table.drop(["auroc_scan", "ap_scan"], level="metric")  # with three healthy patients beside
@@ -387,7 +386,7 @@ def test_structural_similarity_is_that_of_the_scored_brain(world, tmp_path):
     entries = [
         replace(entry, image=np.where(brain(), world.rng.random(SHAPE), 0).astype(np.float32)) for entry in entries
     ]
-    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches/ms", entries, CacheHeader(AFFINE))
     for i, entry in enumerate(entries):
         rebuilt = entry.image + (0.1 * i * world.rng.standard_normal(SHAPE) if i else 5.0 * ~brain())
         path = files.reconstruction_path(world.root / "infer" / "dae" / "ms", entry.scan.scan)
@@ -405,7 +404,7 @@ def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(
     healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
     world.scans["ixi"] = healthy
     array_cache.write(
-        world.root / "array_caches" / "ixi", (world.entry(s, "ixi") for s in healthy), 8, CacheHeader(AFFINE)
+        world.root / "array_caches" / "ixi", (world.entry(s, "ixi") for s in healthy), CacheHeader(AFFINE)
     )
     values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
     world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
@@ -426,7 +425,7 @@ def of_types(world, **changes):
         replace(scan, lesion_type=each, **changes) for scan, each in zip(world.scans["ms"], types, strict=True)
     ]
     entries = [world.entry(scan, "ixi" if changes else "ms") for scan in world.scans["ms"]]
-    array_cache.write(world.root / "array_caches" / "ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches" / "ms", entries, CacheHeader(AFFINE))
 
 
 def test_each_type_of_anomaly_has_its_own_areas(world, tmp_path):
@@ -462,7 +461,6 @@ def test_a_scan_of_several_types_counts_for_each(world, tmp_path):
     array_cache.write(
         world.root / "array_caches/ms",
         [world.entry(scan, "ms") for scan in world.scans["ms"]],
-        6,
         CacheHeader(AFFINE),
     )
     turn = iter([True, False, True, False, False, False])
@@ -504,7 +502,7 @@ def rewritten(world, scans):
         for scan, lesion in zip(scans, lesions, strict=True)
     ]
     world.scans["ms"] = list(scans)
-    array_cache.write(world.root / "array_caches/ms", entries, len(entries), CacheHeader(AFFINE))
+    array_cache.write(world.root / "array_caches/ms", entries, CacheHeader(AFFINE))
 
 
 def test_volumes_are_those_of_the_scans_own_space(world, tmp_path):

@@ -22,7 +22,7 @@ def written(folder, coding, n=3):
     images = [scan() for _ in range(n)]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role="train" if i else "test") for i in range(n)]
     entries = [Entry(row, image, BRAIN) for row, image in zip(rows, images, strict=True)]
-    array_cache.write(folder, entries, n, CacheHeader(np.eye(4), coding=coding))
+    array_cache.write(folder, entries, CacheHeader(np.eye(4), coding=coding))
     return images, array_cache.read(folder)
 
 
@@ -67,5 +67,5 @@ def test_coded_volumes_are_selected_by_role_and_by_index(tmp_path, coding):
 
 
 def test_an_empty_array_cache_keeps_its_coding(tmp_path):
-    array_cache.write(tmp_path / "s", [], 0, CacheHeader(np.eye(4), shape=(4, 5, 6), coding=Coding("uint8", LIMITS)))
+    array_cache.write(tmp_path / "s", [], CacheHeader(np.eye(4), shape=(4, 5, 6), coding=Coding("uint8", LIMITS)))
     assert array_cache.read(tmp_path / "s").images.shape == (0, 4, 5, 6)

@@ -95,7 +95,7 @@ def cache(folder: Path, level: float = 0.0) -> Path:
         for i, image in enumerate(rng.random((3, *SHAPE), dtype=np.float32) + np.float32(level))
     ]
     header = CacheHeader(AFFINE, {"scale": "percentile"}, {"landmarks": np.arange(3.0)})
-    array_cache.write(folder, entries, len(entries), header)
+    array_cache.write(folder, entries, header)
     return folder
 
 

@@ -95,9 +95,7 @@ def test_array_caches_return_views_of_the_written_scans(tmp_path):
     roles = ["train", "train", "validation", "test"]
     rows = [Scan(f"sub-{i}", f"sub-{i}", "x", role=role) for i, role in enumerate(roles)]
     entries = [Entry(row, image, image > 0, image > 1) for row, image in zip(rows, images, strict=True)]
-    array_cache.write(
-        tmp_path / "s", entries, 4, CacheHeader(AFFINE, {"method": "none"}, {"landmarks": np.arange(3.0)})
-    )
+    array_cache.write(tmp_path / "s", entries, CacheHeader(AFFINE, {"method": "none"}, {"landmarks": np.arange(3.0)}))
     back = array_cache.read(tmp_path / "s")
     np.testing.assert_array_equal(back.images, images)
     np.testing.assert_array_equal(array_cache.read_lesions(tmp_path / "s"), images > 1)
@@ -114,14 +112,14 @@ def test_an_array_cache_has_ignore_masks_where_any_scan_has_one(tmp_path):
         entries = [
             Entry(row, image, image >= 0, None, mask) for row, image, mask in zip(rows, images, masks, strict=True)
         ]
-        array_cache.write(tmp_path / name, entries, 3, CacheHeader(AFFINE))
+        array_cache.write(tmp_path / name, entries, CacheHeader(AFFINE))
     assert array_cache.read_ignored(tmp_path / "none") is None
     ignored = array_cache.read_ignored(tmp_path / "some")
     np.testing.assert_array_equal(ignored, images > 20)
 
 
 def test_an_array_cache_may_be_empty(tmp_path):
-    array_cache.write(tmp_path / "none", [], 0, CacheHeader(AFFINE, shape=(3, 4, 5)))
+    array_cache.write(tmp_path / "none", [], CacheHeader(AFFINE, shape=(3, 4, 5)))
     back = array_cache.read(tmp_path / "none")
     assert (back.scans, back.images.shape) == ([], (0, 3, 4, 5))
     assert array_cache.read_lesions(tmp_path / "none").shape == (0, 3, 4, 5)

@@ -37,7 +37,7 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 def write_cache(out: Path) -> None:
     entries = (Entry(row, NOISE, NOISE > 0.5, NOISE > 0.9) for row in SCANS[:3])
-    array_cache.write(out, entries, 3, CacheHeader(AFFINE))
+    array_cache.write(out, entries, CacheHeader(AFFINE))
 
 
 def write_record(out: Path) -> None:

@@ -48,9 +48,7 @@ class EvaluationFiles:
             "ixi": [Scan(f"sub-{i}", f"sub-x{i}", "ixi", role="test") for i in range(3)],
         }
         for name, scans in self.scans.items() if write else ():
-            array_cache.write(
-                root / "array_caches" / name, (self.entry(s, name) for s in scans), len(scans), CacheHeader(AFFINE)
-            )
+            array_cache.write(root / "array_caches" / name, (self.entry(s, name) for s in scans), CacheHeader(AFFINE))
 
     def entry(self, scan, name):
         lesion = np.zeros(SHAPE, bool)

@@ -152,9 +152,7 @@ def stored(path: Path, roles=ROLES, shape=SHAPE, seed=0, value=None, lesion=Fals
         other[2, 1, 1:3] = ignored and role == "train"
         entries.append(array_cache.Entry(row, image, brain, mask, other))
     scaling = {"landmarks": np.arange(3.0)}
-    array_cache.write(
-        path, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling)
-    )
+    array_cache.write(path, entries, CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, scaling))
     return path
 
 

@@ -46,7 +46,7 @@ def stored(path: Path, shape=SHAPE, intensity=None, landmarks=3.0, affine=None, 
         {"landmarks": np.arange(landmarks)},
         naming=Naming("T1w", template),
     )
-    array_cache.write(path, entries, len(entries), header)
+    array_cache.write(path, entries, header)
     return path
 
 

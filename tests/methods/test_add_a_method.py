@@ -138,7 +138,7 @@ def entry(number, role):
 entries = [entry(i, role) for i, role in enumerate(["train"] * 4 + ["validation", "test"])]
 entries[-1].image[3, 3, 2] += 2
 cache = Path("cache")
-array_cache.write(cache, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, {}))
+array_cache.write(cache, entries, CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, {}))
 
 job = TrainJob.model_validate(json.loads(sys.argv[1]))
 inputs, outputs = job.inputs.model_copy(update={"array_caches": [cache]}), job.outputs

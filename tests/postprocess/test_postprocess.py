@@ -47,7 +47,7 @@ def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tupl
         anomaly = np.where(inside, rng.standard_normal(SHAPE) + 3 * lesion, 0).astype(np.float32)
         volume.write(files.anomaly_path(maps, scan.scan), anomaly, np.diag([2.0, 2, 2, 1]))
         entries.append(array_cache.Entry(scan, anomaly, inside, lesion))
-    array_cache.write(root / "array_caches" / name, entries, len(entries), CacheHeader(np.diag([2.0, 2, 2, 1])))
+    array_cache.write(root / "array_caches" / name, entries, CacheHeader(np.diag([2.0, 2, 2, 1])))
     sealed(maps)
     return maps, root / "array_caches" / name
 
@@ -145,7 +145,7 @@ def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     entries = [
         array_cache.Entry(*four) for four in zip(opened.scans, opened.images, opened.brains, labels, strict=True)
     ]
-    array_cache.write(tmp_path / "moved", entries, len(entries), CacheHeader(opened.affine))
+    array_cache.write(tmp_path / "moved", entries, CacheHeader(opened.affine))
     after = run((study[0], (study[1][0], tmp_path / "moved")), tmp_path / "after")
     assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
 
@@ -159,7 +159,7 @@ def test_what_is_not_scored_moves_no_threshold(study, tmp_path):
     entries = [
         array_cache.Entry(*four, odd) for four in zip(opened.scans, opened.images, opened.brains, lesions, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(opened.affine))
+    array_cache.write(tmp_path / "again", entries, CacheHeader(opened.affine))
     for scan in opened.scans:
         anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
         volume.write(files.anomaly_path(maps, scan.scan), np.where(odd, 50, anomaly).astype(np.float32), opened.affine)
@@ -176,7 +176,7 @@ def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
     entries = [
         array_cache.Entry(*three, None, odd) for three in zip(opened.scans, opened.images, opened.brains, strict=True)
     ]
-    array_cache.write(tmp_path / "again", entries, len(entries), CacheHeader(opened.affine))
+    array_cache.write(tmp_path / "again", entries, CacheHeader(opened.affine))
     threshold = run(((maps, tmp_path / "again"), study[1]), tmp_path / "out")["healthy_quantile_0.95"]
     left = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[brain() & ~odd] for i in range(2)]
     assert threshold.value == pytest.approx(np.quantile(np.concatenate(left), 0.95))

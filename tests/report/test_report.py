@@ -81,7 +81,7 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
             verdicts.append(QualityRow(dataset, row.scan, row.subject, "ok", has_image=True, numbers=GOOD))
             good.mkdir(parents=True)
             Image.fromarray(rng.integers(0, 255, (60, 180, 3), dtype=np.uint8)).save(good / "overlay.png")
-        array_cache.write(folder / "normalize" / dataset, entries, count, CacheHeader(AFFINE))
+        array_cache.write(folder / "normalize" / dataset, entries, CacheHeader(AFFINE))
         for strength, model in enumerate(study.models, 1):
             modelled(folder, study, model, strength, dataset, entries, rng)
             rows = numbers(model, dataset, strength, names)

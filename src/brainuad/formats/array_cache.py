@@ -174,8 +174,8 @@ class CacheHeader:
     naming: Naming = field(default_factory=Naming)
 
 
-def write(path: str | Path, entries: Iterable[Entry], count: int, header: CacheHeader) -> None:
-    """Write entries, `count` at most, one by one: memory holds one scan at a time.
+def write(path: str | Path, entries: Iterable[Entry], header: CacheHeader) -> None:
+    """Write entries one by one: memory holds one scan at a time.
 
     A cache without scans is allowed: a data set whose every scan failed must not stop the others. Raises StorageError
     where the file system refuses.
@@ -198,7 +198,6 @@ def write(path: str | Path, entries: Iterable[Entry], count: int, header: CacheH
             for name in ("images", "brains", "lesions") if not rows else ():
                 empty = _ArrayFile((folder / f"{name}.npy").open("wb"), _dtype(name, coding), header.shape)
                 arrays[name] = opened.enter_context(empty)
-        assert len(rows) <= count
         table.write(folder / TABLE, rows)
         tensors.write(folder / SCALING, header.scaling)
         about = {"affine": np.asarray(header.affine).tolist(), "intensity": header.intensity, **asdict(header.naming)}

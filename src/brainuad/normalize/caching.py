@@ -27,13 +27,12 @@ from brainuad.resources import recording
 
 @dataclass(frozen=True)
 class Entries:
-    """Scans on their way into a cache, before intensity scaling, `count` at most.
+    """Scans on their way into a cache, before intensity scaling.
 
     `excluded`: where scans may be left out, the reasons by scan; filled while `each` is iterated.
     """
 
     each: Iterator[Entry]
-    count: int
     naming: Naming
     excluded: dict[str, str] | None = None
 
@@ -43,7 +42,7 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
     rows = source.rows("train", "validation", "test")
     read = ((row, source.read(row)) for row in rows)
     each = (Entry(_with_volume(row, scan), scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
-    _write(Entries(each, len(rows), source.naming()), scaling, settings, out)
+    _write(Entries(each, source.naming()), scaling, settings, out)
 
 
 def normalize_made(
@@ -67,7 +66,7 @@ def normalize_made(
                 if len(excluded) == len(draws):
                     raise
 
-    _write(Entries(each(), len(draws), source.naming(), excluded), scaling, settings, out)
+    _write(Entries(each(), source.naming(), excluded), scaling, settings, out)
 
 
 def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> None:
@@ -84,7 +83,7 @@ def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> N
         naming=entries.naming,
     )
     with recording.recorded(out, record):
-        array_cache.write(out, scaled, entries.count, header)
+        array_cache.write(out, scaled, header)
         record.facts |= {} if entries.excluded is None else {"excluded": entries.excluded}
 
 
