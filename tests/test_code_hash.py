@@ -84,7 +84,7 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
         ("logs.py", "logging.INFO)", "logging.WARNING)"),
         # words of errors, and the classes of errors
         ("errors.py", "code = 1", "code = 3"),
-        ("formats/volume.py", 'do="export it again or exclude the subject"', 'do="export it again"'),
+        ("formats/volume.py", 'do="export it again"', 'do="export it once more"'),
         ("methods/zscore_atlas.py", '"zscore_atlas has no atlas yet"', '"there is no atlas yet"'),
         # type hints
         ("methods/zscore_atlas.py", "def fit(self, training: TrainingScans) -> None:", "def fit(self, training):"),

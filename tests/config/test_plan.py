@@ -92,12 +92,14 @@ def test_scans_in_files_are_listed_again_when_another_file_is_taken(demo, tmp_pa
 
 
 def test_a_table_is_laid_out_like_any_other_set(demo, tmp_path):
-    (tmp_path / "a.nii").write_bytes(b"")
-    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\ta.nii\tstroke\n")
+    files = {"image": tmp_path / "a.nii", "mask": tmp_path / "b.nii"}
+    for path in files.values():
+        path.write_bytes(b"")
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\tb.nii\tstroke\n")
     demo["datasets"]["own"] = {"source": "table", "file": str(tmp_path / "t.tsv"), "healthy": False}
     made = plan(demo)
-    assert made.scan_files("own", ["sub-P1"]) == {f"sub-P1/{key}": str(tmp_path / "a.nii") for key in ("image", "mask")}
-    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\ta.nii\ttumour\n")
+    assert made.scan_files("own", ["sub-P1"]) == {f"sub-P1/{key}": str(path) for key, path in files.items()}
+    (tmp_path / "t.tsv").write_text("subject\timage\tmask\tlesion_type\nP 1\ta.nii\tb.nii\ttumour\n")
     assert (
         plan(demo).job("list_scans", dataset="own").tracked_json()
         != made.job("list_scans", dataset="own").tracked_json()
