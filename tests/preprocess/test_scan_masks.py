@@ -123,6 +123,19 @@ def no_affine() -> nib.Nifti1Image:
     return out
 
 
+def with_gaps(*boxes: tuple[slice, slice, slice], background: float = 0) -> nib.Nifti1Image:
+    out = lesion(np.float32, 1, background)
+    for box in boxes:
+        out[box] = np.nan
+    return image(out)
+
+
+def ring() -> nib.Nifti1Image:
+    """NaN wherever there is no lesion, in its middle as well."""
+    return with_gaps(HOLE, background=np.nan)
+
+
+HOLE = np.s_[10:12, 22:24, 12:14]
 Made = Callable[[], nib.Nifti1Image]
 SAME: dict[str, tuple[Made, str]] = {
     "0 and 1": (lambda: image(lesion()), ""),
@@ -139,6 +152,9 @@ SAME: dict[str, tuple[Made, str]] = {
     "affine of 2 digits": (lambda: image(lesion(), AFFINE.round(2)), "mm beside"),
     "affine of 4 digits": (lambda: image(lesion(), AFFINE.round(4)), ""),
     "NaN outside": (lambda: image(lesion(np.float32, 1, np.nan)), "background"),
+    "NaN amid the lesion": (lambda: with_gaps(HOLE, np.s_[8:9, 24:25, 11:12]), "9 voxels amid its lesions"),
+    "NaN beside the lesion": (lambda: with_gaps(np.s_[7:8, 24:25, 11:12]), "background"),
+    "NaN at the edge of the volume": (lambda: with_gaps(np.s_[:8], np.s_[:, :20]), "background"),
     "grey values": (lambda: image((np.indices(SHAPE)[0] * 3.3 * LESION).astype(np.float32)), "values up to"),
     "a part below 0.5": (lambda: image(two_levels()), "125 of its 637 voxels above 0"),
 }
@@ -148,6 +164,9 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "up to 0.45": (lambda: image(lesion(np.float32, 0.45)), "highest value is 0.45.*mask_threshold: 0.2"),
     "negative labels": (lambda: image(lesion(np.int16, -1)), "highest value is 0, its lowest -1.*above 0"),
     "NaN in place of the lesion": (lambda: image(lesion(np.float32, np.nan)), "no number in 0.74%"),
+    "NaN in half the lesion": (lambda: with_gaps(np.s_[8:12, 20:28, 10:18]), "256 voxels in or beside its lesions"),
+    "axes in another order": (lambda: image(lesion().transpose(1, 0, 2)), "another order.*48x40x36.*40x48x36"),
+    "half the voxels, the scan's affine": (lambda: image(half()), "1 voxel for 2 along each axis"),
     "NaN and 0": (lambda: image(lesion(np.float32, 0, np.nan)), "no number in 99.26%"),
     "lesion 2 in a brain of 1": (lambda: image(1 + lesion()), "marks .* ml.*mask_threshold"),
     "infinite": (lambda: image(lesion(np.float32, np.inf)), "infinite"),
@@ -311,6 +330,13 @@ def test_a_mask_on_the_grid_of_a_template_is_not_that_of_a_scan_beside_it():
     scan = Grid((90, 120, 120), [moved(1.3, -20.7, 10.2, affine=mni)], 1)
     with pytest.raises(InputError, match="another space"):
         place(data, Grid(data.shape, [mni], 2), scan)
+    for size, corner in ((3, (-78, -112, -50)), (1.5, (-90, -126, -72)), (2, (-98, -134, -72))):
+        grid = np.diag([-size, size, size, 1.0])
+        grid[:3, 3] = corner
+        shape = (57, 63, 53)
+        grid[0, 3] += (shape[0] - 1) * size
+        with pytest.raises(InputError, match="another space"):
+            place(np.zeros(shape, bool), Grid(shape, [grid], 1), scan)
     finer = np.diag([1, 1, 1, 1.0])
     finer[:3, 3] = mni[:3, 3]
     assert place(data, Grid(data.shape, [mni], 2), Grid((182, 218, 182), [finer], 1)).data.shape == (182, 218, 182)
@@ -341,3 +367,13 @@ def test_lesions_that_fill_the_brain_or_lie_beside_it_or_are_lost_are_told():
     with pytest.raises(InputError, match=r"lesion\.nii\.gz marks 9\d% of the brain"):
         told(BRAIN & ~LESION, ml=(BRAIN & ~LESION).sum() * VOXEL_ML)
     assert told(LESION, LESION) == [], "a brain of 8 ml is the fault of the skull-strip"
+
+
+def test_a_ring_on_a_background_of_nan_keeps_its_hole(read):
+    np.testing.assert_array_equal(np.argwhere(LESION & ~read(ring()).masks["mask"]), np.argwhere(_box(HOLE)))
+
+
+def _box(place: Any) -> np.ndarray:
+    out = np.zeros(SHAPE, bool)
+    out[place] = True
+    return out

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
@@ -17,13 +18,23 @@ LARGEST_SHARE_OF_BRAIN = 0.6
 MARK, EXPORT = "lesions have values above 0", "export it with 1 in the lesion and 0 elsewhere"
 LARGEST_VALUES = (255, 100, 127, 1000, 4095, 32767, 65535)
 """Values of a mask's lesion before a program scaled it down to 1."""
+ISOLATED = 26
+"""Voxels of the largest group without a number that is filled from its neighbours."""
 MANY_VALUES = 20
 """Different whole numbers above 1, beyond which they are grey values rather than labels."""
+
+_Marks = Bool[np.ndarray, "x y z"]
 
 HANDLED = (
     Handling("mask", "labels (1, 2, 4), 255 in place of 1, soft edges", "accepted", "values above 0.5 are lesion"),
     Handling("mask", "negative background beside a lesion of 1", "accepted", "values above 0.5 are lesion"),
     Handling("mask", "NaN as background", "converted", "to background, with a note"),
+    Handling(
+        "mask",
+        f"NaN amid a lesion on a background of numbers, in groups of up to {ISOLATED} voxels",
+        "converted",
+        "filled from their neighbours, with a note; larger groups at a lesion are refused",
+    ),
     Handling(
         "mask", "many grey values above 1", "accepted", "with a note; `reading: {mask_threshold: 127}` sets another"
     ),
@@ -73,6 +84,9 @@ def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> Marke
         notes.append(f"holds no number in {unset.mean():.1%} of its voxels: these are background")
         values = np.where(unset, np.float32(0), values)
     marked = values > threshold
+    if unset.any():
+        marked, filled = _unset_in_lesions(marked, unset)
+        notes += filled
     if not marked.any():
         if unset.any() and not unset.all():
             what = f"marks nothing, and holds no number in {unset.mean():.2%} of its voxels"
@@ -85,6 +99,30 @@ def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> Marke
             "they are no lesion"
         )
     return MarkedVoxels(marked, [*notes, *_grey_values(values[marked], threshold)])
+
+
+def _unset_in_lesions(marked: _Marks, unset: _Marks) -> tuple[_Marks, list[str]]:
+    """The marked voxels, with those that hold no number amid them, and a note.
+
+    Others without a number are background: where nothing else is beside the lesions, or they reach the edge of the
+    volume. Raises InputError for larger groups of them at lesions that are drawn on a background of numbers.
+    """
+    around = ndimage.binary_dilation(marked) & ~marked
+    if not (around & unset).any() or not (around & ~unset).any():
+        return marked, []
+    labels, _ = ndimage.label(unset)
+    faces = (np.take(labels, end, axis) for axis in range(3) for end in (0, -1))
+    edge = np.unique(np.concatenate([face.ravel() for face in faces]))
+    groups = np.setdiff1d(labels[around & unset], edge)
+    inside = np.isin(labels, groups)
+    sizes = np.bincount(labels.ravel())[groups]
+    if sizes.size and sizes.max() > ISOLATED:
+        what = f"holds no number in {sizes.max():,} voxels in or beside its lesions"
+        raise InputError(what, why="whether they are lesion is unknown", do=EXPORT)
+    known = ndimage.uniform_filter((~unset).astype(np.float32), 3)
+    amid = inside & (ndimage.uniform_filter(marked.astype(np.float32), 3) > known / 2)
+    note = f"holds no number in {int(amid.sum()):,} voxels amid its lesions: these are lesion"
+    return marked | amid, [note] * bool(amid.any())
 
 
 def _why_empty(values: Float[np.ndarray, "x y z"], threshold: float) -> str:

@@ -32,6 +32,10 @@ TO_TEMPLATE = (3, 4)
 """NIfTI codes of affines into the space of Talairach's atlas or of MNI."""
 TEMPLATE_SHAPES = {(182, 218, 182), (181, 217, 181), (193, 229, 193), (197, 233, 189), (91, 109, 91), (97, 115, 97)}
 """Shapes of the MNI templates of FSL, SPM, nilearn and TemplateFlow, whose affines are whole numbers of mm."""
+TEMPLATE_CORNERS = ((-90, -126, -72), (-96, -132, -78), (-98, -134, -72), (-78, -112, -70), (-78, -112, -50))
+"""Lowest voxel of these templates, and of the bounding boxes that SPM cuts them to, in mm, whatever the voxel size."""
+MOST_REDUCED = 4
+"""Factor by which a mask may have been reduced in size while the scan's affine was kept."""
 MOST_SAMPLES = 9
 """Points along a side of the scan's voxel, at which another grid is read."""
 REMEDY = "resample the mask to the scan it belongs to"
@@ -73,6 +77,12 @@ HANDLED = (
     ),
     Handling(
         "mask",
+        "the scan's affine, but axes in another order, or half, a third or a quarter of the voxels along each axis",
+        "refused",
+        "the affine does not fit the voxels",
+    ),
+    Handling(
+        "mask",
         "another grid, where the scan's sform and qform differ",
         "refused",
         "it is not known which of them the mask goes by",
@@ -91,8 +101,12 @@ class Grid:
     @property
     def in_template_space(self) -> bool:
         """Whether the header says so, or the grid is that of a common template."""
-        whole = np.array_equal(self.affines[0], self.affines[0].round())
-        return self.code in TO_TEMPLATE or (whole and tuple(self.shape) in TEMPLATE_SHAPES)
+        affine = self.affines[0]
+        whole = np.array_equal(affine, affine.round()) and tuple(self.shape) in TEMPLATE_SHAPES
+        lowest = (affine @ _corners(self.shape))[:3].min(axis=1)
+        straight = np.count_nonzero(affine[:3, :3]) == 3
+        corner = straight and any(np.allclose(lowest, each, atol=1e-3) for each in TEMPLATE_CORNERS)
+        return self.code in TO_TEMPLATE or whole or corner
 
     @property
     def spacing(self) -> Float[np.ndarray, "3"]:
@@ -197,6 +211,7 @@ def _beside(shape: Sequence[int], affine: Matrix, wanted: Matrix) -> InputError:
 
 def _resampled(data: Mask, affine: Matrix, mask: Grid, scan: Grid) -> PlacedMask:
     wanted = scan.affines[0]
+    _check_affine_fits(mask, scan)
     _check_one_space(mask, scan)
     _check_fields_of_view(_Field.of(data.shape, affine, wanted), _Field.of(scan.shape, wanted, wanted))
     inside = _share_inside(data, affine, scan)
@@ -208,6 +223,22 @@ def _resampled(data: Mask, affine: Matrix, mask: Grid, scan: Grid) -> PlacedMask
     lost = f"; {1 - inside:.0%} of it lie outside the scan" if inside < 1 else ""
     note = f"was resampled to the scan's voxels: {_grids(mask, scan)}; {before:.3g} ml before, {after:.3g} ml after"
     return PlacedMask(result, [note + lost])
+
+
+def _check_affine_fits(mask: Grid, scan: Grid) -> None:
+    """Raises InputError where the scan's affine was kept for voxels in another order or of another size."""
+    if not np.allclose(mask.affines[0], scan.affines[0], atol=TOLD_MM):
+        return
+    order = sorted(mask.shape) == sorted(scan.shape)
+    reduced = [
+        n
+        for n in range(2, MOST_REDUCED + 1)
+        if all(abs(own * n - other) < n for own, other in zip(mask.shape, scan.shape, strict=True))
+    ]
+    if order or reduced:
+        lost = "its axes are in another order" if order else f"it has 1 voxel for {reduced[0]} along each axis"
+        why = f"it has the scan's affine, but {lost}; {_grids(mask, scan)}"
+        raise InputError("has an affine that does not fit its voxels", why=why, do=f"{REMEDY}, with its own affine")
 
 
 def _check_one_space(mask: Grid, scan: Grid) -> None:
