@@ -57,7 +57,15 @@ def test_another_data_set_under_the_same_label_is_refused(make, other, words):
     one, two = make("one"), make("two", **other)
     started(two)
     text = fault(one)
-    for each in [*words, "people of one", "of two", "another label", "another `results`", f"results/two/{NAME}"]:
+    for each in [
+        *words,
+        "people of one",
+        "of two",
+        "another label",
+        "another `results`",
+        "delete results/two",
+        f"results/two/{NAME}",
+    ]:
         assert each in text
     with pytest.raises(InputError):
         started(one)

@@ -67,6 +67,7 @@ def refuse_other_content(study: Study) -> None:
             said = _conflict(mine, _present(theirs, file) or theirs)
             if said is not None:
                 what, why, do = said
+                do += f", or delete {file.parent} if you need it no more"
                 raise InputError(what, file=file, why=why, do=do)
 
 
