@@ -226,12 +226,15 @@ def test_a_pipe_does_not_stop_the_job(tmp_path):
     assert "pipe" in state.reasons[0]
 
 
-def test_notes_of_the_file_are_in_the_status(tmp_path):
-    image = nib.Nifti1Image(noise(90, 100, 90), np.diag([0.002, 0.002, 0.002, 1]))
+def test_notes_of_the_files_are_in_the_status_also_of_a_scan_that_fails(tmp_path):
+    image = nib.Nifti1Image(np.pad(noise(6, 6, 6), 20), np.diag([0.002, 0.002, 0.002, 1]))
     image.header.set_xyzt_units("meter")
     nib.save(image, tmp_path / "scan.nii.gz")
-    state = preprocess(ScanFiles("sub-01", "T1w", tmp_path / "scan.nii.gz"), Preprocess(), tmp_path / "out")
-    assert any("metres" in note for note in state.notes)
+    scan = ScanFiles("sub-01", "FLAIR", tmp_path / "scan.nii.gz", register_with="T1w", reference=tmp_path / "t1.nii.gz")
+    nib.save(image, tmp_path / "t1.nii.gz")
+    state = preprocess(scan, Preprocess(), tmp_path / "out")
+    assert (state.state, "no head" in state.reasons[0]) == ("failed", True)
+    assert [note.partition(" ")[0] for note in state.notes] == ["lengths", "t1.nii.gz:"]
 
 
 def test_robex_that_is_not_installed(tmp_path, monkeypatch, ready):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,9 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
     """
     _check_template(settings)
     clock = Clock()
+    notes: list[str] = []
     try:
-        return _preprocess(scan, settings, out, clock)
+        return _preprocess(scan, settings, out, clock, notes)
     except (ConfigError, StorageError):
         raise
     except MemoryError as error:  # its header was judged: the scan is of a sound size
@@ -80,14 +81,15 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
         logger.warning("%s fails by %s: the log has the traceback", scan.name, _name(error))
         logger.info("%s fails by %s", scan.name, _name(error), exc_info=True)
         failed = {"reasons": [f"preprocessing ended in {_name(error)}"], "remedy": FAULT_REMEDY}
-    return _write(out, _state(scan, settings, state="failed", **failed), None, clock)
+    return _write(out, _state(scan, settings, state="failed", notes=notes, **failed), None, clock)
 
 
-def _preprocess(scan: ScanFiles, settings: Preprocess, out: Path, clock: Clock) -> Status:
-    result, told = _preprocess_files(scan, settings)
-    outcome = {"state": "warned" if told.warnings else "ok", "reasons": list(told.warnings)}
-    remedy = "; ".join(dict.fromkeys(told.warnings.values())) or None
-    measured = {"quality": result.quality, "stripped": result.stripped, "notes": told.notes, "remedy": remedy}
+def _preprocess(scan: ScanFiles, settings: Preprocess, out: Path, clock: Clock, notes: list[str]) -> Status:
+    """`notes`: takes what was converted or decided, also of a scan that fails."""
+    result, warnings = _preprocess_files(scan, settings, notes)
+    outcome = {"state": "warned" if warnings else "ok", "reasons": list(warnings)}
+    remedy = "; ".join(dict.fromkeys(warnings.values())) or None
+    measured = {"quality": result.quality, "stripped": result.stripped, "notes": notes, "remedy": remedy}
     return _write(out, _state(scan, settings, **outcome, **measured), result, clock)
 
 
@@ -120,38 +122,37 @@ def _check_template(settings: Preprocess) -> None:
         raise ConfigError(error.what, file=error.file, why=error.why, do=error.do) from None
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What a user should know of a scan that was preprocessed. `warnings`: with what to do about each."""
-
-    notes: list[str]
-    warnings: dict[str, str]
-
-
-def _preprocess_files(scan: ScanFiles, settings: Preprocess) -> tuple[PreprocessedScan, _Told]:
+def _preprocess_files(
+    scan: ScanFiles, settings: Preprocess, notes: list[str]
+) -> tuple[PreprocessedScan, dict[str, str]]:
+    """The result, and what a person should look at with what to do about each."""
     if scan.problem:
         raise InputError(scan.problem, do="mend the scan, or list it under `exclude`")
     image = read_raw(scan.image, scan.reading)
+    notes += image.notes
     masks = read_masks(scan, image)
-    reference, warning = _read_reference(scan)
+    notes += masks.notes
+    reference, warning = _read_reference(scan, notes)
     result = preprocess_volume(
         image.volume, scan.modality, settings, masks.masks, reference, stripped=scan.reading.stripped
     )
+    notes += result.notes
     of_masks = [*masks.warnings, *misplaced_lesions(scan, masks, result.masks, result.brain)]
     warnings = {**dict.fromkeys(of_masks, MASK_REMEDY), **({warning: REFERENCE_REMEDY} if warning else {})}
-    result = replace(result, quality={**result.quality, **masks.numbers})
-    return result, _Told([*image.notes, *masks.notes, *result.notes], warnings)
+    return replace(result, quality={**result.quality, **masks.numbers}), warnings
 
 
-def _read_reference(scan: ScanFiles) -> tuple[Reference | None, str]:
+def _read_reference(scan: ScanFiles, notes: list[str]) -> tuple[Reference | None, str]:
     if scan.register_with is None:
         return None, ""
     if scan.reference is None:
         return None, f"it is registered by itself: there is no {scan.register_with} of its session"
     try:
-        return Reference(read_raw(scan.reference, Reading()).volume, scan.register_with), ""
+        found = read_raw(scan.reference, Reading())
     except InputError as error:
         return None, f"it is registered by itself: {_reason(error)}"
+    notes += [f"{scan.reference.name}: {note}" for note in found.notes]
+    return Reference(found.volume, scan.register_with), ""
 
 
 def _reason(error: InputError) -> str:
