@@ -72,3 +72,10 @@ def test_a_table_that_is_not_there_says_how_to_write_one(tmp_path):
 def test_lines_of_a_set_that_is_not_downloaded_yet_wait(tmp_path):
     path = table(tmp_path, HEAD + "brats\tsub-1\texclude\nixi\tsub-01\texclude\n")
     assert list(decisions.read(path, SCANS, not_downloaded=["brats"])) == ["ixi"]
+
+
+def test_a_table_that_is_not_utf8_says_how_to_save_it(tmp_path):
+    (tmp_path / "exclude.tsv").write_bytes(HEAD.encode("utf-16"))
+    with pytest.raises(InputError, match="not UTF-8 text") as caught:
+        decisions.read(tmp_path / "exclude.tsv", SCANS)
+    assert "save it as UTF-8" in (caught.value.do or "")

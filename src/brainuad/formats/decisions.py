@@ -80,9 +80,12 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and cells by column, stripped."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
-    except (OSError, ValueError) as error:
+    except UnicodeDecodeError:
+        do = "save it as UTF-8 text, tab-separated"
+        raise InputError("cannot read the decisions", file=path, why="it is not UTF-8 text", do=do) from None
+    except OSError as error:
         do = f"write it, tab-separated, with the columns {', '.join(COLUMNS)}, or remove `decisions` from the study"
-        raise InputError("cannot read the decisions", file=path, why=str(error), do=do) from None
+        raise InputError("cannot read the decisions", file=path, why=error.strerror, do=do) from None
     numbered = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
     rows = [next(csv.reader([line], delimiter="\t")) for _, line in numbered]
     columns = ["scan" if name.strip() == "subject" else name.strip() for name in rows[0]] if rows else []
