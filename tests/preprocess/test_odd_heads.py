@@ -227,12 +227,18 @@ def test_what_shows_no_tissue_is_told():
     assert "no brain" in verdict(GOOD | bottle, Quality(), "T1w").failed[-1]
 
 
-@pytest.mark.parametrize("offset", [0, -250])
-def test_n4_fits_scans_whose_values_go_below_0(offset):
+N4_VALUES = {
+    "as they are": lambda d: d,
+    "below 0": lambda d: d - 250,
+    "cut just above 0": lambda d: np.maximum(d - 250, 1e-3),
+}
+
+
+@pytest.mark.parametrize("values", N4_VALUES)
+def test_n4_fits_scans_whose_values_reach_0(values):
     trend = np.linspace(0.7, 1.3, 20)[:, None, None]
     tissue = np.where(np.indices((20, 20, 20)).sum(axis=0) % 12 < 5, 300, 800)
-    data = (tissue * trend + offset).astype(np.float32)
-    assert (data < 0).any() == (offset < 0)
+    data = N4_VALUES[values](tissue * trend).astype(np.float32)
     corrected = N4Step(shrink=1, iterations=[3]).apply(data, tissue > 0, np.full(3, 6.0))
     ends = [image[-1].mean() - image[0].mean() for image in (data, corrected)]
     assert ends[1] < 0.995 * ends[0]

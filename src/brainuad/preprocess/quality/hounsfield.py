@@ -158,10 +158,8 @@ def _with_offset(where: str, offset: float) -> InputError:
         why = "the rescale intercept was applied twice"
     else:
         why = f"every value is about {abs(exact)} too {'high' if exact > 0 else 'low'}"
-    do = (
-        f"set `reading: {{intensity_offset: {-exact}}}` of the data set if that is so, or convert the DICOM files again"
-    )
-    return InputError(where, why=why, do=do)
+    setting = f"`reading: {{intensity_offset: {-exact}}}` of the data set, in addition to one that is set already"
+    return InputError(where, why=why, do=f"if that is so, set {setting}; or convert the DICOM files again")
 
 
 def _values(scan: Volume) -> _Values:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_ZEROS = 0.01
 """Share of the brain that may be 0: N4 counts zeros as dark tissue."""
+RAISED = 0.05
+"""Of the brain's median, added before the logarithm: near 0 it differs most, where there is least to see."""
 LEAST_LOG_RANGE = 1e-5
 """Measured: 3e-6 where N4 failed, 4e-3 in an already corrected scan."""
 REMEDY = "look at the scan, or take n4 out of the recipe"
@@ -25,7 +27,7 @@ HANDLED = (
         "values",
         "values below 0 in the brain, before N4",
         "converted",
-        "they are left out of the fit, or all are shifted",
+        "the fit starts at the 0.1st percentile",
     ),
     Handling("values", "a brain in which N4 can fit nothing", "refused", "N4 found no bias field"),
 )
@@ -34,8 +36,8 @@ HANDLED = (
 class N4Step(Step):
     """N4 bias field correction (Tustison 2010): the scan is divided by a smooth field fitted inside the brain mask.
 
-    N4 takes logarithms. A scan with negative values in the brain, or many zeros, is fitted without its lowest ones, and
-    from the 0.1st percentile upwards if that is not above 0.
+    N4 takes logarithms. Where values of the brain are below 0, many are 0, or some so near to it that nothing is
+    fitted, the fit starts at the 0.1st percentile, if that is below 0, and leaves out what lies lower.
     """
 
     step: Literal["n4"] = "n4"
@@ -51,12 +53,19 @@ class N4Step(Step):
 
         lowest = self._zero(data, brain)
         if lowest is None:
-            return np.asarray(data / self._field(data, brain, spacing), dtype=np.float32)
-        above = data - lowest
-        # near 0 logarithms differ most, where there is least to see
-        fitted = above + 0.05 * np.median(above[brain]) if lowest else above
-        field = self._field(np.maximum(fitted, 0).astype(np.float32), brain & (fitted > 0), spacing)
-        return np.asarray(above / field + lowest, dtype=np.float32)
+            log_field = self._log_field(data, brain, spacing)
+            if np.ptp(log_field) >= LEAST_LOG_RANGE:
+                return np.asarray(data / np.exp(log_field), dtype=np.float32)
+            lowest = 0.0  # values just above 0, whose logarithms are far from all others
+        above = np.maximum(data - lowest, 0)
+        fitted = brain & (above > 0)
+        if not fitted.any():
+            raise InputError("N4 found no bias field", why="no value in the brain is above 0", do=REMEDY)
+        raised = (above + RAISED * np.median(above[fitted])).astype(np.float32)
+        log_field = self._log_field(raised, fitted, spacing)
+        if np.ptp(log_field) < LEAST_LOG_RANGE:
+            raise InputError("N4 found no bias field", why="it is 1 everywhere", do=REMEDY)
+        return np.asarray((data - lowest) / np.exp(log_field) + lowest, dtype=np.float32)
 
     @staticmethod
     def _zero(data: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"]) -> float | None:
@@ -68,26 +77,21 @@ class N4Step(Step):
             return None
         return min(0.0, float(np.percentile(inside, 0.1)))
 
-    def _field(
+    def _log_field(
         self, data: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"], spacing: Float[np.ndarray, "3"]
     ) -> Float[np.ndarray, "x y z"]:
-        """The bias field; raises InputError where it is 1 everywhere because nothing was fitted."""
+        """Logarithm of the bias field; 0 everywhere where nothing was fitted."""
         import numpy as np
         import SimpleITK
 
         from brainuad.preprocess.itk_image import on_voxels
 
-        if not brain.any():
-            raise InputError("N4 found no bias field", why="no value in the brain is above 0", do=REMEDY)
         scan, mask = on_voxels(data, spacing), on_voxels(brain.astype(np.uint8), spacing)
         factors = [max(1, min(self.shrink, n // 16)) for n in scan.GetSize()]
         corrector = SimpleITK.N4BiasFieldCorrectionImageFilter()
         corrector.SetMaximumNumberOfIterations(self.iterations)
         corrector.Execute(SimpleITK.Shrink(scan, factors), SimpleITK.Shrink(mask, factors))
-        log_field = SimpleITK.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(scan)).T
-        if float(np.ptp(log_field)) < LEAST_LOG_RANGE:
-            raise InputError("N4 found no bias field", why="it is 1 everywhere", do=REMEDY)
-        return np.exp(log_field)
+        return np.asarray(SimpleITK.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(scan)).T)
 
     def describe(self) -> str:
         return "The bias field was removed with N4 [@tustison2010]."
