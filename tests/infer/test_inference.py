@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,16 @@ def test_the_bundle_of_another_seed(made, tmp_path):
     trained, data = made(ATLAS)
     with pytest.raises(InputError, match=r"another training(?s:.*)seed 0, the job has seed 3"):
         infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"seed": "3"})
+
+
+def test_a_bundle_in_the_folder_of_another_model(made, tmp_path):
+    trained, data = made(ATLAS)
+    for place in ("toy/seed-0", "other/seed-0", "toy/seed-1"):
+        shutil.copytree(trained, tmp_path / "train" / place)
+    infer(tmp_path / "train/toy/seed-0", data, {}, "dark", COMPUTE, tmp_path / "out", {})
+    for place in ("other/seed-0", "toy/seed-1"):
+        with pytest.raises(InputError, match=rf"another training(?s:.*)as toy/seed-0, and lies in {place}"):
+            infer(tmp_path / "train" / place, data, {}, "dark", COMPUTE, tmp_path / "none", {})
 
 
 def test_an_altered_volume_is_not_mapped(made, tmp_path):

@@ -16,6 +16,8 @@ VERSION = 2
 ARRAYS, ABOUT = "arrays.safetensors", "bundle.json"
 SCALING = "scaling."
 """Prefix of the arrays that intensity scaling learnt."""
+SEED = "seed-"
+"""How the folders of bundles begin in that of their model."""
 AGAIN = "train the model again: delete the bundle's folder and run the same command"
 
 
@@ -24,7 +26,7 @@ class Bundle:
     """`arrays`: weights, atlases and residual statistics by name; `about`: the rest.
 
     `about` holds `model` (settings), `intensity` (fitted normalisation), `affine`, `shape`, `template`, `seed`,
-    `training` (hash and labels of the training scans), `versions`.
+    `trained_as` (`<model>/seed-<seed>`), `training` (hash and labels of the training scans), `versions`.
     """
 
     arrays: dict[str, np.ndarray]
@@ -45,7 +47,11 @@ def write(folder: str | Path, bundle: Bundle) -> None:
 
 
 def read(folder: str | Path) -> Bundle:
-    """Read a bundle; raises InputError for another format version and for content that does not fit its checksums."""
+    """Read a bundle.
+
+    Raises InputError for another format version, for content that does not fit its checksums, and in the folder of
+    another model or seed.
+    """
     folder = Path(folder)
     path, about = folder / ABOUT, read_json(folder / ABOUT)
     if not isinstance(about, dict) or "format" not in about:
@@ -55,6 +61,10 @@ def read(folder: str | Path) -> Bundle:
         raise InputError("the bundle is of another version", file=path, why=why, do=AGAIN)
     if about.pop(checksums.SEAL, None) != checksums.seal_of(about):
         raise InputError(f"{ABOUT} was altered", file=path, why=checksums.ALTERED_RECORD, do=AGAIN)
+    place = "/".join(folder.absolute().parts[-2:])
+    if folder.name.startswith(SEED) and about.get("trained_as", place) != place:
+        why = f"it was trained as {about['trained_as']}, and lies in {place}"
+        raise InputError("the bundle is that of another training", file=path, why=why, do=AGAIN)
     try:
         intact = sha256(folder / ARRAYS) == about["arrays_sha256"]
     except OSError as error:

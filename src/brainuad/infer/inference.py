@@ -46,7 +46,10 @@ def infer(
     torch.set_num_threads(compute.threads)
     trained = bundles.read(bundle)
     data = array_caches.read(array_cache)
-    _require_fit(trained, data, array_cache, tags)
+    if tags.get("seed", str(trained.about["seed"])) != str(trained.about["seed"]):
+        why = f"it was trained with seed {trained.about['seed']}, the job has seed {tags['seed']}"
+        raise InputError("the bundle is that of another training", file=bundle, why=why, do=bundles.AGAIN)
+    _require_fit(trained, data, array_cache)
     scans = data.select("validation", "test")
     method = registry.load_method(trained, map_settings)
     method.to(compute.accelerator)
@@ -81,8 +84,8 @@ def infer(
         record.facts = {"scans": len(rows), "slices": slices, **means}
 
 
-def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path, tags: Mapping[str, str]) -> None:
-    """Raises InputError unless scans and training have one grid and intensity scaling, and job and bundle one seed."""
+def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path) -> None:
+    """Raises InputError unless scans and training have one grid, template and intensity scaling."""
     shape, affine = tuple(trained.about["shape"]), np.asarray(trained.about["affine"])
     do = "normalize the data set with the recipe of the training"
     if data.images.shape[1:] != shape or not np.allclose(data.affine, affine, atol=1e-3):
@@ -95,9 +98,6 @@ def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path, tags: Ma
         raise InputError("the array cache is in another space than the model", file=path, why=why, do=do)
     if why := _difference(trained, data):
         raise InputError("the array cache has other intensities than the model", file=path, why=why, do=do)
-    if tags.get("seed", str(trained.about["seed"])) != str(trained.about["seed"]):
-        why = f"it was trained with seed {trained.about['seed']}, the job has seed {tags['seed']}"
-        raise InputError("the bundle is that of another training", why=why, do=bundles.AGAIN)
 
 
 def _difference(trained: bundles.Bundle, data: ArrayCache) -> str:

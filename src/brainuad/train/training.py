@@ -80,6 +80,7 @@ def train(
             "shape": list(training.images[0].shape),
             "template": opened[0].naming.template,
             "seed": seed,
+            "trained_as": f"{tags.get('model', 'model')}/{bundle.SEED}{seed}",
             "training": {
                 "hash": hashed,
                 "labels": [f"{scan.dataset}/{scan.scan}" for scan in scans if scan.role == "train"],
