@@ -176,6 +176,9 @@ HEADERS = {
     "128 bits": refused(with_fields(datatype=1536), "datatype 1536"),
     "bits": refused(with_fields(datatype=1), "datatype 1"),
     "qfac 0": noted(with_fields(pixdim=[0, 9, 9, 9, 1, 1, 1, 1], sform_code=0), "qfac"),
+    "qfac 0 and an sform of the other handedness": noted(
+        with_fields(srow_x=[-9, 0, 0, 81], pixdim=[0, 9, 9, 9, 1, 1, 1, 1]), "differ", values=HEAD[::-1]
+    ),
     "a bad quaternion": refused(with_fields(quatern_b=0.9, quatern_c=0.9, sform_code=0), "quaternion", "1.27"),
     "a NaN in the quaternion": refused(with_fields(quatern_b=np.nan, sform_code=0), "quaternion"),
     "a bad quaternion and an sform": noted(with_fields(quatern_b=0.9, quatern_c=0.9), "qform", "quaternion"),

@@ -13,6 +13,7 @@ import pytest
 from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import BrainuadError, StorageError
 from brainuad.formats import names, status
+from brainuad.formats.transform import Affine
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.quality.verdict import judged
 from brainuad.preprocess.scan import preprocess, preprocess_scan
@@ -56,6 +57,12 @@ def corrupted(path: Path, value: float) -> Path:
 def text(path: Path) -> Path:
     path.write_bytes(b"subject,age\n1,33\n" * 40)
     return path
+
+
+@pytest.fixture
+def placed(monkeypatch):
+    """Registration, which takes seconds, finds every scan where it is."""
+    monkeypatch.setattr("brainuad.preprocess.pipeline.register", lambda *_: Affine(np.eye(4)))
 
 
 OF_THE_SET = {names.DESCRIPTION, names.README, names.IGNORE}
@@ -118,6 +125,7 @@ def test_a_mask_beside_the_scan_fails_it_with_the_distance(tmp_path):
     assert "resample the mask" in (state.remedy or "")
 
 
+@pytest.mark.usefixtures("placed")
 def test_a_patient_whose_mask_marks_nothing_is_warned_of(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
     mask = save(tmp_path / "mask.nii.gz", np.zeros((20, 20, 20), np.uint8))
@@ -130,6 +138,7 @@ def test_a_patient_whose_mask_marks_nothing_is_warned_of(tmp_path):
     assert told.reasons[0] in judged(told, Quality()).reasons
 
 
+@pytest.mark.usefixtures("placed")
 def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
     scan = save(tmp_path / "scan.nii.gz", noise(20, 20, 20))
     settings = ScanSettings(modality="T1w", healthy=True, recipe={"template": "mni152"})
@@ -142,6 +151,7 @@ def test_what_is_not_scored_lies_on_the_grid_too_and_makes_no_patient(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken"])
+@pytest.mark.usefixtures("placed")
 def test_a_scan_whose_reference_is_missing_or_broken_is_registered_by_itself_and_marked(kind, tmp_path):
     inputs = {"image": str(save(tmp_path / "scan.nii.gz", noise(20, 20, 20)))}
     if kind == "broken":
@@ -237,6 +247,7 @@ def test_notes_of_the_files_are_in_the_status_also_of_a_scan_that_fails(tmp_path
     assert [note.partition(" ")[0] for note in state.notes] == ["lengths", "t1.nii.gz:"]
 
 
+@pytest.mark.usefixtures("placed")
 def test_robex_that_is_not_installed(tmp_path, monkeypatch, ready):
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = Preprocess(skullstrip=SkullStrip(backend="robex"))

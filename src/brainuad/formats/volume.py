@@ -33,9 +33,9 @@ class Volume:
 
 
 def read(path: str | Path, constant: bool = False) -> Volume:
-    """Read a 3D scan as float32 in RAS+ order.
+    """Read a 3D volume as float32 in RAS+ order, and its file to the end.
 
-    Raises InputError for a file that is missing, truncated or not NIfTI, another number of dimensions, an affine that
+    Raises InputError for a file that is missing, broken or not NIfTI, another number of dimensions, an affine that
     is missing or singular, NaN or infinite voxels, and, unless `constant` is true, for a volume of one value.
     """
     volume = _load(Path(path))
