@@ -147,7 +147,7 @@ def _not_readable(path: Path) -> None:
 
 def _sparse(path: Path) -> None:
     path.write_bytes(PLAIN)
-    os.truncate(path, 2**36)
+    os.truncate(path, 30 * 10**9)
 
 
 SPECIAL = {
@@ -160,7 +160,7 @@ SPECIAL = {
     "a link into git-annex": (lambda path: path.symlink_to(".git/annex/objects/x/y"), "datalad get"),
     "nothing": (lambda _: None, "does not exist"),
     "not readable": (_not_readable, "Permission denied"),
-    "64 GiB of zeros": (_sparse, "too large"),
+    "30 GB of zeros": (_sparse, "too large"),
 }
 
 

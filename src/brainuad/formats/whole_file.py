@@ -24,7 +24,7 @@ from brainuad.units import format_size
 GZIP = b"\x1f\x8b"
 LARGEST_RATIO = 1032
 """Bytes that deflate can make of one."""
-LARGEST_FILE = 2**35
+LARGEST_FILE = 2**33
 """In bytes. A larger file is not read, not even for a checksum."""
 MOST_UNPACKED = 2**37
 """In bytes, of any file."""
