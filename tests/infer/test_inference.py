@@ -148,6 +148,13 @@ def test_a_bundle_in_the_folder_of_another_model(made, tmp_path):
             infer(tmp_path / "train" / place, data, {}, "dark", COMPUTE, tmp_path / "none", {})
 
 
+def test_the_array_cache_of_another_data_set(made, tmp_path):
+    trained, data = made(ATLAS)
+    with pytest.raises(InputError, match=r"another data set(?s:.*)those of toy, the job is for mine"):
+        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"dataset": "mine"})
+    infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"dataset": "toy"})
+
+
 def test_an_altered_volume_is_not_mapped(made, tmp_path):
     trained, data = made(ATLAS)
     content = bytearray((data / "images.npy").read_bytes())
