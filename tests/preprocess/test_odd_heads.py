@@ -7,7 +7,7 @@ import pytest
 from good_numbers import GOOD
 from scipy import ndimage
 
-from brainuad.config.recipe import Quality, SkullStrip
+from brainuad.config.recipe import Preprocess, Quality, SkullStrip
 from brainuad.errors import InputError
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
@@ -16,6 +16,7 @@ from brainuad.preprocess.brain_mask.foreground import foreground
 from brainuad.preprocess.brain_mask.leftovers import leftovers
 from brainuad.preprocess.brain_mask.skullstrip import examined, strip
 from brainuad.preprocess.brain_mask.stripped import decide
+from brainuad.preprocess.pipeline import Reference, preprocess_volume
 from brainuad.preprocess.quality.appearance import ghosting_ratio, value_notes
 from brainuad.preprocess.quality.hounsfield import in_hounsfield_units
 from brainuad.preprocess.quality.measure import shear_deg
@@ -107,6 +108,12 @@ def test_ct_that_can_be_used_is_noted(case):
     assert len(notes) == bool(words)
     assert words in "".join(notes)
     assert checked.data[BRAIN].min() >= 0
+
+
+def test_ct_of_the_session_in_other_units_is_named():
+    scan, other = Volume(t1() + np.float32(1), AFFINE), Volume(ct() + np.float32(1024), AFFINE)
+    with pytest.raises(InputError, match="the ct that it is registered with: air lies at 24"):
+        preprocess_volume(scan, "T1w", Preprocess(), reference=Reference(other, "ct"))
 
 
 STRIPPED = np.where(BRAIN, t1(), 0)

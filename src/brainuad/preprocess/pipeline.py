@@ -117,7 +117,11 @@ def _register_with(
     from brainuad.preprocess.registration.same_session import register_in_session
 
     template = load(settings.template, REGISTRATION_SPACING_MM)
-    head = _examined(reference.volume, reference.modality, stripped)
+    try:
+        head = _examined(reference.volume, reference.modality, stripped)
+    except InputError as error:
+        what = f"the {reference.modality} that it is registered with: {error.what}"
+        raise InputError(what, file=error.file, why=error.why, do=error.do) from None
     reference_input = registration_input(head.scan, reference.modality, head.stripped, template)
     affine = register(reference_input, template, settings.registration)
     return Affine(register_in_session(head.scan, scan, reference_input, moving) @ affine.matrix)
