@@ -304,6 +304,11 @@ def test_a_quotation_mark_that_stays_open_is_named_by_its_line(write):
     assert "line 4: there is no file" in fault(path)
 
 
+def test_a_quotation_mark_that_stays_open_in_a_long_table_is_named(write):
+    path = write("subject|image|site", *['"A|a.nii|x'] + ["B|b.nii|x"] * 20_000, name="s.csv", delimiter=",")
+    assert "close the quotation marks" in fault(path)
+
+
 def test_a_column_that_is_read_may_not_be_there_twice(write):
     assert "two columns mask" in fault(write("subject|image|mask|Mask", "A|a.nii|b.nii|c.nii.gz"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,11 @@ def flip(place: int) -> Damage:
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
+
+
+def put_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def lose_a_row(path: Path) -> None:
@@ -195,6 +201,8 @@ MASK = "sub-0/anat/sub-0_space-MNI152NLin2009aSym_label-lesion_desc-fixed1_mask.
         ("postprocessing.json", replace("false", "true"), r"postprocessing\.json was altered"),
         ("checksums.json", replace('"model": "dae"', '"model": "vae"'), r"checksums\.json was altered"),
         ("checksums.json", Path.unlink, r"there is no checksums\.json"),
+        ("checksums.json", write("[" * 100_000), r"cannot read checksums\.json"),
+        (MAP.format(1, 1), put_a_pipe, r"anomalymap\.nii\.gz"),
     ],
 )
 def test_a_damaged_folder_of_maps(file, damage, says, tmp_path):

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import ENXIO
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def of_bytes(content: Any, start: int = 0) -> int:
 
 def of_file(path: Path) -> int:
     """CRC-32 of a file; raises OSError."""
+    if path.is_fifo():  # to open it would wait for ever
+        raise OSError(ENXIO, "it is a pipe")
     checksum = 0
     with path.open("rb") as file:
         while block := file.read(BLOCK):

@@ -88,7 +88,7 @@ def read_json(path: str | Path) -> Any:
     """Read JSON; raises InputError if the file is missing or broken."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"cannot read {Path(path).name}", file=path, why=str(error), do="delete it, run again"
         ) from None
@@ -103,7 +103,7 @@ def read_tsv(path: str | Path, what: str) -> tuple[list[str], list[dict[str, str
         if broken := next((i for i, row in enumerate(rows, 2) if None in row or None in row.values()), 0):
             raise ValueError(f"line {broken} has not as many cells as there are columns")
         return columns, rows
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"cannot read {what}", file=path, why=str(error), do="run again") from None
 
 

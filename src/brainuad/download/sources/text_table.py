@@ -113,7 +113,11 @@ def read_text_table(path: Path, expected: Collection[str], any_encoding: bool) -
         cells = [(n, line.split("\t")) for n, line in enumerate(lines[above:], above + 1)]
     else:
         reader = csv.reader(io.StringIO("\n".join(lines[above:])), delimiter=separator)
-        ends = [(above + reader.line_num, line) for line in reader]
+        try:
+            ends = [(above + reader.line_num, line) for line in reader]
+        except csv.Error as error:  # a cell longer than any text, by a quotation mark that stays open
+            why = f"in line {above + reader.line_num}: {error}"
+            raise _unreadable(path, why, "close the quotation marks") from None
         starts = [above + 1, *(end + 1 for end, _ in ends)]
         cells = [(start, line) for start, (_, line) in zip(starts, ends, strict=False)]
         if path.suffix.lower() != ".csv":
