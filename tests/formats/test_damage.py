@@ -156,6 +156,13 @@ def test_a_damaged_array_cache(file, damage, says, tmp_path):
     assert f"delete {folder} and run the same command again" in str(caught.value.do)
 
 
+def test_the_array_cache_of_another_data_set(tmp_path):
+    folder = cache(tmp_path / "ixi")
+    array_cache.require_data_set(folder, "ms")
+    with pytest.raises(InputError, match=r"another data set(?s:.*)those of ms, the job is for ixi"):
+        array_cache.require_data_set(folder, folder.name)
+
+
 def inferred(folder: Path, seed: int = 0) -> Path:
     writer, rng = MapWriter(folder, AFFINE, Naming()), np.random.default_rng(seed)
     for i in range(2):

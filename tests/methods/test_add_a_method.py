@@ -137,7 +137,7 @@ def entry(number, role):
     return Entry(Scan(f"sub-{number}", f"sub-{number}", "healthy", role=role), image, np.ones(shape, bool))
 entries = [entry(i, role) for i, role in enumerate(["train"] * 4 + ["validation", "test"])]
 entries[-1].image[3, 3, 2] += 2
-cache = Path("cache")
+cache = Path("healthy")
 array_cache.write(cache, entries, CacheHeader(np.diag([2.0, 2, 2, 1]), {"scale": "percentile"}, {}))
 
 job = TrainJob.model_validate(json.loads(sys.argv[1]))

@@ -238,6 +238,15 @@ def read(path: str | Path) -> ArrayCache:
     )
 
 
+def require_data_set(path: str | Path, label: str) -> None:
+    """Raises InputError unless the scans of an array cache are those of the data set with this label."""
+    record = checksums.read(Path(path))
+    others = sorted({scan.dataset for scan in table.read(record.check(Path(path) / TABLE))} - {label})
+    if others:
+        why = f"its scans are those of {others[0]}, the job is for {label}"
+        raise record.refused("the array cache is that of another data set", Path(path), why)
+
+
 def read_lesions(path: str | Path) -> Volumes:
     """Open the lesion masks, (n, x, y, z), in the order of the scans; without a voxel for healthy scans."""
     return _open(checksums.read(Path(path)), "lesions")

@@ -50,7 +50,8 @@ def infer(
         why = f"it was trained with seed {trained.about['seed']}, the job has seed {tags['seed']}"
         raise InputError("the bundle is that of another training", file=bundle, why=why, do=bundles.AGAIN)
     _require_fit(trained, data, array_cache)
-    _require_data_set(data, array_cache, tags.get("dataset"))
+    if "dataset" in tags:
+        array_caches.require_data_set(array_cache, tags["dataset"])
     scans = data.select("validation", "test")
     method = registry.load_method(trained, map_settings)
     method.to(compute.accelerator)
@@ -99,15 +100,6 @@ def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path) -> None:
         raise InputError("the array cache is in another space than the model", file=path, why=why, do=do)
     if why := _difference(trained, data):
         raise InputError("the array cache has other intensities than the model", file=path, why=why, do=do)
-
-
-def _require_data_set(data: ArrayCache, path: Path, label: str | None) -> None:
-    """Raises InputError unless the scans are those of the data set with this label, as far as one is given."""
-    others = sorted({scan.dataset for scan in data.scans} - {label})
-    if label is not None and others:
-        why = f"its scans are those of {others[0]}, the job is for {label}"
-        do = f"delete {path} and run the same command again, which makes it anew"
-        raise InputError("the array cache is that of another data set", file=path, why=why, do=do)
 
 
 def _difference(trained: bundles.Bundle, data: ArrayCache) -> str:

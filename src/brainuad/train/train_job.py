@@ -42,11 +42,14 @@ class TrainJob(Job):
         from brainuad.cluster.scratch import scratch_copies
         from brainuad.config.model import validate
         from brainuad.config.study import Compute
+        from brainuad.formats.array_cache import require_data_set
         from brainuad.train.training import train
 
         model = validate(self.model)
         compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)
         tags = {"family": model.family, **self.tags}
+        for array_cache in self.inputs.array_caches:
+            require_data_set(array_cache, array_cache.name)
         with scratch_copies(self.inputs.array_caches, self.scratch) as array_caches:
             train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
 
