@@ -23,7 +23,8 @@ from brainuad.formats.files import read_json, write_json
 NAME = "checksums.json"
 BLOCK = 1 << 20
 """Bytes that are read at a time."""
-SEAL = "sha256"
+SEAL, SEAL_LENGTH = "sha256", 64
+"""Key of a record's own checksum, and its length in digits."""
 DEEPEST = 4
 """Folders between a file and its record: sub, ses and anat, and the folder itself."""
 INNER = ("anat", "ct", "sub-", "ses-")
@@ -62,8 +63,8 @@ class Checksums:
         """Raises InputError if the files were made of something else than `made_of`, as far as both tell it."""
         for name, value in made_of.items():
             if name in self.made_of and self.made_of[name] != value:
-                told = f"{self.made_of[name]}, and not {value}"
-                why = f"they were made of the {name.replace('_', ' ')} {told}"
+                told, wanted = (each[:12] if len(each) == SEAL_LENGTH else each for each in (self.made_of[name], value))
+                why = f"they come from the {name.replace('_', ' ')} {told}, and not {wanted}"
                 raise self.refused(f"the files in {self.folder.name} do not belong here", self.folder, why)
 
     def refused(self, what: str, file: Path, why: str) -> InputError:
