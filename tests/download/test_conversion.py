@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from brainuad.config.datasets import Known, OpenNeuro
 from brainuad.download.known.conversion import convert
+from brainuad.download.known.images import write_channel
 from brainuad.download.known.known_set import known_set
 from brainuad.download.sources.known import FETCHED, find_known_scans, record_fetched
 from brainuad.download.transfer.remote import RemoteFile
@@ -56,7 +58,8 @@ def test_a_scan_is_converted_once_and_again_where_its_file_changed(rows, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "fault", [InputError("it has no label", why="values 7"), EOFError("cut off"), ValueError("odd")]
+    "fault",
+    [InputError("it has no label", why="values 7"), EOFError("cut off"), ValueError("odd"), OverflowError("-1 voxels")],
 )
 def test_a_broken_scan_fails_and_the_others_go_on(rows, tmp_path, fault):
     dataset = Doubled()
@@ -110,3 +113,15 @@ def test_another_modality_of_a_download_is_fetched_and_an_archive_brought_by_han
     assert find_known_scans("x", t2) is None
     assert (tmp_path / FETCHED).is_file()
     assert isinstance(known_set("ixi").remotes(t2)[0], RemoteFile)
+
+
+def test_a_flipped_bit_in_a_file_of_several_volumes_is_found(tmp_path):
+    data = np.random.default_rng(0).random((6, 6, 6, 2)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "x.nii.gz")
+    write_channel(tmp_path / "x.nii.gz", 1, 2, tmp_path / "y.nii.gz")
+    np.testing.assert_array_equal(volume.read(tmp_path / "y.nii.gz").data, data[..., 1])
+    content = bytearray((tmp_path / "x.nii.gz").read_bytes())
+    content[len(content) // 2] ^= 4
+    (tmp_path / "x.nii.gz").write_bytes(content)
+    with pytest.raises(InputError, match="is broken"):
+        write_channel(tmp_path / "x.nii.gz", 1, 2, tmp_path / "y.nii.gz")

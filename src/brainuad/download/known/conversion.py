@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from brainuad.formats.scans import Scan, changed
 
 STAMP = ".converted.json"
 """In each scan's folder: the files and the code that it was converted with."""
+logger = logging.getLogger(__name__)
 
 
 def convert(label: str, dataset: KnownSet, rows: list[Scan], folder: Path) -> list[Scan]:
@@ -42,12 +43,13 @@ def _converted(dataset: KnownSet, row: Scan, folder: Path, code: str) -> Scan:
             made = dataset.convert(row, part)
             made = changed(made, **{k: path.replace(str(part), str(folder)) for k, path in made.files().items()})
             files.write_json(part / STAMP, {"made_from": made_from, "made": asdict(made)})
-    except StorageError:  # not caused by the scan
+    except (StorageError, MemoryError, ImportError):  # not caused by the scan
         raise
     except InputError as error:
         reason = f"{error.what} ({error.why})" if error.why else error.what
-    except (EOFError, zlib.error, ValueError) as error:
-        reason = f"{Path(row.image).name} cannot be read ({error})"
+    except Exception as error:  # whatever libraries raise for a header: the other scans go on
+        logger.info("%s cannot be converted", row.scan, exc_info=True)
+        reason = f"{Path(row.image).name} cannot be read ({type(error).__name__}: {error})"
     return changed(row, image="", mask="", state="failed", note=reason) if reason else made
 
 
