@@ -38,7 +38,7 @@ def test_the_transform_holds_the_move():
     lesion = np.zeros_like(brain)
     lesion[20:24, 30:34, 20:24] = True
     image = np.where(brain, registered.image, 0)
-    result = centre(PreprocessedScan(image, brain, {"lesion": lesion}, registered, {}))
+    result = centre(PreprocessedScan(image, brain, {"lesion": lesion}, registered, {}, stripped=False))
     steps = shift_to_middle(brain)
     assert steps != (0, 0)
     np.testing.assert_array_equal(result.brain, shifted(brain, steps))
