@@ -251,6 +251,7 @@ def test_a_missing_score_and_a_foreign_mask_are_named(world, tmp_path):
         ("infer/dae/ms", {"array_cache": "other"}, "do not belong here(?s:.*)the array cache other"),
         ("infer/dae/ixi", {"seed": "1"}, "do not belong here(?s:.*)the seed 1, and not 0"),
         ("post/dae/ms/none", {"maps": "other"}, "do not belong here(?s:.*)the maps other"),
+        ("post/dae/ms/none", {"postprocessing": "baur2018"}, "do not belong here(?s:.*)baur2018, and not none"),
         ("post/dae/ms/none", {"dataset": "ixi"}, "do not belong here(?s:.*)the dataset ixi, and not ms"),
     ],
 )

@@ -266,3 +266,11 @@ def test_values_that_no_scanner_gives_are_noted():
     assert [note.partition(" ")[0] for note in value_notes(Volume(spiked, AFFINE))] == ["5"]
     assert [note for note in value_notes(levels) if "different values" in note]
     assert ghosting_ratio(Volume(spiked, AFFINE), BRAIN) == pytest.approx(ghosting_ratio(plain, BRAIN), abs=0.02)
+
+
+@pytest.mark.parametrize("lowest", [0, 1, 5])
+def test_a_head_in_ct_whose_air_was_cut_is_no_brain_although_bone_outshines_tissue(lowest):
+    """The skull is open below, so that its inside is not taken for filled."""
+    data = np.where((RADIUS >= 1) & (RADIUS < 1.2) & (MM[..., 2] > -50), 2500, np.where(HEAD, ct(), -1000))
+    data[HEAD & (data < 100)] = 30
+    assert not decide(Volume(np.maximum(data, lowest).astype(np.float32), AFFINE), "ct").stripped

@@ -75,8 +75,8 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
 def _require_related(inputs: EvaluateInputs, tags: Mapping[str, str]) -> None:
     """Raises InputError unless maps, masks and array caches belong together and to this model, seed and data set."""
     found = maps.checked(inputs.maps, tags, array_cache=checksums.read(inputs.array_cache).seal)
-    for folder in inputs.masks:
-        maps.checked(folder, tags, maps=found.seal)
+    for label, folder in inputs.postprocessed().items():
+        maps.checked(folder, {**tags, "postprocessing": label}, maps=found.seal)
     same = {name: tags[name] for name in ("model", "seed")}
     bundle = {name: value for name, value in found.made_of.items() if name == "bundle"}
     for folder, cache in inputs.healthy():

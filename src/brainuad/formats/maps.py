@@ -108,7 +108,7 @@ class MapWriter:
 def checked(folder: Path, tags: Mapping[str, str], **made_of: str) -> Checksums:
     """The record of a folder of infer or postprocess.
 
-    Raises InputError if the folder is that of another model, seed or data set than the `tags` of the job say, or was
+    Raises InputError if the folder is that of another model, seed, data set or postprocessing than the `tags` of the job say, or was
     made of something else than `made_of`.
     """
     record = checksums.read(folder)
@@ -157,7 +157,7 @@ def _on_grid(path: Path, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
 
 
 def _told(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name: tags[name] for name in ("model", "seed", "dataset") if name in tags}
+    return {name: tags[name] for name in ("model", "seed", "dataset", "postprocessing") if name in tags}
 
 
 def _found(folder: Path, missing: str, scan: str, suffix: str = "", label: str = "", desc: str = "") -> Path:

@@ -54,6 +54,7 @@ HANDLED = (
         "accepted",
         "as a head with its skull, which is seen between scalp and brain, with a note",
     ),
+    Handling("CT", "air cut to 0, with bone above", "accepted", "as a head with its skull"),
     Handling("head", "stripped or not, other than it seems", "accepted", "by `reading: {stripped: true}` or `false`"),
 )
 
@@ -74,7 +75,13 @@ def decide(scan: Volume, modality: str, stated: bool | None = None) -> Decision:
     """
     if stated is False:
         return Decision(scan, False)
-    even = scan if is_of_a_brains_size(foreground(scan), scan.affine) else _with_even_background(scan, bool(stated))
+    if is_of_a_brains_size(foreground(scan), scan.affine):
+        even = scan
+    else:
+        cut = (
+            is_ct(modality) and _background_level(scan) >= 0
+        )  # air was cut: beside bone, tissue would seem to be noise
+        even = _with_even_background(scan, np.minimum(scan.data, CT_TISSUE_HU[1]) if cut else scan.data, bool(stated))
     if even is None:
         return Decision(scan, bool(stated))
     skull = skull_fraction(even, modality)
@@ -114,11 +121,12 @@ def skull_fraction(scan: Volume, modality: str) -> float:
     return float(((relative < DARK) & (near > BRIGHT))[layer].mean())
 
 
-def _with_even_background(scan: Volume, stated: bool) -> Volume | None:
-    """The scan with its background set to one value; None if the rest is no brain by its size.
+def _with_even_background(original: Volume, values: Float[np.ndarray, "x y z"], stated: bool) -> Volume | None:
+    """The scan with its background, told by `values`, set to one value; None if the rest is no brain by its size.
 
     Unless the scan is `stated` to be stripped, also None where the background is not quiet, or a scalp lies apart.
     """
+    scan = Volume(values, original.affine)
     level = _background_level(scan)
     span = _range(scan, level)
     noise = float(np.percentile(np.abs(_faces(scan) - level), 99))
@@ -130,7 +138,7 @@ def _with_even_background(scan: Volume, stated: bool) -> Volume | None:
     beside = float((inside & ~brain).sum()) / max(1, brain.sum())
     if (beside > MAX_BESIDE_FRACTION and not stated) or not is_of_a_brains_size(brain, scan.affine):
         return None
-    return Volume(np.where(brain, scan.data, np.float32(level)), scan.affine)
+    return Volume(np.where(brain, original.data, np.float32(level)), scan.affine)
 
 
 def _apart_from(level: float, scan: Volume, least: float) -> Bool[np.ndarray, "x y z"]:
