@@ -59,6 +59,12 @@ HANDLED = (
         "refused",
         "before memory is asked for",
     ),
+    Handling(
+        "header",
+        f"a first voxel more than {FARTHEST_MM / 1000:g} m from the origin, axes far from square to each other",
+        "refused",
+        "correct the affine, or resample",
+    ),
     Handling("header", "more bytes claimed than the file can hold", "refused", "the reason names both"),
     Handling("header", "RGB, RGBA, bits, an unknown type", "refused", "the reason names the type"),
     Handling("header", "a slope of 0, NaN or infinity", "accepted", "stored values; a note where an offset is lost"),

@@ -14,6 +14,7 @@ from brainuad.config.recipe import Preprocess
 from brainuad.errors import BrainuadError, ConfigError, InputError, StorageError
 from brainuad.formats import checksums, files, names, status
 from brainuad.formats.files import unwritable
+from brainuad.formats.handling import Handling
 from brainuad.formats.raw import read_raw
 from brainuad.formats.run import Record
 from brainuad.formats.status import Status
@@ -34,6 +35,14 @@ FAULT_REMEDY = "look at the scan and at the traceback in the log; put the scan u
 MASK_REMEDY = "look at the lesion mask: mend it, or exclude the scan in the study's `decisions`"
 REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_with out of the study"
 
+HANDLED = (
+    Handling(
+        "file",
+        "whatever else ends in an error while a scan is read or preprocessed",
+        "refused",
+        "that scan fails, with the error as its reason; the log has the traceback",
+    ),
+)
 logger = logging.getLogger(__name__)
 
 
