@@ -173,3 +173,12 @@ def test_files_are_read_again_from_what_snakemake_was_given(tmp_path):
     built = build_study(content, first)
     people = built.datasets["people"]
     assert (people.entities, people.split.train, people.exclude, built.seed) == ({"ses": "010"}, 0.6, ["sub-1"], 3)
+
+
+@pytest.mark.parametrize(("line", "key"), [("seed: true", "seed"), ("seed: False", "seed")])
+def test_truth_is_no_number(tmp_path, line, key):
+    path = study(tmp_path)
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(ConfigError, match=f"{key} must be a number, not {line.split()[1].lower()}"):
+        load_study(path)
+    assert load_study(study(tmp_path, healthy="yes")).datasets["people"].healthy is True

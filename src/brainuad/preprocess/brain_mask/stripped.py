@@ -75,9 +75,8 @@ def decide(scan: Volume, modality: str, stated: bool | None = None) -> Decision:
     """
     if stated is False:
         return Decision(scan, False)
-    if is_of_a_brains_size(foreground(scan), scan.affine):
-        even = scan
-    else:
+    even: Volume | None = scan
+    if not is_of_a_brains_size(foreground(scan), scan.affine):
         cut = (
             is_ct(modality) and _background_level(scan) >= 0
         )  # air was cut: beside bone, tissue would seem to be noise
