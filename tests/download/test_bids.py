@@ -737,6 +737,38 @@ def test_groups_in_other_case_or_with_blanks_are_those_listed(root, written, gro
         assert f"group {written} was taken as control" in found[0].note
 
 
+@pytest.mark.parametrize("written", ["1", "1.0", "01", " 1"])
+def test_numbers_of_groups_may_have_other_zeros(root, written):
+    folder = root(*t1("001", "002", "010"))
+    table = TABLE.replace("control", "0").replace("patient\n", f"{written}\n")
+    assert [s.subject for s in people(folder, table, groups={"patients": ["1"]}).scans] == ["sub-001", "sub-010"]
+    assert [s.subject for s in people(folder, table, groups={"healthy": ["0.0"]}).scans] == ["sub-001", "sub-010"]
+
+
+def test_groups_that_no_list_names_are_told(root):
+    folder, table = root(*t1("001", "002", "010")), TABLE.replace("control", "contrl", 1)
+    assert "has contrl (1): in no group of the settings" in people(folder, table).notes[0]
+    assert (
+        "has contrl (1), control (1): taken as healthy"
+        in people(folder, table, groups={"patients": ["patient"]}).notes[0]
+    )
+
+
+def test_masks_whose_names_would_be_misread_are_not_taken(root):
+    for number, name in enumerate(("{v2}", "a | b", "<a>")):
+        folder = root(*t1(f"1{number}", "2"), *lesions("2"))
+        (folder / f"sub-1{number}/anat/sub-1{number}_label-{name}_lesion_mask.nii.gz").touch()
+    found = {scan.subject: scan for scan in looked(folder, healthy=False).scans}
+    assert [bool(found[f"sub-{n}"].mask) for n in ("10", "11", "12", "2")] == [False, False, False, True]
+    assert "must be renamed" in found["sub-11"].note
+
+
+def test_scans_that_must_be_renamed_are_not_said_to_be_lacking(root):
+    text = fault(root("sub-1/anat/sub-1_acq-{a}_T1w.nii.gz"))
+    assert "must be renamed" in text
+    assert "do    rename these files" in text
+
+
 @pytest.mark.parametrize("written", ["?", "-", "#N/A", "unknown", "Null", "<NA>"])
 def test_a_group_that_nobody_knows_is_not_the_group_of_all_others(root, written):
     folder = root(*t1("001", "002", "010"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -128,7 +129,7 @@ Wanted = One | None | list[One]
 
 
 def _plain(value: str) -> str:
-    return "".join(value.casefold().split())
+    return re.sub(r"^0*(\d+)(\.0+)?$", r"\1", "".join(value.casefold().split()))
 
 
 class Groups(Section):
@@ -150,7 +151,7 @@ class Groups(Section):
         return self
 
     def listed(self, value: str) -> str:
-        """The value as it is listed, where case and blanks alone differ from one of the list; else the value itself."""
+        """The value as it is listed, where case, blanks or the zeros of a number alone differ; else the value itself."""
         values = [*self.healthy, *self.patients]
         same = [each for each in values if _plain(each) == _plain(value)]
         return same[0] if value not in values and len(same) == 1 else value

@@ -80,6 +80,9 @@ HANDLED = (
 )
 
 
+MISNAMED = "must be renamed"
+
+
 class BidsSource(ScanSource[Bids]):
     """A BIDS data set, or a derivative of one."""
 
@@ -244,6 +247,8 @@ class _Reader:
                 why, do = f"all of its {len(self.there)} subjects are left out", f"{do}.exclude, or its .bidsignore"
             elif not self.there:
                 why, do = self._where_subjects_are()
+            elif self.without_data and MISNAMED in self.without_data[0]:
+                why, do = self.without_data[0], "rename these files and folders"
             elif self.without_data:
                 why, do = f"{self.without_data[0]}: the clone lacks its data", FETCH
             elif self.content.failed:
@@ -319,7 +324,7 @@ class _Reader:
                         each.scouts.append(path)
                     elif part := misread(f"{place}/{name}"):
                         shown = f"{place}/{name}".encode(errors="replace").decode()
-                        each.missing.append(f"{shown} must be renamed, Snakemake would misread {part!a}")
+                        each.missing.append(f"{shown} {MISNAMED}, Snakemake would misread {part!a}")
                     elif exists:
                         each.images.append(path)
                     else:

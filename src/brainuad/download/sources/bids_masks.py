@@ -10,10 +10,12 @@ from os.path import commonprefix
 from pathlib import Path
 
 from brainuad.config.datasets import Bids, Masks
+from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
+from brainuad.formats.scans import MASK_SEPARATOR
 
 MATCHED_ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "part", "space", "res")
 """Entities that mask and scan must share where both have them."""
@@ -150,6 +152,8 @@ class MaskFinder:
     def chosen(self, masks: list[Path], image: str) -> ChosenMasks:
         """Those of `masks_of_scan` that are taken for the scan with this file name; see `choose`."""
         found = choose(masks, image, self.settings.healthy)
+        if misnamed := [path.name for path in found.masks if misread(path.name) or MASK_SEPARATOR in path.name]:
+            return ChosenMasks(note=f"its lesion mask {misnamed[0]} must be renamed: Snakemake or we would misread it")
         space = names.entities(found.masks[0].name).get("space", "") if found.masks else ""
         own_space = "space" in names.entities(image) or "space" in str(self.settings.mask)
         if own_space or not TEMPLATE_SPACE.match(space):

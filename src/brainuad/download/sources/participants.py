@@ -60,7 +60,7 @@ HANDLED = (
     ),
     Handling(
         "tables",
-        "groups that differ from the listed ones in case or blanks (`Control ` for `control`)",
+        "groups that differ from the listed ones in case, blanks or zeros (`Control ` for `control`, `1.0` for `1`)",
         "converted",
         "taken as the listed one, with a note",
     ),
@@ -156,7 +156,13 @@ class Participants:
         if self.groups is None:
             return
         counts = Counter(participant.group for participant in seen)
-        wanted = self.groups.healthy if healthy else self.groups.patients
+        wanted, others = self.groups.healthy, self.groups.patients
+        if not healthy:
+            wanted, others = others, wanted
+        rest = [f"{value} ({n})" for value, n in sorted(counts.items()) if value and value not in wanted + others]
+        if rest:
+            taken = f"taken as {'healthy' if healthy else 'patients'}" if not wanted else "in no group of the settings"
+            self.notes.append(f"column {self.groups.column} has {', '.join(rest)}: {taken}")
         if missing := [value for value in wanted if value not in counts]:
             present = ", ".join(f"{value or 'n/a'} ({n})" for value, n in sorted(counts.items()))
             column = self.groups.column
