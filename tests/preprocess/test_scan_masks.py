@@ -166,7 +166,12 @@ REFUSED: dict[str, tuple[Made, str]] = {
     "NaN in place of the lesion": (lambda: image(lesion(np.float32, np.nan)), "no number in 0.74%"),
     "NaN in half the lesion": (lambda: with_gaps(np.s_[8:12, 20:28, 10:18]), "256 voxels in or beside its lesions"),
     "axes in another order": (lambda: image(lesion().transpose(1, 0, 2)), "another order.*48x40x36.*40x48x36"),
-    "half the voxels, the scan's affine": (lambda: image(half()), "1 voxel for 2 along each axis"),
+    "half the voxels, the scan's affine": (lambda: image(half()), "1 voxel for 2 x 2 x 2 along its axes"),
+    "half the slices, the scan's affine": (lambda: image(lesion()[:, :, ::2]), "1 voxel for 1 x 1 x 2 along its axes"),
+    "twice the voxels, the scan's affine": (
+        lambda: image(np.kron(lesion(), np.ones((2, 2, 2), np.uint8))),
+        "voxels for 1 of the scan: 2 x 2 x 2",
+    ),
     "NaN and 0": (lambda: image(lesion(np.float32, 0, np.nan)), "no number in 99.26%"),
     "lesion 2 in a brain of 1": (lambda: image(1 + lesion()), "marks .* ml.*mask_threshold"),
     "infinite": (lambda: image(lesion(np.float32, np.inf)), "infinite"),
@@ -377,3 +382,8 @@ def _box(place: Any) -> np.ndarray:
     out = np.zeros(SHAPE, bool)
     out[place] = True
     return out
+
+
+@pytest.mark.parametrize("cut", [np.s_[:, :, :-1], np.s_[:-3, :-2], np.s_[:, :, :20]])
+def test_a_mask_that_was_cropped_behind_its_lesion_is_taken(read, cut):
+    np.testing.assert_array_equal(read(image(lesion()[cut])).masks["mask"], LESION)

@@ -151,7 +151,7 @@ class Groups(Section):
         return self
 
     def listed(self, value: str) -> str:
-        """The value as it is listed, where case, blanks or the zeros of a number alone differ; else the value itself."""
+        """The value as it is listed, where case, blanks or a number's zeros alone differ; else the value itself."""
         values = [*self.healthy, *self.patients]
         same = [each for each in values if _plain(each) == _plain(value)]
         return same[0] if value not in values and len(same) == 1 else value

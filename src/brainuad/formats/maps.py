@@ -108,8 +108,8 @@ class MapWriter:
 def checked(folder: Path, tags: Mapping[str, str], **made_of: str) -> Checksums:
     """The record of a folder of infer or postprocess.
 
-    Raises InputError if the folder is that of another model, seed, data set or postprocessing than the `tags` of the job say, or was
-    made of something else than `made_of`.
+    Raises InputError if the folder is that of another model, seed, data set or postprocessing than the `tags` of the
+    job say, or was made of something else than `made_of`.
     """
     record = checksums.read(folder)
     record.require(**_told(tags), **made_of)

@@ -77,7 +77,7 @@ HANDLED = (
     ),
     Handling(
         "mask",
-        "the scan's affine, but axes in another order, or half, a third or a quarter of the voxels along each axis",
+        "the scan's affine, but axes in another order, or two to four times more or fewer voxels along an axis",
         "refused",
         "the affine does not fit the voxels",
     ),
@@ -229,16 +229,24 @@ def _check_affine_fits(mask: Grid, scan: Grid) -> None:
     """Raises InputError where the scan's affine was kept for voxels in another order or of another size."""
     if not np.allclose(mask.affines[0], scan.affines[0], atol=TOLD_MM):
         return
-    order = sorted(mask.shape) == sorted(scan.shape)
-    reduced = [
-        n
-        for n in range(2, MOST_REDUCED + 1)
-        if all(abs(own * n - other) < n for own, other in zip(mask.shape, scan.shape, strict=True))
-    ]
-    if order or reduced:
-        lost = "its axes are in another order" if order else f"it has 1 voxel for {reduced[0]} along each axis"
-        why = f"it has the scan's affine, but {lost}; {_grids(mask, scan)}"
-        raise InputError("has an affine that does not fit its voxels", why=why, do=f"{REMEDY}, with its own affine")
+    reduced, enlarged = _factors(mask.shape, scan.shape), _factors(scan.shape, mask.shape)
+    if sorted(mask.shape) == sorted(scan.shape):
+        lost = "its axes are in another order"
+    elif reduced or enlarged:
+        lost = "1 voxel for" if reduced else "voxels for 1 of the scan:"
+        lost += f" {_numbers(reduced or enlarged)} along its axes"
+    else:
+        return
+    why = f"it has the scan's affine, but {lost}; {_grids(mask, scan)}"
+    raise InputError("has an affine that does not fit its voxels", why=why, do=f"{REMEDY}, with its own affine")
+
+
+def _factors(small: Sequence[int], large: Sequence[int]) -> list[int]:
+    """By how much each axis is shorter, up to rounding; empty where that is no whole number up to `MOST_REDUCED`."""
+    possible = range(1, MOST_REDUCED + 1)
+    pairs = list(zip(small, large, strict=True))
+    found = [next((n for n in possible if abs(own * n - other) < n), 0) for own, other in pairs]
+    return found if all(found) and set(found) != {1} else []
 
 
 def _check_one_space(mask: Grid, scan: Grid) -> None:
