@@ -122,13 +122,14 @@ def _conflict(mine: Claims, theirs: Claims) -> tuple[str, str, str] | None:
     for label in shared:
         if difference := _difference(mine.sources[label], theirs.sources[label], mine.study, theirs.study):
             what = f"the data set {label} of {mine.study} is another one than that of {theirs.study}"
-            do = "give it another label, or this study another `results`"
+            do = f"give it another label, or run this study with `--config results=results_{mine.study}`"
             return what, f"they would share a folder, but {difference}", do
     if shared and mine.recipe == theirs.recipe:
         ours, others = flat(mine.preprocess), flat(theirs.preprocess)
         if difference := _difference(ours, others, mine.study, theirs.study):
             what = f"the recipe {mine.recipe} of {mine.study} is another one than that of {theirs.study}"
-            do = "give it another label (recipe: {use: ..., label: ...}), or this study another `results`"
+            do = "give it another label (recipe: {use: ..., label: ...}), or run this study with "
+            do += f"`--config results=results_{mine.study}`"
             return what, f"they would share the folder of {shared[0]}, but {difference}", do
     return None
 
