@@ -62,7 +62,7 @@ def test_another_data_set_under_the_same_label_is_refused(make, other, words):
         "people of one",
         "of two",
         "another label",
-        "another `results`",
+        "--config results=results_one",
         "delete results/two",
         f"results/two/{NAME}",
     ]:
