@@ -95,8 +95,8 @@ def filled(path: Path, scan: Volume) -> tuple[Array, list[str]]:
         raise InputError(f"{path.name} holds values that are no numbers", file=path, why=why, do=EXPORT)
     _require_whole_slices(path, missing)
     data, notes = _Filling(path, scan, missing).result()
-    if limit < LARGEST_VALUE:
-        notes = [f"{note} (values beyond {limit:.3g} count as infinite)" for note in notes]
+    if np.isfinite(scan.data[missing]).any():
+        notes.append(f"values beyond {limit:.3g} count as infinite")
     return data, notes
 
 
