@@ -36,7 +36,7 @@ HANDLED = (
         "study",
         "`no`, `010`, `12:30`, dates and numbers in a study file, where a label or text is asked for",
         "accepted",
-        "the text as it is written; `true`, `false` and `null` must be in quotes",
+        "taken as the text that is written; `true`, `false` and `null` must be in quotes",
     ),
     Handling("study", "a key that is written twice", "refused", "both lines are named"),
     Handling(
@@ -44,14 +44,19 @@ HANDLED = (
         f"a study file over {yaml_text.LARGEST / 1e3:g} kB, of more than {yaml_text.MOST_VALUES} values with its "
         f"aliases, or more than {yaml_text.DEEPEST} levels deep",
         "refused",
-        "at once, by `brainuad check`; Snakemake reads --configfile before us, so check a stranger's file first",
+        "`brainuad check` refuses it at once; Snakemake itself does not: check unknown files before a run",
     ),
-    Handling("study", "`~`, `$NAME` and `${NAME}` in paths", "converted", "replaced; an unset variable is refused"),
+    Handling(
+        "study",
+        "`~`, `$NAME` and `${NAME}` in paths",
+        "converted",
+        "replaced by their values; a variable that is not set is refused",
+    ),
     Handling(
         "names",
         "paths with `{name}` or `<name>`, which Snakemake would misread",
         "refused",
-        "before the first job; for a scan of a BIDS folder its subject fails. Other signs may stand in paths",
+        "refused before the first job; in a BIDS folder that subject fails. Other characters are allowed in paths",
     ),
 )
 

@@ -30,7 +30,7 @@ HANDLED = (
         "study",
         "a label of a data set, or a recipe, that another study under the same `results` uses for other content",
         "refused",
-        "before the first job; both sides are named. Another `split`, `exclude` or `groups` is no other content",
+        "refused before the first job; the message names both studies. `split`, `exclude` and `groups` may differ",
     ),
 )
 

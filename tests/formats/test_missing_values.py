@@ -109,3 +109,8 @@ def test_single_values_beyond_any_tissue_are_filled_and_the_limit_is_told(value)
     assert "1e+06" in notes[0]
     with pytest.raises(InputError, match="no numbers"):
         result(with_box(FINE, 5, value))
+
+
+def test_the_limit_is_no_news_where_nothing_is_beyond_it():
+    _, notes = result(with_box(FINE, 1, np.nan))
+    assert "count as infinite" not in notes[0]

@@ -24,4 +24,4 @@ class Handling:
     """The input, as a noun phrase, such as `voxel size in micrometres, by xyzt_units`."""
     answer: Answer
     how: str
-    """What is done, or the reason and the remedy that are given, in one sentence."""
+    """What is done, or which reason and remedy are given, as a clause that a newcomer understands."""

@@ -41,54 +41,90 @@ EXPORT = "export it again from the scanner's own files"
 _VOXEL = f"{VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm"
 _EXTENT = f"{EXTENT_MM[0]:g} to {EXTENT_MM[1]:g} mm"
 HANDLED = (
-    Handling("header", "NIfTI-1, NIfTI-2, pairs of `.hdr` and `.img`, MGH; either byte order", "accepted", "as stored"),
-    Handling("header", "Analyze, which stores no orientation; DICOM, MetaImage, NRRD and others", "refused", "named"),
     Handling(
-        "header", "axes in any order and direction, oblique, sheared by a gantry tilt", "accepted", "by the affine"
+        "header",
+        "NIfTI-1, NIfTI-2, pairs of `.hdr` and `.img`, MGH; either byte order",
+        "accepted",
+        "they are read as they are",
     ),
-    Handling("header", "the unit of length (`xyzt_units`) is metre or micrometre", "converted", "to mm, with a note"),
-    Handling("header", "no unit of length", "accepted", "as mm, if the size is a head's"),
     Handling(
-        "header", "a unit that makes no voxel of a scan, where mm make one", "converted", "read as mm, with a note"
+        "header",
+        "Analyze, which stores no orientation; DICOM, MetaImage, NRRD and others",
+        "refused",
+        "the reason names the format",
     ),
-    Handling("header", f"a voxel that is not {_VOXEL} a side", "refused", "the reason names the size"),
-    Handling("header", f"a scan that is not {_EXTENT} a side", "refused", "the reason names the size"),
+    Handling(
+        "header",
+        "axes in any order and direction, oblique, sheared by a gantry tilt",
+        "accepted",
+        "the affine of the header places the voxels",
+    ),
+    Handling(
+        "header",
+        "metre or micrometre as unit of length (`xyzt_units`)",
+        "converted",
+        "lengths are converted to mm, with a note",
+    ),
+    Handling(
+        "header", "no unit of length", "accepted", "lengths are taken as mm, if the scan then has the size of a head"
+    ),
+    Handling(
+        "header",
+        "a unit with which voxels have an impossible size, where mm give a possible one",
+        "converted",
+        "lengths are taken as mm, with a note",
+    ),
+    Handling("header", f"voxels whose sides are not {_VOXEL} long", "refused", "the reason names the size"),
+    Handling("header", f"a scan whose sides are not {_EXTENT} long", "refused", "the reason names the size"),
     Handling(
         "header",
         f"fewer than {FEWEST_VOXELS} voxels a side, or more than {MOST_VOXELS // 10**6} million in all",
         "refused",
-        "before memory is asked for",
+        "the reason names the shape, before memory is allocated",
     ),
     Handling(
         "header",
-        f"a first voxel more than {FARTHEST_MM / 1000:g} m from the origin, axes far from square to each other",
+        f"a first voxel more than {FARTHEST_MM / 1000:g} m from the origin, axes far from right angles",
         "refused",
-        "correct the affine, or resample",
+        "remedy: correct the affine, or resample the scan",
     ),
-    Handling("header", "more bytes claimed than the file can hold", "refused", "the reason names both"),
+    Handling("header", "more bytes claimed than the file can hold", "refused", "the reason names both sizes"),
     Handling("header", "RGB, RGBA, bits, an unknown type", "refused", "the reason names the type"),
-    Handling("header", "a slope of 0, NaN or infinity", "accepted", "stored values; a note where an offset is lost"),
+    Handling(
+        "header",
+        "a slope of 0, NaN or infinity",
+        "accepted",
+        "stored values are used unscaled; a note says where an offset is ignored",
+    ),
     Handling("header", "a slope with an offset that is NaN or infinite", "refused", "the reason names the fields"),
     Handling("header", "a dimension of 0 or below, an impossible offset of the data", "refused", "the reason names it"),
-    Handling("header", "a side of a voxel below 0, no handedness (qfac 0)", "converted", "as NIfTI says, with a note"),
     Handling(
         "header",
-        f"a quaternion that is too long by more than {QUATERNION_TOLERANCE:g}",
-        "refused",
-        "unless there is an sform",
+        "a voxel size below 0, no handedness (qfac 0)",
+        "converted",
+        "the size is taken as positive, qfac as 1, as NIfTI defines, with a note",
     ),
-    Handling("header", "neither sform nor qform", "refused", "left and right are unknown"),
+    Handling(
+        "header",
+        f"a quaternion whose squared length exceeds 1 by more than {QUATERNION_TOLERANCE:g}",
+        "refused",
+        "the reason names it; where the header has an sform, that is used",
+    ),
+    Handling("header", "neither sform nor qform", "refused", "left and right are not known"),
     Handling(
         "header", "one of sform and qform holds NaN or a size of 0", "converted", "the other is taken, with a note"
     ),
     Handling(
         "header",
-        f"sform and qform that differ by more than {DIFFERENCE_MM:g} mm",
+        f"sform and qform that place voxels more than {DIFFERENCE_MM:g} mm apart",
         "converted",
-        "the sform is taken, a note says by how much",
+        "the sform is taken, with a note of the distance",
     ),
     Handling(
-        "header", "sform and qform that disagree on left and right", "refused", "set the code of the wrong one to 0"
+        "header",
+        "sform and qform that disagree on left and right",
+        "refused",
+        "remedy: set the code of the wrong one to 0",
     ),
     Handling(
         "header", "voxel sizes that differ between sform and pixdim", "converted", "the sform's are taken, with a note"

@@ -28,36 +28,44 @@ _Marks = Bool[np.ndarray, "x y z"]
 HANDLED = (
     Handling("mask", "labels (1, 2, 4), 255 in place of 1, soft edges", "accepted", "values above 0.5 are lesion"),
     Handling("mask", "negative background beside a lesion of 1", "accepted", "values above 0.5 are lesion"),
-    Handling("mask", "NaN as background", "converted", "to background, with a note"),
+    Handling("mask", "NaN as background", "converted", "set to background, with a note"),
     Handling(
         "mask",
         f"NaN amid a lesion on a background of numbers, in groups of up to {ISOLATED} voxels",
         "converted",
-        "filled from their neighbours, with a note; larger groups at a lesion are refused",
+        "filled from neighbouring voxels, with a note; larger groups at a lesion are refused",
     ),
-    Handling(
-        "mask", "many grey values above 1", "accepted", "with a note; `reading: {mask_threshold: 127}` sets another"
-    ),
-    Handling("mask", "some voxels above 0 that do not reach the threshold", "accepted", "with a note that counts them"),
     Handling(
         "mask",
-        "no value above 0.5, but some above 0: a mask scaled by 1/255, probabilities",
-        "refused",
-        "the reason names the highest value; `reading: {mask_threshold: ...}` or another export",
+        "many grey values above 1",
+        "accepted",
+        "values above 0.5 are lesion, with a note; `reading: {mask_threshold: 127}` sets another threshold",
     ),
-    Handling("mask", "no value above 0, but some below, or NaN beside 0", "refused", "export it with a lesion of 1"),
+    Handling("mask", "some voxels above 0 that do not reach the threshold", "accepted", "a note counts them"),
+    Handling(
+        "mask",
+        "a mask with values above 0, but none above 0.5, such as one scaled by 1/255",
+        "refused",
+        "the reason names the highest value; remedy: `reading: {mask_threshold: ...}`, or export it again",
+    ),
+    Handling(
+        "mask",
+        "a mask without a value above 0, but with values below 0 or NaN",
+        "refused",
+        "remedy: export it with a lesion of 1",
+    ),
     Handling(
         "mask",
         "a patient's mask without a marked voxel",
         "warned",
         "the scan counts neither as abnormal nor as healthy; column `unmarked`",
     ),
-    Handling("mask", "infinite values", "refused", "export it again"),
+    Handling("mask", "infinite values in a mask", "refused", "remedy: export it again"),
     Handling(
         "mask",
-        f"more than {LARGEST_LESIONS_ML:g} ml, or {LARGEST_SHARE_OF_BRAIN:.0%} of the brain",
+        f"a mask of more than {LARGEST_LESIONS_ML:g} ml, or of more than {LARGEST_SHARE_OF_BRAIN:.0%} of the brain",
         "refused",
-        "it is inverted, or a mask of the brain",
+        "it may be inverted, or a mask of the brain",
     ),
 )
 

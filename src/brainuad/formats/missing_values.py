@@ -36,25 +36,25 @@ EXPORT = "export it again, or mend these voxels"
 HANDLED = (
     Handling(
         "values",
-        "NaN or infinity around the head, and where it is dark as air",
+        "NaN or infinity around the head, or in parts of it as dark as air",
         "converted",
-        "background, with a note: 0, or the lowest value of a scan that goes below 0",
+        "set to the background, with a note: 0, or the lowest value where a scan has values below 0",
     ),
     Handling(
         "values",
-        f"NaN or infinity in the head, in groups of up to {ISOLATED} voxels, {FEW:.1%} of it at most",
+        f"NaN or infinity in the head, in groups of up to {ISOLATED} voxels, at most {FEW:.1%} of the head",
         "converted",
-        "filled from their neighbours, with a note",
+        "filled from neighbouring voxels, with a note",
     ),
     Handling("values", "more NaN or infinity in the head", "refused", "the reason names their share and place"),
-    Handling("values", f"values beyond ±{LARGEST_VALUE:g}", "converted", "as infinity"),
+    Handling("values", f"values beyond ±{LARGEST_VALUE:g}", "converted", "treated as infinity"),
     Handling(
         "values",
         f"values beyond ±{OUTLIER} times the 99.9th percentile",
         "converted",
-        "as infinity, with a note of the limit",
+        "treated as infinity, with a note of the limit",
     ),
-    Handling("values", f"values that differ by less than {SMALLEST_RANGE:g}", "refused", "multiply them"),
+    Handling("values", f"a range of values below {SMALLEST_RANGE:g}", "refused", "remedy: multiply the values"),
 )
 Array = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
@@ -96,7 +96,7 @@ def filled(path: Path, scan: Volume) -> tuple[Array, list[str]]:
     _require_whole_slices(path, missing)
     data, notes = _Filling(path, scan, missing).result()
     if np.isfinite(scan.data[missing]).any():
-        notes.append(f"values beyond {limit:.3g} count as infinite")
+        notes = [f"{note} (values beyond {limit:.3g} count as infinite)" for note in notes]
     return data, notes
 
 

@@ -19,15 +19,26 @@ from brainuad.formats.stored import read_header, read_stored
 from brainuad.formats.volume import Volume, to_ras
 
 HANDLED = (
-    Handling("values", "any type of whole and real numbers, 8 to 64 bits", "accepted", "as 32-bit real numbers"),
     Handling(
-        "values", "complex values", "refused", "or converted to their magnitude by `reading: {complex: magnitude}`"
+        "values",
+        "any type of whole and real numbers, 8 to 64 bits",
+        "accepted",
+        "values are used as 32-bit real numbers",
     ),
-    Handling("values", "a series of volumes (4D)", "refused", "or one of them is read by `reading: {volume: 0}`"),
+    Handling("values", "complex values", "refused", "the setting `reading: {complex: magnitude}` uses their magnitude"),
+    Handling("values", "a series of volumes (4D)", "refused", "the setting `reading: {volume: 0}` reads one of them"),
     Handling("values", "one value everywhere", "refused", "the scan is empty"),
-    Handling("values", "2D, 5D", "refused", "the reason names the shape; sides of 1 at the end are left out"),
     Handling(
-        "CT", "CT whose rescale intercept was not applied", "converted", "by `reading: {intensity_offset: -1024}`"
+        "values",
+        "2 or 5 dimensions",
+        "refused",
+        "the reason names the shape; dimensions of size 1 at the end are ignored",
+    ),
+    Handling(
+        "CT",
+        "CT whose rescale intercept was not applied, in a data set with `reading: {intensity_offset: -1024}`",
+        "converted",
+        "the offset is added to every value",
     ),
 )
 

@@ -31,30 +31,43 @@ MOST_UNPACKED = 2**37
 PIECE = 2**20
 COPY_AGAIN = "copy it again"
 HANDLED = (
-    Handling("file", "gzip under `.nii`, none under `.nii.gz`, endings in capitals", "accepted", "told by content"),
+    Handling(
+        "file",
+        "gzip named `.nii`, plain data named `.nii.gz`, endings in capitals",
+        "accepted",
+        "the content decides how the file is read, not its name",
+    ),
     Handling(
         "file",
         "a compressed file with a flipped bit, or cut",
         "refused",
-        "every file is read to its end, where checksum and length stand: it is broken, copy it again",
+        "every file is read to its end, and its checksum and length are compared; remedy: copy it again",
     ),
     Handling(
-        "file", "an uncompressed file that is shorter than its header claims", "refused", "it is broken, copy it again"
+        "file",
+        "an uncompressed file that is shorter than its header claims",
+        "refused",
+        "the reason names both sizes; remedy: copy it again",
     ),
-    Handling("file", "gzip in several members, with a name in it, or followed by zeros", "accepted", "as by `gzip`"),
+    Handling(
+        "file",
+        "gzip in several members, with a name in it, or followed by zeros",
+        "accepted",
+        "it is read as `gzip` reads it",
+    ),
     Handling("file", "gzip that is followed by something else", "converted", "what follows is left out, with a note"),
-    Handling("file", "a file that was compressed twice", "refused", "it says so: unpack it once"),
+    Handling("file", "a file that was compressed twice", "refused", "remedy: unpack it once"),
     Handling(
         "file",
         "a broken link, a link to itself, a pointer of git-annex or Git LFS",
         "refused",
-        "the reason names the command that fetches the data",
+        "the reason says which of these it is, and names the command that fetches the data",
     ),
     Handling(
         "file",
-        f"an empty file, a folder, a pipe, a file that may not be read, one above {LARGEST_FILE // 2**30} GiB of size",
+        f"an empty file, a folder, a pipe, a file that may not be read, a file above {LARGEST_FILE // 2**30} GiB",
         "refused",
-        "it says so, without opening a pipe",
+        "the reason says which of these it is; a pipe is not opened",
     ),
 )
 

@@ -42,50 +42,56 @@ REMEDY = "resample the mask to the scan it belongs to"
 NO_AFFINE_REMEDY = "copy the scan's affine into the mask if it was drawn on the scan's voxels, in their order"
 
 HANDLED = (
-    Handling("mask", "axes stored in another order or direction", "converted", "by its affine"),
     Handling(
-        "mask",
-        f"the scan's shape, corners up to {ROUNDING_VOXELS:g} voxels off",
-        "accepted",
-        "as rounding, with a note",
+        "mask", "a mask whose axes are stored in another order or direction", "converted", "reordered by its affine"
     ),
     Handling(
         "mask",
-        f"the scan's affine, rounded to {DIGITS[0]} to {DIGITS[-1]} digits",
+        f"a mask of the scan's shape, its corners up to {ROUNDING_VOXELS:g} voxels off",
         "accepted",
-        "voxel by voxel, with a note",
+        "taken voxel by voxel as a rounded affine, with a note",
     ),
-    Handling("mask", "the scan's shape, farther off or turned", "refused", "the reason has the distance in mm"),
     Handling(
         "mask",
-        "the scan's shape, by the other of the scan's two affines (sform and qform)",
+        f"a mask with the scan's affine, rounded to {DIGITS[0]} to {DIGITS[-1]} digits",
         "accepted",
-        "voxel by voxel, with a note that says what disagrees",
+        "taken voxel by voxel, with a note",
     ),
-    Handling("mask", "no affine (sform and qform codes are 0)", "refused", NO_AFFINE_REMEDY),
+    Handling(
+        "mask", "a mask of the scan's shape, farther off or rotated", "refused", "the reason gives the distance in mm"
+    ),
     Handling(
         "mask",
-        "another grid in the same space: half resolution, another sequence of the session, a cut-out",
+        "a mask of the scan's shape, with the affine of the scan that is not used (sform or qform)",
+        "accepted",
+        "taken voxel by voxel, with a note that says what disagrees",
+    ),
+    Handling(
+        "mask", "a mask without an affine (sform and qform codes are 0)", "refused", f"remedy: {NO_AFFINE_REMEDY}"
+    ),
+    Handling(
+        "mask",
+        "a mask on another grid in the same space: half resolution, another sequence of the session, a cut-out",
         "converted",
         "resampled by mm, with a note of the volume before and after",
     ),
     Handling(
         "mask",
-        "another grid whose field of view lies elsewhere, has no origin, or is in a template's space",
+        "a mask on another grid that covers another place, has no origin, or is in a template's space",
         "refused",
-        REMEDY,
+        f"remedy: {REMEDY}",
     ),
     Handling(
         "mask",
-        "the scan's affine, but axes in another order, or two to four times more or fewer voxels along an axis",
+        "a mask with the scan's affine, but axes in another order, or 2 to 4 times more or fewer voxels along an axis",
         "refused",
-        "the affine does not fit the voxels",
+        "the reason says that the affine does not fit the voxels",
     ),
     Handling(
         "mask",
-        "another grid, where the scan's sform and qform differ",
+        "a mask on another grid, where the scan's sform and qform differ",
         "refused",
-        "it is not known which of them the mask goes by",
+        "it is not known which of the two places the mask",
     ),
 )
 

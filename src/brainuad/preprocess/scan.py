@@ -38,9 +38,9 @@ REFERENCE_REMEDY = "add or mend the other scan of its session, or take register_
 HANDLED = (
     Handling(
         "file",
-        "whatever else ends in an error while a scan is read or preprocessed",
+        "a scan that causes any other error while it is read or preprocessed",
         "refused",
-        "that scan fails, with the error as its reason; the log has the traceback",
+        "that scan fails with the error as its reason; the log has the traceback",
     ),
 )
 logger = logging.getLogger(__name__)

@@ -33,13 +33,13 @@ HANDLED = (
         "names",
         "several scans of the modality in a session",
         "converted",
-        "one is taken, with a note: with a lesion mask, else without contrast agent, else the shortest name",
+        "one is taken, with a note: the one with a lesion mask, else without contrast agent, else of the shortest name",
     ),
     Handling(
         "names",
         "`acq-scout`, `acq-localizer` and the like; `part-phase`, `part-real`, `part-imag`",
         "refused",
-        "never taken unless `entities` asks for it; a subject with nothing else is listed as failed",
+        "not taken, unless `entities` asks for such files; a subject with no other file is listed as failed",
     ),
     Handling(
         "names",
@@ -51,13 +51,13 @@ HANDLED = (
         "names",
         "a file that bears another subject than its folder",
         "refused",
-        "not taken; both names are given",
+        "not taken; a message gives both names",
     ),
     Handling(
         "names",
         "broken links, pointers of git-annex and Git LFS in place of scans",
         "refused",
-        "the subject is listed as failed, with `datalad get` or `git lfs pull`",
+        "the subject is listed as failed, with the command: `datalad get` or `git lfs pull`",
     ),
     Handling(
         "names",
@@ -69,13 +69,13 @@ HANDLED = (
         "names",
         f"labels of subject and session of more than {names.LONGEST_LABEL} letters together",
         "refused",
-        "rename the folder",
+        "remedy: rename the folder",
     ),
     Handling(
         "names",
-        "`SUB-01`, or subjects one folder further down",
+        "folders named `SUB-01`, or subjects one folder deeper",
         "refused",
-        "the message says what is there",
+        "the message says what the folder holds",
     ),
 )
 

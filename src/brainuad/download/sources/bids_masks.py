@@ -32,34 +32,44 @@ TEMPLATE_SPACE = re.compile("(mni|icbm|talairach|fsaverage|fslr|oasis|nki|colin|
 RATER = re.compile("rater|reader|observer|annotator|expert")
 """Parts of names that tell people who drew the same lesions."""
 HANDLED = (
-    Handling("mask", "a mask of the brain, head or tissue beside the scan", "accepted", "it is no lesion mask"),
+    Handling("mask", "a mask of the brain, head or tissue beside the scan", "accepted", "not taken as a lesion mask"),
     Handling(
         "mask",
-        "what lies around a lesion, or where none is, by its name (`perilesion`, `nonlesion`, `lesionfilled`)",
+        "a file named after what surrounds or replaces a lesion (`perilesion`, `nonlesion`, `lesionfilled`)",
         "accepted",
-        "it is no lesion mask, unless the pattern says so",
+        "not taken as a lesion mask, unless the pattern names it",
     ),
-    Handling("mask", "`Lesion_Mask` in other case than the default pattern", "accepted", "as if in lower case"),
     Handling(
         "mask",
-        "`space-` of a template in its name, and not in the scan's",
+        "`Lesion_Mask`, in other case than the default pattern",
+        "accepted",
+        "upper and lower case count as equal",
+    ),
+    Handling(
+        "mask",
+        "a mask with `space-` of a template in its name, where the scan's name has none",
         "refused",
-        "the patient has no mask, unless the setting `mask` names the space",
+        "the patient counts as without a mask, unless the setting `mask` names the space",
     ),
     Handling("mask", "`lesion` in the id of a subject or session", "accepted", "ids are not compared with the pattern"),
     Handling(
         "mask",
         "several masks of a scan whose names differ in `label`, `run` or a number alone",
         "converted",
-        "to one mask, with a note of the volume of each",
+        "joined to one mask, with a note of the volume of each",
     ),
     Handling(
         "mask",
-        "several masks of a scan by several raters, or whose names differ otherwise, none of them more like the scan's",
+        "masks of several raters, or masks whose names differ otherwise and resemble the scan's name equally",
         "refused",
-        "say which one by `mask`",
+        "remedy: name one with the setting `mask`",
     ),
-    Handling("mask", "a broken link, a pointer of git-annex or Git LFS", "refused", "`datalad get` or `git lfs pull`"),
+    Handling(
+        "mask",
+        "a broken link, a pointer of git-annex or Git LFS",
+        "refused",
+        "the reason names the command: `datalad get` or `git lfs pull`",
+    ),
 )
 
 

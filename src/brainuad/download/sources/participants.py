@@ -44,33 +44,38 @@ HANDLED = (
         "tables",
         "`participants.tsv` that lists none of the subjects",
         "refused",
-        "both sides are named, if `groups` are asked for; else a note",
+        "the message names ids of the table and of the folders; without the setting `groups` it is a note",
     ),
     Handling(
         "tables",
         "`participants.tsv` whose column of subjects is not `participant_id`",
         "converted",
-        f"{', '.join(SUBJECT_COLUMNS[1:])} are read, with a note; others are refused",
+        f"{', '.join(SUBJECT_COLUMNS[1:])} are read as ids, with a note; other names are refused",
     ),
     Handling(
         "tables",
         "a subject in two lines of `participants.tsv`",
         "warned",
-        "the first line counts; the group is unknown where the lines differ in it",
+        "the first line counts; where the lines differ in the group, it is not known",
     ),
     Handling(
         "tables",
         "groups that differ from the listed ones in case, blanks or zeros (`Control ` for `control`, `1.0` for `1`)",
         "converted",
-        "taken as the listed one, with a note",
+        "taken as the listed group, with a note",
     ),
     Handling(
         "tables",
         f"groups such as {', '.join(f'`{word}`' for word in ('n/a', *NO_GROUP[:6]))}, unless they are listed",
         "refused",
-        "the group is unknown, and the person is in no data set",
+        "the group is not known, and the subject is listed as failed",
     ),
-    Handling("tables", "a column that is read and there twice", "refused", "rename or remove one of them"),
+    Handling(
+        "tables",
+        "a column that is read, and whose name stands twice",
+        "refused",
+        "remedy: rename or remove one of them",
+    ),
 )
 
 

@@ -28,7 +28,12 @@ PLAIN = Groups(healthy=["healthy", "control"], patients=["patient", "patients"])
 """Values of a column `group` if the settings define none."""
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 HANDLED = (
-    Handling("mask", "one mask in the lines of two patients, or a scan as its own mask", "refused", "with the lines"),
+    Handling(
+        "mask",
+        "one mask in the lines of two patients, or a scan as its own mask",
+        "refused",
+        "the reason names the lines",
+    ),
 )
 SHOWN = 20
 """Problems in one message."""

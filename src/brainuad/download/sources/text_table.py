@@ -30,9 +30,9 @@ LARGEST = 64 * 2**20
 HANDLED = (
     Handling(
         "tables",
-        "UTF-8 with or without a mark, UTF-16, line ends of Windows and of old Macs",
+        "UTF-8 with or without a byte order mark, UTF-16, line ends of Windows and of old Macs",
         "accepted",
-        "read",
+        "the table is read",
     ),
     Handling(
         "tables",
@@ -44,40 +44,43 @@ HANDLED = (
         "tables",
         "a plain table that is not UTF-8",
         "refused",
-        "save it as UTF-8",
+        "remedy: save it as UTF-8",
     ),
     Handling(
         "tables",
         "`.tsv` with commas or semicolons",
         "converted",
-        "read with the separator of its first line",
+        "the separator of its first line is used",
     ),
     Handling(
         "tables",
         "a quotation mark in a tab-separated table",
         "accepted",
-        "text like any other; marks around a whole cell are removed",
+        "it is text like any other; quotation marks around a whole cell are removed",
     ),
     Handling(
         "tables",
         "a quotation mark that is opened and not closed, in a table with commas or semicolons",
         "refused",
-        "the line is named; in `participants.tsv` its person counts as unknown",
+        "the message names the line; in `participants.tsv` the group of its subject is not known",
     ),
     Handling(
-        "tables", "empty lines, and those that begin with `#`, above the names of columns", "accepted", "left out"
+        "tables",
+        "empty lines, and those that begin with `#`, above the names of columns",
+        "accepted",
+        "they are skipped",
     ),
     Handling(
         "tables",
         "a line with more cells than the first",
         "refused",
-        "the line is named; in `participants.tsv` its person counts as unknown",
+        "the message names the line; in `participants.tsv` the group of its subject is not known",
     ),
     Handling(
         "tables",
-        "a spreadsheet (xlsx, ods) by the name of a table",
+        "a spreadsheet (xlsx, ods) in place of a table of text",
         "refused",
-        "save it as text",
+        "remedy: save it as text",
     ),
 )
 

@@ -52,10 +52,15 @@ HANDLED = (
         "head",
         "a slab of a head whose air was set to one value",
         "accepted",
-        "as a head with its skull, which is seen between scalp and brain, with a note",
+        "taken as a head with its skull, which shows between scalp and brain, with a note",
     ),
-    Handling("CT", "air cut to 0, with bone above", "accepted", "as a head with its skull"),
-    Handling("head", "stripped or not, other than it seems", "accepted", "by `reading: {stripped: true}` or `false`"),
+    Handling("CT", "air cut to 0, with bone above", "accepted", "taken as a head with its skull"),
+    Handling(
+        "head",
+        "a scan that is wrongly recognised as stripped or not",
+        "accepted",
+        "the setting `reading: {stripped: ...}` overrules it",
+    ),
 )
 
 

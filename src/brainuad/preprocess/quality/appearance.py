@@ -28,8 +28,15 @@ MIN_SLICE_AREA = 0.2
 """Slices with less brain, as a share of the largest slice, are not judged."""
 
 HANDLED = (
-    Handling("values", f"single voxels more than {SPIKE:g} times too bright", "accepted", "with a note"),
-    Handling("values", f"at most {FEW_VALUES} different values", "accepted", "with a note that names a segmentation"),
+    Handling(
+        "values",
+        f"single voxels more than {SPIKE:g} times as bright as 99.9% of the scan",
+        "accepted",
+        "a note counts them",
+    ),
+    Handling(
+        "values", f"at most {FEW_VALUES} different values", "accepted", "a note says that segmentations have as few"
+    ),
 )
 
 

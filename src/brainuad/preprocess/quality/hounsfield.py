@@ -45,21 +45,28 @@ SKIN_MM, DEPTH_MM = 8.0, 20.0
 EXPORT = "convert the scanner's DICOM files again, without a window or a scaling"
 
 HANDLED = (
-    Handling("CT", f"corners outside the scanner's circle below {PADDING_HU:g}", "accepted", "with a note"),
+    Handling("CT", f"corners outside the scanner's circle below {PADDING_HU:g} HU", "accepted", "a note says so"),
     Handling(
         "CT",
-        f"values below {OVERFLOW_HU:g} inside the head, at most {MAX_OVERFLOW_ML:g} ml",
+        f"values below {OVERFLOW_HU:g} HU inside the head, at most {MAX_OVERFLOW_ML:g} ml",
         "converted",
-        "set to the highest value: metal exceeded the range of the file",
+        "set to the highest value, for metal exceeded the range of the file",
     ),
     Handling(
         "CT",
         f"every value too high or low by {SMALLEST_OFFSET_HU:g} HU or more, such as a rescale intercept not applied",
         "refused",
-        "the reason gives where air or tissue lies, the remedy the `reading: {intensity_offset: ...}` to set",
+        "the reason gives the values of air or tissue in HU, the remedy the setting `reading: {intensity_offset: ...}`",
     ),
-    Handling("CT", "8 bits (0 to 255), another scale, a bone or brain window mapped to grey values", "refused", EXPORT),
-    Handling("CT", f"clipped to a window that ends below {BONE_HU:g} HU, such as 0 to 80", "accepted", "with a note"),
+    Handling(
+        "CT",
+        "8 bits (0 to 255), another scale, a bone or brain window mapped to grey values",
+        "refused",
+        f"remedy: {EXPORT}",
+    ),
+    Handling(
+        "CT", f"clipped to a window that ends below {BONE_HU:g} HU, such as 0 to 80", "accepted", "a note says so"
+    ),
 )
 
 

@@ -33,7 +33,9 @@ LARGE_SHEAR_DEG = 5.0
 REMEDY = "look at overlay.png; correct the scan or its header, or decide on it in the study's `decisions`"
 
 HANDLED = (
-    Handling("CT", "a gantry tilt, in header and voxels", "accepted", "placed by its sheared affine, with a note"),
+    Handling(
+        "CT", "a gantry tilt in header and voxels", "accepted", "the sheared affine places the voxels, with a note"
+    ),
     Handling(
         "CT",
         f"a shear of the header of more than {LARGE_SHEAR_DEG:g} degrees that the voxels do not show",
@@ -44,13 +46,16 @@ HANDLED = (
         "head",
         "skull-stripped with neck, dura, eyes or scalp left",
         "warned",
-        "above `quality.warn_outside_brain_fraction`; above the `max_` limit refused; `skullstrip: {restrip: auto}` "
-        "strips it again, with a note",
+        "warned above `quality.warn_outside_brain_fraction`, failed above `quality.max_outside_brain_fraction`; "
+        "`skullstrip: {restrip: auto}` strips the scan again, with a note",
     ),
     Handling(
-        "head", "upside down or back to front by its header", "refused", "the head does not lie as its header says"
+        "head",
+        "upside down or back to front by its header",
+        "refused",
+        "the reason says that the head does not lie as its header says",
     ),
-    Handling("head", "a bottle, noise, no head", "refused", "no registration, and tissues that do not differ"),
+    Handling("head", "a bottle, noise, no head", "refused", "the registration fails, or the tissues do not differ"),
 )
 
 

@@ -27,9 +27,9 @@ HANDLED = (
         "values",
         "values below 0 in the brain, before N4",
         "converted",
-        "the fit starts at the 0.1st percentile",
+        "the 0.1st percentile of the brain is taken as 0 for the fit",
     ),
-    Handling("values", "a brain in which N4 can fit nothing", "refused", "N4 found no bias field"),
+    Handling("values", "a brain in which N4 can fit nothing", "refused", "the reason says that N4 found no bias field"),
 )
 
 
