@@ -51,6 +51,8 @@ EDITS: list[tuple[str, Any]] = [
     (RECIPE + "preprocess__registration", {"polish": "simpleitk"}),
     (RECIPE + "preprocess__skullstrip", {"backend": "template"}),
     (RECIPE + "preprocess__skullstrip", {"band_mm": 5.0}),
+    (RECIPE + "preprocess__skullstrip", {"restrip": "auto"}),
+    (RECIPE + "preprocess__skullstrip", {"restrip_above": 0.02}),
     (RECIPE + "preprocess__steps", [{"step": "n4"}]),
     (RECIPE + "preprocess__steps", [{"step": "curvature_flow", "iterations": 2}]),
     (RECIPE + "preprocess__steps", [{"step": "window", "limits_hu": [0, 80]}]),
@@ -77,6 +79,8 @@ EDITS: list[tuple[str, Any]] = [
             "max_noise_ratio": 0.6,
             "warn_ghosting_ratio": 0.3,
             "max_missing_slice_fraction": 0.2,
+            "warn_outside_brain_fraction": 0.02,
+            "max_outside_brain_fraction": 0.3,
         }.items()
     ],
     (RECIPE + "normalize__intensity", {"method": "nyul"}),
