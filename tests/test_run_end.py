@@ -216,5 +216,5 @@ def test_a_report_that_fails_is_a_sentence_and_keeps_the_tables(run, tmp_path, c
     assert len(rows(run.plan)) == 2
     assert "error: " in said
     assert "Traceback" not in said
-    assert "Tables of what is there" in said
-    assert "Report of what is there" not in said
+    assert "Tables of what finished" in said
+    assert "Report of what finished" not in said

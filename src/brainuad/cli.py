@@ -197,7 +197,7 @@ def job(
 def report(
     folder: ResultsFolder, study: Annotated[Path, typer.Option(help="Study file.")] = Path("config.yaml")
 ) -> None:
-    """Make tables and report of what is there, also while the study runs; say what is missing.
+    """Make tables and report of what finished, also while the study runs; say what is missing.
 
     The next run of the study makes both again.
     """

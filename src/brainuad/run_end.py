@@ -1,4 +1,4 @@
-"""The end of a run of Snakemake: which scans were left out and, where jobs failed, the results of what is there.
+"""The end of a run of Snakemake: which scans were left out and, where jobs failed, the results of what finished.
 
 Called by the main process alone (`onsuccess` and `onerror` of the Snakefile), so what is heavy is imported late. Why
 results are made outside of a job: docs/decisions/0032-results-of-what-finished.md.
@@ -35,25 +35,25 @@ logger = getLogger(__name__)
 
 
 def after_success(plan: Plan) -> None:
-    """Tell which scans were left out. No job failed, whatever the table of an earlier run says."""
+    """Show which scans were left out. No job failed, whatever the table of an earlier run says."""
     _guarded(plan, "remove the table of failed jobs", lambda: _remove_failed(plan))
-    _guarded(plan, "tell which scans were left out", lambda: _show_left_out(plan))
+    _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
 
 
 def after_failure(plan: Plan, workflow: Any) -> None:
-    """Make tables, report and MLflow of what finished; tell what is missing and why, and which scans were left out.
+    """Make tables, report and MLflow of what finished; show what is missing and why, and which scans were left out.
 
     `workflow`: Snakemake's, of the run that just ended. Makes nothing where the user stopped the run, and where no job
-    failed. Raises nothing: what fails here is told in a sentence after the errors of the run.
+    failed. Raises nothing: a fault here is one sentence after the errors of the run.
     """
     scheduler = workflow.scheduler
     if scheduler.running or scheduler._user_kill:
-        _show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what is there.")
+        _show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what finished.")
         return
     if not scheduler.failed:
         return
     _guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
-    _guarded(plan, "tell which scans were left out", lambda: _show_left_out(plan))
+    _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
 
 
 def _after_failure(plan: Plan, run: _Run) -> None:
@@ -64,7 +64,7 @@ def _after_failure(plan: Plan, run: _Run) -> None:
 
 
 def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
-    """Run these rules (of summarise, report, track) on all evaluations but those in `rows`, and tell what is missing.
+    """Run these rules (of summarise, report, track) on all evaluations but those in `rows`, and show what is missing.
 
     Where no evaluation is there, nothing is made, and what an earlier run made stays.
     """
@@ -90,9 +90,9 @@ def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
         if not done.get("summarise", True):
             return  # report and runs rest on the tables
     if done.get("summarise"):
-        _show(f"Tables of what is there: {folder}/*.tsv")
+        _show(f"Tables of what finished: {folder}/*.tsv")
     if done.get("report"):
-        _show(f"Report of what is there: {plan.folder / 'report' / 'index.html'}")
+        _show(f"Report of what finished: {plan.folder / 'report' / 'index.html'}")
 
 
 def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[str, int, str]]) -> Job:
@@ -132,9 +132,9 @@ def _run_or_explain(job: Job, log: Path) -> None:
     except BrainuadError:
         raise
     except Exception as error:
-        logger.info("%s of what is there", job.rule, exc_info=True)  # in the log alone
+        logger.info("%s of what finished", job.rule, exc_info=True)  # in the log alone
         why = f"{type(error).__name__}: {error}"
-        raise BrainuadError(f"{job.rule} of what is there failed", why=why, do=f"read {log}") from None
+        raise BrainuadError(f"{job.rule} of what finished failed", why=why, do=f"read {log}") from None
 
 
 class _Run:
@@ -219,7 +219,7 @@ def _show_left_out(plan: Plan) -> None:
 
 
 def _guarded(plan: Plan, what: str, work: Callable[[], None]) -> None:
-    """Run the work; what goes wrong is told in a sentence."""
+    """Run the work; a fault is shown in one sentence."""
     try:
         work()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Tables and report of what is there, at any time: also while the study runs, and after a run that was stopped."""
+"""Tables and report of what finished, at any time: also while the study runs, and after a run that was stopped."""
 
 from __future__ import annotations
 

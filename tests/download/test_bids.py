@@ -164,7 +164,7 @@ def test_groups_come_from_participants(root):
     everyone_else = {"healthy": ["control"]}
     assert [s.subject for s in looked(folder, healthy=False, groups=everyone_else).scans] == ["sub-2", "sub-3"]
     text = fault(folder, groups={"healthy": ["control", "controls"]})
-    assert "nobody of x is in the group controls" in text
+    assert "no subject of x is in the group controls" in text
     assert "column group has n/a (2), MS (1), control (1), relative (1)" in text
     assert "no column diagnosis" in fault(folder, groups={"column": "diagnosis", "healthy": ["control"]})
     (folder / "participants.tsv").unlink()
@@ -648,8 +648,8 @@ def test_a_group_that_is_not_clear_is_unknown_with_its_reason(root, lines, why):
         (TABLE.replace("\t", "   "), ["separated by blanks"]),
         (b"PK\x03\x04 xlsx", ["it is a spreadsheet"]),
         (b"\x1f\x8b\x08", ["it is compressed"]),
-        (TABLE.partition("\n")[0], ["participants.tsv of x lists nobody"]),
-        ("", ["participants.tsv of x lists nobody"]),
+        (TABLE.partition("\n")[0], ["participants.tsv of x lists no subject"]),
+        ("", ["participants.tsv of x lists no subject"]),
         (LFS_POINTER, ["participants.tsv", "git lfs pull"]),
     ],
 )

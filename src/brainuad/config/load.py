@@ -183,7 +183,7 @@ def _operators(folder: Path, use: Any) -> dict[str, Any]:
 
 
 def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:
-    """The data sets without those that are optional and not there; what is wrong with their settings is told first."""
+    """The data sets without those that are optional and not there; faults of their settings are reported first."""
     for label, settings in datasets.items():
         if isinstance(settings, dict) and settings.get("optional"):
             checked = _validated(TypeAdapter(AnyDataset), settings, file, f"datasets.{label}")

@@ -1,4 +1,4 @@
-"""YAML as people mean it: `no`, `010` and `12:30` are text, and hostile files end in a sentence.
+"""YAML read as it is written: `no`, `010` and `12:30` are text, and hostile files are refused with a message.
 
 Differs from YAML 1.1, which PyYAML reads: only `true` and `false` are booleans, a number has no leading zeros, and
 there are no dates and no base 60. Keys are text. Numbers remember how they were written, for settings that take text.

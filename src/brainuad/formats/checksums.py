@@ -1,8 +1,8 @@
 """`checksums.json`: what the files of a folder were when their job wrote them, and what they were made of.
 
 A stage writes it last into its folder, and the next one compares each file before it uses it: a flipped bit, a cut
-file, two files in each other's place, an edit and a file of another model are noticed. CRC-32 (4 GB a second) is
-for accidents: it protects against no one who means harm. Records of costs (`run.json`) are not listed.
+file, two files in each other's place, an edit and a file of another model are noticed. CRC-32 detects accidents,
+not forgery. Records of costs (`run.json`) are not listed.
 """
 
 from __future__ import annotations
@@ -60,11 +60,13 @@ class Checksums:
         return path
 
     def require(self, **made_of: str) -> None:
-        """Raises InputError if the files were made of something else than `made_of`, as far as both tell it."""
+        """Raises InputError if the files were made of something else than `made_of`, as far as both name it."""
         for name, value in made_of.items():
             if name in self.made_of and self.made_of[name] != value:
-                told, wanted = (each[:12] if len(each) == SEAL_LENGTH else each for each in (self.made_of[name], value))
-                why = f"they come from the {name.replace('_', ' ')} {told}, and not {wanted}"
+                found, wanted = (
+                    each[:12] if len(each) == SEAL_LENGTH else each for each in (self.made_of[name], value)
+                )
+                why = f"they come from the {name.replace('_', ' ')} {found}, and not {wanted}"
                 raise self.refused(f"the files in {self.folder.name} do not belong here", self.folder, why)
 
     def refused(self, what: str, file: Path, why: str) -> InputError:

@@ -253,7 +253,7 @@ def judge_head(header: Header) -> None:
             "lies nowhere", f"its first voxel is {distance:.3g} mm from the origin", "correct the affine"
         )
     if abs(np.linalg.det(header.affine[:3, :3])) < LARGEST_SHEAR * sides.prod():
-        raise RefusedError("is sheared", "its axes are far from square to each other", "resample it to a square grid")
+        raise RefusedError("is sheared", "its axes are far from right angles", "resample it to a square grid")
 
 
 def _shape(dim: list[int]) -> tuple[int, ...]:
@@ -377,7 +377,7 @@ def _in_mm(worlds: dict[str, World], code: int, notes: list[str]) -> dict[str, W
     sides = np.sqrt((next(iter(worlds.values())).matrix[:3, :3] ** 2).sum(axis=0))
     if not _is_plausible(sides * factor) and _is_plausible(sides):
         size = " x ".join(f"{side:.3g}" for side in sides)
-        notes.append(f"lengths were taken as mm: voxels of {size} {name}s, as the header says, are none of a scan")
+        notes.append(f"lengths were taken as mm: no scan has voxels of {size} {name}s, as the header says")
         return worlds
     notes.append(f"lengths were converted from {name}s to mm")
     scale = np.diag([factor, factor, factor, 1.0])

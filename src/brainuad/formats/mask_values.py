@@ -1,4 +1,4 @@
-"""Which voxels of a mask's file are marked, and which files mark too little or too much to be a mask of lesions."""
+"""Which voxels of a mask are marked, and which masks mark too little or too much to be masks of lesions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
+from brainuad.formats.missing_values import ISOLATED
 
 LARGEST_LESIONS_ML = 800.0
 """The largest of 393 masks of strokes and multiple sclerosis has 575 ml; a whole brain has at least 700."""
@@ -18,8 +19,6 @@ LARGEST_SHARE_OF_BRAIN = 0.6
 MARK, EXPORT = "lesions have values above 0", "export it with 1 in the lesion and 0 elsewhere"
 LARGEST_VALUES = (255, 100, 127, 1000, 4095, 32767, 65535)
 """Values of a mask's lesion before a program scaled it down to 1."""
-ISOLATED = 26
-"""Voxels of the largest group without a number that is filled from its neighbours."""
 MANY_VALUES = 20
 """Different whole numbers above 1, beyond which they are grey values rather than labels."""
 
@@ -33,7 +32,7 @@ HANDLED = (
         "mask",
         f"NaN amid a lesion on a background of numbers, in groups of up to {ISOLATED} voxels",
         "converted",
-        "filled from neighbouring voxels, with a note; larger groups at a lesion are refused",
+        "lesion where most of their neighbours are, with a note; larger groups at a lesion are refused",
     ),
     Handling(
         "mask",
@@ -112,8 +111,8 @@ def marked_voxels(values: Float[np.ndarray, "x y z"], threshold: float) -> Marke
 def _unset_in_lesions(marked: _Marks, unset: _Marks) -> tuple[_Marks, list[str]]:
     """The marked voxels, with those that hold no number amid them, and a note.
 
-    Others without a number are background: where nothing else is beside the lesions, or they reach the edge of the
-    volume. Raises InputError for larger groups of them at lesions that are drawn on a background of numbers.
+    Others without a number are background: where the lesions have no other neighbours, or where they reach the edge of
+    the volume. Raises InputError for larger groups of them at lesions that are drawn on a background of numbers.
     """
     around = ndimage.binary_dilation(marked) & ~marked
     if not (around & unset).any() or not (around & ~unset).any():

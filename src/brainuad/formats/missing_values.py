@@ -25,7 +25,7 @@ SAMPLE = 200_000
 """Voxels, at least, by which the percentile is found."""
 SMALLEST_RANGE = 1e-12
 ISOLATED = 26
-"""Voxels of the largest group that is filled from its neighbours."""
+"""Number of voxels of the largest group that is filled from its neighbours, in scans and masks."""
 FEW = 0.001
 """Share of the head's voxels that may be filled."""
 DARK = 0.3
@@ -101,7 +101,7 @@ def filled(path: Path, scan: Volume) -> tuple[Array, list[str]]:
 
 
 def _largest(data: Array) -> float:
-    """The largest absolute value that is taken for a measured one."""
+    """The largest absolute value that counts as measured."""
     sample = np.abs(data.ravel(order="K")[:: max(1, data.size // SAMPLE)])
     sample = sample[sample <= LARGEST_VALUE]
     typical = float(np.percentile(sample, 99.9)) if sample.size else 0.0

@@ -1,4 +1,4 @@
-"""Files of volumes, told by their content: which format, its header, and its voxels in the order of the file."""
+"""Files of volumes: the format, by their content, the header, and the voxels in the order of the file."""
 
 from __future__ import annotations
 

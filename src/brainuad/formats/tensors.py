@@ -35,10 +35,10 @@ def read(path: str | Path, do: str) -> dict[str, np.ndarray]:
     try:
         arrays: dict[str, np.ndarray] = load_file(path)
         with safetensors.safe_open(path, "numpy") as file:
-            told = (file.metadata() or {}).get(CHECKSUM)
+            stored = (file.metadata() or {}).get(CHECKSUM)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"cannot read {path.name}", file=path, why=str(error), do=do) from None
-    if told != str(_checksum(arrays)):
+    if stored != str(_checksum(arrays)):
         why = "it was damaged or edited, or an older version of brainuad wrote it: its checksum does not fit"
         raise InputError(f"{path.name} was altered", file=path, why=why, do=do)
     return arrays

@@ -18,7 +18,7 @@ Ranks = UInt32[np.ndarray, "n"]
 BITS = 16
 BINS = 1 << BITS
 CHUNK = 1 << 18  # values that are read at once
-GROUP = 8  # bins that are looked into at once: 2 x 8 x 65,536 counts of 8 bytes are 8 MB
+GROUP = 8  # bins that are searched at once: 2 x 8 x 65,536 counts of 8 bytes are 8 MB
 
 
 class OrderedValues:
@@ -76,7 +76,7 @@ def best_dice(lesion: OrderedValues, normal: OrderedValues) -> float:
     """The threshold above which predicted voxels have the best pooled Dice; of equals the highest.
 
     `lesion`, `normal`: values of the map in and outside lesions; there must be some in lesions. Dice can only peak at
-    one of their values. Bins whose Dice cannot reach that of another bin are not looked into.
+    one of their values. Bins whose Dice cannot reach that of another bin are not searched.
     """
     total = len(lesion)
     hits, false = _at_or_above(lesion.counts), _at_or_above(normal.counts)

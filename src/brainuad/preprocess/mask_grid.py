@@ -19,7 +19,7 @@ Matrix = Float[np.ndarray, "4 4"]
 ROUNDING_VOXELS = 0.1
 """Distance at the corners of two grids of one shape, in voxels, up to which they are the same."""
 TOLD_MM = 0.01
-"""Distance from which it is told."""
+"""Smallest distance that a note mentions."""
 DIGITS = (2, 3, 4)
 """Decimals to which programs round an affine; at the far corner that may be a voxel."""
 SAME_EXTENT = 0.6
@@ -138,7 +138,7 @@ def place(data: Mask, mask: Grid, scan: Grid) -> PlacedMask:
     if turned.shape == tuple(scan.shape):
         distance = _corner_distance(turned.shape, moved, wanted)
         if distance.voxels <= ROUNDING_VOXELS:
-            note = f"lies {distance.mm:.2g} mm beside the scan's voxels, which is taken for rounding"
+            note = f"lies {distance.mm:.2g} mm beside the scan's voxels, which counts as rounding"
             return PlacedMask(turned, [note] * (distance.mm >= TOLD_MM))
         if any(_is_rounded(affine, turned.shape, moved, wanted, digits) for digits in DIGITS):
             return PlacedMask(turned, ["is taken voxel by voxel: its affine is the scan's, rounded"])
@@ -259,7 +259,9 @@ def _check_one_space(mask: Grid, scan: Grid) -> None:
     if len(scan.affines) > 1:
         apart = _corner_distance(scan.shape, scan.affines[1], scan.affines[0])
         if apart.voxels > ROUNDING_VOXELS:
-            why = f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which the mask goes by"
+            why = (
+                f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which of them places the mask"
+            )
             raise InputError("does not lie on the scan's grid", why=why, do=REMEDY)
     by_template = [grid.in_template_space for grid in (mask, scan)]
     if by_template[0] != by_template[1]:

@@ -84,7 +84,7 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
         raise BrainuadError(what, file=scan.image, why=str(error) or None, do=do) from error
     except InputError as error:
         failed = {"reasons": [_reason(error)], "remedy": error.do}
-    except Exception as error:  # a scan that no one thought of is no reason to stop the others
+    except Exception as error:  # an unforeseen fault of one scan does not stop the others
         if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             raise unwritable(out, error) from error
         logger.warning("%s fails by %s: the log has the traceback", scan.name, _name(error))

@@ -21,7 +21,7 @@ Mask = Bool[np.ndarray, "x y z"]
 SMALLEST_BRAIN_ML = 500.0
 """Of a scan, from which lesions are compared with it."""
 MOSTLY_OUTSIDE = 0.5
-"""Share of a lesion mask outside the brain, from which it is told."""
+"""Share of a lesion mask outside the brain, from which a warning names it."""
 
 
 @dataclass(frozen=True)

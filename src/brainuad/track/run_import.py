@@ -92,8 +92,8 @@ def import_study(
                 check_database(to.folder / DATABASE)
             return _import(study, runs, folder, to)
     except InputError as error:
-        told = f"{study} was not imported into MLflow: {error.what}\n  file  {error.file}\n  why   {error.why}"
-        logger.warning("%s\n  do    %s; the results are complete, the next run tries again", told, error.do)
+        message = f"{study} was not imported into MLflow: {error.what}\n  file  {error.file}\n  why   {error.why}"
+        logger.warning("%s\n  do    %s; the results are complete, the next run tries again", message, error.do)
         return None
     except (MlflowException, SQLAlchemyError, OSError) as error:
         lines = str(error).splitlines() or [type(error).__name__]

@@ -397,7 +397,7 @@ def _folders(place: Path, prefix: str) -> list[str]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link that leads nowhere, for the subject behind it must not be lost from sight."""
+    """Whether it is a folder or a link that leads nowhere, for the subject behind it must be listed."""
     try:
         return entry.is_dir() or (entry.is_symlink() and not Path(entry.path).exists())
     except OSError:

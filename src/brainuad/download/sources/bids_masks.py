@@ -30,7 +30,7 @@ NOT_THE_LESION = re.compile(
 TEMPLATE_SPACE = re.compile("(mni|icbm|talairach|fsaverage|fslr|oasis|nki|colin|sri24|uncinfant|nihpd)", re.IGNORECASE)
 """How values of `space` begin that are no scan's own."""
 RATER = re.compile("rater|reader|observer|annotator|expert")
-"""Parts of names that tell people who drew the same lesions."""
+"""Parts of names that distinguish raters of the same lesions."""
 HANDLED = (
     Handling("mask", "a mask of the brain, head or tissue beside the scan", "accepted", "not taken as a lesion mask"),
     Handling(

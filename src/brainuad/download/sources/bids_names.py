@@ -47,7 +47,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _holds_data(entry: os.DirEntry[str]) -> bool:
-    """`content_missing`, which for most files is told by their size alone."""
+    """`content_missing`, which for most files follows from the size alone."""
     try:
         if not entry.is_symlink() and entry.stat().st_size > LARGEST_POINTER:
             return True

@@ -22,7 +22,7 @@ class SourceContent:
     notes: list[str] = field(default_factory=list)
     """Sentences that stop nothing, such as an unexpected number of scans."""
     failed: list[Scan] = field(default_factory=list)
-    """A row for each subject without a usable file, so that the subject is not lost from sight."""
+    """A row for each subject without a usable file, so that the subject is listed as failed."""
 
     def remarks(self) -> list[str]:
         """What a user should know before the first job: notes, subjects that are left out, notes of scans."""

@@ -117,7 +117,7 @@ class Participants:
         listed = self._listed(self.path, prefix)
         if not listed and self.groups:
             do = f"fill it in, or remove datasets.{label}.groups"
-            raise InputError(f"{self.path.name} of {label} lists nobody", file=self.path, do=do)
+            raise InputError(f"{self.path.name} of {label} lists no subject", file=self.path, do=do)
         self.by_subject = _matched(listed, subjects, "sub-", self.path.name)
         self.others = sorted(set(self.by_subject) - set(subjects))
         if listed and subjects and not set(self.by_subject) & set(subjects):
@@ -150,7 +150,7 @@ class Participants:
         return {"": participant, **_matched(listed, sessions, "ses-", path.name)}
 
     def check(self, seen: Iterable[Participant], healthy: bool) -> None:
-        """Raise InputError if a column named in the settings is missing, or nobody has a group that they list."""
+        """Raise InputError if a column named in the settings is missing, or no subject has a group that they list."""
         named = self.columns.model_dump(exclude_defaults=True)
         if missing := [key for key, name in named.items() if name.lower() not in self.columns_present]:
             why, do = (
@@ -177,7 +177,7 @@ class Participants:
                 why = f"there is no column {column}, there are {there}"
             key = "healthy" if healthy else "patients"
             do = f"correct datasets.{self.label}.groups.{key}"
-            raise InputError(f"nobody of {self.label} is in the group {missing[0]}", file=self.path, why=why, do=do)
+            raise InputError(f"no subject of {self.label} is in the group {missing[0]}", file=self.path, why=why, do=do)
 
     def _listed(self, path: Path, prefix: str) -> dict[str, Participant]:
         """The participants by the name that the table gives them, without `prefix`."""
@@ -194,7 +194,7 @@ class Participants:
             name = name.removeprefix(prefix)
             name = first.setdefault(name.casefold().removeprefix("sub-"), name)
             person = self._person(row, path.name)
-            if number in unclear:  # which cell is one too many cannot be told
+            if number in unclear:  # it is not known which cell is one too many
                 person = Participant(note=unclear[number], why_no_group=unclear[number])
             if (before := listed.get(name)) is not None:
                 person = _first_of_two(before, person, f"{path.name} lists {name}")

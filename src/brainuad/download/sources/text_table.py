@@ -23,7 +23,7 @@ OFFICE_FILE = b"PK\x03\x04"
 GZIP = b"\x1f\x8b"
 LINE_END = re.compile(r"\r\n|\r|\n")
 NO_WIDTH = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
-"""Letters that spreadsheets and web pages leave and nobody sees."""
+"""Invisible letters that spreadsheets and web pages leave."""
 LARGEST = 64 * 2**20
 """In bytes; tables of people are small."""
 
@@ -101,9 +101,9 @@ class TextTable:
 def read_text_table(path: Path, expected: Collection[str], any_encoding: bool) -> TextTable:
     """Read a table with a line of column names.
 
-    Columns are separated by tabs, commas or semicolons: by what parts a column named in `expected`, in lower case, from
-    the others. Raises InputError if the file cannot be read or is no text; text that is not Unicode is read as
-    Windows-1252 with a note if `any_encoding`, else refused.
+    Columns are separated by tabs, commas or semicolons: the one that separates a column named in `expected`, in lower
+    case, from the others. Raises InputError if the file cannot be read or is no text; text that is not Unicode is read
+    as Windows-1252 with a note if `any_encoding`, else refused.
     """
     text, notes = _text(path, any_encoding)
     lines = LINE_END.split(text)

@@ -1,4 +1,4 @@
-"""What a poor skull-strip left beside the brain: neck, dura, sinus, eyes, scalp."""
+"""Tissue that a poor skull-strip left outside the brain: neck, dura, sinus, eyes, scalp."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PADDING_MM = 40.0
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What of a brain mask lies outside the template's brain and its margin: in the scan's ml, and as a share of it."""
+    """The part of a brain mask outside the template's brain and its margin: in the scan's ml, and as a share."""
 
     ml: float
     fraction: float

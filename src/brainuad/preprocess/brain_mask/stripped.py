@@ -20,7 +20,7 @@ MAX_NOISE_FRACTION = 0.05
 heads: 0.08 and more."""
 MAX_RINGING_FRACTION = 0.4
 BOTH_SIDES = 0.1
-"""Share of the brain below and above the background in scans that were centred at 0: their skull cannot be told."""
+"""Share of the brain below and above the background in scans that were centred at 0: no skull can be seen there."""
 MAX_BESIDE_FRACTION = 0.1
 """What lies apart from the brain, divided by it; more is a scalp that a dark skull sets apart."""
 LARGE_BRAIN_MM3 = 1.6e6
@@ -126,7 +126,7 @@ def skull_fraction(scan: Volume, modality: str) -> float:
 
 
 def _with_even_background(original: Volume, values: Float[np.ndarray, "x y z"], stated: bool) -> Volume | None:
-    """The scan with its background, told by `values`, set to one value; None if the rest is no brain by its size.
+    """The scan with its background, recognised in `values`, set to one value; None if the rest has not a brain's size.
 
     Unless the scan is `stated` to be stripped, also None where the background is not quiet, or a scalp lies apart.
     """

@@ -1,4 +1,4 @@
-"""Whether CT is in Hounsfield units, judged before anything is made of it. An offset is estimated and never applied."""
+"""Whether CT is in Hounsfield units, judged before the scan is used. An offset is estimated and never applied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TISSUE_RANGE_HU = (5.0, 60.0)
 SMALLEST_OFFSET_HU = 15.0
 """Smaller offsets are calibration, or a wrong guess of `TISSUE_HU`."""
 TISSUE_TOLERANCE_HU = 40.0
-"""Between the offset of the tissue and that of the air, where both are told from an offset of every value."""
+"""Largest difference between the offsets of tissue and air for which one offset of all values explains both."""
 USUAL_OFFSETS_HU = (1024, 1000, -1024, -1000)
 PADDING_HU = -1100.0
 """Lower values are no air: scanners fill the corners outside their circle with -2000, -3024 and the like."""
@@ -29,7 +29,7 @@ OVERFLOW_HU = -8192.0
 """Lower values inside the head are those of metal that exceeded the range of the file and became negative."""
 MAX_OVERFLOW_ML = 20.0
 NO_AIR_HU = (-950.0, -300.0)
-"""No air lies here, and nobody cuts a window here."""
+"""Neither air nor the end of a usual window lies in this range."""
 BONE_HU = 500.0
 """Every skull is brighter."""
 CLIPPED_FRACTION = 0.001
@@ -164,7 +164,7 @@ def _with_offset(where: str, offset: float) -> InputError:
     elif exact in (-1000, -1024):
         why = "the rescale intercept was applied twice"
     else:
-        why = f"every value is about {abs(exact)} too {'high' if exact > 0 else 'low'}"
+        why = f"every value is about {abs(exact)} HU too {'high' if exact > 0 else 'low'}"
     setting = f"`reading: {{intensity_offset: {-exact}}}` of the data set, in addition to one that is set already"
     return InputError(where, why=why, do=f"if that is so, set {setting}; or convert the DICOM files again")
 
