@@ -237,7 +237,7 @@ class _Settings:
     def takes(self, field: dict[str, Any]) -> str:
         """The JSON schema of a value in words."""
         signs = {">": "exclusiveMinimum", "≥": "minimum", "<": "exclusiveMaximum", "≤": "maximum"}
-        limits = [f"{sign} {field[name]:g}" for sign, name in signs.items() if name in field]
+        limits = [f"{sign} {field[name]:.10g}" for sign, name in signs.items() if name in field]
         return " ".join([self._type(field), *([" and ".join(limits)] if limits else [])])
 
     def _type(self, field: dict[str, Any]) -> str:

@@ -36,8 +36,8 @@ class SkullStrip(Section):
     band_mm: float = Field(6.0, gt=0, le=20)
     """How far `refined` may move the border of the template's mask, inwards or outwards, in mm."""
     restrip: Literal["never", "auto", "always"] = "never"
-    """Whether a scan that is stripped already is cut to the `refined` mask and 2 mm around it: `auto`: those of which
-    more than `restrip_above` lies outside the brain."""
+    """Whether scans that are already stripped are cut to the `refined` mask and a margin of 2 mm; `auto`: only scans of
+    which more than the fraction `restrip_above` lies outside the brain."""
     restrip_above: float = Field(0.01, ge=0, le=1)
     """Fraction of a stripped scan that lies outside the brain, for `restrip: auto`."""
 
@@ -99,7 +99,7 @@ class Quality(Section):
     warn_outside_brain_fraction: float = Field(0.01, ge=0, le=1)
     """Fraction of a stripped scan, or of a program's brain mask, more than 6 mm outside the template's brain, above
     which a scan is warned. Measured: 27 real stripped scans 0.008 at most; one of them with eyes, neck, sinus or scalp
-    0.012 to 0.11, with half the face 0.25; with a rim of 6 mm all around 0.002, for the affine takes it in."""
+    0.012 to 0.11, with half the face 0.25. A rim of 6 mm all around gives 0.002: the registration fits the rim, too."""
     max_outside_brain_fraction: float = Field(0.2, ge=0, le=1)
     """Fraction above which a scan has failed."""
     max_missing_slice_fraction: float = Field(0.1, ge=0, le=1)

@@ -27,7 +27,7 @@ HANDLED = (
         "values",
         "values below 0 in the brain, before N4",
         "converted",
-        "the 0.1st percentile of the brain is taken as 0 for the fit",
+        "the 0.1st percentile of the brain, or 0 if that is lower, is taken as 0 for the fit",
     ),
     Handling("values", "a brain in which N4 can fit nothing", "refused", "the reason says that N4 found no bias field"),
 )
@@ -36,8 +36,8 @@ HANDLED = (
 class N4Step(Step):
     """N4 bias field correction (Tustison 2010): the scan is divided by a smooth field fitted inside the brain mask.
 
-    N4 takes logarithms. Where values of the brain are below 0, many are 0, or some so near to it that nothing is
-    fitted, the fit starts at the 0.1st percentile, if that is below 0, and leaves out what lies lower.
+    N4 takes logarithms. If values of the brain are below 0, many are 0, or some are so close to 0 that no field is
+    fitted, the fit takes the 0.1st percentile, or 0 if that is lower, as 0 and leaves out voxels at or below it.
     """
 
     step: Literal["n4"] = "n4"
