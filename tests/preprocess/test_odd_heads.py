@@ -1,4 +1,4 @@
-"""Heads that are not as usual: units of CT, backgrounds, slabs, leftovers of a poor strip. All are ellipsoids."""
+"""Heads that are not as usual: units of CT, backgrounds, slabs, tissue left by a poor strip. All are ellipsoids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.template import mni152
 from brainuad.preprocess.brain_mask.foreground import foreground
-from brainuad.preprocess.brain_mask.leftovers import leftovers
+from brainuad.preprocess.brain_mask.outside_brain import measure_outside_brain
 from brainuad.preprocess.brain_mask.skullstrip import examined, strip
 from brainuad.preprocess.brain_mask.stripped import decide
 from brainuad.preprocess.pipeline import Reference, preprocess_volume
@@ -177,10 +177,10 @@ PIECES = {
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_leftovers_of_a_poor_strip(piece):
+def test_tissue_that_a_poor_strip_left(piece):
     added, state = PIECES[piece]
     mask = TEMPLATE.brain | added
-    found = leftovers(Volume(mask, TEMPLATE.affine), np.eye(4), TEMPLATE)
+    found = measure_outside_brain(Volume(mask, TEMPLATE.affine), np.eye(4), TEMPLATE)
     beside = added & (NEAR > 6)
     assert found.ml == pytest.approx(0.064 * beside.sum(), rel=0.02, abs=0.1)
     told = verdict(GOOD | found.numbers(), Quality(), "T1w")
@@ -194,7 +194,7 @@ def test_a_neck_below_the_grid_of_the_template_counts():
     longer[20:30, 15:25, :9] = True
     affine = TEMPLATE.affine.copy()
     affine[2, 3] -= 40
-    assert leftovers(Volume(longer, affine), np.eye(4), TEMPLATE).ml > 20
+    assert measure_outside_brain(Volume(longer, affine), np.eye(4), TEMPLATE).ml > 20
 
 
 @pytest.mark.parametrize(("restrip", "cut"), [("never", False), ("auto", True), ("always", True)])

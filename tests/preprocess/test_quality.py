@@ -14,7 +14,7 @@ from brainuad.images.phantom import make_phantom
 from brainuad.images.pose import Pose
 from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
-from brainuad.preprocess.brain_mask.leftovers import leftovers
+from brainuad.preprocess.brain_mask.outside_brain import measure_outside_brain
 from brainuad.preprocess.quality import appearance
 from brainuad.preprocess.quality.measure import measure
 from brainuad.preprocess.quality.symmetry import residual_tilt_and_offset
@@ -40,7 +40,7 @@ def measured(phantom, **override):
     """Quality numbers of the phantom where it lies; `override`: the brain mask on the scan's voxels."""
     scan, brain = registered(phantom)
     in_scan = override.get("brain_in_scan", scan.to_scan(brain))
-    beside = leftovers(Volume(brain, scan.template.affine), np.eye(4), scan.template).numbers()
+    beside = measure_outside_brain(Volume(brain, scan.template.affine), np.eye(4), scan.template).numbers()
     return {"nmi": 1.08, "half_turn_ratio": 0.4, "lesion_ml": 0.0, **beside, **measure(scan, brain, in_scan)}
 
 

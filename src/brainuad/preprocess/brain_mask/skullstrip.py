@@ -14,7 +14,7 @@ from brainuad.formats.status import Numbers
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
 from brainuad.preprocess.brain_mask.foreground import foreground, largest_component
-from brainuad.preprocess.brain_mask.leftovers import Leftovers, leftovers
+from brainuad.preprocess.brain_mask.outside_brain import OutsideBrain, measure_outside_brain
 from brainuad.preprocess.brain_mask.programs import PROGRAMS, Program
 from brainuad.preprocess.modality import csf_is_bright, is_ct
 from brainuad.preprocess.registered_scan import RegisteredScan
@@ -49,7 +49,7 @@ def backend(settings: SkullStrip, stripped: bool) -> str:
 def examined(
     registered: RegisteredScan, brain: Mask, settings: SkullStrip, stripped: bool, template: Template
 ) -> tuple[Mask, Numbers, list[str]]:
-    """A brain mask that was given or made by a program, what lies beside the brain in it, and notes.
+    """A brain mask that was given or made by a program, what of it lies outside the brain, and notes.
 
     With `settings.restrip` a given mask is cut to the surroundings of the refined one. `template`: coarse, to measure
     with.
@@ -57,7 +57,11 @@ def examined(
     name = backend(settings, stripped)
     if name in ("template", "refined"):  # never far from the template's
         return brain, {}, []
-    found = leftovers(given(registered.scan), registered.transform.matrix, template) if name == "given" else None
+    found = (
+        measure_outside_brain(given(registered.scan), registered.transform.matrix, template)
+        if name == "given"
+        else None
+    )
     if found and (
         settings.restrip == "always" or (settings.restrip == "auto" and found.fraction > settings.restrip_above)
     ):
@@ -69,8 +73,8 @@ def examined(
     return brain, (found or _on_grid(brain, registered, template)).numbers(), []
 
 
-def _on_grid(brain: Mask, registered: RegisteredScan, template: Template) -> Leftovers:
-    found = leftovers(Volume(brain, registered.template.affine), np.eye(4), template)
+def _on_grid(brain: Mask, registered: RegisteredScan, template: Template) -> OutsideBrain:
+    found = measure_outside_brain(Volume(brain, registered.template.affine), np.eye(4), template)
     return replace(found, ml=found.ml * abs(float(np.linalg.det(registered.transform.matrix[:3, :3]))))
 
 

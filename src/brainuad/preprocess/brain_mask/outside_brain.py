@@ -20,7 +20,7 @@ PADDING_MM = 40.0
 
 
 @dataclass(frozen=True)
-class Leftovers:
+class OutsideBrain:
     """The part of a brain mask outside the template's brain and its margin: in the scan's ml, and as a share."""
 
     ml: float
@@ -30,8 +30,8 @@ class Leftovers:
         return {"outside_brain_ml": self.ml, "outside_brain_fraction": self.fraction}
 
 
-def leftovers(mask: Volume, transform: Matrix, template: Template) -> Leftovers:
-    """Measure a brain mask. `transform`: the template's world to that of the mask (mm)."""
+def measure_outside_brain(mask: Volume, transform: Matrix, template: Template) -> OutsideBrain:
+    """Measure what of a brain mask lies outside. `transform`: the template's world to that of the mask (mm)."""
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
     padding = round(PADDING_MM / spacing)
     affine = template.affine.copy()
@@ -41,7 +41,7 @@ def leftovers(mask: Volume, transform: Matrix, template: Template) -> Leftovers:
     inside = resample_mask(mask.data, mask.affine, (x, y, z), affine, transform)
     outside = inside & beside
     voxel_ml = abs(float(np.linalg.det(template.affine[:3, :3] @ transform[:3, :3]))) / 1000
-    return Leftovers(float(outside.sum() * voxel_ml), float(outside.sum() / max(1, inside.sum())))
+    return OutsideBrain(float(outside.sum() * voxel_ml), float(outside.sum() / max(1, inside.sum())))
 
 
 def _beside(brain: Bool[np.ndarray, "x y z"], spacing: float) -> Bool[np.ndarray, "x y z"]:
