@@ -745,7 +745,7 @@ def test_numbers_of_groups_may_have_other_zeros(root, written):
     assert [s.subject for s in people(folder, table, groups={"healthy": ["0.0"]}).scans] == ["sub-001", "sub-010"]
 
 
-def test_groups_that_no_list_names_are_told(root):
+def test_groups_that_no_list_names_are_noted(root):
     folder, table = root(*t1("001", "002", "010")), TABLE.replace("control", "contrl", 1)
     assert "has contrl (1): in no group of the settings" in people(folder, table).notes[0]
     assert (
