@@ -79,7 +79,7 @@ class Unused:
 
 @dataclass(frozen=True)
 class Found:
-    """What can be removed, and what looks alike and stays."""
+    """What can be removed, and what looks similar and is kept."""
 
     unused: list[Unused] = field(default_factory=list)
     kept: list[Unused] = field(default_factory=list)
@@ -248,7 +248,7 @@ def _folders(top: Path, depth: int) -> list[Path]:
 
 
 def _stranger(folder: Path, written: Collection[str]) -> str:
-    """The first entry that is none of `written`, as a path below `folder`; empty if there is none."""
+    """The first entry that is not among `written`, as a path below `folder`; empty if there is none."""
     unfinished = leftovers.unfinished(folder)
     for path in _entries(folder):
         name, patterns = f"{path.name}/" * _is_folder(path) or path.name, (*written, *ALWAYS)

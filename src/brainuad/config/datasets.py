@@ -48,7 +48,7 @@ class Scans(Section):
     split: Split | None = Split(test=1.0)
     """Roles; `null` preprocesses the scans and does nothing else with them."""
     synthesised: ClassVar[bool] = False
-    """Whether the scans are made by brainuad and show nobody."""
+    """Whether brainuad makes the scans, so that they show no person."""
     exclude: list[str] = []
     """Excluded subjects, by BIDS label."""
 

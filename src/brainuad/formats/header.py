@@ -250,10 +250,10 @@ def judge_head(header: Header) -> None:
         raise RefusedError("does not have the size of a head", why, "correct the affine and its unit (`xyzt_units`)")
     if (distance := float(np.abs(header.affine[:3, 3]).max())) > FARTHEST_MM:
         raise RefusedError(
-            "lies nowhere", f"its first voxel is {distance:.3g} mm from the origin", "correct the affine"
+            "lies too far away", f"its first voxel is {distance:.3g} mm from the origin", "correct the affine"
         )
     if abs(np.linalg.det(header.affine[:3, :3])) < LARGEST_SHEAR * sides.prod():
-        raise RefusedError("is sheared", "its axes are far from right angles", "resample it to a square grid")
+        raise RefusedError("is sheared", "its axes are far from right angles", "resample it to axes at right angles")
 
 
 def _shape(dim: list[int]) -> tuple[int, ...]:

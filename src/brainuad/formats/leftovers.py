@@ -1,8 +1,8 @@
 """Temporary files and folders, and those that killed jobs left.
 
 Their names say for what they are made, and on which machine and by which process: what a living process of any study
-writes is never removed. What was made on another machine, or by an older version, counts as left when nothing in it
-has changed for a day.
+writes is never removed. What was made on another machine, or by an older version, is removed when nothing in it has
+changed for a day.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def mask_path(folder: Path, scan: str, rule: str) -> Path:
 class MapWriter:
     """Writes images of the scans of one array cache, each with its sidecar, into a folder of infer or postprocess.
 
-    `finish` comes last: without the checksums nobody reads the images.
+    `finish` comes last: without the checksums no stage reads the images.
     """
 
     folder: Path

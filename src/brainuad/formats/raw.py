@@ -1,4 +1,4 @@
-"""Scans as they come: read to their end, judged by their headers, and converted with a note where that is safe.
+"""Scans from outside: read to their end, judged by their headers, and converted with a note where that is safe.
 
 Files that brainuad wrote are read by `formats.volume`, which changes no value.
 """

@@ -259,9 +259,7 @@ def _check_one_space(mask: Grid, scan: Grid) -> None:
     if len(scan.affines) > 1:
         apart = _corner_distance(scan.shape, scan.affines[1], scan.affines[0])
         if apart.voxels > ROUNDING_VOXELS:
-            why = (
-                f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which of them places the mask"
-            )
+            why = f"the scan's sform and qform lie {apart.mm:.3g} mm apart: it is not known which places the mask"
             raise InputError("does not lie on the scan's grid", why=why, do=REMEDY)
     by_template = [grid.in_template_space for grid in (mask, scan)]
     if by_template[0] != by_template[1]:

@@ -1,4 +1,4 @@
-"""CT-ICH of PhysioNet: head CT after trauma, haemorrhage drawn, its types and fractures told slice by slice."""
+"""CT-ICH of PhysioNet: head CT after trauma, haemorrhage drawn, its types and fractures listed slice by slice."""
 
 from __future__ import annotations
 

@@ -153,10 +153,8 @@ class Participants:
         """Raise InputError if a column named in the settings is missing, or no subject has a group that they list."""
         named = self.columns.model_dump(exclude_defaults=True)
         if missing := [key for key, name in named.items() if name.lower() not in self.columns_present]:
-            why, do = (
-                "there are " + ", ".join(sorted(self.columns_present)),
-                f"correct datasets.{self.label}.columns.{missing[0]}",
-            )
+            why = "there are " + ", ".join(sorted(self.columns_present))
+            do = f"correct datasets.{self.label}.columns.{missing[0]}"
             raise InputError(f"{self.label} has no column {named[missing[0]]}", file=self.path, why=why, do=do)
         if self.groups is None:
             return

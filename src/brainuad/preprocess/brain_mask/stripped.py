@@ -82,9 +82,8 @@ def decide(scan: Volume, modality: str, stated: bool | None = None) -> Decision:
         return Decision(scan, False)
     even: Volume | None = scan
     if not is_of_a_brains_size(foreground(scan), scan.affine):
-        cut = (
-            is_ct(modality) and _background_level(scan) >= 0
-        )  # air was cut: beside bone, tissue would seem to be noise
+        # air was cut: beside bone, tissue would seem to be noise
+        cut = is_ct(modality) and _background_level(scan) >= 0
         even = _with_even_background(scan, np.minimum(scan.data, CT_TISSUE_HU[1]) if cut else scan.data, bool(stated))
     if even is None:
         return Decision(scan, bool(stated))

@@ -110,11 +110,11 @@ def _without_overflow(scan: Volume) -> tuple[Volume, list[str]]:
     if count == 0:
         return scan, []
     if (ml := count * abs(np.linalg.det(scan.affine[:3, :3])) / 1000) > MAX_OVERFLOW_ML:
-        what = f"{ml:.0f} ml inside the head lie below {OVERFLOW_HU:g}"
+        what = f"{ml:.0f} ml inside the head lie below {OVERFLOW_HU:g} HU"
         raise InputError(what, why="values exceeded the range of the file and became negative", do=EXPORT)
     highest = scan.data.max()
-    note = f"{count:,} voxels inside the head below {OVERFLOW_HU:g}, metal beyond the range of the file, became"
-    return Volume(np.where(inside, highest, scan.data), scan.affine), [f"{note} {highest:g}"]
+    note = f"{count:,} voxels inside the head below {OVERFLOW_HU:g} HU, metal beyond the range of the file, became"
+    return Volume(np.where(inside, highest, scan.data), scan.affine), [f"{note} {highest:g} HU"]
 
 
 def _refuse_other_units(values: _Values, stripped: bool) -> None:
