@@ -225,7 +225,7 @@ def _resampled(data: Mask, affine: Matrix, mask: Grid, scan: Grid) -> PlacedMask
         what = f"lies outside the scan's field of view with {1 - inside:.0%} of its lesion"
         raise InputError(what, why=_grids(mask, scan), do=REMEDY)
     result = _by_share_of_voxels(data, affine, scan)
-    before, after = (_ml(each, matrix) for each, matrix in ((data, affine), (result, wanted)))
+    before, after = (millilitres(each, matrix) for each, matrix in ((data, affine), (result, wanted)))
     lost = f"; {1 - inside:.0%} of it lie outside the scan" if inside < 1 else ""
     note = f"was resampled to the scan's voxels: {_grids(mask, scan)}; {before:.3g} ml before, {after:.3g} ml after"
     return PlacedMask(result, [note + lost])
@@ -336,7 +336,8 @@ def _share_inside(data: Mask, affine: Matrix, scan: Grid) -> float:
     return float(((index >= -0.5) & (index <= np.array(scan.shape) - 0.5)).all(axis=1).mean())
 
 
-def _ml(data: Mask, affine: Matrix) -> float:
+def millilitres(data: Mask, affine: Matrix) -> float:
+    """Volume of the voxels of a mask. `affine`: voxel index to mm."""
     return float(data.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 

@@ -60,7 +60,7 @@ def read_masks(scan: ScanFiles, image: RawVolume) -> ScanMasks:
         masks[name] = np.logical_or.reduce([file.data for file in files.values()])
         notes += _notes(files, image)
         if name == status.LESIONS:
-            ml = numbers["lesion_ml"] = _ml(masks[name], image)
+            ml = numbers["lesion_ml"] = mask_grid.millilitres(masks[name], image.volume.affine)
             _check_lesions(scan, paths[0], masks[name], ml)
             if not ml and not scan.healthy:
                 held = "; ".join(f"{path.name}: {file.empty}" for path, file in files.items())
@@ -112,13 +112,12 @@ def _grid(file: RawVolume) -> Grid:
 def _notes(files: Mapping[Path, _MaskFile], image: RawVolume) -> list[str]:
     notes = [note for file in files.values() for note in file.notes]
     if len(files) > 1:
-        each = ", ".join(f"{path.name} ({_ml(file.data, image):.3g} ml)" for path, file in files.items())
+        each = ", ".join(
+            f"{path.name} ({mask_grid.millilitres(file.data, image.volume.affine):.3g} ml)"
+            for path, file in files.items()
+        )
         notes.append(f"{len(files)} masks are taken as one: {each}")
     return notes
-
-
-def _ml(mask: Mask, image: RawVolume) -> float:
-    return float(mask.sum() * abs(np.linalg.det(image.volume.affine[:3, :3])) / 1000)
 
 
 def _check_lesions(scan: ScanFiles, path: Path, lesion: Mask, ml: float) -> None:

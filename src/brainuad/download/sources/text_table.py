@@ -13,6 +13,7 @@ from pathlib import Path
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
+from brainuad.formats.whole_file import GZIP
 
 Row = dict[str, str]
 LineProblem = tuple[int, str]
@@ -20,7 +21,6 @@ LineProblem = tuple[int, str]
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 OFFICE_FILE = b"PK\x03\x04"
 """How spreadsheets (xlsx, ods) begin: they are zip archives."""
-GZIP = b"\x1f\x8b"
 LINE_END = re.compile(r"\r\n|\r|\n")
 NO_WIDTH = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 """Invisible letters that spreadsheets and web pages leave."""
