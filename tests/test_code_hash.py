@@ -75,7 +75,7 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
         ("formats/run.py", '"""Hash of the input scans."""', '"""SHA-256 of the input scans."""'),
         ("config/network.py", '"""Learning rate."""', '"""Learning rate of Adam."""'),
         ("images/smooth.py", "A constant inside the brain", "A constant value inside the brain"),
-        ("config/study.py", "95 % interval", "95 % confidence interval"),
+        ("config/evaluate.py", "95 % interval", "95 % confidence interval"),
         # what is logged, shown and measured
         ("train/fit.py", '"resume %s at step %d"', '"%s goes on at step %d"'),
         ("resources/training_progress.py", "else 30.0", "else 60.0"),
@@ -93,7 +93,7 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
         ("preprocess/steps/n4.py", '"The bias field was removed with N4', '"A bias field was removed with N4'),
         ("train/train_job.py", "Model `", "The model `"),
         # fields, whose values are params; and the code around jobs
-        ("config/study.py", "erode_voxels: int = Field(1, ge=0)", "erode_voxels: int = Field(2, ge=0)"),
+        ("config/evaluate.py", "erode_voxels: int = Field(1, ge=0)", "erode_voxels: int = Field(2, ge=0)"),
         ("preprocess/steps/n4.py", "shrink: int = Field(4, ge=1)", "shrink: int = Field(3, ge=1)"),
         ("jobs/base.py", "sort_keys=True", "sort_keys=False"),
         ("plan.py", "Job] = {}", "Job] = dict()"),

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 import brainuad
 from brainuad import metrics
-from brainuad.config import anomalies, datasets, insertion, postprocessing, reading, recipe, study
+from brainuad.config import anomalies, datasets, evaluate, insertion, postprocessing, reading, recipe, study
 from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.model import schema as models_schema
 from brainuad.config.section import Section
@@ -46,7 +46,7 @@ PARTS: dict[str, list[Any]] = {
         *get_args(postprocessing.MaskOperator),
     ],
     "Thresholds": [postprocessing.HealthyQuantile, postprocessing.ValDice, postprocessing.Fixed],
-    "Evaluation, machines, pages": [study.Evaluate, study.Compute, study.Track, study.Report],
+    "Evaluation, machines, pages": [evaluate.Evaluate, study.Compute, study.Track, study.Report],
 }
 
 

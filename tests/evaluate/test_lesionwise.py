@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainuad.config.study import Evaluate
+from brainuad.config.evaluate import Evaluate
 from brainuad.evaluate.scan import count_mask, scan_truth
 from brainuad.formats.scans import Scan
 from brainuad.metrics.lesionwise import false_positives, label_lesions, overlaps

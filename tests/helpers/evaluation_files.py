@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from sealed import sealed
 
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Fixed, HealthyQuantile
-from brainuad.config.study import Evaluate
 from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
 from brainuad.formats import array_cache, postprocessed, thresholds, volume

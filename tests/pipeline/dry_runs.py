@@ -2,18 +2,23 @@
 
 usage: dry_runs.py COMMANDS.json, a list of Snakemake's arguments for each run. Writes [exit code, output] of each, as
 JSON, to standard output.
-Each run is a fork, so that no run sees what another one did.
+Each run is a fork, so that no run sees what another one did. A lock that another thread holds at that moment stays
+locked in the fork for ever. So only the main thread forks; and as libraries have threads of their own (pyarrow's memory
+allocator), a fork that hangs is ended, and its run is done in a process of its own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is loaded, which the next imports do
 
 import snakemake.cli
 
@@ -21,22 +26,48 @@ import brainuad.plan  # noqa: F401  # loaded before the forks
 from brainuad.code_hash import code_hash
 from brainuad.jobs.registry import STAGE_OF, job_class, job_module
 
+AT_ONCE = 2
+LONGEST_S = 60
+"""A dry run takes a second; a fork that takes this long hangs."""
 
-def dry_run(arguments: list[str]) -> tuple[int, str]:
-    with tempfile.TemporaryFile() as output:
+
+def dry_runs(commands: list[list[str]], folder: Path) -> list[tuple[int, str]]:
+    """`folder`: for the output of each run."""
+    codes: dict[int, int] = {}
+    running: dict[int, int] = {}
+    for number, arguments in enumerate(commands):
+        if len(running) == AT_ONCE:
+            _wait(running, codes)
         child = os.fork()
         if child == 0:
-            _run(arguments, output.fileno())
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        output.seek(0)
-        return code, output.read().decode()
+            _run(arguments, folder / f"{number}")
+        running[child] = number
+    while running:
+        _wait(running, codes)
+    return [
+        _alone(commands[number]) if codes[number] == -signal.SIGALRM else (codes[number], file.read_text())
+        for number, file in ((number, folder / f"{number}") for number in range(len(commands)))
+    ]
 
 
-def _run(arguments: list[str], output: int) -> None:
+def _alone(arguments: list[str]) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", "snakemake", *arguments], capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _wait(running: dict[int, int], codes: dict[int, int]) -> None:
+    """Until one of the runs has ended."""
+    child, status = os.wait()
+    codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
+
+
+def _run(arguments: list[str], file: Path) -> None:
     code = 1
     try:
+        output = os.open(file, os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        signal.alarm(LONGEST_S)
         snakemake.cli.main(arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -51,6 +82,6 @@ def _run(arguments: list[str], output: int) -> None:
 if __name__ == "__main__":
     for rule in STAGE_OF:
         code_hash(f"{job_module(rule)}:{job_class(rule).__name__}")
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(dry_run, json.loads(Path(sys.argv[1]).read_text())))
+    with tempfile.TemporaryDirectory() as outputs:
+        ended = dry_runs(json.loads(Path(sys.argv[1]).read_text()), Path(outputs))
     sys.stdout.write(json.dumps(ended))

@@ -19,6 +19,8 @@ from brainuad.formats import volume
 from brainuad.images.template import mni152
 
 REPOSITORY = Path(__file__).parents[2]
+LONGEST_S = 900
+"""A run that takes this long hangs, and fails."""
 DRY_RUN = ("--dry-run", "--nolock", "--quiet", "rules")
 
 
@@ -73,7 +75,9 @@ class Workspace:
     def _python(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "BRAINUAD_TEST_MASKS": str(self.folder / "masks")}
         command = [sys.executable, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=REPOSITORY)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=REPOSITORY, timeout=LONGEST_S
+        )
 
     @property
     def results(self) -> Path:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad import metrics
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
-from brainuad.config.study import Evaluate
 from brainuad.errors import InputError
 from brainuad.evaluate.peak import find_peak
 from brainuad.evaluate.scan import ScanTruth, count_mask, map_values, scan_truth

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
-from brainuad.config.study import Evaluate
 from brainuad.jobs.base import Job, Paths
 
 

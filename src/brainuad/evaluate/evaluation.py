@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
-from brainuad.config.study import Evaluate
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.collect import collect, has_test_scans
 from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows

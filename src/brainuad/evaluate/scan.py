@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config.study import Evaluate
+from brainuad.config.evaluate import Evaluate
 from brainuad.formats.scans import Scan
 from brainuad.images import components
 from brainuad.metrics import lesionwise, voxelwise

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from brainuad.config.study import Evaluate
+from brainuad.config.evaluate import Evaluate
 from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import ScanFacts
 from brainuad.formats.scans import lesion_types_in

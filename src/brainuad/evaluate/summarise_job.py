@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from brainuad.config.study import Evaluate
+from brainuad.config.evaluate import Evaluate
 from brainuad.formats.missing import Missing
 from brainuad.jobs.base import Job, Paths
 
