@@ -3,8 +3,8 @@
 usage: dry_runs.py COMMANDS.json, a list of Snakemake's arguments for each run. Writes [exit code, output] of each, as
 JSON, to standard output.
 Each run is a fork, so that no run sees what another one did. A lock that another thread holds at that moment stays
-locked in the fork for ever. So only the main thread forks; and as libraries have threads of their own (pyarrow's memory
-allocator), a fork that hangs is ended, and its run is done in a process of its own.
+locked in the fork for ever, so the process that forks has one thread. A fork that hangs all the same is ended, and its
+run is done in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is loaded, which the next imports do
+# before the next imports: threads that libraries would start
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.modules["pyarrow"] = None  # type: ignore[assignment]  # pandas does without; its memory allocator has a thread
 
 import snakemake.cli
 
