@@ -7,6 +7,7 @@ locked in the fork for ever, so the process that forks has one thread. A fork th
 run is done in a process of its own.
 """
 
+# ruff: noqa: E402  # threads are kept out before the last imports
 from __future__ import annotations
 
 import json
