@@ -1,4 +1,4 @@
-"""References by citation key, and the numbering of citations in the text of a methods section.
+"""What is cited: its facts by citation key, as text and as BibTeX, and the numbering of citations in a text.
 
 Jobs cite as `[@key]` in the sentences of `describe`; model, postprocessing and recipe files give a key as `cite`.
 """
@@ -6,39 +6,297 @@ Jobs cite as `[@key]` in the sentences of `describe`; model, postprocessing and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-REFERENCES: dict[str, str] = {
-    "baur2018": "Baur C, Wiestler B, Albarqouni S, Navab N. Deep autoencoding models for unsupervised anomaly "
-    "segmentation in brain MR images. BrainLes 2018 (arXiv 1804.04488).",
-    "chatterjee": "Chatterjee S, Sciarra A, Dünnwald M, et al. ISMRM 2021, abstract 2399 (a variational autoencoder "
-    "trained on MOOD, tested on BraTS 2019).",
-    "kuznetsov": "Kuznetsov S, supervised by Simpson IJ. Poster on self-supervised anomaly detection in brain MRI. "
-    "University of Sussex.",
-    "paolini": "Paolini G, Boracchi G, et al. Unsupervised detection of lesion in brain MRI using context encoding "
-    "autoencoders.",
-    "zimmerer2018": "Zimmerer D, Kohl SAA, Petersen J, Isensee F, Maier-Hein KH. Context-encoding variational "
-    "autoencoder for unsupervised anomaly detection. arXiv 1812.05941, 2018.",
-    "strega2022": "Chatterjee S, Sciarra A, Dünnwald M, et al. StRegA: unsupervised anomaly detection in brain MRIs "
-    "using a compact context-encoding variational autoencoder. Comput Biol Med 149, 2022 (arXiv 2201.13271).",
-    "schlegl2017": "Schlegl T, Seeböck P, Waldstein SM, Schmidt-Erfurth U, Langs G. Unsupervised anomaly detection "
-    "with generative adversarial networks to guide marker discovery. IPMI 2017 (arXiv 1703.05921).",
-    "schlegl2019": "Schlegl T, Seeböck P, Waldstein SM, Langs G, Schmidt-Erfurth U. f-AnoGAN: fast unsupervised "
-    "anomaly detection with generative adversarial networks. Med Image Anal 54, 2019.",
-    "simarro2020": "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM, et al. Unsupervised 3D brain "
-    "anomaly detection. BrainLes 2020 (arXiv 2010.04717).",
-    "meissen2021": "Meissen F, Kaissis G, Rueckert D. Challenging current semi-supervised anomaly segmentation methods "
-    "for brain MRI. BrainLes 2021 (arXiv 2109.06023).",
-    "fonov2011": "Fonov V, et al. Unbiased average age-appropriate atlases for pediatric studies. NeuroImage 54, 2011 "
-    "(the MNI152 template).",
-    "studholme1999": "Studholme C, Hill DLG, Hawkes DJ. An overlap invariant entropy measure of 3D medical image "
-    "alignment. Pattern Recognition 32, 1999.",
-    "tustison2010": "Tustison NJ, et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29, 2010.",
-    "sethian1996": "Sethian JA. Level set methods: evolving interfaces in geometry, fluid mechanics, computer vision, "
-    "and materials science. Cambridge University Press, 1996.",
-    "holm1979": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.",
+PLACES = ("journal", "booktitle", "publisher", "howpublished")
+"""Fields of BibTeX that say where a work was published."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One work. `authors`: `Family Initials`, separated by commas, in the end `et al.` where there are more.
+
+    `kind` and the names in `fields` are those of BibTeX; the values are plain text.
+    """
+
+    kind: str
+    authors: str
+    title: str
+    year: int | None
+    fields: Mapping[str, str]
+    about: str = ""
+    """A remark for readers, in brackets at the end of the text."""
+
+    def __str__(self) -> str:
+        where = next((self.fields[name] for name in PLACES if name in self.fields), "")
+        where += f" {self.fields['volume']}" if "volume" in self.fields else ""
+        arxiv = f"arXiv {self.fields['eprint']}" if "eprint" in self.fields else ""
+        place = where or arxiv
+        if place and self.year and str(self.year) not in where:
+            place += f", {self.year}"
+        remarks = [f" ({text})" for text in (arxiv if where else "", self.about) if text]
+        parts = [part.removesuffix(".") for part in (self.authors, self.title, place) if part]
+        return ". ".join(parts) + "".join(remarks) + "."
+
+    def bibtex(self, key: str) -> str:
+        """The entry of a .bib file."""
+        year = {"year": str(self.year)} if self.year else {}
+        eprint = {"archiveprefix": "arXiv"} if "eprint" in self.fields else {}
+        note = {"note": self.about} if self.about else {}
+        fields = {
+            "author": self._bibtex_authors(),
+            "title": self.title and f"{{{self.title}}}",
+            **self.fields,
+            **eprint,
+            **year,
+            **note,
+        }
+        lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+        return "\n".join([f"@{self.kind}{{{key},", *lines, "}"])
+
+    def _bibtex_authors(self) -> str:
+        names = [name.strip() for name in self.authors.split(",") if name.strip()]
+        return " and ".join("others" if name == "et al." else _family_first(name) for name in names)
+
+
+def _family_first(name: str) -> str:
+    family, _, initials = name.rpartition(" ")
+    return f"{family}, {' '.join(f'{letter}.' for letter in initials)}" if family else name
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([&%$#_])", r"\\\1", text)
+
+
+def _article(authors: str, title: str, journal: str, volume: str, year: int, **more: str) -> Entry:
+    return Entry("article", authors, title, year, {"journal": journal, "volume": volume, **more})
+
+
+def _meeting(authors: str, title: str, booktitle: str, year: int, **more: str) -> Entry:
+    return Entry("inproceedings", authors, title, year, {"booktitle": booktitle, **more})
+
+
+def _preprint(authors: str, title: str, eprint: str, year: int) -> Entry:
+    return Entry("misc", authors, title, year, {"eprint": eprint})
+
+
+ENTRIES: dict[str, Entry] = {
+    "baur2018": _meeting(
+        "Baur C, Wiestler B, Albarqouni S, Navab N",
+        "Deep autoencoding models for unsupervised anomaly segmentation in brain MR images",
+        "BrainLes 2018",
+        2018,
+        eprint="1804.04488",
+    ),
+    "baur2021": _article(
+        "Baur C, Denner S, Wiestler B, Navab N, Albarqouni S",
+        "Autoencoders for unsupervised anomaly segmentation in brain MR images: a comparative study",
+        "Med Image Anal",
+        "69",
+        2021,
+    ),
+    "chatterjee": Entry(
+        "inproceedings",
+        "Chatterjee S, Sciarra A, Dünnwald M, et al.",
+        "",
+        2021,
+        {"booktitle": "ISMRM 2021, abstract 2399"},
+        "a variational autoencoder trained on MOOD, tested on BraTS 2019",
+    ),
+    "kuznetsov": Entry(
+        "misc",
+        "Kuznetsov S",
+        "Poster on self-supervised anomaly detection in brain MRI",
+        None,
+        {"howpublished": "University of Sussex"},
+        "supervised by Simpson IJ",
+    ),
+    "paolini": Entry(
+        "misc",
+        "Paolini G, Boracchi G, et al.",
+        "Unsupervised detection of lesion in brain MRI using context encoding autoencoders",
+        None,
+        {},
+    ),
+    "zimmerer2018": _preprint(
+        "Zimmerer D, Kohl SAA, Petersen J, Isensee F, Maier-Hein KH",
+        "Context-encoding variational autoencoder for unsupervised anomaly detection",
+        "1812.05941",
+        2018,
+    ),
+    "strega2022": _article(
+        "Chatterjee S, Sciarra A, Dünnwald M, et al.",
+        "StRegA: unsupervised anomaly detection in brain MRIs using a compact context-encoding variational autoencoder",
+        "Comput Biol Med",
+        "149",
+        2022,
+        eprint="2201.13271",
+    ),
+    "schlegl2017": _meeting(
+        "Schlegl T, Seeböck P, Waldstein SM, Schmidt-Erfurth U, Langs G",
+        "Unsupervised anomaly detection with generative adversarial networks to guide marker discovery",
+        "IPMI 2017",
+        2017,
+        eprint="1703.05921",
+    ),
+    "schlegl2019": _article(
+        "Schlegl T, Seeböck P, Waldstein SM, Langs G, Schmidt-Erfurth U",
+        "f-AnoGAN: fast unsupervised anomaly detection with generative adversarial networks",
+        "Med Image Anal",
+        "54",
+        2019,
+    ),
+    "simarro2020": _meeting(
+        "Simarro Viana J, de la Rosa E, Vande Vyvere T, Robben D, Sima DM, et al.",
+        "Unsupervised 3D brain anomaly detection",
+        "BrainLes 2020",
+        2020,
+        eprint="2010.04717",
+    ),
+    "meissen2021": _meeting(
+        "Meissen F, Kaissis G, Rueckert D",
+        "Challenging current semi-supervised anomaly segmentation methods for brain MRI",
+        "BrainLes 2021",
+        2021,
+        eprint="2109.06023",
+    ),
+    "dilokthanakul2016": _preprint(
+        "Dilokthanakul N, et al.",
+        "Deep unsupervised clustering with Gaussian mixture variational autoencoders",
+        "1611.02648",
+        2016,
+    ),
+    "oord2017": _meeting(
+        "van den Oord A, Vinyals O, Kavukcuoglu K",
+        "Neural discrete representation learning",
+        "NeurIPS 2017",
+        2017,
+        eprint="1711.00937",
+    ),
+    "gulrajani2017": _meeting(
+        "Gulrajani I, Ahmed F, Arjovsky M, Dumoulin V, Courville A",
+        "Improved training of Wasserstein GANs",
+        "NeurIPS 2017",
+        2017,
+        eprint="1704.00028",
+    ),
+    "kwon2019": _meeting(
+        "Kwon G, Han C, Kim D",
+        "Generation of 3D brain MRI using auto-encoding generative adversarial networks",
+        "MICCAI 2019",
+        2019,
+    ),
+    "kingma2015": _meeting(
+        "Kingma DP, Ba J", "Adam: a method for stochastic optimization", "ICLR 2015", 2015, eprint="1412.6980"
+    ),
+    "fonov2011": Entry(
+        "article",
+        "Fonov V, et al.",
+        "Unbiased average age-appropriate atlases for pediatric studies",
+        2011,
+        {"journal": "NeuroImage", "volume": "54"},
+        "the MNI152 template",
+    ),
+    "studholme1999": _article(
+        "Studholme C, Hill DLG, Hawkes DJ",
+        "An overlap invariant entropy measure of 3D medical image alignment",
+        "Pattern Recognition",
+        "32",
+        1999,
+    ),
+    "lowekamp2013": _article(
+        "Lowekamp BC, Chen DT, Ibáñez L, Blezek D", "The design of SimpleITK", "Front Neuroinform", "7", 2013
+    ),
+    "avants2011": _article(
+        "Avants BB, et al.",
+        "A reproducible evaluation of ANTs similarity metric performance in brain image registration",
+        "NeuroImage",
+        "54",
+        2011,
+    ),
+    "iglesias2011": _article(
+        "Iglesias JE, Liu CY, Thompson PM, Tu Z",
+        "Robust brain extraction across datasets and comparison with publicly available methods",
+        "IEEE Trans Med Imaging",
+        "30",
+        2011,
+    ),
+    "isensee2019": _article(
+        "Isensee F, et al.",
+        "Automated brain extraction of multisequence MRI using artificial neural networks",
+        "Hum Brain Mapp",
+        "40",
+        2019,
+    ),
+    "hoopes2022": _article(
+        "Hoopes A, Mora JS, Dalca AV, Fischl B, Hoffmann M",
+        "SynthStrip: skull-stripping for any brain image",
+        "NeuroImage",
+        "260",
+        2022,
+    ),
+    "tustison2010": _article(
+        "Tustison NJ, et al.", "N4ITK: improved N3 bias correction", "IEEE Trans Med Imaging", "29", 2010
+    ),
+    "sethian1996": Entry(
+        "book",
+        "Sethian JA",
+        "Level set methods: evolving interfaces in geometry, fluid mechanics, computer vision, and materials science",
+        1996,
+        {"publisher": "Cambridge University Press"},
+    ),
+    "nyul2000": _article(
+        "Nyúl LG, Udupa JK, Zhang X",
+        "New variants of a method of MRI scale standardization",
+        "IEEE Trans Med Imaging",
+        "19",
+        2000,
+    ),
+    "wang2004": _article(
+        "Wang Z, Bovik AC, Sheikh HR, Simoncelli EP",
+        "Image quality assessment: from error visibility to structural similarity",
+        "IEEE Trans Image Process",
+        "13",
+        2004,
+    ),
+    "holm1979": _article(
+        "Holm S", "A simple sequentially rejective multiple test procedure", "Scand J Statist", "6", 1979
+    ),
+    "snakemake2021": _article(
+        "Mölder F, et al.", "Sustainable data analysis with Snakemake", "F1000Research", "10", 2021
+    ),
+    "pytorch2019": _meeting(
+        "Paszke A, et al.",
+        "PyTorch: an imperative style, high-performance deep learning library",
+        "NeurIPS 2019",
+        2019,
+    ),
+    "tripod_ai2024": _article(
+        "Collins GS, et al.",
+        "TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use regression or machine "
+        "learning methods",
+        "BMJ",
+        "385",
+        2024,
+    ),
+    "claim2020": _article(
+        "Mongan J, Moy L, Kahn CE",
+        "Checklist for Artificial Intelligence in Medical Imaging (CLAIM): a guide for authors and reviewers",
+        "Radiol Artif Intell",
+        "2",
+        2020,
+    ),
+    "claim2024": _article(
+        "Tejani AS, et al.",
+        "Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 update",
+        "Radiol Artif Intell",
+        "6",
+        2024,
+    ),
 }
+REFERENCES: dict[str, str] = {key: str(entry) for key, entry in ENTRIES.items()}
+"""The entries as text."""
 CITATION = re.compile(r"\[@([^\]]+)\]")
 
 
@@ -60,3 +318,11 @@ def number_citations(sentences: Iterable[str]) -> MethodsText:
 
     numbered = [CITATION.sub(cited, sentence) for sentence in sentences]
     return MethodsText(numbered, [REFERENCES[key] for key in numbers])
+
+
+def bibtex(text: str) -> str:
+    """The .bib file of all that a text cites as `[@key]`, in the order of first use; unknown keys are a comment."""
+    keys = list(dict.fromkeys(CITATION.findall(text)))
+    known = [ENTRIES[key].bibtex(key) for key in keys if key in ENTRIES]
+    unknown = [f"% {key}: cited by the study, and not known to brainuad" for key in keys if key not in ENTRIES]
+    return "\n\n".join([*known, *unknown]) + "\n" * bool(keys)
