@@ -24,7 +24,7 @@ RULES = [
 ]
 PLAIN = POSTPROCESSING.validate_python({})
 SMOOTHED = POSTPROCESSING.validate_python(
-    {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "remove_small_components", "min_voxels": 2}]}
+    {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "remove_small_components", "min_ml": 0.016}]}
 )
 TAGS = {"model": "zscore", "seed": "0", "dataset": "ms"}
 

@@ -16,14 +16,24 @@ RENAMED_OPERATORS = {
     "top_k": "top_components",
 }
 """Operators that older study files know by another name."""
+IN_VOXELS = {
+    "median3d": ("size", "size_mm", "5 voxels of 1 mm are `size_mm: 5`"),
+    "erode_brain_mask": ("voxels", "depth_mm", "3 voxels of 1 mm are `depth_mm: 3`"),
+    "closing": ("radius", "radius_mm", "2 pixels of 1 mm are `radius_mm: 2`"),
+    "opening": ("radius", "radius_mm", "2 pixels of 1 mm are `radius_mm: 2`"),
+    "dilation": ("radius", "radius_mm", "2 pixels of 1 mm are `radius_mm: 2`"),
+    "area_opening": ("min_pixels", "min_mm2", "60 pixels of 1 mm are `min_mm2: 60`"),
+    "remove_small_components": ("min_voxels", "min_ml", "6 voxels of 1 mm are `min_ml: 0.006`"),
+}
+"""By operator the key of older study files that counted voxels, the key in mm or ml that took its place, an example."""
 
 
 class Median3d(Section):
     """Median filter of the map."""
 
     op: Literal["median3d"]
-    size: Literal[3, 5, 7] = 5
-    """Edge of the cube, in voxels."""
+    size_mm: float = Field(5.0, gt=0, le=15)
+    """Edge of the cube, in mm; the nearest odd number of voxels."""
 
 
 class Gaussian(Section):
@@ -38,8 +48,9 @@ class ErodeBrainMask(Section):
     """Set the map to 0 in the outer rim of the brain; negative values stay."""
 
     op: Literal["erode_brain_mask"]
-    voxels: int = Field(3, ge=1)
-    """Depth of the rim."""
+    depth_mm: float = Field(3.0, gt=0)
+    """Depth of the rim, in mm; the nearest number of voxels. Where the brain leaves the grid, at the ends of a slab,
+    there is no rim."""
     per_slice: bool = True
     """Erosion in axial slices (4 neighbours); else in 3D (6 neighbours)."""
 
@@ -55,10 +66,10 @@ class HyperintensityPrior(Section):
 class Footprint(Section):
     """A structuring element in axial slices."""
 
-    radius: int = Field(1, ge=1)
-    """In voxels."""
+    radius_mm: float = Field(2.0, gt=0)
+    """In mm; the nearest number of pixels."""
     shape: Literal["disk", "square"] = "disk"
-    """A square of radius 1 has an edge of 3 voxels."""
+    """A square with a radius of 1 pixel has an edge of 3."""
 
 
 class Closing(Footprint):
@@ -88,11 +99,11 @@ class FillHoles(Section):
 
 
 class AreaOpening(Section):
-    """Remove components of an axial slice (8 neighbours) under a number of pixels."""
+    """Remove components of an axial slice (8 neighbours) under an area."""
 
     op: Literal["area_opening"]
-    min_pixels: int = Field(60, ge=1)
-    """Smallest area kept."""
+    min_mm2: float = Field(60.0, gt=0)
+    """Smallest area kept, in mm²."""
 
 
 class RelativeAreaOpening(Section):
@@ -104,11 +115,11 @@ class RelativeAreaOpening(Section):
 
 
 class RemoveSmallComponents(Section):
-    """Remove 3D components (26 neighbours) under a number of voxels."""
+    """Remove 3D components (26 neighbours) under a volume."""
 
     op: Literal["remove_small_components"]
-    min_voxels: int = Field(6, ge=1)
-    """Smallest component kept; Baur 2018 removes those under 6."""
+    min_ml: float = Field(0.08, gt=0)
+    """Smallest component kept, in ml of the template's space."""
 
 
 class TopComponents(Section):
@@ -146,6 +157,9 @@ class Postprocessing(Section):
             old = operator.get("op") if isinstance(operator, dict) else None
             if old in RENAMED_OPERATORS:
                 raise ValueError(f"the operator {old} is now {RENAMED_OPERATORS[old]}; docs/settings.md has its keys")
+            voxels, now, example = IN_VOXELS.get(str(old), ("", "", ""))
+            if voxels and voxels in operator:
+                raise ValueError(f"{old}: {voxels} counted voxels and is now {now}: {example}")
         return content
 
     @model_validator(mode="after")

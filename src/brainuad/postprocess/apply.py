@@ -12,7 +12,8 @@ from brainuad.config import postprocessing as config
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.images import components
-from brainuad.postprocess import operators
+from brainuad.postprocess import kernels, operators
+from brainuad.postprocess.kernels import Spacing
 
 Map = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
@@ -30,9 +31,7 @@ def processed_maps(
             yield row, process_map(anomaly, np.asarray(image), brain, opened.spacing, steps), brain
 
 
-def process_map(
-    anomaly: Map, image: Map, brain: Mask, spacing: tuple[float, float, float], steps: Sequence[config.MapOperator]
-) -> Map:
+def process_map(anomaly: Map, image: Map, brain: Mask, spacing: Spacing, steps: Sequence[config.MapOperator]) -> Map:
     """Apply the operators before the threshold. `image`: the normalised scan; `spacing`: voxel size in mm.
 
     float32, 0 outside the brain.
@@ -40,44 +39,46 @@ def process_map(
     for step in steps:
         match step:
             case config.Median3d():
-                anomaly = operators.median3d(anomaly, brain, step.size)
+                anomaly = operators.median3d(anomaly, brain, kernels.median_edges(step, spacing))
             case config.Gaussian():
                 x, y, z = (step.sigma_mm / edge for edge in spacing)
                 anomaly = operators.gaussian(anomaly, brain, (x, y, z))
             case config.ErodeBrainMask():
-                anomaly = operators.erode_brain_mask(anomaly, brain, step.voxels, step.per_slice)
+                anomaly = operators.erode_brain_mask(anomaly, brain, kernels.rim(step, spacing))
             case config.HyperintensityPrior():
                 anomaly = operators.hyperintensity_prior(anomaly, brain, image, step.quantile)
     return np.where(brain, anomaly, 0).astype(np.float32)
 
 
-def predicted_mask(anomaly: Map, brain: Mask, threshold: float, steps: Sequence[config.MaskOperator]) -> Mask:
+def predicted_mask(
+    anomaly: Map, brain: Mask, spacing: Spacing, threshold: float, steps: Sequence[config.MaskOperator]
+) -> Mask:
     """Brain voxels above `threshold`, after the operators behind it. `anomaly`: as from `process_map`."""
     box = components.box(brain, margin=8)
     mask = np.zeros(brain.shape, dtype=bool)
     part = (anomaly[box] > np.float32(threshold)) & brain[box]
     for step in steps:
-        part = _applied(step, part, anomaly[box])
+        part = _applied(step, part, anomaly[box], spacing)
     mask[box] = part & brain[box]
     return mask
 
 
-def _applied(step: config.MaskOperator, mask: Mask, anomaly: Map) -> Mask:
+def _applied(step: config.MaskOperator, mask: Mask, anomaly: Map, spacing: Spacing) -> Mask:
     match step:
         case config.Closing():
-            return operators.closing(mask, step.radius, step.shape)
+            return operators.closing(mask, kernels.radii(step, spacing), step.shape)
         case config.Opening():
-            return operators.opening(mask, step.radius, step.shape)
+            return operators.opening(mask, kernels.radii(step, spacing), step.shape)
         case config.Dilation():
-            return operators.dilation(mask, step.radius, step.shape)
+            return operators.dilation(mask, kernels.radii(step, spacing), step.shape)
         case config.FillHoles():
             return components.fill_holes(mask, step.per_slice)
         case config.AreaOpening():
-            return operators.area_opening(mask, step.min_pixels)
+            return operators.area_opening(mask, kernels.min_pixels(step, spacing))
         case config.RelativeAreaOpening():
             return operators.relative_area_opening(mask, step.min_share)
         case config.RemoveSmallComponents():
-            return operators.remove_small_components(mask, step.min_voxels)
+            return operators.remove_small_components(mask, kernels.min_voxels(step, spacing))
         case config.TopComponents():
             scores = anomaly if step.rank_by == "map_sum" else None
             return operators.top_components(mask, scores, step.count, step.per_slice)

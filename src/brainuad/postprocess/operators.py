@@ -1,4 +1,4 @@
-"""Operators on maps and on masks: pure functions; axial slices are planes of the first two axes."""
+"""Operators on maps and on masks in voxels: pure functions; axial slices are planes of the first two axes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from brainuad.images import components
 Map = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 Shape = Literal["disk", "square"]
+Edges = tuple[int, int, int]
+Radii = tuple[int, int]
 
 _CHUNK = 8192  # voxels whose neighbours are sorted together
+_EXACT = 1e-9  # for sums of shares that are 1 but for rounding
 
 
-def median3d(anomaly: Map, brain: Mask, size: int) -> Map:
-    """Median over a cube of `size` voxels (odd), the zeros outside the brain among them; 0 outside the brain."""
-    cubes = np.lib.stride_tricks.sliding_window_view(np.pad(anomaly, size // 2), (size, size, size))
+def median3d(anomaly: Map, brain: Mask, edges: Edges) -> Map:
+    """Median over a box of `edges` voxels (odd), the zeros outside the brain among them; 0 outside the brain."""
+    boxes = np.lib.stride_tricks.sliding_window_view(np.pad(anomaly, [(edge // 2,) * 2 for edge in edges]), edges)
     smooth = np.zeros_like(anomaly)
     x, y, z = np.nonzero(brain)
+    total = int(np.prod(edges))
     for start in range(0, len(x), _CHUNK):  # four times as fast as a filter of the grid
         part = np.s_[start : start + _CHUNK]
-        values = cubes[x[part], y[part], z[part]].reshape(-1, size**3)
-        values.partition(size**3 // 2, axis=1)
-        smooth[x[part], y[part], z[part]] = values[:, size**3 // 2]
+        values = boxes[x[part], y[part], z[part]].reshape(-1, total)
+        values.partition(total // 2, axis=1)
+        smooth[x[part], y[part], z[part]] = values[:, total // 2]
     return smooth
 
 
@@ -39,10 +43,12 @@ def gaussian(anomaly: Map, brain: Mask, sigma: tuple[float, float, float]) -> Ma
     return np.divide(smooth, weight, out=np.zeros_like(smooth), where=brain)
 
 
-def erode_brain_mask(anomaly: Map, brain: Mask, voxels: int, per_slice: bool) -> Map:
-    """Let nothing be above 0 in the outer rim of the brain, `voxels` deep; in axial slices or in 3D."""
-    cross = ndimage.generate_binary_structure(3, 1)
-    core = ndimage.binary_erosion(brain, cross[:, :, 1:2] if per_slice else cross, iterations=voxels)
+def erode_brain_mask(anomaly: Map, brain: Mask, rim: Edges) -> Map:
+    """Let nothing be above 0 in the outer rim of the brain, `rim` voxels deep along each axis.
+
+    Where the brain reaches the end of the grid it goes on outside, as in a slab: there is no rim.
+    """
+    core = ndimage.binary_erosion(brain, _diamond(rim), border_value=1) if max(rim) else brain
     return np.where(core, anomaly, np.minimum(anomaly, 0))
 
 
@@ -52,19 +58,19 @@ def hyperintensity_prior(anomaly: Map, brain: Mask, image: Map, quantile: float)
     return np.where(bright, anomaly, np.minimum(anomaly, 0))
 
 
-def closing(mask: Mask, radius: int, shape: Shape) -> Mask:
+def closing(mask: Mask, radii: Radii, shape: Shape) -> Mask:
     """Binary closing in axial slices; outside the grid there is background."""
-    return _padded(morphology.closing, mask, radius, shape)
+    return _padded(morphology.closing, mask, radii, shape)
 
 
-def opening(mask: Mask, radius: int, shape: Shape) -> Mask:
+def opening(mask: Mask, radii: Radii, shape: Shape) -> Mask:
     """Binary opening in axial slices; outside the grid there is background."""
-    return _padded(morphology.opening, mask, radius, shape)
+    return _padded(morphology.opening, mask, radii, shape)
 
 
-def dilation(mask: Mask, radius: int, shape: Shape) -> Mask:
+def dilation(mask: Mask, radii: Radii, shape: Shape) -> Mask:
     """Binary dilation in axial slices."""
-    return np.asarray(morphology.dilation(mask, footprint(radius, shape)))
+    return np.asarray(morphology.dilation(mask, footprint(radii, shape)))
 
 
 def area_opening(mask: Mask, min_pixels: int) -> Mask:
@@ -102,16 +108,30 @@ def top_components(mask: Mask, scores: Map | None, count: int, per_slice: bool) 
     return components.keep(labels, chosen)
 
 
-def footprint(radius: int, shape: Shape) -> Bool[np.ndarray, "d d 1"]:
-    """A structuring element in axial slices, d = 2 `radius` + 1."""
-    edge = 2 * radius + 1
-    flat = morphology.disk(radius) if shape == "disk" else morphology.footprint_rectangle((edge, edge))
-    return np.asarray(flat, dtype=bool)[:, :, None]
+def footprint(radii: Radii, shape: Shape) -> Bool[np.ndarray, "a b 1"]:
+    """A structuring element in axial slices, 2 r + 1 pixels along each axis; a disk may be an ellipse."""
+    if shape == "square":
+        return np.ones((*(2 * radius + 1 for radius in radii), 1), dtype=bool)
+    x, y = (_share(radius) for radius in radii)
+    return x[:, None, None] ** 2 + y[:, None] ** 2 <= 1 + _EXACT
 
 
-def _padded(operator: Callable[[Mask, Mask], Mask], mask: Mask, radius: int, shape: Shape) -> Mask:
-    padded = np.pad(mask, [(radius, radius), (radius, radius), (0, 0)])
-    return np.asarray(operator(padded, footprint(radius, shape)))[radius:-radius, radius:-radius]
+def _diamond(rim: Edges) -> Bool[np.ndarray, "a b c"]:
+    """What `rim` erosions by the nearest neighbours are together, where it is one number."""
+    x, y, z = (np.abs(_share(depth)) for depth in rim)
+    return x[:, None, None] + y[:, None] + z <= 1 + _EXACT
+
+
+def _share(radius: int) -> Float[np.ndarray, "n"]:
+    """Offsets from -`radius` to `radius`, as shares of it."""
+    return np.arange(-radius, radius + 1) / max(radius, 1)
+
+
+def _padded(operator: Callable[[Mask, Mask], Mask], mask: Mask, radii: Radii, shape: Shape) -> Mask:
+    x, y = radii
+    padded = np.pad(mask, [(x, x), (y, y), (0, 0)])
+    done = np.asarray(operator(padded, footprint(radii, shape)))
+    return done[x : done.shape[0] - x, y : done.shape[1] - y]
 
 
 def _inside(anomaly: Map, brain: Mask) -> Map:

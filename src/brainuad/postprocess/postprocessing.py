@@ -13,6 +13,7 @@ from brainuad.formats import checksums, names, postprocessed, run, thresholds
 from brainuad.formats import maps as files
 from brainuad.formats.checksums import Checksums
 from brainuad.formats.files import atomic_folder
+from brainuad.postprocess import kernels
 from brainuad.postprocess.apply import predicted_mask, processed_maps
 from brainuad.postprocess.find_thresholds import ValidationSet, find_thresholds
 from brainuad.resources import recording
@@ -59,10 +60,12 @@ def postprocess(
                 writer.processed(scan, anomaly)
             for rule, threshold in found.items():
                 if threshold.value is not None:
-                    writer.mask(scan, predicted_mask(anomaly, brain, threshold.value, steps), rule, threshold)
+                    predicted = predicted_mask(anomaly, brain, opened.spacing, threshold.value, steps)
+                    writer.mask(scan, predicted, rule, threshold)
         kept = (thresholds.NAME, postprocessed.NAME)
         writer.finish(kept, tags, array_cache=opened.seal, maps=record_of_maps.seal)
         record.facts["thresholds"] = {rule: threshold.value for rule, threshold in found.items()}
+        record.facts["operators"] = kernels.on_grid(postprocessing.operators, opened.spacing)
 
 
 def _checked(inputs: PostprocessInputs, tags: Mapping[str, str]) -> Checksums:
