@@ -38,6 +38,7 @@ def after_success(plan: Plan) -> None:
     """Show which scans were left out. No job failed, whatever the table of an earlier run says."""
     _guarded(plan, "remove the table of failed jobs", lambda: _remove_failed(plan))
     _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
+    _guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
 
 
 def after_failure(plan: Plan, workflow: Any) -> None:
@@ -54,6 +55,7 @@ def after_failure(plan: Plan, workflow: Any) -> None:
         return
     _guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
     _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
+    _guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
 
 
 def _after_failure(plan: Plan, run: _Run) -> None:
@@ -216,6 +218,17 @@ def _show_left_out(plan: Plan) -> None:
     found = read_left_out(plan.study, plan.folder, report.preprocessed, report.decisions)
     listed = plan.folder / "failures.tsv"
     _show(*found.lines(listed if listed.exists() else plan.folder / "preprocess" / "<data set>" / "quality.tsv"))
+
+
+def _show_map_geometry(plan: Plan) -> None:
+    from brainuad.formats import tables
+    from brainuad.report.map_geometry import map_geometry
+    from brainuad.report.study_results import without_missing
+
+    evaluated = plan.folder / "evaluate"
+    if (evaluated / "scans.tsv").exists():
+        scans = tables.read(evaluated / "scans.tsv", tables.SCANS)
+        _show(*map_geometry(without_missing(scans, missing.read(evaluated))).lines())
 
 
 def _guarded(plan: Plan, what: str, work: Callable[[], None]) -> None:

@@ -165,6 +165,7 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
         base
         | {"scan": row.scan, "subject": row.subject, "healthy": int(not has_lesion), "lesion_ml": 4.0 * has_lesion}
         | {"auprc": auprc + 0.01 * i if has_lesion else float("nan"), "predicted_ml": float(i), "threshold_rule": RULE}
+        | {"map_moved": "flipped along x" if has_lesion and model == "vae" and i == 0 else ""}
         | {"residual_rms": 0.1 * strength + 0.2 * has_lesion + 0.01 * i if model != "zscore" else float("nan")}
         for i, row in enumerate(names)
     ]
@@ -289,6 +290,13 @@ def test_the_head_tells_the_scans_left_out_and_rows_what_they_rest_on(made: tupl
     assert 'id="missing"' not in head
     assert re.search(r"vae</th>\s*<td class=\"number\">5</td>", rest)
     assert 'title="5 scans, 1 seed"' in rest
+
+
+def test_a_map_that_is_not_on_the_brain_is_told_before_any_number(made: tuple[Path, str]) -> None:
+    folder, page = made
+    told = "vae on ms: 1 of 5 anomaly maps do not lie on the brain of their scan: flipped along x (sub-00)"
+    assert page.index(told) < page.index('id="headline"')
+    assert any(told in part for part in study_results(folder) if isinstance(part, str))
 
 
 def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ from brainuad.formats import checksums, postprocessed, thresholds
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.metrics.evidence import ReconstructionEvidence, ScanMaskEvidence
+from brainuad.metrics.geometry import MapFit, map_fit
 from brainuad.metrics.pooled import ValuesOnDisk
 
+logger = getLogger(__name__)
 if TYPE_CHECKING:
     from brainuad.evaluate.evaluate_job import EvaluateInputs
 
@@ -63,9 +66,13 @@ def collect(
         scans.facts.append(truth.facts)
         rebuilt = files.read_reconstruction(inputs.maps, scan, opened.naming, shape)
         _add_reconstruction(scans, rebuilt, opened, row, truth)
+        raw_path = files.anomaly_path(inputs.maps, scan)
+        raw = files.read_map(raw_path, shape)
+        scans.map_fits.append(_map_fit(raw, opened, row, raw_path))
         anomalies = {}
         for post, source in distinct.items():
-            anomalies[post] = files.read_map(postprocessed.map_path(inputs.maps, post, scan), shape)
+            path = postprocessed.map_path(inputs.maps, post, scan)
+            anomalies[post] = raw if path == raw_path else files.read_map(path, shape)
             values = map_values(anomalies[post], truth)
             source.scored.values.add(values)
             source.scored.areas.append((values.auprc, values.auroc))
@@ -81,6 +88,16 @@ def collect(
             peak = find_peak(anomaly, truth, opened.affine, settings.peak_distance_mm, within)
             postprocessing.peaks.append(peak)
     return scans, postprocessings
+
+
+def _map_fit(anomaly: Float[np.ndarray, "x y z"], opened: ArrayCache, row: int, path: Path) -> MapFit:
+    """How a map lies on the brain of its scan; a warning where it does not."""
+    fit = map_fit(anomaly, opened.brain(row), opened.spacing)
+    if fit.map_moved:
+        logger.warning(
+            "the anomaly map of %s does not lie on the brain: %s (%s)", opened.scans[row].scan, fit.map_moved, path
+        )
+    return fit
 
 
 def _sources(inputs: EvaluateInputs, folder: Path) -> dict[str, _Source]:

@@ -25,6 +25,7 @@ from brainuad.metrics.evidence import (
     ScanThreshold,
     UnmarkedEvidence,
 )
+from brainuad.metrics.geometry import MapFit
 from brainuad.metrics.registry import NO_RULE, ORACLE
 
 
@@ -48,6 +49,8 @@ class ScoredScans:
     facts: list[ScanFacts] = field(default_factory=list)
     residual_rms: list[float] = field(default_factory=list)
     """Root mean square of scan minus reconstruction in the scored brain; NaN without reconstruction."""
+    map_fits: list[MapFit] = field(default_factory=list)
+    """How the map of infer lies on the brain of each scan."""
     reconstruction: dict[str, list[float]] = field(default_factory=dict)
     """Metrics of the reconstruction by name, for each scan; NaN without reconstruction."""
 

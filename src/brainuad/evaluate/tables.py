@@ -83,6 +83,7 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
             **asdict(scan),
             "healthy": int(scan.healthy),
             "unmarked": int(scan.unmarked),
+            **asdict(scans.map_fits[i]),
             "score": scans.scores.scans[i],
             "auprc": maps.areas[i][0],
             "auroc": maps.areas[i][1],

@@ -33,6 +33,9 @@ SCANS = JOB_COLUMNS | {
     "brain_ml": "volume of the scored brain in the scan's own space, in ml",
     "lesion_ml": "volume of the lesion mask inside the scored brain in the scan's own space, in ml",
     "lesion_share_outside": "share of the lesion mask outside the scored brain; empty without lesions",
+    "map_empty": "share of the brain in which the anomaly map holds nothing",
+    "map_outside": "share of the anomaly map that lies outside the brain",
+    "map_moved": "how the anomaly map seems to have been moved from the brain, such as `flipped along x`; else empty",
     "score": "anomaly score of the scan",
     "auprc": "area under the precision-recall curve over its voxels; empty without lesions",
     "auroc": "area under the ROC curve over its voxels; empty without lesions",
@@ -79,7 +82,7 @@ CURVES = JOB_COLUMNS | {
 }
 DIGITS = 6
 TEXT = (
-    *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type"),
+    *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
     *("threshold_rule", "metric", "reference", "curve"),
 )
 """Columns of text."""

@@ -12,6 +12,7 @@ from brainuad.formats import missing, tables
 from brainuad.formats.files import read_tsv
 from brainuad.report.failures_costs import FAILURES
 from brainuad.report.left_out import left_out
+from brainuad.report.map_geometry import map_geometry
 from brainuad.report.study_results import read_listed, without_missing
 from brainuad.report.table import comparison
 
@@ -28,6 +29,9 @@ def study_results(folder: Path) -> list[Table | str]:
         raise InputError(what, file=metrics, do="run it, or name the folder results/<study>")
     read = tables.read(metrics, tables.METRICS) if metrics.exists() else pd.DataFrame(columns=list(tables.METRICS))
     parts: list[Table | str] = [*comparison(without_missing(read, lacking)), ""]
+    if (scans := evaluated / "scans.tsv").exists():
+        found = map_geometry(without_missing(tables.read(scans, tables.SCANS), lacking)).lines()
+        parts += [f"maps          {line}" for line in found]
     if lacking:
         parts += [
             f"missing       {len(lacking)} of the study's evaluations; the whole list is {evaluated / missing.NAME}"

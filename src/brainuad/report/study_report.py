@@ -21,6 +21,7 @@ from brainuad.report import examples, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
 from brainuad.report.left_out import left_out
+from brainuad.report.map_geometry import map_geometry
 from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import StudyResults, presence, read_results
 from brainuad.resources import usage
@@ -106,6 +107,7 @@ def _write(text: str, path: Path) -> None:
 def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
     return {
         "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
+        "geometry": map_geometry(results.scans).lines(),
         "blocks": table.blocks(results.metrics),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),
         "metrics_total": len(results.metrics),
