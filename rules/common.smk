@@ -36,6 +36,9 @@ os.environ.update(BRAINUAD_FOLDER=str(PLAN.folder.resolve()))
 
 THREADS = PLAN.study.compute.threads
 
+# Rules that end in the table of subjects, where a scan in two roles ends the study, go before scaling and training.
+FIRST = 10
+
 
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
@@ -46,6 +49,7 @@ onstart:
     try:
         refuse_older_layout(PLAN.folder, map(PLAN.preprocessed, PLAN.sources()))
         claim(PLAN.study, Path(STUDY_FILE))
+        PLAN.refuse_leaks()
         preflight_checks(
             workflow,
             PLAN.folder,

@@ -23,6 +23,7 @@ rule list_scans:
         table="<results>/download/{dataset}/subjects.tsv",
     log:
         "<results>/logs/download/{dataset}.log",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     threads: 2

@@ -5,6 +5,7 @@ rule split:
         table="<study>/normalize/{dataset}.tsv",
     log:
         "<study>/logs/normalize/split_{dataset}.log",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     resources:
@@ -23,6 +24,7 @@ rule subjects:
         table="<study>/subjects.tsv",
     log:
         "<study>/logs/normalize/subjects.log",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     resources:

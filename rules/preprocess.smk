@@ -8,6 +8,7 @@ rule preprocess:
         done="<results>/preprocess/<recipe>/{dataset}/{scan}/done.json",
     log:
         "<results>/logs/preprocess/<recipe>/{dataset}/{scan}.log",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     threads: 1
@@ -29,6 +30,7 @@ rule preprocess_batch:
         "<results>/logs/preprocess/<recipe>/{dataset}/batches/{batch}.log",
     wildcard_constraints:
         batch=r"sub-[^/]+",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     threads: 1
@@ -52,6 +54,7 @@ rule quality:
         table="<study>/preprocess/{dataset}/quality.tsv",
     log:
         "<study>/logs/preprocess/quality_{dataset}.log",
+    priority: FIRST
     conda:
         "../envs/preprocess.yaml"
     resources:

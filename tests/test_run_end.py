@@ -16,7 +16,7 @@ from brainuad.cluster.failed_jobs import FailureRecorder
 from brainuad.config.load import build_study
 from brainuad.errors import InputError
 from brainuad.evaluate.evaluation import FILES
-from brainuad.formats import checksums, missing, tables
+from brainuad.formats import checksums, missing, scans, tables
 from brainuad.plan import Plan
 from brainuad.run_end import after_failure
 from brainuad.so_far import report_so_far
@@ -103,7 +103,9 @@ class Run:
 def run(tmp_path: Path) -> Run:
     study: dict[str, Any] = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     study |= {"models": dict.fromkeys(MODELS), "postprocessing": {"none": "none"}, "results": str(tmp_path / "results")}
-    return Run(Plan(build_study(study, DEMO)))
+    plan = Plan(build_study(study, DEMO))
+    scans.write(plan.subjects_table(), [])
+    return Run(plan)
 
 
 def diverged(job: Job, folder: Path) -> Job:
@@ -116,6 +118,14 @@ def diverged(job: Job, folder: Path) -> Job:
 def rows(plan: Plan) -> list[tuple[str, str]]:
     found = tables.read(plan.folder / "evaluate/metrics.tsv", tables.METRICS)
     return list(zip(found["model"], found["dataset"], strict=True))
+
+
+def test_there_are_no_tables_of_a_study_with_a_scan_in_two_roles(run, capsys):
+    run.finish("zscore_atlas", "healthy")
+    run.plan.subjects_table().unlink()  # its job failed
+    run.end(run.evaluate["thresh_histeq", "healthy"])
+    assert "two roles" in "".join(capsys.readouterr())
+    assert not run.plan.tables()[0].exists()
 
 
 def test_tables_and_report_hold_what_finished(run, tmp_path, capsys):

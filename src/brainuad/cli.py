@@ -129,6 +129,7 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
 
     plan = Plan(load_study(study))
     refuse_other_content(plan.study)
+    plan.refuse_leaks()
     for label, scans in plan.scans.items():
         terminal.show(f"{label}: {len(scans)} scans of {len({scan.subject for scan in scans})} subjects")
         terminal.show(*(f"  {remark}" for remark in plan.remarks(label)))

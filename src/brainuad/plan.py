@@ -22,8 +22,9 @@ from brainuad.formats.handling import Handling
 from brainuad.formats.scans import Scan
 from brainuad.jobs.base import Job
 from brainuad.layout import Layout
+from brainuad.normalize.leaks import refuse_shared_files, refuse_shared_people
 from brainuad.normalize.mask_pool import LesionMaskPool
-from brainuad.normalize.split import draw_split, refuse_two_roles
+from brainuad.normalize.split import draw_split
 from brainuad.planned_jobs import BUILDERS, scan_settings
 from brainuad.preprocess.job_inputs import batches, job_inputs
 from brainuad.preprocess.settings import ScanSettings
@@ -66,7 +67,7 @@ class Plan(Layout):
 
     A data set that can be downloaded and is not there yet has no scans, and is among `absent`. Raises InputError if a
     folder of scans or masks or the table of decisions cannot be used, or a data set has too few subjects for its split;
-    ConfigError for a data set that the user has to provide and did not, and for a subject in two roles.
+    ConfigError for a data set that the user has to provide and did not, and for a person in two roles.
     """
 
     def __init__(self, study: Study):
@@ -76,10 +77,8 @@ class Plan(Layout):
         found = {label: source.find_scans() for label, source in self._sources.items()}
         self.absent = [label for label, scans in found.items() if scans is None]
         self.scans: dict[str, list[Scan]] = {label: scans or [] for label, scans in found.items()}
-        for label, dataset in study.scan_sets().items():
-            if dataset.split is not None and label not in self.absent:
-                draw_split(self.scans[label], dataset.split, study.seed)  # too few subjects are refused here
-        refuse_two_roles(study, self.scans)
+        self._drawn = {label: self._with_roles(label) for label in self.scans}  # too few subjects are refused here
+        refuse_shared_people(study, self._drawn)
         table = study.decisions
         self.decisions = decisions.read(table, self.scans, self.absent) if table else {}
         self._masks = {
@@ -157,6 +156,15 @@ class Plan(Layout):
         jobs += [BUILDERS["postprocess"](self, **runs, postprocessing=label) for label in self.study.postprocessing]
         jobs += [BUILDERS["evaluate"](self, **runs), BUILDERS["summarise"](self)]
         return list(dict.fromkeys(sentence for job in jobs for sentence in job.describe()))
+
+    def refuse_leaks(self) -> None:
+        """Raise InputError if a file is in two roles. It opens every scan's file, which no job needs to repeat."""
+        refuse_shared_files(self._drawn)
+
+    def _with_roles(self, dataset: str) -> list[Scan]:
+        """The scans with the roles that the split will give them; none for a data set that is only preprocessed."""
+        shares, rows = self.study.scan_sets()[dataset].split, self.scans[dataset]
+        return rows if shares is None or dataset in self.absent else draw_split(rows, shares, self.study.seed)
 
     # What jobs read
 

@@ -240,7 +240,7 @@ def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
 def summarise(plan: Plan) -> SummariseJob:
     """Of the study."""
     return SummariseJob(
-        inputs=SummariseInputs(folders=plan.evaluations()),
+        inputs=SummariseInputs(subjects=plan.subjects_table(), folders=plan.evaluations()),
         outputs=SummariseOutputs.model_validate({path.stem: path for path in plan.tables()}),
         evaluate=plan.study.evaluate,
         seeds=len(plan.study.seeds),

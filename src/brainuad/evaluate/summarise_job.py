@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from brainuad.config.evaluate import Evaluate
+from brainuad.errors import InputError
 from brainuad.formats.missing import Missing
 from brainuad.jobs.base import Job, Paths
 
 
 class SummariseInputs(Paths):
+    subjects: Path
+    """The table of all scans, which is not made if one is in two roles: then there are no results."""
     folders: list[Path]
 
 
@@ -41,6 +44,10 @@ class SummariseJob(Job):
         from brainuad.evaluate.evaluation import summarise
         from brainuad.formats import missing
 
+        if not (table := self.inputs.subjects).exists():
+            why = "it is not made where a scan is in two roles, such as training and test"
+            do = f"read {table.parent / 'logs/normalize/subjects.log'}; if it is not there, run the study first"
+            raise InputError("there are no results without the table of subjects", file=table, why=why, do=do)
         missing.write(self.outputs.metrics.parent, self.missing)
         summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
 

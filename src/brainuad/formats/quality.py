@@ -25,6 +25,7 @@ ABOUT = {
     "notes": "what was converted or decided while the files were read",
     "remedy": "what you can do",
     "stripped": "yes or no: whether the scan was taken as skull-stripped; empty where there is no image",
+    "content": "hash of the scan's voxel values as they were read, equal for copies under any name",
     "has_image": "yes or no: whether preprocessing wrote an image; empty where there was no scan to preprocess",
 }
 NUMBERS = {
@@ -70,6 +71,7 @@ class QualityRow:
     notes: str = ""
     stripped: bool | None = None
     has_image: bool | None = None
+    content: str = ""
     numbers: Numbers = field(default_factory=dict)
 
 
@@ -85,7 +87,7 @@ def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
         writer.writerow(COLUMNS)
         for row in sorted_rows(rows):
             words = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.notes, row.remedy]
-            about = [*words, YES_NO[row.stripped], YES_NO[row.has_image]]
+            about = [*words, YES_NO[row.stripped], row.content, YES_NO[row.has_image]]
             numbers = [f"{row.numbers[name]:.6g}" if name in row.numbers else "" for name in NUMBERS]
             writer.writerow([*about, *numbers])
 
@@ -114,5 +116,6 @@ def _row(cells: dict[str, str]) -> QualityRow:
         notes=cells["notes"],
         stripped=values[cells["stripped"]],
         has_image=values[cells["has_image"]],
+        content=cells["content"],
         numbers={name: float(cells[name]) for name in NUMBERS if cells[name]},
     )

@@ -53,6 +53,8 @@ class Scan:
     """`1` where the scan as a whole is abnormal, without a lesion mask."""
     unmarked: Literal["1", ""] = ""
     """`1` for a patient's scan whose lesion mask marks nothing: it is neither healthy nor known to be abnormal."""
+    content: str = ""
+    """Hash of the scan's voxel values as they were read, once preprocessed: equal for copies under any name."""
     own_ml: str = ""
     """Millilitres of the scan's own space in one of the template's, once normalised; empty means 1."""
 

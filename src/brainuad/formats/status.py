@@ -58,6 +58,8 @@ class Status(Section):
     """Images and the transform by `IMAGE`, `BRAIN`, `TRANSFORM` and `MASKS`: paths in the data set's folder."""
     checksums: dict[str, int] = {}
     """CRC-32 of these files, by the same keys."""
+    content: str = ""
+    """SHA-256 of the shape and the voxel values of the scan as it was read; empty if it could not be read."""
     quality: Numbers = {}
     """Quality numbers, empty for a scan that could not be preprocessed."""
     provenance: dict[str, Any] = {}

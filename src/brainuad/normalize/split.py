@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainuad.config.datasets import Split
-from brainuad.config.study import Study
-from brainuad.errors import ConfigError, InputError
+from brainuad.errors import InputError
 from brainuad.formats import quality, scans
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Role, Scan, changed
@@ -43,7 +42,7 @@ def split(table: Path, quality_table: Path, rules: SplitRules, out: Path) -> Non
     verdicts = {row.scan: row for row in quality.read(quality_table) if row.has_image is not None}
     rows = [row for row in listed if row.scan in verdicts]  # neither excluded scans nor those without a file
     rows = rows if rules.shares is None else draw_split(rows, rules.shares, rules.seed)
-    rows = [_with_state(_with_mask(row, verdicts[row.scan], rules), verdicts[row.scan], rules) for row in rows]
+    rows = [_judged(row, verdicts[row.scan], rules) for row in rows]
     scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in verdicts])
 
 
@@ -69,6 +68,10 @@ def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
             raise InputError(f"too few subjects in {rows[0].dataset} for the split", why=why, do=do)
     roles = dict(zip(order, _interleaved(counts), strict=True))
     return [changed(row, role=roles[row.subject]) for row in rows]
+
+
+def _judged(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
+    return changed(_with_state(_with_mask(row, verdict, rules), verdict, rules), content=verdict.content)
 
 
 def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
@@ -138,19 +141,3 @@ def _is_number(text: str) -> bool:
 
 def _hash(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
-
-
-def refuse_two_roles(study: Study, rows: Mapping[str, Sequence[Scan]]) -> None:
-    """Raise ConfigError if a person is in a training set and also in a set of patients.
-
-    Labels of persons are compared between data sets that are read from one place.
-    """
-    sets = study.scan_sets()
-    places = {label: getattr(d, "root", None) or getattr(d, "file", None) for label, d in sets.items()}
-    training = [label for label, d in sets.items() if d.split and d.split.train]
-    for label, other in ((a, b) for a in training for b, d in sets.items() if not d.healthy):
-        both = {row.subject for row in rows[label]} & {row.subject for row in rows[other]}
-        if both and places[label] is not None and places[label] == places[other]:
-            why = f"{len(both)} people, such as {sorted(both)[0]}: models would be tested on persons of their training"
-            do = f"list them under datasets.{label}.exclude"
-            raise ConfigError(f"{label} and {other} share people", file=places[label], why=why, do=do)

@@ -1,4 +1,4 @@
-"""subjects: the tables of all data sets as one."""
+"""subjects: the tables of all data sets as one; a scan in two roles ends the study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SubjectsOutputs(Paths):
 
 
 class SubjectsJob(Job):
-    """Joins the tables of scans with roles."""
+    """Joins the tables of scans with roles, and refuses scans that are in two roles."""
 
     rule = "subjects"
     inputs: SubjectsInputs
@@ -24,8 +24,11 @@ class SubjectsJob(Job):
 
     def run(self) -> None:
         from brainuad.formats import scans
+        from brainuad.normalize.leaks import refuse_shared_scans
 
-        scans.write(self.outputs.table, [row for table in self.inputs.tables for row in scans.read(table)])
+        rows = [row for table in self.inputs.tables for row in scans.read(table)]
+        refuse_shared_scans(rows)
+        scans.write(self.outputs.table, rows)
 
 
 JOB = SubjectsJob

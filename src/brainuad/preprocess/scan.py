@@ -95,8 +95,8 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
 
 def _preprocess(scan: ScanFiles, settings: Preprocess, out: Path, clock: Clock, notes: list[str]) -> Status:
     """`notes`: takes what was converted or decided, also of a scan that fails."""
-    result, warnings = _preprocess_files(scan, settings, notes)
-    outcome = {"state": "warned" if warnings else "ok", "reasons": list(warnings)}
+    result, warnings, content = _preprocess_files(scan, settings, notes)
+    outcome = {"state": "warned" if warnings else "ok", "reasons": list(warnings), "content": content}
     remedy = "; ".join(dict.fromkeys(warnings.values())) or None
     measured = {"quality": result.quality, "stripped": result.stripped, "notes": notes, "remedy": remedy}
     return _write(out, _state(scan, settings, **outcome, **measured), result, clock)
@@ -133,12 +133,13 @@ def _check_template(settings: Preprocess) -> None:
 
 def _preprocess_files(
     scan: ScanFiles, settings: Preprocess, notes: list[str]
-) -> tuple[PreprocessedScan, dict[str, str]]:
-    """The result, and what a person should look at with what to do about each."""
+) -> tuple[PreprocessedScan, dict[str, str], str]:
+    """The result, what a person should look at with what to do about each, and the hash of the scan's content."""
     if scan.problem:
         raise InputError(scan.problem, do="mend the scan, or list it under `exclude`")
     image = read_raw(scan.image, scan.reading)
     notes += image.notes
+    content = image.content
     masks = read_masks(scan, image)
     notes += masks.notes
     reference, warning = _read_reference(scan, notes)
@@ -148,7 +149,7 @@ def _preprocess_files(
     notes += result.notes
     of_masks = [*masks.warnings, *misplaced_lesions(scan, masks, result.masks, result.brain)]
     warnings = {**dict.fromkeys(of_masks, MASK_REMEDY), **({warning: REFERENCE_REMEDY} if warning else {})}
-    return replace(result, quality={**result.quality, **masks.numbers}), warnings
+    return replace(result, quality={**result.quality, **masks.numbers}), warnings, content
 
 
 def _read_reference(scan: ScanFiles, notes: list[str]) -> tuple[Reference | None, str]:

@@ -36,5 +36,6 @@ def _row(scan: Scan, folder: Path | None, limits: Quality) -> QualityRow:
         notes="; ".join(found.notes),
         stripped=found.stripped,
         has_image=bool(found.files),
+        content=found.content,
         numbers=found.quality,
     )
