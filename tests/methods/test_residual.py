@@ -102,6 +102,41 @@ def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residua
         method.residual_map(image, rebuilt, full(), SPACING, "dark")
 
 
+@pytest.mark.parametrize("residual", ["signed", "absolute"])
+@pytest.mark.parametrize(("size", "fit", "at", "marks"), [
+    (8, "resize", "scan", True),
+    (8, "resize", "network", False),
+    (24, "pad", "scan", False),
+    (24, "pad", "network", False),
+    (8, "pad", "network", False),
+])  # fmt: skip
+def test_an_identity_network_marks_what_resizing_loses_and_nothing_else(size, fit, at, marks, residual):
+    grid = {"size": size, "fit": fit, "channels": [2, 4]}
+    settings = {"residual": residual, "residual_at": at}
+    method = AutoencoderMethod(Autoencoder(family="autoencoder", network=grid, train={"steps": 1}, map=settings))
+    method.reconstruct_batch = lambda batch: batch  # a network that returns its input
+    image = np.random.default_rng(0).random((16, 20, 5), dtype=np.float32)
+    anomaly, rebuilt = method.predict(image, np.ones(image.shape, bool), SPACING, "both")
+    assert (np.abs(anomaly).max() > 0.1) == marks
+    assert marks or not anomaly.any()
+    if fit == "pad":
+        np.testing.assert_array_equal(rebuilt, image)
+
+
+def test_a_residual_at_the_networks_resolution_is_brought_back_to_the_scan():
+    grid = {"size": 8, "fit": "resize", "channels": [2, 4]}
+    method = AutoencoderMethod(
+        Autoencoder(family="autoencoder", network=grid, train={"steps": 1}, map={"residual_at": "network"})
+    )
+    method.reconstruct_batch = lambda batch: 0 * batch
+    image = np.zeros((16, 16, 3), np.float32)
+    image[4:10, 4:10] = 1
+    anomaly, _ = method.predict(image, np.ones(image.shape, bool), SPACING, "both")
+    np.testing.assert_allclose(anomaly[6:8, 6:8], 1, atol=0.1)
+    assert anomaly[14, 14].max() < 0.01
+    assert 0 < anomaly[3, 6, 1] < 1
+
+
 def test_a_signed_residual_is_smoothed_before_its_size_is_taken():
     noise = np.random.default_rng(1).normal(size=(16, 16, 16)).astype(np.float32)
     brain, nothing = np.ones_like(noise, bool), np.zeros_like(noise)

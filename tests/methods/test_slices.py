@@ -7,7 +7,8 @@ import torch
 from brainuad.errors import InputError
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared import slices
-from brainuad.methods.shared.slices import SliceExamples, axial, from_network, to_network
+from brainuad.methods.shared.fitting import centred
+from brainuad.methods.shared.slices import SliceExamples, SliceView, axial, from_network, to_network
 
 SPACING = (2.0, 2.0, 2.0)
 
@@ -18,6 +19,33 @@ def test_padding_alone_is_undone_exactly(shape):
     square = to_network(stack, 16)
     assert square.shape == (3, 1, 16, 16)
     assert torch.equal(from_network(square, shape), stack)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((13, 16), 16), ((9, 12), 32), ((20, 24), 16), ((30, 13), 24)])
+def test_padding_and_cropping_leave_every_voxel_as_it_is(shape, size):
+    stack = torch.rand(3, *shape)
+    inputs = to_network(stack, size, "pad")
+    assert inputs.shape == (3, 1, size, size)
+    (x, y), _ = centred(shape, size)
+    seen = torch.zeros_like(stack)
+    seen[:, x, y] = stack[:, x, y]
+    assert torch.equal(from_network(inputs, shape, "pad"), seen)
+    assert torch.equal(to_network(seen, size, "pad"), inputs)
+
+
+def test_cropping_keeps_the_scan_where_the_network_does_not_see_it(caplog):
+    view, image, brain = SliceView(8, 0.0, "pad"), np.ones((12, 12, 3), np.float32), np.ones((12, 12, 3), bool)
+    for levels, batch in view.inputs(image, brain):
+        view.insert(batch * 0 + 5, levels, image)
+    assert (image == 5).sum() == 8 * 8 * 3
+    assert (image == 1).sum() == (12 * 12 - 8 * 8) * 3
+    assert "240 of 432 brain voxels" in caplog.text
+
+
+def test_training_on_slices_whose_brains_would_be_cut_off_is_refused():
+    with pytest.raises(InputError, match="size 4 with fit: pad cuts 65% off brains on a grid of 8 x 8"):
+        SliceView(4, 0.01, "pad").examples(brains())
+    assert len(SliceView(8, 0.01, "pad").examples(brains())) == 6
 
 
 @pytest.mark.parametrize("size", [20, 48, 64])

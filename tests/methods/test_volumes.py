@@ -33,6 +33,18 @@ def test_padding_alone_is_undone_exactly(shape):
     np.testing.assert_array_equal(from_cube(cube, shape), image)
 
 
+@pytest.mark.parametrize("size", [12, 24, 30])
+def test_padding_and_cropping_a_volume_leave_every_voxel_as_it_is(size):
+    image, view, brain = scan(0), VolumeView(size, "pad"), np.ones(SHAPE, bool)
+    ((position, batch),) = view.inputs(image, brain)
+    assert batch.shape == (1, 1, size, size, size)
+    back = image.copy()
+    view.insert(batch, position, back)
+    np.testing.assert_array_equal(back, image)
+    view.insert(batch * 0, position, back)
+    assert (back == 0).sum() == np.prod([min(size, length) for length in SHAPE])
+
+
 @pytest.mark.parametrize("size", [8, 16, 31, 40])
 @pytest.mark.parametrize("centre", [(6, 7, 8), (14, 17, 10)])
 def test_a_blob_keeps_its_place_through_resizing(size, centre):

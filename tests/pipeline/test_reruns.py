@@ -105,6 +105,7 @@ EDITS: list[tuple[str, Any]] = [
         (f"{SET}network__{key}", value)
         for key, value in {
             "size": 48,
+            "fit": "pad",
             "channels": [4, 4],
             "kernel": 5,
             "slope": 0.2,
@@ -146,6 +147,7 @@ EDITS: list[tuple[str, Any]] = [
         (f"{SET}map__{key}", value)
         for key, value in {
             "residual": "absolute",
+            "residual_at": "network",
             "standardise": False,
             "smooth_mm": 2.0,
             "sd_floor": 0.1,

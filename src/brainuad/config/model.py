@@ -74,8 +74,17 @@ class ResidualMap(Standardised):
     """`absolute` takes the absolute value of each voxel's residual first. `signed` standardises and smooths it with its
     sign, so that noise cancels out, and then follows the study's `lesion_sign`: what is darker or brighter than its
     reconstruction, or for `both` the absolute value of either."""
+    residual_at: Literal["scan", "network"] = "scan"
+    """Where the residual is taken. `network`: between input and output of the network; it is then brought to the scan's
+    grid. `scan`: the output is brought to the scan's grid first, so that what resizing loses is residual, too. They are
+    the same where nothing is resized. Standardised residuals are always taken at `scan`, as those of the training scans
+    are."""
     standardise: bool = False
     """Subtract the mean and divide by the sd of the training residuals, voxel by voxel."""
+
+    def at_network(self) -> bool:
+        """Whether the residual is taken at the network's own resolution."""
+        return self.residual_at == "network" and not self.standardise
 
 
 def families() -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from brainuad.config.model import MethodSettings, ResidualMap
 from brainuad.config.section import Section
 
+Fit = Literal["resize", "pad"]
 Channels = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
@@ -54,7 +55,10 @@ class Grid(Section):
     dims: Literal[2, 3] = 2
     """2: axial slices, one by one. 3: whole volumes."""
     size: int = Field(256, ge=8)
-    """Side of the network's input, in pixels or voxels; slices and volumes are resized to it."""
+    """Side of the network's input, in pixels or voxels."""
+    fit: Fit = "resize"
+    """How slices and volumes come to that size. `resize`: padded to a square or cube, then interpolated. `pad`: padded
+    or cropped around the centre, no voxel is changed; refused if that cuts off brains."""
     channels: Channels = [32, 64, 128, 128]
     """Output channels of the strided convolutions."""
 

@@ -39,6 +39,10 @@ class CentredView:
         """Write an output in [-1, 1] into a scan."""
         self.view.insert((output + 1) / 2, position, image)
 
+    def insert_difference(self, difference: Tensor, position: Any, image: Image) -> None:
+        """Write a difference of values in [-1, 1] into a scan."""
+        self.view.insert_difference(difference / 2, position, image)
+
 
 class CentredExamples:
     """Training examples in [-1, 1]."""

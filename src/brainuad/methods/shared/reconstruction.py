@@ -35,6 +35,9 @@ class View(Protocol):
     def insert(self, output: Tensor, position: Any, image: Image) -> None:
         """Write an output of the network, (n, 1, *size), into a scan at the position of its input."""
 
+    def insert_difference(self, difference: Tensor, position: Any, image: Image) -> None:
+        """Write a difference of two inputs or outputs into a scan, in units of its intensity."""
+
 
 class ReconstructionMethod(NeuralMethod):
     """A network that reconstructs slices or volumes. Maps are residuals on the scan's grid, by the `map` section."""
@@ -43,7 +46,10 @@ class ReconstructionMethod(NeuralMethod):
         self.name, self.train = settings.family, settings.train
         self.map_settings: ResidualMap = settings.map
         grid = settings.network
-        self.view: View = SliceView(grid.size, self.train.min_brain_share) if grid.dims == 2 else VolumeView(grid.size)
+        slices = grid.dims == 2
+        self.view: View = (
+            SliceView(grid.size, self.train.min_brain_share, grid.fit) if slices else VolumeView(grid.size, grid.fit)
+        )
         self.residual_statistics: dict[str, Statistics] = {}
         self.initialise(seed=0)
 
@@ -65,21 +71,33 @@ class ReconstructionMethod(NeuralMethod):
             gathered["absolute"].add(np.abs(residual), brain)
         self.residual_statistics = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
 
-    @torch.no_grad()
     def reconstruct(self, image: Image, brain: Brain) -> Image:
-        """The reconstruction on the scan's grid; 0 outside the brain and in slices without brain."""
+        """The reconstruction on the scan's grid, the scan itself where the network does not see it; 0 outside the brain."""
+        return self._reconstruct(image, brain)[0]
+
+    @torch.no_grad()
+    def _reconstruct(self, image: Image, brain: Brain) -> tuple[Image, Image]:
+        """The reconstruction, and the residual at the network's own resolution by the settings of the map."""
         self.network.eval()
-        reconstruction = np.zeros(image.shape, dtype=np.float32)
+        reconstruction, residual = np.array(image, dtype=np.float32), np.zeros(image.shape, dtype=np.float32)
         for position, batch in self.view.inputs(image, brain):
-            self.view.insert(self.reconstruct_batch(batch.to(self.device)), position, reconstruction)
-        reconstruction[~brain] = 0
-        return reconstruction
+            seen = batch.to(self.device)
+            output = self.reconstruct_batch(seen)
+            self.view.insert(output, position, reconstruction)
+            if self.map_settings.at_network():
+                difference = seen - output
+                absolute = self.map_settings.residual == "absolute"
+                self.view.insert_difference(difference.abs() if absolute else difference, position, residual)
+        reconstruction[~brain] = residual[~brain] = 0
+        return reconstruction, residual
 
     def predict(
         self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
         """Map and reconstruction; the network runs once."""
-        reconstruction = self.reconstruct(image, brain)
+        reconstruction, residual = self._reconstruct(image, brain)
+        if self.map_settings.at_network():
+            return self._finished(residual, brain, spacing, sign), reconstruction
         return self.residual_map(image, reconstruction, brain, spacing, sign), reconstruction
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
@@ -89,7 +107,7 @@ class ReconstructionMethod(NeuralMethod):
     def residual_map(
         self, image: Image, reconstruction: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> Image:
-        """Residual, standardised, smoothed and signed as the settings say. Needs no network."""
+        """Residual on the scan's grid, standardised, smoothed and signed as the settings say. Needs no network."""
         residual_type = self.map_settings.residual
         residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
         residual = np.abs(residual) if residual_type == "absolute" else residual
@@ -97,8 +115,11 @@ class ReconstructionMethod(NeuralMethod):
             if residual_type not in self.residual_statistics:
                 raise InputError(f"{self.name} has no training residuals yet", do="train it first")
             residual = standardise(residual, brain, self.residual_statistics[residual_type], self.map_settings)
+        return self._finished(residual, brain, spacing, sign)
+
+    def _finished(self, residual: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
         smooth = smooth_inside(residual, brain, self.map_settings.smooth_mm, spacing)
-        return check_finite(smooth if residual_type == "absolute" else signed(smooth, sign), self.name)
+        return check_finite(smooth if self.map_settings.residual == "absolute" else signed(smooth, sign), self.name)
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and residual statistics."""
