@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning import Callback
 from pydantic import ValidationError
 from torch import Tensor, nn
 from training import COMPUTE, SPACING, KillAt, KilledError, scans
 
-from brainuad.config.network import Adversarial, Train
+from brainuad.config.network import Adversarial, Train, Trunk
+from brainuad.methods import registry
+from brainuad.methods.adversarial_autoencoder.method import Critic as AutoencoderCritic
 from brainuad.methods.anogan import Dcgan, Search
 from brainuad.methods.anogan import Settings as AnoGan
 from brainuad.methods.anogan.method import AnoGanMethod, mapping_distance, search
@@ -131,6 +134,30 @@ def test_cross_entropy_losses_by_hand():
     by_hand = -(math.log(chance[0.5]) + math.log(chance[3.5])) / 2 - math.log(1 - chance[1.0])
     assert module.critic_terms(real)["loss"].item() == pytest.approx(by_hand)
     assert module.generator_terms(real)["loss"].item() == pytest.approx(-3 * math.log(chance[1.0]))
+
+
+MODELS = Path(__file__).parents[2] / "config" / "models"
+
+
+@pytest.mark.parametrize("name", ["baur_aegan", "baur_vaegan"])
+def test_the_weight_of_the_critic_is_relative_to_the_same_reconstruction_term(name):
+    raw = yaml.safe_load((MODELS / f"{name}.yaml").read_text())
+    raw["network"] |= {"size": 16, "channels": [2, 4], "latent": 3}
+    settings = registry.validate(raw)
+    torch.manual_seed(0)
+    method = registry.build(settings)
+    batch = torch.rand(2, 1, 16, 16)
+    terms = method.objective().eval().generator_terms(batch)
+    rebuilt = method.network.autoencoder.eval()(batch).reconstruction
+    assert terms["reconstruction"].item() == pytest.approx((batch - rebuilt).abs().sum().item() / 2, rel=1e-5)
+    rest = terms["loss"] - terms["reconstruction"] - terms.get("kl", 0)
+    assert rest.item() == pytest.approx(terms["adversarial"].item(), rel=1e-4)  # all weights are 1
+
+
+def test_the_first_layer_of_an_autoencoders_critic_has_no_normalisation():
+    critic = AutoencoderCritic(Trunk(size=16, channels=[2, 4, 8], kernel=3))
+    kinds = [type(layer).__name__ for layer in critic[0]]
+    assert kinds == ["Conv2d", "LeakyReLU", *2 * ["Conv2d", "BatchNorm2d", "LeakyReLU"]]
 
 
 def test_every_step_of_the_critic_sees_examples_of_its_own():

@@ -43,6 +43,14 @@ def test_scale_is_the_weight_of_each_reconstruction_term(settings, by_hand):
     assert distance(target, found, Loss(**settings, scale=10.0)).item() == 10 * by_hand
 
 
+def test_the_sum_of_squares_with_a_kl_term_is_the_bound_of_a_gaussian_of_variance_one_half():
+    target, found = torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 4)
+    half, unit = (Loss(reconstruction="gaussian", variance=variance, kl=1.0) for variance in (0.5, 1.0))
+    squares = distance(target, found, Loss(reconstruction="l2", kl=1.0))
+    torch.testing.assert_close(squares, distance(target, found, half))
+    torch.testing.assert_close(squares, 2 * distance(target, found, unit))
+
+
 def test_context_encoding_compares_the_image_with_the_reconstruction_of_its_masked_copy():
     torch.manual_seed(0)
     network, batch = Known(), torch.rand(3, 1, 8, 8)

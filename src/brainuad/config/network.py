@@ -141,10 +141,12 @@ class Masking(Section):
 
 
 class Loss(Section):
-    """Terms and weights. Reconstruction is averaged over pixels, or with a KL term summed: the evidence lower bound."""
+    """Terms and weights. Reconstruction is averaged over pixels, or beside a KL term or a critic summed over them."""
 
     reconstruction: Literal["l1", "l2", "gaussian"] = "l1"
-    """Pixel-wise norm. `gaussian`: squared error over twice the `variance`, always summed."""
+    """Pixel-wise norm. `gaussian`: squared error over twice the `variance`, always summed. With a `kl` of 1 the loss is
+    the evidence lower bound: for `l1` of a Laplace distribution of scale 1, for `l2` of a Gaussian of variance 1/2, for
+    `gaussian` of one of this `variance`."""
     variance: float = Field(1.0, gt=0)
     """Variance of the Gaussian."""
     scale: float = Field(1.0, gt=0)

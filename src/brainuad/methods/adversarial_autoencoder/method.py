@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Critic(nn.Sequential):
-    """The encoder's convolutions and one logit."""
+    """The encoder's convolutions, the first without normalisation, and one logit."""
 
     def __init__(self, settings: Trunk):
         side = settings.size // 2 ** len(settings.channels)
         flat = settings.channels[-1] * side**settings.dims
-        super().__init__(encoder(settings), nn.Flatten(), nn.Linear(flat, 1))
+        super().__init__(encoder(settings, first_norm=False), nn.Flatten(), nn.Linear(flat, 1))
 
 
 class AutoencoderWithCritic(nn.Module):

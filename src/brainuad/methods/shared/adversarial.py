@@ -102,7 +102,11 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, generated
 
 
 class AdversarialReconstruction(AdversarialObjective):
-    """The losses of an autoencoder, and the adversarial loss of its reconstructions (Baur 2018)."""
+    """The losses of an autoencoder, and the adversarial loss of its reconstructions (Baur 2018).
+
+    The reconstruction is summed over pixels with and without a KL term, so that the weight of the critic means the same
+    in AE-GAN and VAE-GAN.
+    """
 
     def __init__(self, network: nn.Module, loss: Loss, train: Optimisation, adversarial: Adversarial):
         super().__init__(network, train, adversarial, generator_parts=["autoencoder"])
@@ -116,7 +120,7 @@ class AdversarialReconstruction(AdversarialObjective):
     def generator_terms(self, batch: Tensor) -> Terms:
         """Reconstruction, KL, adversarial loss."""
         output = self.autoencoder(batch)
-        terms = reconstruction_terms(self.autoencoder, batch, self.loss, output)
+        terms = reconstruction_terms(self.autoencoder, batch, self.loss, output, summed=True)
         adversarial = self.adversarial_loss(output.reconstruction)
         total = terms["loss"] + self.adversarial.weight * adversarial
         return {**terms, "loss": total, "adversarial": adversarial.detach()}

@@ -102,16 +102,17 @@ class Coordinates(nn.Module):
         return torch.cat([batch, axes.expand(len(batch), -1, *shape)], dim=1)
 
 
-def encoder(settings: Trunk) -> nn.Sequential:
-    """Convolutions of stride 2, each with normalisation and LeakyReLU."""
+def encoder(settings: Trunk, first_norm: bool = True) -> nn.Sequential:
+    """Convolutions of stride 2, each with LeakyReLU and, the first only with `first_norm`, normalisation."""
     layers: list[nn.Module] = []
     side, padding = settings.size, (settings.kernel - 1) // 2
-    for before, after in pairwise([1, *settings.channels]):
+    for number, (before, after) in enumerate(pairwise([1, *settings.channels])):
         side //= 2
+        plain = settings if number or first_norm else settings.model_copy(update={"norm": "none"})
         conv = CONV[settings.dims](
             _input_channels(before, settings), after, settings.kernel, 2, padding, bias=settings.bias
         )
-        layers += [*_coordinates(settings), conv, *_after(after, side, settings)]
+        layers += [*_coordinates(settings), conv, *_after(after, side, plain)]
     return nn.Sequential(*layers)
 
 

@@ -19,18 +19,21 @@ Terms = dict[str, Tensor]
 """Scalars by name, among them `loss`, which is minimised; the others are its parts, detached."""
 
 
-def distance(target: Tensor, reconstruction: Tensor, loss: Loss) -> Float[Tensor, ""]:
+def distance(target: Tensor, reconstruction: Tensor, loss: Loss, summed: bool | None = None) -> Float[Tensor, ""]:
     """Distance between a reconstruction and its target, times `loss.scale`.
 
-    L1 or squared L2: the mean over all pixels, or with a KL term the sum over pixels averaged over the batch, so that a
-    KL weight of 1 gives the evidence lower bound. `gaussian` is the negative log likelihood up to a constant, always
-    summed. Public code that averages both terms makes the KL term about 10,000 times too weak or too strong.
+    L1 or squared L2: the mean over all pixels, or `summed` over pixels and averaged over the batch; by default summed
+    beside a KL term. Up to a constant, the sum is the negative log likelihood of a Laplace distribution of scale 1
+    (`l1`), of a Gaussian of variance 1/2 (`l2`), and for `gaussian`, which is always summed, of one of
+    `loss.variance`: with a KL weight of 1 each gives the evidence lower bound under that likelihood. Public code that
+    averages both terms makes the KL term about 10,000 times too weak or too strong.
     """
+    summed = loss.kl > 0 if summed is None else summed
     difference = target - reconstruction
     pixels = difference.abs() if loss.reconstruction == "l1" else difference.square()
     if loss.reconstruction == "gaussian":
         return loss.scale * pixels.sum() / (2 * loss.variance * len(target))
-    return loss.scale * (pixels.sum() / len(target) if loss.kl else pixels.mean())
+    return loss.scale * (pixels.sum() / len(target) if summed else pixels.mean())
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Float[Tensor, ""]:
@@ -38,19 +41,22 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Float[Tensor, ""]:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(mean)
 
 
-def reconstruction_terms(network: Any, batch: Tensor, loss: Loss, output: AutoencoderOutput | None = None) -> Terms:
+def reconstruction_terms(
+    network: Any, batch: Tensor, loss: Loss, output: AutoencoderOutput | None = None, summed: bool | None = None
+) -> Terms:
     """Total `loss` and its parts: reconstruction, KL where the code is variational, context encoding in training.
 
     The network sees the batch unless its `output` is given. The target of context encoding is the unmasked batch.
+    `summed`: as in `distance`.
     """
     output = network(batch) if output is None else output
-    parts = {"reconstruction": distance(batch, output.reconstruction, loss)}
+    parts = {"reconstruction": distance(batch, output.reconstruction, loss, summed)}
     total = parts["reconstruction"]
     if output.mean is not None and output.log_variance is not None:
         parts["kl"] = kl_divergence(output.mean, output.log_variance)
         total = total + loss.kl * parts["kl"]
     if loss.context_encoding and network.training:
-        parts["context"] = distance(batch, network.reconstruct(mask_squares(batch, loss.masking)), loss)
+        parts["context"] = distance(batch, network.reconstruct(mask_squares(batch, loss.masking)), loss, summed)
         total = total + loss.context_encoding * parts["context"]
     return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
