@@ -209,6 +209,18 @@ def report(
     report_so_far(Plan(load_study(study)), folder, study)
 
 
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad multiverse results/real_t1"))
+def multiverse(
+    folder: ResultsFolder,
+    study: Annotated[Path | None, typer.Option(help="Study file; by default that of the last run.")] = None,
+) -> None:
+    """Score the anomaly maps of a study under many defensible choices, without training; show how stable ranks are."""
+    from brainuad.clean import study_file
+    from brainuad.multiverse.command import multiverse as score_anew
+
+    terminal.show(*score_anew(study or study_file(folder), folder))
+
+
 @app.command(
     rich_help_panel=STUDY,
     epilog=_example("brainuad clean results/mine", "brainuad clean results/mine --study mine.yaml --scans --yes"),

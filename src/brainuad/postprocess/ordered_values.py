@@ -35,7 +35,7 @@ class OrderedValues:
 
     def add(self, values: Values) -> None:
         """Append values in any order; -0 becomes 0. Raises OSError where the file system refuses."""
-        ranks = _ranks(np.asarray(values, np.float32))
+        ranks = ordered_bits(np.asarray(values, np.float32))
         self.counts += np.bincount(ranks >> BITS, minlength=BINS)
         with self._path.open("ab") as file:
             file.write(ranks.data)
@@ -109,7 +109,7 @@ def _rows(bins: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     return np.unique(bins, return_inverse=True)[1]
 
 
-def _ranks(values: Values) -> Ranks:
+def ordered_bits(values: Values) -> Ranks:
     """The number of each value's bit pattern in the order of values."""
     bits = (values + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
     return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
