@@ -6,7 +6,7 @@ Imported each time a job parses the Snakefile, so nothing heavy is imported here
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from brainuad.config import paths, templates, yaml_text
 from brainuad.config.datasets import AnyScans, Inserted, Made
 from brainuad.config.load import hint
 from brainuad.config.study import Study
+from brainuad.config.told import listed
 from brainuad.download.source_of import source_of
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import decisions, done_file
@@ -137,25 +138,79 @@ class Plan(Layout):
         }
         return values[wildcard]
 
-    def methods(self) -> list[str]:
-        """The sentences of the methods section, in the order of the work, each once."""
-        scored = self.study.scored_sets()
-        first, second = next(iter(self.study.models)), str(self.study.seeds[0])
-        runs = {"model": first, "seed": second, "dataset": scored[0]}
-        jobs: list[Job] = [BUILDERS["list_scans"](self, dataset=label) for label in self.sources()]
+    def methods(self) -> dict[str, list[str]]:
+        """Paragraphs of the methods section by heading, in the order of the work, with citations as `[@key]`."""
+        sources, scored, study = self.sources(), self.study.scored_sets(), self.study
+        made = [label for label in scored if label not in sources]
+        first = {"model": next(iter(study.models)), "seed": str(study.seeds[0]), "dataset": scored[0]}
+        listing = [self._describe("list_scans", dataset=label) for label in sources]
+        splits, making, grid, preprocessing = [], [], [], []
         if not self.absent:
-            jobs += [
-                BUILDERS["preprocess"](self, dataset=label, scan=self.scans[label][0].scan)
-                for label in self.sources()
-                if self.scans[label]
-            ]
-            jobs += [BUILDERS["quality"](self, dataset=label) for label in self.sources()]
-            jobs += [BUILDERS["normalize"](self, dataset=label) for label in scored]
-        jobs.append(BUILDERS["scaling"](self))
-        jobs += [BUILDERS["train"](self, model=model, seed=second) for model in self.study.models]
-        jobs += [BUILDERS["postprocess"](self, **runs, postprocessing=label) for label in self.study.postprocessing]
-        jobs += [BUILDERS["evaluate"](self, **runs), BUILDERS["summarise"](self)]
-        return list(dict.fromkeys(sentence for job in jobs for sentence in job.describe()))
+            splits = [self._describe("split", dataset=label) for label in sources]
+            making = [self._describe("normalize", dataset=label) for label in made]
+            preprocessing = [*self._of_each_set("preprocess"), *self._of_each_set("quality")]
+            grid = [self._describe("normalize", dataset=label) for label in scored if label in sources]
+        masks = [self._describe("postprocess", **first, postprocessing=label) for label in study.postprocessing]
+        paragraphs = {
+            "Data": [
+                *map(_joined, listing),
+                _joined([each for part in splits for each in part]),
+                *map(_joined, making),
+            ],
+            "Preprocessing": [self._recipe(), *preprocessing],
+            "Input of the models": [_joined(self._describe("scaling")), *map(_joined, grid)],
+            "Models": [*self._models(), *self._maps(), self._seeds()],
+            "Predicted masks": [_joined(list(dict.fromkeys(each for part in masks for each in part)))],
+            "Evaluation": [_joined(self._describe("evaluate", **first))],
+            "Statistics": [_joined(self._describe("summarise"))],
+        }
+        return {heading: list(filter(None, dict.fromkeys(texts))) for heading, texts in paragraphs.items()}
+
+    def _describe(self, rule: str, **wildcards: str) -> list[str]:
+        return BUILDERS[rule](self, **wildcards).describe()
+
+    def _recipe(self) -> str:
+        cite = self.study.recipe.cite
+        return f"Scans were preprocessed by the recipe `{self.study.recipe_name}`" + (
+            f", after [@{cite}]." if cite else "."
+        )
+
+    def _of_each_set(self, rule: str) -> list[str]:
+        """On a rule that runs for each data set with scans of its own; where the text differs, of which set it is."""
+        told: dict[str, list[str]] = {}
+        for label in self.sources():
+            if rows := self.scans[label]:
+                more = {"scan": rows[0].scan} if rule == "preprocess" else {}
+                told.setdefault(_joined(self._describe(rule, dataset=label, **more)), []).append(f"`{label}`")
+        if len(told) == 1:
+            return list(told)
+        return [f"{'Data set' if len(of) == 1 else 'Data sets'} {listed(of)}: {text}" for text, of in told.items()]
+
+    def _models(self) -> Iterator[str]:
+        """What each model is; of models that differ in their maps alone, which training they share."""
+        for model, first in self.study.trainings().items():
+            if first == model:
+                yield _joined(self._describe("train", model=model, seed=str(self.study.seeds[0])))
+            else:
+                yield f"Model `{model}` is the training of `{first}` with another map."
+
+    def _maps(self) -> Iterator[str]:
+        """How the maps of the models are made, those that are made alike together."""
+        told: dict[str, list[str]] = {}
+        for model in self.study.models:
+            wildcards = {"model": model, "seed": str(self.study.seeds[0]), "dataset": self.study.scored_sets()[0]}
+            told.setdefault(_joined(self._describe("infer", **wildcards)), []).append(f"`{model}`")
+        for text, models in told.items():
+            yield text.replace("The map", f"The map of {listed(models)}", 1)
+
+    def _seeds(self) -> str:
+        seeds = [str(seed) for seed in self.study.seeds]
+        often = (
+            f"once, with the seed {seeds[0]}"
+            if len(seeds) == 1
+            else f"{len(seeds)} times, with the seeds {listed(seeds)}"
+        )
+        return f"Each model that learns was trained {often}, on healthy scans alone."
 
     def refuse_leaks(self) -> None:
         """Raise InputError if a file is in two roles. It opens every scan's file, which no job needs to repeat."""
@@ -254,6 +309,10 @@ class Plan(Layout):
         """How many imports into MLflow found no server; a change makes Snakemake try again."""
         path = self.attempts()
         return int(path.read_text()) if path.exists() else 0
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    return " ".join(sentences)
 
 
 def _refuse_misread(study: Study, scans: Mapping[str, Sequence[Scan]], pools: Mapping[str, Sequence[Path]]) -> None:

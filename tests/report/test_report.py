@@ -40,7 +40,10 @@ MODELS: dict[str, Any] = {
     "vae": {"family": "autoencoder", "cite": "baur2018", "network": {"variational": True}, "loss": {"kl": 1.0}},
 }
 RULE = "healthy_quantile_0.98"
-METHODS = ["Bias fields were removed with N4 [@tustison2010].", "Model `vae` [@baur2018], after [@tustison2010]."]
+METHODS = {
+    "Preprocessing": ["Bias fields were removed with N4 [@tustison2010]."],
+    "Models": ["Model `vae` [@baur2018], after [@tustison2010]."],
+}
 SHEETS = ("page-1.png", "page-2.png", "page-10.png")
 
 
@@ -193,7 +196,8 @@ def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> Non
     links = re.findall(r'<a href="([^"#]+)"', page)  # to files that are not loaded, but opened on a click
     sheets = [f"contact_sheets/{name}" for name in SHEETS]
     assert links == [
-        f"../preprocess/{name}" for name in ("healthy/quality.tsv", *(f"ms/{n}" for n in ("quality.tsv", *sheets)))
+        *(f"../preprocess/{name}" for name in ("healthy/quality.tsv", *(f"ms/{n}" for n in ("quality.tsv", *sheets)))),
+        *("methods.md", "references.bib", "checklist.md"),
     ]
     assert all((made[0] / "report" / link).resolve().exists() for link in links)
     assert [a for a in loaded if not a.startswith(("#", "data:")) and a not in links] == []
@@ -362,10 +366,10 @@ def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
 def test_pictures_that_do_not_fit_are_left_out_and_counted(
     made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainuad.report.study_report.LIMIT", 280_000)
+    monkeypatch.setattr("brainuad.report.study_report.LIMIT", 290_000)
     write_report(ReportSources(settings(), made[0], made[0].parent / "preprocess" / "mri"), tmp_path)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert len(page.encode()) < 280_000
+    assert len(page.encode()) < 290_000
     left = int(re.search(r"(\d+) more would have made this page too large", page).group(1))
     assert 0 < page.count('<figure class="example">') == made[1].count('<figure class="example">') - left
 
@@ -382,9 +386,10 @@ def test_the_text_table_shows_the_same_numbers(made: tuple[Path, str]) -> None:
 
 def test_the_methods_text_numbers_its_citations(made: tuple[Path, str]) -> None:
     section = made[1].split('id="methods"')[1].split("<h2")[0]
-    assert "removed with N4 [1]. Model <code>vae</code> [2], after [1]." in section
+    assert "removed with N4 [1]." in section
+    assert "Model <code>vae</code> [2], after [1]." in section
     references = re.findall(r"<li>(\w+)", section)
-    assert references == ["Tustison", "Baur"]
+    assert references[:2] == ["Tustison", "Baur"]
 
 
 def test_a_citation_without_a_reference_stays_as_its_key() -> None:

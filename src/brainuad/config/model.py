@@ -16,12 +16,23 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
 from brainuad.config.section import Section
+from brainuad.config.told import Told, first_sentence
 
 PACKAGE = "brainuad.methods"
+TOLD_ELSEWHERE = ("family", "cite", "map")
+"""Settings that `describe` leaves to others."""
 NOT_FAMILIES = ("base", "registry", "shared")
 """Modules of the package that hold no family."""
 PROPERTIES = ("learns", "uses_gpu", "reconstructs", "trivial_baseline")
 """What each family's `Settings` must declare."""
+
+
+class MapSettings(Section):
+    """How what was learnt becomes an anomaly map."""
+
+    def describe(self, lesion_sign: str) -> list[str]:  # noqa: ARG002
+        """For the methods section: what follows `The map`, then sentences. `lesion_sign`: that of the study."""
+        return ["is made from what was learnt.", *Told(self).rest()]
 
 
 class MethodSettings(Section, ABC):
@@ -44,7 +55,16 @@ class MethodSettings(Section, ABC):
     """Name of the module in `brainuad.methods`."""
     cite: str | None = None
     """Key of the paper."""
-    map: Section
+    map: MapSettings
+
+    def describe(self) -> list[str]:
+        """For the methods section: what follows `Model <label> is`, then sentences on what was learnt and how.
+
+        The map has a `describe` of its own.
+        """
+        learnt = "It learns from the healthy training scans." if self.learns else "It needs no training."
+        what = f"of the family `{self.family}`: {first_sentence(type(self))}"
+        return [what, learnt, *Told(self).rest(*TOLD_ELSEWHERE)]
 
     @classmethod
     @abstractmethod
@@ -56,7 +76,7 @@ class MethodSettings(Section, ABC):
         return None
 
 
-class Standardised(Section):
+class Standardised(MapSettings):
     """How healthy statistics turn a value into a z-score, voxel by voxel."""
 
     sd_floor: float = Field(0.05, ge=0)
@@ -65,6 +85,13 @@ class Standardised(Section):
     """Voxels inside the brain of a smaller share of training scans are 0."""
     smooth_mm: float = Field(0.0, ge=0)
     """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+
+    def describe(self, lesion_sign: str) -> list[str]:
+        told = Told(self)
+        floor = f"an sd below {told.sd_floor:g} of the median sd counts as that"
+        covered = f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0"
+        text = f"is the z-score of each voxel against the healthy training scans ({floor}; {covered})"
+        return [f"{text}{smoothed(told.smooth_mm)}{SIGNS[lesion_sign]}.", *told.rest()]
 
 
 class ResidualMap(Standardised):
@@ -85,6 +112,38 @@ class ResidualMap(Standardised):
     def at_network(self) -> bool:
         """Whether the residual is taken at the network's own resolution."""
         return self.residual_at == "network" and not self.standardise
+
+    def describe(self, lesion_sign: str) -> list[str]:
+        told = Told(self)
+        text = f"is the {told.residual} difference of scan and reconstruction"
+        if told.standardise:
+            text += (
+                ", minus the mean and divided by the sd of these differences in the healthy training scans, voxel by "
+            )
+            text += (
+                f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that; voxels in the brain of less "
+            )
+            text += f"than {100 * told.min_coverage:g} % of the training scans are 0)"
+            unused: tuple[str, ...] = ()
+        else:
+            unused = "sd_floor", "min_coverage"
+        if told.residual_at == "network" and not told.standardise:
+            text += ", taken between input and output of the network and then brought to the scan's grid"
+        sign = SIGNS[lesion_sign] if told.residual == "signed" else ""
+        return [f"{text}{smoothed(told.smooth_mm)}{sign}.", *told.rest(*unused)]
+
+
+SIGNS = {
+    "dark": "; its sign was changed, since lesions are darker than tissue",
+    "bright": "; lesions are brighter than tissue",
+    "both": "; its absolute value was taken, since lesions may be darker or brighter than tissue",
+}
+"""What follows from the study's `lesion_sign`, in the methods section."""
+
+
+def smoothed(sigma_mm: float) -> str:
+    """The smoothing of a map, in the methods section."""
+    return f", smoothed by a 3D Gaussian of sigma {sigma_mm:g} mm inside the brain" if sigma_mm else ""
 
 
 def families() -> list[str]:

@@ -49,6 +49,15 @@ class InferJob(Job):
                 tags={"family": self.family, **self.tags},
             )
 
+    def describe(self) -> list[str]:
+        from brainuad.config.model import MapSettings, settings_class
+
+        section = settings_class(self.family).model_fields["map"].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, MapSettings)
+        what, *more = section.model_validate(self.map).describe(self.lesion_sign)
+        return [f"The map {what}", *more]
+
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.family}"]
 

@@ -10,18 +10,25 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import MethodSettings
-from brainuad.config.section import Section
+from brainuad.config.model import MapSettings, MethodSettings, smoothed
+from brainuad.config.told import Told
 from brainuad.methods.base import Brain, Image, Method, Sign, check_finite
 
 
-class EqualisedMap(Section):
+class EqualisedMap(MapSettings):
     """How an equalised scan becomes an anomaly map."""
 
     levels: int = Field(4096, ge=256)
     """Grey levels that the brain is quantised to first. Rounding a scan in [0, 1] to integers would leave two."""
     smooth_mm: float = Field(0.0, ge=0)
     """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+
+    def describe(self, lesion_sign: str) -> list[str]:
+        told = Told(self)
+        rank = "the share of the brain's voxels that are as bright or darker"
+        of_sign = {"bright": rank, "dark": f"1 minus {rank}", "both": f"twice the distance of one half to {rank}"}
+        text = f"is {of_sign[lesion_sign]}, after quantisation to {told.levels} grey levels"
+        return [f"{text}{smoothed(told.smooth_mm)}.", *told.rest()]
 
 
 class Settings(MethodSettings):
@@ -34,6 +41,9 @@ class Settings(MethodSettings):
 
     family: Literal["thresh_histeq"]
     map: EqualisedMap = EqualisedMap()
+
+    def describe(self) -> list[str]:
+        return ["the scan after histogram equalisation in the brain", "It needs no training."]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import MethodSettings, Standardised
+from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings, Standardised
+from brainuad.config.told import Told
 from brainuad.errors import InputError
 from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
@@ -29,6 +30,14 @@ class Settings(MethodSettings):
     smooth_mm: float = Field(4.0, ge=0)
     """Sigma of the smoothing of scans before mean and sd are taken, in mm."""
     map: Standardised = Standardised(smooth_mm=2.0)
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        how = (
+            f"Scans are smoothed by a Gaussian of sigma {told.smooth_mm:g} mm, then the mean and the sd of each voxel "
+        )
+        how += "over the healthy training scans are taken; scans are smoothed alike before they are compared."
+        return ["an atlas of healthy scans", how, *told.rest(*TOLD_ELSEWHERE)]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -55,19 +55,13 @@ class NormalizeJob(Job):
         normalize_made(source, self.label, made, self.made["seed"], self.inputs.scaling, self.recipe, out)
 
     def describe(self) -> list[str]:
+        from brainuad.normalize.in_words import made_scans, models_grid
+
         if self.made is None:
-            return []
-        where = f"of `{self.made['into']}`"
-        match self.made["source"]:
-            case "inserted":
-                text = f"real lesion masks, inserted into test or validation subjects {where}."
-            case "artificial":
-                types = ", ".join(self.made["anomaly_types"])
-                text = f"artificial anomalies ({types}) in test or validation subjects {where}."
-            case _:
-                types = ", ".join(self.made["corruption_types"]).replace("_", " ")
-                text = f"corrupted test scans {where} ({types}), scored as whole scans."
-        return [f"Data set `{self.label}`: {text}"]
+            return models_grid(self.recipe)
+        given = {key: value for key, value in self.made.items() if key != "seed"}
+        folders = {"masks": self.mask_folders} if self.mask_folders else {}
+        return made_scans(self.label, MADE.validate_python(given | folders), self.made["seed"])
 
 
 JOB = NormalizeJob

@@ -8,13 +8,16 @@ from typing import ClassVar
 from brainuad.config.recipe import Intensity
 from brainuad.jobs.base import Job, Paths
 
+ENDS = "percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain"
+LEARNT = "of the training scans, and of no others"
 SCALINGS = {
-    "percentile": "scaled so that percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain are 0 and 1",
-    "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
-    "nyul": "mapped to histogram landmarks of the training subjects",
-    "histogram": "matched to the mean histogram of the training subjects",
+    "percentile": f"scaled scan by scan, so that {ENDS} became 0 and 1",
+    "zscore": "scaled scan by scan to mean 0 and standard deviation 1 in the brain",
+    "nyul": f"mapped piecewise linearly to the mean histogram landmarks {LEARNT} [@nyul2000]: {ENDS} and the deciles "
+    "between them",
+    "histogram": f"matched to the mean histogram {LEARNT}, between {ENDS}",
     "window": "scaled so that {0.window[0]:g} and {0.window[1]:g} HU became 0 and 1",
-    "white": "scaled so that the peak of white matter became {0.white:g}",
+    "white": "scaled scan by scan, so that the peak of white matter in the histogram became {0.white:g}",
 }
 
 
@@ -48,7 +51,8 @@ class ScalingJob(Job):
         intensity = self.intensity
         sentences = [f"Intensities were {SCALINGS[intensity.method].format(intensity)}."]
         if intensity.bias_fit == "linear":
-            sentences.append("Each scan was divided by a linear trend, fitted to the mean of the training subjects.")
+            trend = "by least squares without outliers to the mean of the scaled training scans, and of no others"
+            sentences.append(f"Each scan was divided by a linear trend of its bias field, fitted {trend}.")
         if intensity.clip is not None:
             sentences.append(f"Scaled values were clipped to {intensity.clip[0]:g} to {intensity.clip[1]:g}.")
         return sentences

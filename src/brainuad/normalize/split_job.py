@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from brainuad.config.datasets import Split
+from brainuad.config.told import listed
 from brainuad.jobs.base import Job, Paths
+
+NAMES = {"train": "training", "validation": "validation", "test": "test"}
 
 
 class SplitInputs(Paths):
@@ -34,6 +37,19 @@ class SplitJob(Job):
 
         rules = SplitRules(self.split, self.healthy, self.seed, self.decisions)
         split(self.inputs.table, self.inputs.quality, rules, self.outputs.table)
+
+    def describe(self) -> list[str]:
+        label = self.outputs.table.stem
+        if self.split is None:
+            return [f"Scans of `{label}` were preprocessed alone: no model saw them."]
+        shares = {role: getattr(self.split, role) for role in ("train", "validation", "test")}
+        roles = [f"{100 * share:g} % {NAMES[role]}" for role, share in shares.items() if share]
+        if len(roles) == 1:
+            (role,) = (role for role, share in shares.items() if share)
+            return [f"All subjects of `{label}` were used for {NAMES[role]}."]
+        how = f"by site, sex and age third where these are known, by a hash of their labels (seed {self.seed})"
+        drawn = f"before the quality of their scans was judged: {listed(roles)}."
+        return [f"Subjects of `{label}` were drawn, stratified {how}, {drawn}"]
 
 
 JOB = SplitJob

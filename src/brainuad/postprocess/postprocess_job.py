@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from brainuad.config.postprocessing import Postprocessing, Threshold
+from brainuad.config.told import with_settings
 from brainuad.jobs.base import Job, Paths
-
-RULES = {
-    "healthy_quantile": "a quantile of the brain voxels of healthy validation scans",
-    "val_dice": "the best pooled Dice on labelled validation scans, which share no subject with the test",
-    "fixed": "a constant from a paper",
-}
 
 
 class PostprocessInputs(Paths):
@@ -47,13 +42,14 @@ class PostprocessJob(Job):
         postprocess(self.inputs, *settings, self.outputs.masks, self.tags)
 
     def describe(self) -> list[str]:
-        rules = "; ".join(f"`{rule.label}`: {RULES[rule.rule]}" for rule in self.thresholds)
-        steps = ", ".join(operator.op for operator in self.postprocessing.operators) or "the threshold only"
+        rules = [f"`{rule.label}` is {with_settings(rule, 'rule')}" for rule in self.thresholds]
+        operators = [with_settings(each, "op") for each in self.postprocessing.operators]
         source = f" [@{self.postprocessing.cite}]" if self.postprocessing.cite else ""
+        steps = f"in this order, the map operators before the threshold: {'; '.join(operators)}"
         return [
-            f"Anomaly maps were thresholded by these rules: {rules}. No threshold but the oracle's was chosen on test "
-            "labels.",
-            f"Postprocessing `{self.label}`: {steps}{source}.",
+            f"Maps became predicted masks by thresholds: {'; '.join(rules)}.",
+            "No threshold but the oracle's was chosen on test labels.",
+            f"Postprocessing `{self.label}`{source}: {steps if operators else 'the threshold alone'}.",
         ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from brainuad.config import templates
 from brainuad.config.steps import step_module
 from brainuad.jobs.base import InputsByName, Job, Paths
 from brainuad.preprocess.job_inputs import inputs_by_scan
@@ -34,16 +33,9 @@ class PreprocessJob(Job):
         preprocess_scans(inputs, self.settings, self.code, self.outputs.done)
 
     def describe(self) -> list[str]:
-        recipe = self.settings.preprocess()
-        template = templates.title(recipe.template) + (" [@fonov2011]" if recipe.template == templates.BUNDLED else "")
-        how = f"by the method `{recipe.registration.backend}`"
-        if recipe.registration.backend == "nmi_search":
-            how = "by maximising normalised mutual information [@studholme1999]"
-        return [
-            f"Scans were registered affinely to {template} at {recipe.spacing:g} mm {how}.",
-            f"Brains were extracted by the method `{recipe.skullstrip.backend}`; everything outside was set to 0.",
-            *(step.describe() for step in recipe.steps),
-        ]
+        from brainuad.preprocess.in_words import preprocessing
+
+        return preprocessing(self.settings)
 
     def code_roots(self) -> list[str]:
         return [step_module(step["step"]) for step in self.settings.recipe["steps"]]

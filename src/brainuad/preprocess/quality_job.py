@@ -39,7 +39,9 @@ class QualityJob(Job):
         write_quality_table(self.inputs.table, folders, self.limits, self.outputs.table)
 
     def describe(self) -> list[str]:
-        return ["Scans whose registration, brain mask or image quality was beyond fixed limits were excluded."]
+        from brainuad.preprocess.in_words import quality_limits
+
+        return quality_limits(self.limits)
 
 
 JOB = QualityJob

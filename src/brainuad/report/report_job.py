@@ -31,8 +31,8 @@ class ReportJob(Job):
     outputs: ReportOutputs
     shown: dict[str, Any]
     """What the page shows of the study's settings and no other input tells."""
-    methods: list[str]
-    """Sentences of the methods section, from each job's `describe`."""
+    methods: dict[str, list[str]]
+    """Paragraphs of the methods section by heading, from each job's `describe`."""
     decisions: dict[str, dict[str, str]]
     """A person's decisions in words, by data set and scan."""
     study: Study

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from brainuad.bibliography import number_citations
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.formats import missing, quality, tables
@@ -22,8 +21,11 @@ from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
 from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
+from brainuad.report.methods_section import checklist, participants, section
+from brainuad.report.missed import NUMBERS, counted_as_missed
 from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import StudyResults, presence, read_results
+from brainuad.report.subgroups import FEWEST_FOR_INTERVAL, subgroups
 from brainuad.resources import usage
 
 PAGE = "index.html"
@@ -45,19 +47,21 @@ OVERLAY_TEXTS = {
 class ReportSources:
     """What the report is written from.
 
-    `folder`: `results/<study>`; `preprocessed`: `results/preprocess/<recipe>`; `methods`: sentences of the methods
-    section, with citations as `[@key]`; `decisions`: a person's decisions in words, by data set and scan.
+    `folder`: `results/<study>`; `preprocessed`: `results/preprocess/<recipe>`; `methods`: paragraphs of the methods
+    section by heading, with citations as `[@key]`; `decisions`: a person's decisions in words, by data set and scan.
     """
 
     study: Study
     folder: Path
     preprocessed: Path
-    methods: Sequence[str] = ()
+    methods: Mapping[str, Sequence[str]] = field(default_factory=dict)
     decisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def write_report(sources: ReportSources, out: Path) -> None:
-    """Write `index.html` into the folder `out`, and `failures.tsv` and `costs.tsv` into the study's folder.
+    """Write the page and the methods section into the folder `out`, and two tables into the study's folder.
+
+    `index.html`, `methods.md`, `references.bib` and `checklist.md`; `failures.tsv` and `costs.tsv`.
 
     Sections of stages that left nothing are omitted. Raises InputError for broken files, and for a page beyond `LIMIT`.
     """
@@ -72,6 +76,14 @@ def write_report(sources: ReportSources, out: Path) -> None:
     pictures = examples.within(
         examples.draw_examples(study, folder, shown, results.shown_seeds), int(LIMIT * EXAMPLES_SHARE)
     )
+    provenance = _provenance(study, results.records)
+    groups = participants.groups(study, results.listed, folder, _not_made(results))
+    missed = counted_as_missed(study, results.scans, groups)
+    found = section.Found(groups, missed, provenance, spent)
+    methods = section.methods_section(study, sources.methods, results, folder, found)
+    section.write(methods, study, out)
+    of_subgroups = subgroups(study, results.scans, results.listed)
+    checklist.write(study, checklist.facts(study, groups, missed, of_subgroups), out)
     content = {
         **_tables(study, results),
         **_plots(study, results),
@@ -85,8 +97,10 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "missing": missing.causes(results.missing),
         "evaluations": (len(results.missing), len(study.models) * len(study.seeds) * len(study.scored_sets())),
         "costs": _rows(spent),
-        "provenance": _provenance(study, results.records),
-        "methods": number_citations(sources.methods),
+        "provenance": provenance,
+        "methods": section.numbered(methods),
+        "missed": (missed, NUMBERS),
+        "subgroups": (of_subgroups, FEWEST_FOR_INTERVAL),
     }
     text = page.render({**content, "viewer_scans": []})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
@@ -131,6 +145,12 @@ def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
         "training_legend": plots.training_legend(),
         "reconstruction": reconstruction_quality(study, results.records),
     }
+
+
+def _not_made(results: StudyResults) -> dict[str, list[str]]:
+    """Scans of made data sets that could not be made, by data set."""
+    records = [record for record in results.data_records if record["stage"] == "normalize"]
+    return {record["tags"]["dataset"]: list(record["facts"].get("excluded", ())) for record in records}
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:

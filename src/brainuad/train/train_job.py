@@ -54,14 +54,11 @@ class TrainJob(Job):
             train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
 
     def describe(self) -> list[str]:
-        from brainuad.config.model import settings_class
+        from brainuad.config.model import validate
 
         source = f" [@{self.cite}]" if self.cite else ""
-        train = self.model.get("train") or {}
-        length = next((f" for {train[unit]} {unit}" for unit in ("epochs", "steps") if train.get(unit)), "")
-        learns = settings_class(self.model["family"]).learns
-        training = f"was trained on healthy scans{length}" if learns else "needs no training"
-        return [f"Model `{self.label}` is of the family `{self.model['family']}`{source} and {training}."]
+        what, *more = validate(self.model).describe()
+        return [f"Model `{self.label}`{source} is {what}.", *more]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.model['family']}"]

@@ -39,6 +39,12 @@ class KnownSource(ScanSource[Known]):
         """The module of the data set."""
         return [f"brainuad.download.sets.{self.settings.source}"]
 
+    def describe(self) -> str:
+        """As in the base class, with the title, page and licence of the data set."""
+        about = self.dataset.about
+        source = f" Source: {about.title}, {about.page} (licence: {about.licence})."
+        return super().describe() + source + (f" {about.deviations}" if about.deviations else "")
+
     def find_scans(self) -> list[Scan] | None:
         """As in the base class. Raises ConfigError or InputError as `find_known_scans` does."""
         return find_known_scans(self.label, self.settings)

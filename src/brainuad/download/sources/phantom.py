@@ -22,7 +22,8 @@ class PhantomSource(ScanSource[Phantoms]):
         settings = self.settings
         lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
         heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
-        return f"Data set `{self.label}`: {heads}, {lesions}; no scans of real people."
+        made = f"{heads} ({settings.modality}, {settings.spacing:g} mm)"
+        return f"Data set `{self.label}`: {made}, {lesions}; no scans of real people."
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""

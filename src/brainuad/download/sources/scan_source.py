@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from brainuad.config.datasets import Scans
+from brainuad.config.told import count
 from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
 
@@ -40,7 +41,10 @@ class ScanSource(ABC, Generic[S]):
 
     def describe(self) -> str:
         """A sentence for the methods section."""
-        return f"Data set `{self.label}`: {'healthy subjects' if self.settings.healthy else 'subjects with lesions'}."
+        people = "healthy subjects" if self.settings.healthy else "subjects with lesions"
+        left_out = self.settings.exclude
+        named = f"; {count(len(left_out), 'subject')} left out by name" if left_out else ""
+        return f"Data set `{self.label}`: {self.settings.modality} scans of {people}{named}."
 
     @abstractmethod
     def find_scans(self) -> list[Scan] | None:

@@ -9,7 +9,19 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Adversarial, Loss, Network, NetworkSettings, Train, check_kl
+from brainuad.config.network_text import (
+    adversarial_text,
+    architecture,
+    examples_text,
+    kind,
+    loss_text,
+    sees,
+    training_text,
+    unit_of,
+)
+from brainuad.config.told import Told
 
 
 class Settings(NetworkSettings):
@@ -25,6 +37,22 @@ class Settings(NetworkSettings):
     def _kl_needs_a_variance(self) -> Settings:
         check_kl(self.network, self.loss)
         return self
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network = told.network
+        return [
+            f"{kind(told, 'autoencoder')} {sees(network)}, with a critic",
+            *architecture(network),
+            "The critic learns to tell reconstructions from scans; it has the encoder's convolutions, the first "
+            "without "
+            "normalisation, and one output.",
+            *loss_text(told.loss, critic=True),
+            adversarial_text(told.adversarial, "the autoencoder"),
+            *training_text(told.train, "It", unit_of(network), "the reconstruction error"),
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

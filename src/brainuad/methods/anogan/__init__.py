@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Adversarial, Channels, Grid, NetworkSettings, Train, check_last_weights
+from brainuad.config.network_text import adversarial_text, examples_text, sees, training_text, unit_of
 from brainuad.config.section import Section
+from brainuad.config.told import Told, listed
 
 
 class Dcgan(Grid):
@@ -60,6 +63,25 @@ class Settings(NetworkSettings):
     def _last_weights(self) -> Settings:
         check_last_weights(self.train)
         return self
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network, search = told.network, told.search
+        channels = listed([str(number) for number in network.channels])
+        starts = "one start" if search.starts == 1 else f"{search.starts} starts"
+        return [
+            f"a GAN (DCGAN) {sees(network)}, and a search for the generated image nearest to each slice [@schlegl2017]",
+            f"The critic has strided convolutions with kernel {network.kernel} and {channels} channels and "
+            f"LeakyReLU of slope {network.slope:g}; the generator mirrors it, with ReLU, from a code of "
+            f"{network.latent} drawn from N(0, I).",
+            adversarial_text(told.adversarial, "the generator"),
+            *training_text(told.train, "It", unit_of(network)),
+            *examples_text(told.train),
+            f"Each search has {search.steps} steps of Adam at the learning rate {search.lr:g} from {starts}; the "
+            f"distance is the mean absolute difference of pixels with weight {1 - search.feature_share:g} and of the "
+            f"critic's features with weight {search.feature_share:g}.",
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Loss, Network, NetworkSettings, Train, check_kl
+from brainuad.config.network_text import architecture, examples_text, kind, loss_text, sees, training_text, unit_of
+from brainuad.config.told import Told
 
 
 class Settings(NetworkSettings):
@@ -24,6 +27,18 @@ class Settings(NetworkSettings):
     def _kl_needs_a_variance(self) -> Settings:
         check_kl(self.network, self.loss)
         return self
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network = told.network
+        return [
+            f"{kind(told, 'autoencoder')} {sees(network)}",
+            *architecture(network),
+            *loss_text(told.loss),
+            *training_text(told.train, "It", unit_of(network)),
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import (
     Adversarial,
     Channels,
@@ -18,6 +19,8 @@ from brainuad.config.network import (
     Train,
     check_last_weights,
 )
+from brainuad.config.network_text import adversarial_text, examples_text, sees, training_text, unit_of
+from brainuad.config.told import Told, listed
 
 
 class EncodedGan(Grid):
@@ -69,6 +72,33 @@ class Settings(NetworkSettings):
     def _last_weights(self) -> Settings:
         check_last_weights(self.train)
         return self
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network = told.network
+        built = {"kwon": "of convolutions [@kwon2019]", "schlegl": "of residual blocks [@gulrajani2017]"}
+        channels = listed([str(number) for number in network.channels])
+        bounded = ", bounded by a tanh" if network.latent_tanh else ""
+        unit = unit_of(network)
+        sentences = [
+            f"a Wasserstein GAN {sees(network)}, with an encoder to its code (f-AnoGAN) [@schlegl2019]",
+            f"Generator, critic and encoder are {built[network.architecture]} with {channels} channels; the code has "
+            f"{network.latent} numbers{bounded}.",
+            adversarial_text(told.adversarial, "the generator"),
+            *training_text(told.train, "The GAN", unit),
+            *training_text(told.encoder_train, "Then, generator and critic frozen, the encoder", unit),
+        ]
+        if self.fine_tune_train is not None:
+            sentences += training_text(
+                told.fine_tune_train, "Then, the critic frozen, encoder and generator together", unit
+            )
+        return [
+            *sentences,
+            "The encoder's loss is the mean squared difference of image and reconstruction, plus "
+            f"{told.feature_weight:g} times that of the critic's features; a scan's anomaly score is that sum.",
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Loss, Network, NetworkSettings, Train, check_kl
+from brainuad.config.network_text import architecture, examples_text, loss_text, sees, training_text, unit_of
+from brainuad.config.told import Told
 
 
 class MixtureNetwork(Network):
@@ -41,6 +44,24 @@ class Settings(NetworkSettings):
         if self.loss.context_encoding:
             raise ValueError("a Gaussian mixture takes no loss.context_encoding")
         return self
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network = told.network
+        mixture = f"The code is drawn from a mixture of {network.components} Gaussians, whose means and variances are "
+        mixture += (
+            f"computed from a vector of {network.latent_w} by a layer of {network.hidden} [@dilokthanakul2016]; the "
+        )
+        mixture += "weight of the KL divergence is that of the divergences of code, vector and component alike."
+        return [
+            f"a Gaussian mixture variational autoencoder [@dilokthanakul2016] {sees(network)}",
+            *architecture(network),
+            mixture,
+            *loss_text(told.loss),
+            *training_text(told.train, "It", unit_of(network)),
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

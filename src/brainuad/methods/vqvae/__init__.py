@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Loss, NetworkSettings, Train, Trunk
+from brainuad.config.network_text import examples_text, loss_text, sees, training_text, trunk, unit_of
+from brainuad.config.told import Told
 
 
 class Quantised(Trunk):
@@ -57,6 +60,18 @@ class QuantisedLoss(Loss):
         return self
 
 
+def quantised_text(network: Told, loss: Told) -> list[str]:
+    """Encoder, codebook and decoder, in the methods section."""
+    monai = " They are MONAI's, with ReLU and a 3x3 convolution before and one after the codebook."
+    return [
+        trunk(network) + (monai if network.blocks == "monai" else ""),
+        f"Each vector of the encoder's map is replaced by the nearest of {network.codes} entries of length "
+        f"{network.embedding}, which are moving averages (decay {network.codebook_decay:g}, started from the "
+        f"distribution `{network.codebook_init}`).",
+        f"Added to the loss is {loss.commitment:g} times the mean squared distance of vectors and entries.",
+    ]
+
+
 class Settings(NetworkSettings):
     """Autoencoders whose code is a map of entries of a codebook, with context encoding if wanted."""
 
@@ -64,6 +79,19 @@ class Settings(NetworkSettings):
     network: Quantised = Quantised()
     loss: QuantisedLoss = QuantisedLoss(reconstruction="l2")
     train: Train = Train(epochs=200)
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network = told.network
+        named = "context-encoding VQ-VAE" if told.loss.context_encoding else "VQ-VAE"
+        return [
+            f"a {named} [@oord2017] {sees(network)}",
+            *quantised_text(network, told.loss),
+            *loss_text(told.loss),
+            *training_text(told.train, "It", unit_of(network)),
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import NetworkSettings, Optimisation, Train
+from brainuad.config.network_text import examples_text, loss_text, sees, training_text, unit_of
 from brainuad.config.section import Section
-from brainuad.methods.vqvae import Quantised, QuantisedLoss
+from brainuad.config.told import Told
+from brainuad.methods.vqvae import Quantised, QuantisedLoss, quantised_text
 
 
 class Transformer(Section):
@@ -54,6 +57,27 @@ class Settings(NetworkSettings):
     transformer_train: Optimisation = Optimisation(epochs=50)
     """The transformer's training, after that of the VQ-VAE and on the same slices."""
     resampling: Resampling = Resampling()
+
+    def describe(self) -> list[str]:
+        told = Told(self)
+        network, transformer, resampling = told.network, told.transformer, told.resampling
+        cut = {"healthy": "over the codes of the training scans", "per_image": "over the codes of the same image"}
+        replaced = (
+            f"Codes with a log likelihood under the {resampling.quantile:g} quantile {cut[resampling.rule]} were "
+        )
+        replaced += "replaced by the most likely ones before they were decoded."
+        return [
+            f"a VQ-VAE [@oord2017] {sees(network)}, with a transformer that replaces unlikely codes",
+            *quantised_text(network, told.loss),
+            *loss_text(told.loss),
+            f"The transformer predicts each code from those before it in raster order ({transformer.depth} layers of "
+            f"width {transformer.width}, {transformer.heads} heads, dropout {transformer.dropout:g}).",
+            replaced,
+            *training_text(told.train, "The VQ-VAE", unit_of(network)),
+            *training_text(told.transformer_train, "The transformer", unit_of(network)),
+            *(examples_text(told.train) if network.dims == 2 else []),
+            *told.rest(*TOLD_ELSEWHERE),
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:

@@ -40,4 +40,4 @@ class CurvatureFlowStep(Step):
         return np.asarray(SimpleITK.GetArrayFromImage(smooth).T, dtype=np.float32)
 
     def describe(self) -> str:
-        return f"Noise was reduced by {self.iterations} steps of curvature flow [@sethian1996]."
+        return f"Noise was reduced by {self.iterations} steps of {self.time_step:g} of curvature flow [@sethian1996]."

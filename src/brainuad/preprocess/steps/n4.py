@@ -94,4 +94,6 @@ class N4Step(Step):
         return np.asarray(SimpleITK.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(scan)).T)
 
     def describe(self) -> str:
-        return "The bias field was removed with N4 [@tustison2010]."
+        levels = ", ".join(str(number) for number in self.iterations)
+        how = f"fitted inside the brain mask on the scan reduced by {self.shrink}, with {levels} iterations"
+        return f"The bias field was removed with N4 [@tustison2010], {how}."

@@ -1,0 +1,52 @@
+"""The metrics that a study reports, and the settings of its scoring, as they are declared."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from brainuad import metrics as declared
+from brainuad.config.evaluate import Evaluate
+from brainuad.config.told import in_words
+from brainuad.report.methods_section.blocks import Facts
+
+
+def metrics_table(metrics: pd.DataFrame) -> Facts | None:
+    """Definition of each metric that has a value."""
+    names = set(metrics["metric"])
+    found = [metric for metric in declared.by_name().values() if _occurs(metric.name, names)]
+    if not found:
+        return None
+    better = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
+    rows = [
+        [
+            metric.name,
+            metric.label,
+            metric.description,
+            ", ".join(filter(None, [metric.unit, better[metric.direction]])),
+        ]
+        for metric in found
+    ]
+    caption = (
+        "Metrics, with what each leaves out where it is not defined. Columns `threshold_rule: oracle` in the "
+        "tables are "
+    )
+    caption += "upper bounds, at thresholds chosen on the test labels."
+    return Facts(caption, ["metric", "in words", "definition", "unit, direction"], rows, folded=True)
+
+
+def _occurs(name: str, names: set[str]) -> bool:
+    pattern = re.compile(
+        "".join(".+" if part.startswith("<") else re.escape(part) for part in re.split("(<.+?>)", name))
+    )
+    return any(pattern.fullmatch(each) for each in names)
+
+
+def settings_table(evaluate: Evaluate) -> Facts:
+    """The settings of scoring."""
+    rows = [
+        [name, in_words(getattr(evaluate, name)), " ".join((field.description or "").split())]
+        for name, field in type(evaluate).model_fields.items()
+    ]
+    return Facts("Settings of scoring.", ["setting", "value", "meaning"], rows, folded=True)

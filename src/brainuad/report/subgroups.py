@@ -1,0 +1,95 @@
+"""AUPRC per scan by site, sex and age of the patients: exploratory, without a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainuad.config.datasets import Made
+from brainuad.config.study import Study
+from brainuad.formats.scans import Scan
+from brainuad.metrics import statistics
+from brainuad.report.methods_section.participants import ages
+
+FEWEST_FOR_INTERVAL = 10
+"""Patients; under this number a subgroup has no interval."""
+MOST_VALUES = 8
+"""Subgroups by one attribute, the largest ones."""
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Patients of a data set that share a value; `numbers`: by model the mean and its interval, which may be NaN."""
+
+    dataset: str
+    attribute: str
+    value: str
+    patients: int
+    numbers: Mapping[str, statistics.Number]
+
+
+def subgroups(study: Study, scans: pd.DataFrame, listed: Sequence[Scan]) -> list[Subgroup]:
+    """Of each data set with lesions and each attribute with two known values or more, under the first postprocessing.
+
+    `scans`: `scans.tsv`; `listed`: `subjects.tsv`. A patient counts once: the mean over scans and seeds.
+    """
+    first = next(iter(study.postprocessing))
+    scored = scans[(scans["postprocessing"] == first) & scans["auprc"].notna()]
+    people = {(scan.dataset, scan.subject): scan for scan in reversed(listed)}
+    found = []
+    for dataset, part in scored.groupby("dataset", sort=False):
+        settings = study.datasets[str(dataset)]
+        source = settings.into if isinstance(settings, Made) else str(dataset)
+        known = {
+            subject: people[source, subject] for subject in part["subject"].unique() if (source, subject) in people
+        }
+        for attribute, values in _attributes(known).items():
+            for value in _shown(values):
+                own = part[part["subject"].map(values) == value]
+                numbers = {model: _mean(each, study) for model, each in own.groupby("model", sort=False)}
+                patients = own["subject"].nunique()
+                found.append(
+                    Subgroup(str(dataset), attribute, value, patients, {str(m): n for m, n in numbers.items()})
+                )
+    return found
+
+
+def _attributes(known: Mapping[str, Scan]) -> dict[str, dict[str, str]]:
+    """Site, sex and age third of each subject, as far as they are known; attributes with one value are left out."""
+    found = {
+        "site": {name: scan.site for name, scan in known.items() if scan.site},
+        "sex": {name: scan.sex for name, scan in known.items() if scan.sex},
+        "age": dict(_thirds(known)),
+    }
+    return {name: values for name, values in found.items() if len(set(values.values())) > 1}
+
+
+def _thirds(known: Mapping[str, Scan]) -> Iterator[tuple[str, str]]:
+    """Age third of each subject by its range, in years."""
+    of = {name: age for name, scan in known.items() for age in ages([scan])}
+    if len(of) >= 3:
+        cuts = np.quantile(list(of.values()), [1 / 3, 2 / 3])
+        names = [f"up to {cuts[0]:.0f}", f"{cuts[0]:.0f} to {cuts[1]:.0f}", f"above {cuts[1]:.0f}"]
+        for name, age in of.items():
+            yield name, names[int(np.searchsorted(cuts, age))]
+
+
+def _shown(values: Mapping[str, str]) -> list[str]:
+    counts = pd.Series(values).value_counts()
+    return sorted(map(str, counts.index[:MOST_VALUES]), key=_natural)
+
+
+def _natural(value: str) -> tuple[bool, bool, str]:
+    """Age thirds in their order, other values by name."""
+    return value.startswith("above"), not value.startswith("up to"), value
+
+
+def _mean(part: pd.DataFrame, study: Study) -> statistics.Number:
+    by_patient = part.groupby("subject")["auprc"].mean()
+    subjects = list(map(str, by_patient.index))
+    enough = len(subjects) >= FEWEST_FOR_INTERVAL
+    weights = statistics.bootstrap_weights(subjects, study.evaluate.bootstrap_resamples) if enough else None
+    return statistics.patient_mean(by_patient.to_numpy(), subjects, weights)
