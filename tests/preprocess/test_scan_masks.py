@@ -14,8 +14,8 @@ import pytest
 
 from brainuad.config.reading import Reading
 from brainuad.errors import InputError
+from brainuad.formats.mask_grid import Grid, place
 from brainuad.formats.raw import read_raw
-from brainuad.preprocess.mask_grid import Grid, place
 from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.preprocess.scan_masks import ScanMasks, misplaced_lesions, read_masks
 

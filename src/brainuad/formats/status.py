@@ -19,7 +19,7 @@ from brainuad.config import templates
 from brainuad.config.section import Section
 from brainuad.errors import InputError
 from brainuad.formats import checksums, done_file, leftovers, names
-from brainuad.formats.files import read_json, unwritable, write_json
+from brainuad.formats.files import read_json, sha256, unwritable, write_json
 from brainuad.formats.names import Naming
 
 Numbers = dict[str, float]
@@ -115,6 +115,15 @@ def checked_paths(out: Path) -> dict[str, Path]:
             why = f"its checksum is not the one in {NAME}: it was damaged, edited or put in another's place"
             raise InputError(f"{file.name} was altered", file=file, why=why, do=do)
     return found
+
+
+def require_preprocessed(out: Path, file: Path) -> None:
+    """Raises InputError unless `file` is one of those that the scan was preprocessed from. `out`: its folder."""
+    inputs = read(out / NAME).provenance.get("inputs", {})
+    if inputs and sha256(file) not in [about.get("sha256") for about in inputs.values()]:
+        there = ", ".join(about["file"] for about in inputs.values())
+        do = "give the file that was, or run preprocess again if it changed"
+        raise InputError(f"{file.name} is not what was preprocessed", file=file, why=f"that was {there}", do=do)
 
 
 @contextmanager

@@ -102,6 +102,15 @@ def to_ras(
     return Volume(np.ascontiguousarray(upright), np.asarray(affine @ reordered, dtype=float)), reordered
 
 
+def ras_grid(
+    shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]
+) -> tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]:
+    """The shape of such a volume with its axes to the right, front and top, and the matrix to the voxels as given."""
+    orientation = nib.orientations.io_orientation(affine)
+    x, y, z = np.array(shape)[np.argsort(orientation[:, 0])].tolist()
+    return (x, y, z), nib.orientations.inv_ornt_aff(orientation, shape)
+
+
 def empty(path: str | Path, value: float) -> InputError:
     """The error for a volume of one value."""
     why, do = f"every voxel is {value:g}", "export it again or exclude the subject"

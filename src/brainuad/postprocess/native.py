@@ -44,11 +44,7 @@ def to_own_grid(path: Path, preprocessed: Path, scan: Path, out: Path) -> None:
     `preprocessed`: the scan's folder of the preprocess stage. Shape and affine are those of the file `scan`, bit by
     bit. A file of zeros and ones counts as a mask. Raises InputError if `scan` is not the file that was preprocessed.
     """
-    inputs = status.read(preprocessed / status.NAME).provenance.get("inputs", {})
-    if inputs and files.sha256(scan) not in [about.get("sha256") for about in inputs.values()]:
-        there = ", ".join(about["file"] for about in inputs.values())
-        do = "give the file that was, or run preprocess again if it changed"
-        raise InputError(f"{scan.name} is not what was preprocessed", file=scan, why=f"that was {there}", do=do)
+    status.require_preprocessed(preprocessed, scan)
     template_to_scan = transform.read(status.path(preprocessed, status.TRANSFORM))
     found = volume.read(path, constant=True)
     data = found.data > 0.5 if np.isin(found.data, (0, 1)).all() else found.data

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from brainuad.errors import InputError
-from brainuad.formats import mask_values, raw, status
+from brainuad.formats import mask_files, mask_grid, mask_values, status
+from brainuad.formats.mask_files import MaskFile
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.status import Numbers
-from brainuad.preprocess import mask_grid
-from brainuad.preprocess.mask_grid import Grid, PlacedMask
 from brainuad.preprocess.scan_files import ScanFiles
 
 Mask = Bool[np.ndarray, "x y z"]
@@ -37,15 +36,6 @@ class ScanMasks:
     numbers: Numbers = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _MaskFile:
-    """A mask of one file on the scan's grid; `empty`: what the file holds if it marks nothing."""
-
-    data: Mask
-    notes: list[str]
-    empty: str
-
-
 def read_masks(scan: ScanFiles, image: RawVolume) -> ScanMasks:
     """The masks of a scan. Raises InputError for a mask that cannot be used, and for lesions of a healthy subject."""
     masks: dict[str, Mask] = {}
@@ -56,7 +46,7 @@ def read_masks(scan: ScanFiles, image: RawVolume) -> ScanMasks:
         paths = scan.masks_named(name)
         if not paths:
             continue
-        files = {path: _read(path, scan, image) for path in paths}
+        files = {path: mask_files.read_mask(path, scan.reading, mask_files.grid_of(image)) for path in paths}
         masks[name] = np.logical_or.reduce([file.data for file in files.values()])
         notes += _notes(files, image)
         if name == status.LESIONS:
@@ -86,30 +76,7 @@ def misplaced_lesions(scan: ScanFiles, found: ScanMasks, on_grid: Mapping[str, M
     return [f"{outside:.0%} of the lesion mask lie outside the brain"] if outside > MOSTLY_OUTSIDE else []
 
 
-def _read(path: Path, scan: ScanFiles, image: RawVolume) -> _MaskFile:
-    try:
-        file = raw.read_unfilled(path, scan.reading)
-    except InputError as error:
-        do = mask_grid.NO_AFFINE_REMEDY if "no affine" in error.what else error.do
-        raise InputError(error.what, file=path, why=error.why, do=do) from None
-    try:
-        marked = mask_values.marked_voxels(file.volume.data, scan.reading.mask_threshold)
-        nothing = PlacedMask(np.zeros(image.volume.data.shape, bool))  # wherever that lies
-        placed = nothing if marked.empty else mask_grid.place(marked.data, _grid(file), _grid(image))
-    except InputError as error:
-        raise InputError(f"{path.name} {error.what}", file=path, why=error.why, do=error.do) from None
-    notes = [f"{path.name} {note}" for note in (*file.notes, *marked.notes, *placed.notes)]
-    empty = marked.empty or "it marks less than a voxel of the scan"
-    return _MaskFile(placed.data, notes, empty)
-
-
-def _grid(file: RawVolume) -> Grid:
-    worlds = list(file.worlds.values())
-    affines = [file.volume.affine, *(world.matrix for world in worlds[1:])]
-    return Grid(file.volume.data.shape, affines, worlds[0].code)
-
-
-def _notes(files: Mapping[Path, _MaskFile], image: RawVolume) -> list[str]:
+def _notes(files: Mapping[Path, MaskFile], image: RawVolume) -> list[str]:
     notes = [note for file in files.values() for note in file.notes]
     if len(files) > 1:
         each = ", ".join(
