@@ -155,7 +155,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
             "metrics/statistics.py",
             "FEWEST_PATIENTS = 3",
             "FEWEST_PATIENTS = 4",
-            of("evaluate", "summarise"),
+            of("evaluate", "summarise", "report"),
         ),
         ("evaluate/comparisons.py", 'aggfunc="mean"', 'aggfunc="median"', of("summarise")),
         ("figures/curves.py", "RESIDUAL_BINS = 20", "RESIDUAL_BINS = 30", of("report")),

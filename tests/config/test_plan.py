@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from brainuad import planned_jobs
+from brainuad.bibliography import CITATION, REFERENCES
 from brainuad.config.load import build_study
 from brainuad.formats.scans import changed
 from brainuad.plan import Plan
@@ -44,6 +45,21 @@ def test_made_sets_share_the_scans_of_the_set_that_they_are_made_of(demo):
     assert not {"odd", "bad"} & set(made.sources())
     assert made.masks("odd") == made.masks("bad") == []
     assert {label for _, _, label in made.runs()} == set(demo["datasets"])
+
+
+def test_the_methods_section_names_every_part_of_a_study(demo):
+    demo["models"]["baur_dae_small"] = {"use": "baur_dae_small", "maps": {"plain": {"standardise": False}}}
+    demo["seeds"] = [3, 4]
+    text = plan(demo).methods()
+    assert all(text.values())
+    for part, names in (("Data", demo["datasets"]), ("Predicted masks", demo["postprocessing"])):
+        assert all(f"`{name}`" in " ".join(text[part]) for name in names)
+    models = " ".join(text["Models"])
+    assert "`baur_dae_small_plain` is the training of `baur_dae_small`" in models
+    assert "The map of `baur_dae_small`, `baur_sae3_small` and `baur_dvae_small` is" in models
+    assert "seeds 3 and 4" in models
+    assert text["Preprocessing"][0].count("mri_2mm") == 1
+    assert set(CITATION.findall(str(text))) <= set(REFERENCES)
 
 
 def test_only_the_changed_set_is_made_again(demo):
