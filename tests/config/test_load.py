@@ -105,7 +105,9 @@ def test_mistakes_are_named(demo, change, expected):
     [
         ({"chains": {"none": "none"}}, "chains is now postprocessing"),
         ({"compute": {"batch": 25}}, "compute.batch is now compute.scans_per_job"),
-        ({"evaluate": {"hit_share": 0.2}}, "evaluate.hit_share is now evaluate.detection_overlap"),
+        ({"evaluate": {"hit_share": 0.2}}, "evaluate.hit_share is now evaluate.matching"),
+        ({"evaluate": {"detection_overlap": 0.2}}, "evaluate.detection_overlap is now evaluate.matching"),
+        ({"evaluate": {"min_component_voxels": 5}}, "evaluate.min_component_voxels is now evaluate.min_component_ml"),
         ({"datasets": {"odd": {"source": "spoiled", "into": "healthy"}}}, "source: spoiled is now source: corrupted"),
         (
             {"models": {"baur_dae_small": {"use": "baur_dae_small", "set": {"train": {"batch": 8}}}}},

@@ -18,10 +18,10 @@ from brainuad.jobs.registry import STAGE_OF
 
 TOY = '''
 
-@metric(MaskEvidence, label="precision, pooled", direction="higher", shown=True, tracked=True)
-def precision_pooled(masks: MaskEvidence) -> Estimate:
-    """Share of predicted voxels that are lesion, over all scans together."""
-    return masks.patients.ratio(masks.true_positives, masks.predicted)
+@metric(MaskEvidence, label="predicted share", direction="neither", shown=True, tracked=True)
+def predicted_share(masks: MaskEvidence) -> Estimate:
+    """Predicted voxels for each lesion voxel, over all scans together."""
+    return masks.patients.ratio(masks.predicted, masks.lesion)
 
 
 @metric(ScanMaskEvidence, label="volume difference", direction="neither", unit="voxels")
@@ -65,28 +65,28 @@ def shown(tmp_path_factory):
 
 
 def test_the_metric_is_a_row_of_metrics_tsv(shown):
-    rows = [row for row in shown[0]["rows"] if row["metric"] == "precision_pooled"]
+    rows = [row for row in shown[0]["rows"] if row["metric"] == "predicted_share"]
     assert [row["threshold_rule"] for row in rows] == ["healthy_quantile_0.98", "fixed_2"]
     assert [row["n"] for row in rows] == [5, 5]
-    assert all(0.4 < row["ci_low"] <= row["value"] <= row["ci_high"] < 0.7 for row in rows)
+    assert all(1.8 < row["ci_low"] <= row["value"] <= row["ci_high"] < 2 for row in rows)
 
 
 def test_a_metric_of_each_scan_is_averaged_over_patients(shown):
     rows = [row for row in shown[0]["rows"] if row["metric"] == "volume_difference"]
     assert [(row["threshold_rule"], row["n"]) for row in rows] == [("healthy_quantile_0.98", 5), ("fixed_2", 5)]
-    assert all(27 <= row["value"] <= 29 for row in rows), "each lesion was predicted twice"
+    assert all(26 <= row["value"] <= 28 for row in rows), "each lesion was predicted twice"
 
 
 def test_the_metric_is_a_column_of_the_comparison(shown):
-    assert "precision, pooled" in shown[0]["text"].splitlines()[1]
+    assert "predicted share" in shown[0]["text"].splitlines()[1]
 
 
 def test_the_metric_is_tracked(shown):
-    assert "ms/none/precision_pooled/healthy_quantile_0.98" in shown[0]["tracked"]
+    assert "ms/none/predicted_share/healthy_quantile_0.98" in shown[0]["tracked"]
 
 
 def test_the_metric_is_documented(shown):
-    row = "| `precision_pooled` | precision, pooled | higher |  | yes | Share of predicted voxels that are lesion, "
+    row = "| `predicted_share` | predicted share | neither |  | yes | Predicted voxels for each lesion voxel, "
     assert row in shown[0]["page"]
 
 

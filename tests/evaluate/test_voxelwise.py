@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from brainuad.metrics.pooled import MapValues, ValuesOnDisk, count_in_bins, oracle_dice, oracle_threshold, pooled_areas
 from brainuad.metrics.voxelwise import Sweep, bin_counts, bin_edges, scan_areas, scored_brain
@@ -139,7 +139,39 @@ def test_the_curve_keeps_to_its_points_and_ends_at_full_recall():
 
 
 def test_the_scored_brain_has_lost_its_rim():
-    brain = np.ones((5, 5, 5), bool)
+    brain = np.pad(np.ones((5, 5, 5), bool), 1)
     assert scored_brain(brain, 0).sum() == 125
     assert scored_brain(brain, 1).sum() == 27
     assert scored_brain(brain, 2).sum() == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_ends_of_a_slab_are_no_rim(depth):
+    """The brain of 20 slices that a grid cuts out of a head: each slice is what it is with more slices around."""
+    x, y, z = np.ogrid[-1:1:30j, -1:1:36j, -1:1:60j]
+    head = x**2 + y**2 + z**2 < 0.8
+    slab = scored_brain(head[..., 20:40], depth)
+    assert slab.any(axis=(0, 1)).sum() == 20
+    np.testing.assert_array_equal(slab[..., depth:-depth], scored_brain(head, depth)[..., 20 + depth : 40 - depth])
+
+
+def test_lesion_voxels_outside_are_never_found(tmp_path):
+    """As if they had the lowest values of all, without the last step of the curve, which marks everything."""
+    rng = np.random.default_rng(6)
+    lesion, normal = rng.normal(2, 1, 300), np.sort(rng.normal(0, 1, 4000))
+    precision, recall, _ = precision_recall_curve(
+        np.repeat([1, 0, 1], [300, 4000, 100]), np.concatenate([lesion, normal, np.full(100, -99.0)])
+    )
+    reached = recall <= 300 / 400
+    expected = float((-np.diff(recall[reached]) * precision[reached][:-1]).sum())
+    auprc, auroc = scan_areas(lesion, normal, 100)
+    assert auprc == pytest.approx(expected, abs=1e-9)
+    assert auroc == scan_areas(lesion, normal)[1]
+    values = ValuesOnDisk(tmp_path)
+    values.add(MapValues(np.sort(np.float32(lesion)), np.float32(normal), np.nan, np.nan, 100))
+    counts = count_in_bins(values)
+    found = pooled_areas(counts, None)
+    assert found.auprc[0] == pytest.approx(expected, abs=1e-3)
+    assert found.best_dice[0] == pytest.approx(oracle_dice(counts, np.ones(1))[0])
+    assert found.best_dice[0] < 2 * 300 / (300 + 400)
+    assert counts.pool().precision_recall(200)[0].max() == 0.75

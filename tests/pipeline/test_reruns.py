@@ -164,8 +164,10 @@ EDITS: list[tuple[str, Any]] = [
     ("evaluate__erode_voxels", 0),
     ("evaluate__bootstrap_resamples", 200),
     ("evaluate__min_lesion_ml", 0.2),
-    ("evaluate__detection_overlap", 0.2),
-    ("evaluate__min_component_voxels", 5),
+    ("evaluate__matching", {"rule": "centroid"}),
+    ("evaluate__matching", {"iou": 0.5}),
+    ("evaluate__min_component_ml", 0.2),
+    ("evaluate__surface_tolerance_mm", 1.0),
     ("evaluate__peak_distance_mm", 10.0),
     ("evaluate__scan_threshold_quantile", 0.9),
     ("compute__threads", 1),
@@ -217,7 +219,7 @@ def test_what_must_not_rerun_does_not(found):
     """The promises that users plan by, in words of their own beside the generated page."""
     after_maps = ["postprocess", "evaluate", "summarise", "track", "report"]
     assert found["`thresholds.0.quantile` = `0.95`"] == after_maps
-    assert found["`evaluate.detection_overlap` = `0.2`"] == after_maps[1:]
+    assert found["`evaluate.min_lesion_ml` = `0.2`"] == after_maps[1:]
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", *after_maps]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
     assert found["`compute.accelerator` = `cpu`"] == []

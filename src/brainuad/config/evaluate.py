@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from brainuad.config.section import Section
+
+
+class Matching(Section):
+    """When a predicted component and a lesion are a pair; each belongs to one pair at most."""
+
+    rule: Literal["iou", "centroid", "any"] = "iou"
+    """`iou`: their intersection over union is large enough. `centroid`: the component's centre of mass lies in the
+    lesion. `any`: they share a voxel."""
+    iou: float = Field(0.1, ge=0, lt=1)
+    """Intersection over union that a pair of the rule `iou` must exceed."""
 
 
 class Evaluate(Section):
     """How anomaly maps and predicted masks are scored."""
 
     erode_voxels: int = Field(1, ge=0)
-    """The brain mask loses a rim of this depth before scoring; lesion voxels in the rim are not scored, and their share
-    is reported."""
+    """The brain mask loses a rim of this depth before scoring; lesion voxels in the rim count as missed, and their
+    share is reported."""
     bootstrap_resamples: int = Field(1000, ge=100)
     """Resamples of patients behind each 95 % interval."""
     min_lesion_ml: float = Field(0.08, ge=0)
-    """Smaller lesions do not count in lesion recall; volume in the template's space, in ml."""
-    detection_overlap: float = Field(0.1, gt=0, le=1)
-    """Share of a lesion that must be predicted for it to count as detected."""
-    min_component_voxels: int = Field(10, ge=1)
-    """Smaller predicted components are not counted as false positives."""
+    """Smaller lesions are not counted lesion by lesion; volume in the scan's own space, in ml."""
+    min_component_ml: float = Field(0.08, ge=0)
+    """Smaller predicted components are not counted as false positives; volume in the scan's own space, in ml."""
+    matching: Matching = Matching()
+    """How predicted components detect lesions."""
+    surface_tolerance_mm: float = Field(2.0, ge=0)
+    """Distance within which the surfaces of predicted mask and lesion agree (`nsd`), in mm of the grid."""
     peak_distance_mm: float = Field(5.0, ge=0)
     """The highest value of a map hits a lesion if it lies in one or within this distance of one."""
     scan_threshold_quantile: float = Field(0.87, gt=0, lt=1)

@@ -81,10 +81,10 @@ def collect(
                 rule: files.read_mask(files.mask_path(folders[label], scan, rule), shape)
                 for rule in postprocessing.masks
             }
-            for rule, scored in postprocessing.masks.items():
-                scored.counts.append(count_mask(masks[rule], truth, settings))
-                _add_mask(scored, masks[rule], truth, opened.spacing)
             anomaly, within = anomalies[sources[label].postprocessed], masks.get(postprocessing.peak_rule)
+            for rule, scored in postprocessing.masks.items():
+                scored.counts.append(count_mask(masks[rule], anomaly, truth, settings))
+                _add_mask(scored, masks[rule], truth, opened.spacing, settings)
             peak = find_peak(anomaly, truth, opened.affine, settings.peak_distance_mm, within)
             postprocessing.peaks.append(peak)
     return scans, postprocessings
@@ -154,10 +154,14 @@ def _read_scores(maps: Path, array_cache: Path, role: str, healthy: bool = False
 
 
 def _add_mask(
-    scored: ScoredMasks, mask: Bool[np.ndarray, "x y z"], truth: ScanTruth, spacing: tuple[float, float, float]
+    scored: ScoredMasks,
+    mask: Bool[np.ndarray, "x y z"],
+    truth: ScanTruth,
+    spacing: tuple[float, float, float],
+    settings: Evaluate,
 ) -> None:
     predicted = mask[truth.box] & truth.scored
-    evidence = ScanMaskEvidence(predicted, truth.scored_lesion, truth.scored, spacing)
+    evidence = ScanMaskEvidence(predicted, truth.lesion, truth.scored, spacing, settings.surface_tolerance_mm)
     for metric in metrics.of(ScanMaskEvidence):
         scored.metrics.setdefault(metric.name, []).append(metric(evidence))
 

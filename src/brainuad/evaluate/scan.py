@@ -15,7 +15,7 @@ from brainuad.metrics.evidence import MaskCounts
 from brainuad.metrics.pooled import MapValues
 
 Mask = Bool[np.ndarray, "x y z"]
-Values = Float[np.ndarray, "n"]
+Volume = Float[np.ndarray, "x y z"]
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,34 @@ class ScanFacts:
     brain_ml: float
     """The scored brain, in the scan's own space."""
     lesion_ml: float
-    """In the scored brain, in the scan's own space."""
+    """In and outside the scored brain, in the scan's own space."""
     lesion_share_outside: float
     """Share of the lesion outside the scored brain; NaN without lesions."""
+    dice_ceiling: float
+    """The best Dice that a mask in the scored brain can reach; NaN without lesions."""
     lesions: int
     """Of a counted size."""
 
 
 @dataclass(frozen=True)
 class ScanTruth:
-    """A scan's scored brain and lesions, on the `box` of its brain."""
+    """A scan's scored brain and lesions, on the `box` of both."""
 
     box: tuple[slice, slice, slice]
     scored: Mask
     lesion: Mask
-    """In and outside the scored brain."""
-    scored_lesion: Mask
-    """In the scored brain."""
+    """In and outside the scored brain, but for ignored voxels."""
+    lost: int
+    """Its voxels outside the scored brain, which count as missed; 1 for a mask that lost all its voxels on the way."""
+    normal: int
+    """Voxels of the scored brain that are no lesion."""
     lesions: lesionwise.Lesions
-    own_volume: float
-    """Factor from a volume on the grid to the scan's own space."""
     facts: ScanFacts
+
+    @property
+    def voxels(self) -> int:
+        """Those of the lesion, lost ones included."""
+        return int(self.lesion.sum()) or self.lost
 
 
 def scan_truth(
@@ -67,14 +74,17 @@ def scan_truth(
 
     `ignored`: what is neither lesion nor healthy, and so no part of the scored brain; a scan with any is not healthy.
     """
-    box = components.box(brain, margin=1)
+    found = lesion if ignored is None else lesion & ~ignored
+    box = components.box(brain | found, margin=1)
     scored = voxelwise.scored_brain(brain[box], settings.erode_voxels)
     if ignored is not None:
         scored = scored & ~ignored[box]
-    scored_lesion, voxels = lesion[box] & scored, int(lesion.sum())
+    lesion, own_ml = found[box], voxel_ml * scan.own_volume
+    voxels, inside = int(lesion.sum()), int((lesion & scored).sum())
     # a mask that lost its voxels in preprocessing keeps its path, and the scan is not healthy all the same
     pathology = voxels > 0 or scan.mask or scan.unmarked or scan.ignore or (ignored is not None and ignored.any())
-    lesions = lesionwise.label_lesions(lesion[box], scored, voxel_ml)
+    lesions = lesionwise.label_lesions(lesion, scored, own_ml)
+    outside = _share_outside(scan, voxels, inside)
     facts = ScanFacts(
         scan=scan.scan,
         subject=scan.subject,
@@ -83,12 +93,14 @@ def scan_truth(
         unmarked=bool(scan.unmarked),
         lesion_type=scan.lesion_type,
         corrupted=bool(scan.corrupted),
-        brain_ml=int(scored.sum()) * voxel_ml * scan.own_volume,
-        lesion_ml=int(scored_lesion.sum()) * voxel_ml * scan.own_volume,
-        lesion_share_outside=_share_outside(scan, voxels, int(scored_lesion.sum())),
+        brain_ml=int(scored.sum()) * own_ml,
+        lesion_ml=voxels * own_ml,
+        lesion_share_outside=outside,
+        dice_ceiling=2 * (1 - outside) / (2 - outside),
         lesions=int((lesions.ml >= settings.min_lesion_ml).sum()),
     )
-    return ScanTruth(box, scored, lesion[box], scored_lesion, lesions, scan.own_volume, facts)
+    lost = voxels - inside if voxels else int(outside == 1)
+    return ScanTruth(box, scored, lesion, lost, int(scored.sum()) - inside, lesions, facts)
 
 
 def _share_outside(scan: Scan, lesion: int, scored: int) -> float:
@@ -98,30 +110,33 @@ def _share_outside(scan: Scan, lesion: int, scored: int) -> float:
     return 1.0 if scan.mask and not scan.unmarked else np.nan
 
 
-def map_values(anomaly: Float[np.ndarray, "x y z"], truth: ScanTruth) -> MapValues:
+def map_values(anomaly: Volume, truth: ScanTruth) -> MapValues:
     """The values of a map of the whole grid in and outside lesions."""
     part = anomaly[truth.box]
-    lesion, normal = np.sort(part[truth.scored_lesion]), np.sort(part[truth.scored & ~truth.lesion])
-    return MapValues(lesion, normal, *voxelwise.scan_areas(lesion, normal))
+    lesion, normal = np.sort(part[truth.scored & truth.lesion]), np.sort(part[truth.scored & ~truth.lesion])
+    return MapValues(lesion, normal, *voxelwise.scan_areas(lesion, normal, truth.lost), truth.lost)
 
 
-def count_mask(mask: Mask, truth: ScanTruth, settings: Evaluate) -> MaskCounts:
-    """Count a predicted mask of the whole grid against the lesions."""
-    predicted, lesion = mask[truth.box] & truth.scored, truth.scored_lesion
+def count_mask(mask: Mask, anomaly: Volume, truth: ScanTruth, settings: Evaluate) -> MaskCounts:
+    """Count a predicted mask against the lesions. `mask`, and `anomaly`, the map behind it: of the whole grid."""
+    predicted, lesion, ml = mask[truth.box] & truth.scored, truth.lesion, truth.lesions.voxel_ml
     in_slices = [part.sum(axis=(0, 1)) for part in (predicted & lesion, predicted, lesion)]
     true_positives, predicted_voxels, lesion_voxels = in_slices
     with_lesion = lesion_voxels > 0
     dice = (2 * true_positives[with_lesion]) / (predicted_voxels + lesion_voxels)[with_lesion]
     counted = truth.lesions.ml >= settings.min_lesion_ml
+    right, all_predicted = int(true_positives.sum()), int(predicted_voxels.sum())
     return MaskCounts(
-        true_positives=int(true_positives.sum()),
-        predicted=int(predicted_voxels.sum()),
-        predicted_ml=int(predicted_voxels.sum()) * truth.lesions.voxel_ml * truth.own_volume,
-        lesion=int(lesion_voxels.sum()),
-        normal=int(truth.scored.sum() - lesion_voxels.sum()),
+        true_positives=right,
+        predicted=all_predicted,
+        lesion=truth.voxels,
+        normal=truth.normal,
+        predicted_ml=all_predicted * ml,
+        lesion_ml=truth.facts.lesion_ml,
+        false_ml=(all_predicted - right) * ml,
         slice_dice=float(dice.sum()),
         slices=int(with_lesion.sum()),
-        overlaps=lesionwise.overlaps(truth.lesions, predicted)[counted],
-        lesions_ml=truth.lesions.ml[counted] * truth.own_volume,
-        false_positives=lesionwise.false_positives(predicted, truth.lesion, settings.min_component_voxels),
+        lesions_ml=truth.lesions.ml[counted],
+        lesions_outside=truth.lesions.outside[counted],
+        found=lesionwise.find(truth.lesions, predicted, anomaly[truth.box], settings),
     )

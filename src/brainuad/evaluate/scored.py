@@ -56,7 +56,7 @@ class ScoredScans:
 
     @property
     def with_lesions(self) -> bool:
-        """Whether any scan holds lesion that is scored."""
+        """Whether any scan holds lesion, scored or not."""
         return any(scan.lesion_ml > 0 for scan in self.facts)
 
     @property
@@ -123,7 +123,9 @@ class ScoredMaps:
             return None
         auprc, auroc = np.array(self.areas).T
         types = [lesion_types_in(scan.lesion_type) for scan in scans.facts]
-        return MapEvidence(scans.patients, NO_RULE, pooled.count_in_bins(self.values), auprc, auroc, types)
+        lesion_ml, outside = np.array([(scan.lesion_ml, scan.lesion_share_outside) for scan in scans.facts]).T
+        counts = pooled.count_in_bins(self.values)
+        return MapEvidence(scans.patients, NO_RULE, counts, auprc, auroc, types, lesion_ml, outside)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class ScoredPostprocessing:
     def mask_evidence(self, rule: str, scans: ScoredScans) -> MaskEvidence:
         """The masks of a threshold rule."""
         masks = self.masks[rule]
-        return MaskEvidence(scans.patients, rule, masks.threshold, masks.counts, scans.settings.detection_overlap)
+        return MaskEvidence(scans.patients, rule, masks.threshold, masks.counts)
 
 
 def oracle(maps: MapEvidence) -> OracleEvidence:

@@ -28,7 +28,8 @@ def all_rows(scans: ScoredScans, postprocessings: Mapping[str, ScoredPostprocess
             of_maps[id(postprocessing.maps)] = map_rows(postprocessing.maps, scans)
         numbers, curves = of_maps[id(postprocessing.maps)]
         peaks = metric_rows(postprocessing.peak_evidence(scans))
-        new = {METRICS: [*numbers, *same, *peaks, *mask_rows(postprocessing, scans)], CURVES: curves}
+        masks = mask_rows(postprocessing, scans)
+        new = {METRICS: [*numbers, *same, *peaks, *masks], CURVES: curves + froc_rows(postprocessing, scans)}
         new |= {SCANS: scan_rows(postprocessing, scans), LESIONS: lesion_rows(postprocessing, scans)}
         for name in rows:
             rows[name] += [{"postprocessing": label, **row} for row in new[name]]
@@ -98,7 +99,8 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
             row["dice"] = mask.dice if scans.with_lesions else np.nan
             row["predicted_ml"] = mask.predicted_ml
             row["false_positives"] = np.nan if scan.corrupted else mask.false_positives
-            row["lesions_detected"] = int((mask.overlaps >= scans.settings.detection_overlap).sum())
+            row["false_ml"] = np.nan if scan.corrupted else mask.false_ml
+            row["lesions_detected"] = mask.detected
         rows.append(row)
     return rows
 
@@ -106,11 +108,27 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
 def lesion_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:
     """Rows of `lesions.tsv`, one for each threshold rule and lesion of a counted size."""
     return [
-        {"scan": scan.scan, "threshold_rule": rule, "lesion": number, "ml": ml}
-        | {"overlap": overlap, "detected": int(overlap >= scans.settings.detection_overlap)}
+        {"scan": scan.scan, "threshold_rule": rule, "lesion": number}
+        | {"ml": ml, "share_outside": outside, "overlap": overlap, "detected": int(detected)}
         for rule, masks in postprocessing.masks.items()
         for scan, mask in zip(scans.facts, masks.counts, strict=True)
-        for number, (ml, overlap) in enumerate(zip(mask.lesions_ml, mask.overlaps, strict=True), 1)
+        for number, (ml, outside, overlap, detected) in enumerate(
+            zip(mask.lesions_ml, mask.lesions_outside, mask.found.overlaps, mask.found.detected, strict=True), 1
+        )
+    ]
+
+
+def froc_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:
+    """Rows of `curves.tsv` from the masks of the first rule; none without lesions of a counted size."""
+    rule = next(iter(postprocessing.masks), NO_RULE)
+    if rule == NO_RULE or scans.corrupted or not any(scan.lesions for scan in scans.facts):
+        return []
+    froc = postprocessing.mask_evidence(rule, scans).froc
+    curves = {"froc": froc.curve(), "froc_ml": froc.curve(ml=True)}
+    return [
+        {"curve": name, "x": float(x), "y": float(y)}
+        for name, curve in curves.items()
+        for x, y in zip(*curve, strict=True)
     ]
 
 

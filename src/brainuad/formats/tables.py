@@ -31,8 +31,10 @@ SCANS = JOB_COLUMNS | {
     "scans; its voxels count as free of lesion",
     "lesion_type": "type of its artificial anomaly or corruption, or types of its lesions, joined by `;`; else empty",
     "brain_ml": "volume of the scored brain in the scan's own space, in ml",
-    "lesion_ml": "volume of the lesion mask inside the scored brain in the scan's own space, in ml",
-    "lesion_share_outside": "share of the lesion mask outside the scored brain; empty without lesions",
+    "lesion_ml": "volume of the lesion mask in and outside the scored brain in the scan's own space, in ml",
+    "lesion_share_outside": "share of the lesion mask outside the scored brain, which counts as missed; empty without "
+    "lesions",
+    "dice_ceiling": "best Dice that a mask in the scored brain can reach; empty without lesions",
     "map_empty": "share of the brain in which the anomaly map holds nothing",
     "map_outside": "share of the anomaly map that lies outside the brain",
     "map_moved": "how the anomaly map seems to have been moved from the brain, such as `flipped along x`; else empty",
@@ -50,7 +52,8 @@ SCANS = JOB_COLUMNS | {
     "threshold": "the threshold, in units of the map",
     "dice": "Dice of the mask; empty in healthy data sets and where neither lesion nor predicted voxel is",
     "predicted_ml": "predicted volume in the scan's own space, in ml",
-    "false_positives": "predicted components of a counted size that overlap no lesion",
+    "false_positives": "predicted components of a counted size that detect no lesion",
+    "false_ml": "predicted volume that is no lesion in the scan's own space, in ml",
     "lesions": "lesions of the smallest counted size or more",
     "lesions_detected": "of these, detected",
 }
@@ -58,9 +61,10 @@ LESIONS = JOB_COLUMNS | {
     "scan": "label of the scan",
     "threshold_rule": "threshold rule of the mask",
     "lesion": "number of the lesion in its scan, largest first; those under the smallest counted size are excluded",
-    "ml": "its volume in the scored brain, in the scan's own space; `min_lesion_ml` applies to that in the template's",
+    "ml": "its volume in and outside the scored brain, in the scan's own space",
+    "share_outside": "share of it outside the scored brain, which counts as missed",
     "overlap": "share of it that is predicted",
-    "detected": "1 if that share is large enough",
+    "detected": "1 if a predicted component is paired with it (`evaluate.matching`)",
 }
 COMPARISONS = {
     "dataset": "label of the test data set",
@@ -76,9 +80,11 @@ COMPARISONS = {
     "n": "patients",
 }
 CURVES = JOB_COLUMNS | {
-    "curve": "pr, or a histogram of the map: healthy (healthy scans), normal and lesion (voxels of scans with lesions)",
-    "x": "recall, or the left edge of the bin in units of the map",
-    "y": "precision, or the share of voxels per unit of the map in the bin; the outer bins hold all that lies beyond",
+    "curve": "pr; froc and froc_ml, of the first threshold rule; or a histogram of the map: healthy (healthy scans), "
+    "normal and lesion (voxels of scans with lesions)",
+    "x": "recall; false positives per scan or their ml; or the left edge of the bin in units of the map",
+    "y": "precision; lesion recall; or the share of voxels per unit of the map in the bin, where the outer bins hold "
+    "all that lies beyond",
 }
 DIGITS = 6
 TEXT = (

@@ -59,8 +59,11 @@ def fill_holes(mask: Mask, per_slice: bool = False) -> Mask:
 
 def box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
     """The smallest box around the mask, wider by `margin` voxels inside the grid; the whole grid for an empty mask."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return slice(None), slice(None), slice(None)
-    x, y, z = (slice(max(part.start - margin, 0), part.stop + margin) for part in found[0])
+    found: list[slice] = []
+    for axis in range(3):
+        (filled,) = np.nonzero(np.moveaxis(mask[tuple(found)], axis, 0).any(axis=(1, 2)))
+        if not filled.size:
+            return slice(None), slice(None), slice(None)
+        found.append(slice(max(int(filled[0]) - margin, 0), int(filled[-1]) + 1 + margin))
+    x, y, z = found
     return x, y, z

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from types import ModuleType
 
-from brainuad.metrics import map_metrics, mask_metrics, peak_metrics, reconstruction_metrics, scan_metrics
+from brainuad.metrics import (
+    boundary_metrics,
+    map_metrics,
+    mask_metrics,
+    peak_metrics,
+    reconstruction_metrics,
+    scan_metrics,
+)
 from brainuad.metrics.evidence import Evidence
 from brainuad.metrics.registry import Estimate, Metric
 
@@ -20,7 +27,7 @@ def declared(*modules: ModuleType) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-METRICS = declared(map_metrics, mask_metrics, scan_metrics, peak_metrics, reconstruction_metrics)
+METRICS = declared(map_metrics, mask_metrics, boundary_metrics, scan_metrics, peak_metrics, reconstruction_metrics)
 PRIMARY = map_metrics.auprc_scan
 """The number by which models are compared: the first column, and the one whose differences are tested."""
 

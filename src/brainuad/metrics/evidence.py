@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.metrics import pooled, statistics
+from brainuad.metrics.froc import Components, Froc
+from brainuad.metrics.lesionwise import Found
 from brainuad.metrics.registry import Estimate
 from brainuad.metrics.statistics import Weights
+from brainuad.metrics.surfaces import Surface
 
 Values = Float[np.ndarray, "n"]
 PerScan = Float[np.ndarray, "scans"]
@@ -19,7 +22,7 @@ Mask = Bool[np.ndarray, "x y z"]
 Volume = Float[np.ndarray, "x y z"]
 
 LESION_SIZES = {"small": (0.0, 1.0), "medium": (1.0, 10.0), "large": (10.0, np.inf)}
-"""Classes of lesions, in ml of the scan's own space: from, and below."""
+"""Classes of lesions, and of all lesions of a scan together, in ml of the scan's own space: from, and below."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,12 @@ class Patients:
     subjects: Sequence[str]
     weights: Weights | None
     with_lesions: bool = True
-    """Whether any scan holds a lesion that is scored."""
+    """Whether any scan holds a lesion."""
+
+    def some(self, chosen: Bool[np.ndarray, "scans"]) -> Patients:
+        """Those of some of the scans, in the same bootstrap samples."""
+        subjects = [subject for subject, take in zip(self.subjects, chosen, strict=True) if take]
+        return replace(self, subjects=subjects, weights=None if self.weights is None else self.weights[:, chosen])
 
     def ratio(self, numerator: PerScan, denominator: PerScan, n: int | None = None) -> Estimate:
         """Sum over sum of all scans, with its interval. `n`: by default all scans."""
@@ -40,6 +48,13 @@ class Patients:
         """Mean over patients of the mean over their scans; scans without a value (NaN) are excluded."""
         number = statistics.patient_mean(values, self.subjects, self.weights)
         return Estimate(*number, int(np.isfinite(values).sum()))
+
+    def over_samples(self, value: Callable[[Weights], PerScan], n: int | None = None) -> Estimate:
+        """A number with its interval. `value`: that of each bootstrap sample from its weights of the scans."""
+        scans = len(self.subjects)
+        number = float(value(np.ones((1, scans)))[0])
+        spread = None if self.weights is None else value(self.weights)
+        return Estimate(number, *statistics.interval(spread), scans if n is None else n)
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,9 @@ class MapEvidence(Evidence):
     auroc: PerScan
     lesion_types: Sequence[Sequence[str]]
     """Of each scan."""
+    lesion_ml: PerScan
+    """Of each scan, in its own space. `outside`: the share of it outside the scored brain; NaN without lesion."""
+    outside: PerScan
 
     @cached_property
     def areas(self) -> pooled.PooledAreas:
@@ -72,14 +90,26 @@ class MapEvidence(Evidence):
         return pooled.pooled_areas(self.counts, self.patients.weights)
 
     def parts(self, by: str) -> Iterator[tuple[str, MapEvidence]]:
-        """By lesion type; a scan of several types is in each of them."""
-        for name in sorted({name for names in self.lesion_types for name in names}) if by == "lesion_type" else ():
-            chosen = np.array([name in names for names in self.lesion_types])
-            counts = replace(
-                self.counts, lesion=self.counts.lesion * chosen[:, None], normal=self.counts.normal * chosen[:, None]
-            )
-            auprc, auroc = (np.where(chosen, values, np.nan) for values in (self.auprc, self.auroc))
-            yield name, replace(self, counts=counts, auprc=auprc, auroc=auroc)
+        """By lesion type, where a scan of several types is in each of them, or by the volume of a scan's lesions."""
+        if by == "lesion_type":
+            for name in sorted({name for names in self.lesion_types for name in names}):
+                yield name, self._of(np.array([name in names for names in self.lesion_types]))
+        if by == "lesion_load":
+            for name in LESION_SIZES:
+                chosen = of_size(self.lesion_ml, name)
+                if chosen.any():
+                    yield name, self._of(chosen)
+
+    def _of(self, chosen: Bool[np.ndarray, "scans"]) -> MapEvidence:
+        """Some of the scans."""
+        counts = replace(
+            self.counts,
+            lesion=self.counts.lesion * chosen[:, None],
+            normal=self.counts.normal * chosen[:, None],
+            lost=self.counts.lost * chosen,
+        )
+        auprc, auroc = (np.where(chosen, values, np.nan) for values in (self.auprc, self.auroc))
+        return replace(self, counts=counts, auprc=auprc, auroc=auroc)
 
 
 @dataclass(frozen=True)
@@ -91,30 +121,64 @@ class OracleEvidence(Evidence):
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """The predicted mask of a scan against its lesions, in voxels of the scored brain."""
+    """The predicted mask of a scan in the scored brain against its lesions in and outside it, in voxels."""
 
     true_positives: int
     predicted: int
-    predicted_ml: float
-    """In the scan's own space, as `lesions_ml`."""
     lesion: int
+    """In and outside the scored brain."""
     normal: int
+    """Voxels of the scored brain that are no lesion."""
+    predicted_ml: float
+    """In the scan's own space, as all volumes."""
+    lesion_ml: float
+    false_ml: float
+    """Predicted volume that is no lesion."""
     slice_dice: float
     """Sum of Dice over slices with lesion."""
     slices: int
     """Slices with lesion."""
-    overlaps: Values
-    """Of each counted lesion, the share that is predicted."""
     lesions_ml: Values
-    """The volumes of those lesions."""
-    false_positives: int
-    """Predicted components of a counted size that overlap no lesion."""
+    """The volumes of the lesions of a counted size."""
+    lesions_outside: Values
+    """The share of each outside the scored brain."""
+    found: Found
+
+    @property
+    def false_positives(self) -> int:
+        """Predicted components of a counted size that detect no lesion."""
+        return int(self.found.component_false.sum())
+
+    @property
+    def detected(self) -> int:
+        """Lesions that are detected."""
+        return int(self.found.detected.sum())
 
     @property
     def dice(self) -> float:
-        """Of the scan; NaN if it has neither lesion nor predicted voxel."""
-        total = self.predicted + self.lesion
-        return 2 * self.true_positives / total if total else np.nan
+        """Of the scan; NaN if it has neither lesion nor predicted voxel. `jaccard`, `mcc`: likewise."""
+        return _ratio(2 * self.true_positives, self.predicted + self.lesion)
+
+    @property
+    def jaccard(self) -> float:
+        return _ratio(self.true_positives, self.predicted + self.lesion - self.true_positives)
+
+    @property
+    def mcc(self) -> float:
+        if not self.predicted + self.lesion:
+            return np.nan
+        counts = np.array([[self.true_positives], [self.predicted], [self.lesion], [self.normal]], dtype=float)
+        return float(matthews(*counts)[0])
+
+    @property
+    def recall(self) -> float:
+        """Share of the lesion that is predicted; NaN without lesion."""
+        return _ratio(self.true_positives, self.lesion)
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted voxels that are lesion; NaN without predicted voxel."""
+        return _ratio(self.true_positives, self.predicted)
 
 
 @dataclass(frozen=True)
@@ -123,8 +187,6 @@ class MaskEvidence(Evidence):
 
     threshold: float
     scans: Sequence[MaskCounts]
-    detection_overlap: float
-    """Share of a lesion that must be predicted for it to count as detected."""
 
     def each(self, count: Callable[[MaskCounts], float]) -> PerScan:
         """A number for each scan, such as `lambda scan: scan.predicted`."""
@@ -142,13 +204,50 @@ class MaskEvidence(Evidence):
 
     @property
     def lesion(self) -> PerScan:
-        """Lesion voxels."""
+        """Lesion voxels, in and outside the scored brain."""
         return self.each(lambda scan: scan.lesion)
 
+    @property
+    def lesions(self) -> PerScan:
+        """Lesions of a counted size. `detected`: those of them that are detected; `false_positives`: as in a scan."""
+        return self.each(lambda scan: len(scan.lesions_ml))
+
+    @property
+    def detected(self) -> PerScan:
+        return self.each(lambda scan: scan.detected)
+
+    @property
+    def false_positives(self) -> PerScan:
+        return self.each(lambda scan: scan.false_positives)
+
+    @property
+    def bias_ml(self) -> PerScan:
+        """Predicted minus true volume."""
+        return self.each(lambda scan: scan.predicted_ml - scan.lesion_ml)
+
+    @cached_property
+    def froc(self) -> Froc:
+        """Detected lesions against false positives at thresholds of the components' values."""
+        return Froc.of([_components(scan) for scan in self.scans])
+
     def parts(self, by: str) -> Iterator[tuple[str, MaskEvidence]]:
-        """By size of the lesions."""
-        for name, (low, high) in LESION_SIZES.items() if by == "lesion_size" else ():
-            yield name, replace(self, scans=[_lesions_of_size(scan, low, high) for scan in self.scans])
+        """By size of the lesions, with all scans, or by the volume of all lesions of a scan."""
+        if by == "lesion_size":
+            for name in LESION_SIZES:
+                yield name, replace(self, scans=[_lesions_of_size(scan, name) for scan in self.scans])
+        if by == "lesion_load":
+            for name in LESION_SIZES:
+                chosen = of_size(self.each(lambda scan: scan.lesion_ml), name)
+                if chosen.any():
+                    yield name, self._of(chosen)
+
+    def _of(self, chosen: Bool[np.ndarray, "scans"]) -> MaskEvidence:
+        """Some of the scans."""
+        return replace(
+            self,
+            patients=self.patients.some(chosen),
+            scans=[scan for scan, take in zip(self.scans, chosen, strict=True) if take],
+        )
 
 
 @dataclass(frozen=True)
@@ -172,11 +271,7 @@ class ScanScores(Evidence):
         """By lesion type: the scans with it against all healthy ones; a scan of several types is in each of them."""
         for name in sorted({name for names in self.lesion_types for name in names}) if by == "lesion_type" else ():
             chosen = ~self.abnormal | np.array([name in names for names in self.lesion_types])
-            patients = replace(
-                self.patients,
-                subjects=[subject for subject, take in zip(self.patients.subjects, chosen, strict=True) if take],
-                weights=None if self.patients.weights is None else self.patients.weights[:, chosen],
-            )
+            patients = self.patients.some(chosen)
             types = [names for names, take in zip(self.lesion_types, chosen, strict=True) if take]
             yield (
                 name,
@@ -232,12 +327,28 @@ class ScanMaskEvidence:
     """
 
     predicted: Mask
-    """In the scored brain. `lesion`: likewise."""
+    """In the scored brain."""
     lesion: Mask
+    """In and outside the scored brain."""
     scored: Mask
     """The brain without its rim and without what is not scored."""
     spacing: tuple[float, float, float]
     """Voxel size in mm."""
+    tolerance_mm: float = 2.0
+    """Distance within which surfaces agree."""
+
+    @property
+    def diagonal_mm(self) -> float:
+        """Of the box of the brain: no distance in it is larger."""
+        return float(np.linalg.norm(np.array(self.scored.shape) * self.spacing))
+
+    @cached_property
+    def surfaces(self) -> tuple[Surface | None, Surface | None]:
+        """Of the predicted mask and of the lesion; None without a voxel."""
+        predicted, lesion = (
+            Surface.of(mask, self.spacing) if mask.any() else None for mask in (self.predicted, self.lesion)
+        )
+        return predicted, lesion
 
 
 @dataclass(frozen=True)
@@ -254,6 +365,38 @@ class ReconstructionEvidence:
     """The brain without its rim and without what is not scored."""
 
 
-def _lesions_of_size(scan: MaskCounts, low: float, high: float) -> MaskCounts:
-    chosen = (scan.lesions_ml >= low) & (scan.lesions_ml < high)
-    return replace(scan, overlaps=scan.overlaps[chosen], lesions_ml=scan.lesions_ml[chosen])
+def of_size(ml: Values, name: str) -> Bool[np.ndarray, "n"]:
+    """Which volumes belong to a class of `LESION_SIZES`; none without any lesion."""
+    low, high = LESION_SIZES[name]
+    return (ml > 0) & (ml >= low) & (ml < high)
+
+
+def matthews(true_positives: PerScan, predicted: PerScan, lesion: PerScan, normal: PerScan) -> PerScan:
+    """Matthews' correlation of predicted and true voxels; 0 where all or no voxels are predicted, or are lesion."""
+    false_positives, false_negatives = predicted - true_positives, lesion - true_positives
+    true_negatives = normal - false_positives
+    spread = np.sqrt(predicted * lesion * normal * (true_negatives + false_negatives))
+    agreement = true_positives * true_negatives - false_positives * false_negatives
+    return np.divide(agreement, spread, out=np.zeros_like(spread), where=spread > 0)
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else np.nan
+
+
+def _components(scan: MaskCounts) -> Components:
+    found = scan.found
+    return Components(
+        detecting=found.scores[found.detected],
+        false=found.component_scores[found.component_false],
+        every=found.component_scores,
+        false_ml=found.component_false_ml,
+        lesions=len(scan.lesions_ml),
+    )
+
+
+def _lesions_of_size(scan: MaskCounts, name: str) -> MaskCounts:
+    chosen, found = of_size(scan.lesions_ml, name), scan.found
+    kept = {each: getattr(found, each)[chosen] for each in ("overlaps", "detected", "scores")}
+    lesions = {each: getattr(scan, each)[chosen] for each in ("lesions_ml", "lesions_outside")}
+    return replace(scan, **lesions, found=replace(found, **kept))

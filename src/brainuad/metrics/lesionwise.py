@@ -1,4 +1,8 @@
-"""Lesion by lesion: how much of each lesion is predicted, and predictions where no lesion is. 26 neighbours."""
+"""Lesion by lesion: which lesions are found, by which predicted components, and what else is predicted.
+
+Components have 26 neighbours. A lesion and a component are a pair if they fit by the rule of `evaluate.matching`; each
+belongs to one pair at most. Volumes are millilitres of the scan's own space.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +10,150 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import optimize
 
+from brainuad.config.evaluate import Evaluate, Matching
 from brainuad.images import components
 
 Mask = Bool[np.ndarray, "x y z"]
+Volume = Float[np.ndarray, "x y z"]
 
 
 @dataclass(frozen=True)
 class Lesions:
-    """The lesions of a scan. `labels`: 1 to n, in the scored brain; `ml`: their volumes there, largest first.
-
-    Volumes are those on the grid, in the template's space.
-    """
+    """The lesions of a scan, in and outside the scored brain, largest first. `labels`: 1 to n."""
 
     labels: Int[np.ndarray, "x y z"]
-    ml: Float[np.ndarray, "n"]
+    voxels: Int[np.ndarray, "n"]
+    outside: Float[np.ndarray, "n"]
+    """Share of each outside the scored brain."""
     voxel_ml: float
+
+    @property
+    def ml(self) -> Float[np.ndarray, "n"]:
+        """Their volumes."""
+        return self.voxels * self.voxel_ml
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a predicted mask makes of the lesions of a counted size, and its components."""
+
+    overlaps: Float[np.ndarray, "n"]
+    """The share of each lesion that is predicted."""
+    detected: Bool[np.ndarray, "n"]
+    """Whether it is one of a pair."""
+    scores: Float[np.ndarray, "n"]
+    """The highest value of the map in the component that detects it; -inf for a missed lesion."""
+    component_scores: Float[np.ndarray, "m"]
+    """The same for each component."""
+    component_false: Bool[np.ndarray, "m"]
+    """Whether it is of a counted size and belongs to no lesion; one that belongs to a lesion too small to count is
+    neither right nor wrong."""
+    component_false_ml: Float[np.ndarray, "m"]
+    """Its volume outside lesions."""
 
 
 def label_lesions(lesion: Mask, scored: Mask, voxel_ml: float) -> Lesions:
-    """Number the components of the lesion mask, largest first; those that lie wholly outside `scored` are excluded.
+    """Number the components of the lesion mask, largest first.
 
     A lesion that the rim of the scored brain cuts in two stays one.
     """
-    labels, count = components.label(lesion)
-    inside = np.where(scored, labels, 0)
-    sizes = components.sizes(inside, count)
+    box = components.box(lesion)
+    labels, count = components.label(lesion[box])
+    sizes = components.sizes(labels, count)
     order = np.argsort(-sizes, kind="stable")
-    rank = np.zeros(count + 1, dtype=labels.dtype)
+    rank = np.zeros(count + 1, dtype=np.int32)
     rank[order + 1] = np.arange(1, count + 1)
-    return Lesions(rank[inside], sizes[order][: int((sizes > 0).sum())] * voxel_ml, voxel_ml)
+    ranked = np.zeros(lesion.shape, dtype=np.int32)
+    ranked[box] = rank[labels]
+    outside = components.sizes(np.where(scored[box], 0, ranked[box]), count) / sizes[order]
+    return Lesions(ranked, sizes[order], outside, voxel_ml)
 
 
-def overlaps(lesions: Lesions, predicted: Mask) -> Float[np.ndarray, "n"]:
-    """The share of each lesion that is predicted."""
-    count = len(lesions.ml)
-    whole = components.sizes(lesions.labels, count)
-    return components.sizes(np.where(predicted, lesions.labels, 0), count) / whole
+def find(lesions: Lesions, predicted: Mask, anomaly: Volume, settings: Evaluate) -> Found:
+    """Pair the components of a predicted mask with the lesions. `predicted`: in the scored brain; `anomaly`: the map.
+
+    Of all ways to pair them, that with the most lesions of a counted size, then with the most lesions, then with the
+    largest sum of intersections over unions.
+    """
+    box = components.box(predicted)
+    labels, count = components.label(predicted[box])
+    voxels = np.flatnonzero(labels)
+    component = labels.ravel()[voxels] - 1
+    lesion = lesions.labels[box].ravel()[voxels]
+    sizes = np.bincount(component, minlength=count)
+    inside = np.bincount(component, weights=lesion > 0, minlength=count)
+    scores = np.full(count, -np.inf)
+    np.maximum.at(scores, component, anomaly[box].ravel()[voxels])
+    overlap = np.bincount(lesion, minlength=len(lesions.voxels) + 1)[1:] / lesions.voxels
+    if settings.matching.rule == "centroid":
+        pairs = _centroids(component, sizes, np.unravel_index(voxels, labels.shape), lesions.labels[box])
+    else:
+        pairs = _overlapping(component, lesion, sizes, lesions, settings.matching)
+    counted = lesions.ml >= settings.min_lesion_ml
+    of_component, of_lesion = _matched(pairs, counted)
+    false = sizes * lesions.voxel_ml >= settings.min_component_ml
+    false[of_component] = False
+    detector = np.full(len(counted), -np.inf)
+    detector[of_lesion] = scores[of_component]
+    return Found(
+        overlaps=overlap[counted],
+        detected=np.isfinite(detector)[counted],
+        scores=detector[counted],
+        component_scores=scores,
+        component_false=false,
+        component_false_ml=(sizes - inside) * lesions.voxel_ml,
+    )
 
 
-def false_positives(predicted: Mask, lesion: Mask, min_voxels: int) -> int:
-    """Predicted components of at least `min_voxels` voxels that overlap no lesion."""
-    labels, count = components.label(predicted)
-    false = components.sizes(labels, count) >= min_voxels
-    overlapping = np.unique(labels[lesion])
-    false[overlapping[overlapping > 0] - 1] = False
-    return int(false.sum())
+@dataclass(frozen=True)
+class _Pairs:
+    """Components and lesions, from 0, that fit, and their intersection over union."""
+
+    component: Int[np.ndarray, "pairs"]
+    lesion: Int[np.ndarray, "pairs"]
+    iou: Float[np.ndarray, "pairs"]
+
+
+def _overlapping(
+    component: Int[np.ndarray, "voxels"],
+    lesion: Int[np.ndarray, "voxels"],
+    sizes: Int[np.ndarray, "m"],
+    lesions: Lesions,
+    matching: Matching,
+) -> _Pairs:
+    """Pairs that share enough voxels. `component`, from 0, and `lesion`, from 1: of each predicted voxel."""
+    hit = lesion > 0
+    keys, shared = np.unique(component[hit] * len(lesions.voxels) + lesion[hit] - 1, return_counts=True)
+    first, second = np.divmod(keys, max(len(lesions.voxels), 1))
+    iou = shared / (sizes[first] + lesions.voxels[second] - shared)
+    fit = iou > matching.iou if matching.rule == "iou" else np.ones(len(iou), dtype=bool)
+    return _Pairs(first[fit], second[fit], iou[fit])
+
+
+def _centroids(
+    component: Int[np.ndarray, "voxels"],
+    sizes: Int[np.ndarray, "m"],
+    places: tuple[Int[np.ndarray, "voxels"], ...],
+    labels: Int[np.ndarray, "x y z"],
+) -> _Pairs:
+    """Each component whose centre of mass, in the nearest voxel, lies in a lesion, with that lesion."""
+    centre = [np.bincount(component, weights=axis, minlength=len(sizes)) / sizes for axis in places]
+    lesion = labels[tuple(np.rint(axis).astype(np.intp) for axis in centre)]
+    (inside,) = np.nonzero(lesion)
+    return _Pairs(inside, lesion[inside] - 1, np.zeros(len(inside)))
+
+
+def _matched(
+    pairs: _Pairs, counted: Bool[np.ndarray, "n"]
+) -> tuple[Int[np.ndarray, "matched"], Int[np.ndarray, "matched"]]:
+    """The best one-to-one choice among the pairs: components and lesions, in the same order."""
+    rows, row = np.unique(pairs.component, return_inverse=True)
+    columns, column = np.unique(pairs.lesion, return_inverse=True)
+    most = min(len(rows), len(columns)) + 1.0
+    gain = np.zeros((len(rows), len(columns)))
+    gain[row, column] = most**2 * counted[pairs.lesion] + most + pairs.iou
+    chosen = optimize.linear_sum_assignment(gain, maximize=True)
+    fit = gain[chosen] > 0
+    return rows[chosen[0][fit]], columns[chosen[1][fit]]

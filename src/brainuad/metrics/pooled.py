@@ -30,6 +30,8 @@ class MapValues:
     normal: Values
     auprc: float
     auroc: float
+    lost: int = 0
+    """Lesion voxels outside the scored brain."""
 
 
 class ValuesOnDisk:
@@ -37,6 +39,8 @@ class ValuesOnDisk:
 
     def __init__(self, folder: Path):
         self.folder, self.scans = folder, 0
+        self.lost: list[int] = []
+        """Of each scan, lesion voxels outside the scored brain."""
         self.samples: dict[VoxelClass, list[Values]] = {"lesion": [], "normal": []}
 
     def add(self, values: MapValues) -> None:
@@ -47,6 +51,7 @@ class ValuesOnDisk:
             if ordered.size:
                 places = np.linspace(0, ordered.size - 1, min(SAMPLE, ordered.size)).astype(np.intp)
                 self.samples[name].append(ordered[places])
+        self.lost.append(values.lost)
         self.scans += 1
 
     def sample(self, name: VoxelClass) -> Values:
@@ -72,6 +77,16 @@ class BinnedCounts:
     lesion: Float[np.ndarray, "scans bins"]
     normal: Float[np.ndarray, "scans bins"]
     edges: Values
+    lost: Float[np.ndarray, "scans"]
+    """Lesion voxels outside the scored brain, in no bin."""
+
+    def sweep(self, weights: Float[np.ndarray, "*resamples scans"]) -> Sweep:
+        """All thresholds, over scans that count by their weight."""
+        return Sweep.of(weights @ self.lesion, weights @ self.normal, weights @ self.lost)
+
+    def pool(self) -> Sweep:
+        """All thresholds, over all scans."""
+        return self.sweep(np.ones(len(self.lesion)))
 
 
 @dataclass(frozen=True)
@@ -86,14 +101,15 @@ class PooledAreas:
 def count_in_bins(values: ValuesOnDisk) -> BinnedCounts:
     """Count all scans in common bins."""
     edges = voxelwise.bin_edges(values.sample("lesion"), values.sample("normal"))
-    return BinnedCounts(values.counts("lesion", edges), values.counts("normal", edges), edges)
+    lost = np.array(values.lost, dtype=float)
+    return BinnedCounts(values.counts("lesion", edges), values.counts("normal", edges), edges, lost)
 
 
 def pooled_areas(counts: BinnedCounts, weights: Weights | None) -> PooledAreas:
     """Areas and best Dice over the voxels of all scans, with intervals."""
 
     def each(weight: Float[np.ndarray, "*resamples scans"]) -> Float[np.ndarray, "3 *resamples"]:
-        sweep = Sweep.of(weight @ counts.lesion, weight @ counts.normal)
+        sweep = counts.sweep(weight)
         return np.stack([sweep.auprc(), sweep.auroc(), sweep.dice().max(axis=-1)])
 
     value = each(np.ones(len(counts.lesion)))
@@ -110,8 +126,7 @@ def oracle_threshold(counts: BinnedCounts) -> float:
 
     Voxels at the threshold or above are predicted; of equals the highest threshold.
     """
-    dice = Sweep.of(counts.lesion.sum(axis=0), counts.normal.sum(axis=0)).dice()
-    return float(counts.edges[_last_best(dice)])
+    return float(counts.edges[_last_best(counts.pool().dice())])
 
 
 def oracle_dice(counts: BinnedCounts, shares: Values) -> Values:
@@ -119,8 +134,8 @@ def oracle_dice(counts: BinnedCounts, shares: Values) -> Values:
 
     `shares`: weight of each scan in that mean. Sees the test labels.
     """
-    sweep = Sweep.of(counts.lesion, counts.normal)
-    total = sweep.true_positives + sweep.false_positives + counts.lesion.sum(axis=1, keepdims=True)
+    sweep = Sweep.of(counts.lesion, counts.normal, counts.lost)
+    total = sweep.true_positives + sweep.false_positives + sweep.lesion[:, None]
     dice = np.divide(2 * sweep.true_positives, total, out=np.full(total.shape, np.nan), where=total > 0)
     valid = np.isfinite(dice) * shares[:, None]
     mean = np.nansum(dice * shares[:, None], axis=0) / np.maximum(valid.sum(axis=0), 1e-12)
@@ -139,13 +154,13 @@ def curves(values: ValuesOnDisk, counts: BinnedCounts | None) -> list[tuple[str,
     classes: dict[str, VoxelClass] = (
         {"healthy": "normal"} if counts is None else {"normal": "normal", "lesion": "lesion"}
     )
+    classes = {curve: name for curve, name in classes.items() if values.sample(name).size}
     ends = np.array([np.quantile(values.sample(name), [0.001, 0.999]) for name in classes.values()])
     low, high = float(ends.min()), float(ends.max())
     edges = np.linspace(low, high if high > low else low + 1, HISTOGRAM_BINS + 1)
     rows: list[tuple[str, float, float]] = []
-    if counts is not None:
-        sweep = Sweep.of(counts.lesion.sum(axis=0), counts.normal.sum(axis=0))
-        recall, precision = sweep.precision_recall(PR_POINTS)
+    if counts is not None and counts.lesion.any():
+        recall, precision = counts.pool().precision_recall(PR_POINTS)
         rows += [("pr", float(x), float(y)) for x, y in zip(recall, precision, strict=True)]
     for curve, name in classes.items():
         voxels = values.counts(name, edges[:-1]).sum(axis=0)

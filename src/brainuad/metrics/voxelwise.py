@@ -19,22 +19,26 @@ BINS = 4096
 
 
 def scored_brain(brain: Bool[np.ndarray, "x y z"], voxels: int) -> Bool[np.ndarray, "x y z"]:
-    """The brain without its rim, `voxels` deep (6 neighbours)."""
-    return ndimage.binary_erosion(brain, iterations=voxels) if voxels else brain
+    """The brain without its rim, `voxels` deep (6 neighbours).
+
+    Where the grid ends, as at the first and last slice of a slab, the brain goes on: that is no rim.
+    """
+    return ndimage.binary_erosion(brain, iterations=voxels, border_value=1) if voxels else brain
 
 
-def scan_areas(lesion: Values, normal: Values) -> tuple[float, float]:
+def scan_areas(lesion: Values, normal: Values, lost: int = 0) -> tuple[float, float]:
     """Average precision and area under the ROC curve of one scan, exactly; NaN without lesion or normal voxels.
 
-    `lesion`, `normal`: values of the map in and outside lesions; `normal` ascending. Equal values are one step.
+    `lesion`, `normal`: values of the map in and outside lesions; `normal` ascending. Equal values are one step. `lost`:
+    lesion voxels without a value, which no threshold finds: recall cannot reach 1. They have no part in the ROC curve.
     """
     if not lesion.size or not normal.size:
-        return np.nan, np.nan
+        return (0.0 if lost and normal.size else np.nan), np.nan
     levels, counts = np.unique(lesion, return_counts=True)
     below, upto = (np.searchsorted(normal, levels, side=side) for side in ("left", "right"))
     true_positives = np.cumsum(counts[::-1])[::-1]
     precision = true_positives / (true_positives + normal.size - below)
-    area = float((counts * precision).sum() / lesion.size)
+    area = float((counts * precision).sum() / (lesion.size + lost))
     return area, float((counts * (below + upto)).sum() / (2 * lesion.size * normal.size))
 
 
@@ -57,16 +61,22 @@ class Sweep:
     """Predicted voxels in lesions and outside with the threshold at the start of each bin.
 
     At the first bin everything is predicted. All voxels of a bin are one step of the curves; any leading axes are
-    resamples.
+    resamples. `lost`: lesion voxels that no threshold finds.
     """
 
     true_positives: Counts
     false_positives: Counts
+    lost: Float[np.ndarray, "*resamples"] | float = 0.0
 
     @classmethod
-    def of(cls, lesion: Counts, normal: Counts) -> Sweep:
+    def of(cls, lesion: Counts, normal: Counts, lost: Float[np.ndarray, "*resamples"] | float = 0.0) -> Sweep:
         """From the counts of each bin."""
-        return cls(_at_or_above(lesion), _at_or_above(normal))
+        return cls(_at_or_above(lesion), _at_or_above(normal), lost)
+
+    @property
+    def lesion(self) -> Float[np.ndarray, "*resamples"]:
+        """Lesion voxels, lost ones included."""
+        return np.asarray(self.true_positives[..., 0] + self.lost)
 
     def auprc(self) -> Float[np.ndarray, "*resamples"]:
         """Average precision; NaN without lesion voxels."""
@@ -74,7 +84,7 @@ class Sweep:
         with np.errstate(invalid="ignore", divide="ignore"):
             predicted = self.true_positives + self.false_positives
             precision = np.where(gained > 0, self.true_positives / predicted, 0)
-            return np.asarray((gained * precision).sum(axis=-1) / self.true_positives[..., 0])
+            return np.asarray((gained * precision).sum(axis=-1) / self.lesion)
 
     def auroc(self) -> Float[np.ndarray, "*resamples"]:
         """Area under the ROC curve, a pair within a bin counting half; NaN without lesion or normal voxels."""
@@ -87,14 +97,14 @@ class Sweep:
     def dice(self) -> Float[np.ndarray, "*resamples bins"]:
         """Pooled Dice at each threshold; NaN where nothing is predicted and no lesion is there."""
         with np.errstate(invalid="ignore"):
-            total = self.true_positives + self.false_positives + self.true_positives[..., :1]
+            total = self.true_positives + self.false_positives + self.lesion[..., None]
             return np.asarray(2 * self.true_positives / total)
 
     def precision_recall(self, points: int) -> tuple[Values, Values]:
         """Recall, ascending, and precision at no more than `points` thresholds, about evenly spaced in recall."""
-        recall = self.true_positives / self.true_positives[0]
+        recall = self.true_positives / self.lesion
         precision = self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
-        wanted = np.linspace(1 / points, 1, points)
+        wanted = np.linspace(1 / points, 1, points) * recall[0]
         place = np.unique(len(recall) - 1 - np.searchsorted(recall[::-1], wanted, side="left"))[::-1]
         return recall[place], precision[place]
 

@@ -28,8 +28,8 @@ def lesion_counts(
     lesion is neither true nor false.
     """
     labels, count = components.label(predicted)
-    voxel_ml = truth.lesions.voxel_ml * truth.own_volume
-    lesions, predictions = truth.lesions.ml * truth.own_volume, components.sizes(labels, count) * voxel_ml
+    voxel_ml = truth.lesions.voxel_ml
+    lesions, predictions = truth.lesions.ml, components.sizes(labels, count) * voxel_ml
     shared = _shared(truth, labels, count) * voxel_ml
     found = np.zeros((len(hits), len(sizes), 4), dtype=np.int64)
     for i, hit in enumerate(hits):

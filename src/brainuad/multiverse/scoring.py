@@ -51,6 +51,8 @@ class Counts:
     """Lesion voxels and others of all scans by value of the map, by list of map operators."""
     voxels: list[Float[np.ndarray, "postprocessings rules 3"]] = field(default_factory=list)
     """Of each scan: true positives, predicted voxels, lesion voxels."""
+    lost: list[int] = field(default_factory=list)
+    """Of each scan: lesion voxels outside the scored brain."""
     lesions: list[Float[np.ndarray, "postprocessings rules hits sizes 4"]] = field(default_factory=list)
     """Of each scan: as `hits.lesion_counts`."""
 
@@ -105,9 +107,10 @@ def count_scan(
                 steps = grid.postprocessings[label].on_mask()
                 mask = predicted_mask(processed, brain, opened.spacing, threshold, steps)
                 predicted, place = mask[truth.box] & truth.scored, (labels.index(label), number)
-                overlap = int((predicted & truth.scored_lesion).sum())
-                voxels[place] = overlap, int(predicted.sum()), int(truth.scored_lesion.sum())
+                overlap = int((predicted & truth.lesion).sum())
+                voxels[place] = overlap, int(predicted.sum()), truth.voxels
                 lesions[place] = lesion_counts(predicted, truth, grid.hits, grid.sizes)
+    counts.lost.append(truth.lost)
     counts.voxels.append(voxels)
     counts.lesions.append(lesions)
 
@@ -122,7 +125,8 @@ def value(choice: Choice, counts: Counts, grid: Grid, people: Sequence[str]) -> 
     if choice.metric == AUPRC:
         if choice.pooling == "pooled":
             lesion, normal = counts.bins[choice.postprocessing]
-            return float(Sweep.of(lesion.astype(float), normal.astype(float)).auprc()) if lesion.any() else np.nan
+            sweep = Sweep.of(lesion.astype(float), normal.astype(float), float(sum(counts.lost)))
+            return float(sweep.auprc()) if lesion.any() else np.nan
         return _mean(np.array(counts.auprc[choice.postprocessing]), people)
     place = list(grid.postprocessings).index(choice.postprocessing)
     rule = [rule.label for rule in grid.rules].index(choice.threshold_rule)

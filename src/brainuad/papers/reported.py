@@ -23,6 +23,8 @@ Metric = Literal[
 OURS = {
     "auprc": map_metrics.auprc_pooled.name,
     "auroc_scan": scan_metrics.auroc_scan.name,
+    "mcc": mask_metrics.mcc_volume.name,
+    "jaccard": mask_metrics.jaccard_volume.name,
     "accuracy": scan_metrics.oracle_youden_accuracy.name,
     "recall": scan_metrics.oracle_youden_sensitivity.name,
     "specificity": scan_metrics.oracle_youden_specificity.name,

@@ -26,8 +26,8 @@ def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
             for (model, _), group in rows.groupby(["model", "seed"], sort=False)
             if model in study.models
         ]
-        complete = rows["x"] >= 0.999
-        chance = float(rows[complete]["y"].min()) if complete.any() else None
+        complete = rows["x"] >= rows["x"].max() - 0.001  # lesion outside the scored brain is never found
+        chance = float(rows[complete]["y"].min())
         plot = figures.precision_recall(f"Precision and recall of voxels on {dataset}", lines, chance)
         plots[str(dataset)] = svg(plot) + legend(lines)
     return plots
