@@ -29,6 +29,7 @@ from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.scans import Scan
 from brainuad.infer.inference import infer
 from brainuad.methods import registry
+from brainuad.postprocess.find_thresholds import Thresholding
 from brainuad.postprocess.postprocess_job import PostprocessInputs
 from brainuad.postprocess.postprocessing import postprocess
 from brainuad.train.training import train
@@ -90,7 +91,7 @@ def stages(folder: Path) -> dict[str, Callable[[], object]]:
     return {
         "train": lambda: train([cache], model, 0, COMPUTE, folder / "bundle", TAGS),
         "infer": lambda: infer(folder / "bundle", cache, {}, "both", COMPUTE, maps, TAGS),
-        "postprocess": lambda: postprocess(of_masks, [True], plain, RULES, masks, TAGS),
+        "postprocess": lambda: postprocess(of_masks, Thresholding(RULES, [True], ["validation"]), plain, masks, TAGS),
         "evaluate": lambda: evaluate(of_scores, Evaluate(), RULES, [], folder / "scores", TAGS),
     }
 

@@ -40,7 +40,13 @@ inputs = PostprocessInputs(
     maps=root / "infer/test", array_cache=root / "normalize/test", validation_maps=maps, validation_array_caches=caches
 )
 rules = [HealthyQuantile(rule="healthy_quantile", quantile=0.98), ValDice(rule="val_dice")]
-postprocess(inputs, [True, False], POSTPROCESSING.validate_python({}), rules, out, {"model": "x"})
+plain = POSTPROCESSING.validate_python({})
+try:
+    from brainuad.postprocess.find_thresholds import Thresholding
+    how = [Thresholding(rules, [True, False], ["validation"] * 2, 0), plain]
+except ImportError:  # an older src
+    how = [[True, False], plain, rules]
+postprocess(inputs, *how, out, {"model": "x"})
 found = {rule: each["value"] for rule, each in json.loads((out / "thresholds.json").read_text()).items()}
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([peak[0] / 1024, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, found]))

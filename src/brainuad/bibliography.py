@@ -260,6 +260,23 @@ ENTRIES: dict[str, Entry] = {
         "13",
         2004,
     ),
+    "angelopoulos2024": _meeting(
+        "Angelopoulos AN, Bates S, Fisch A, Lei L, Schuster T", "Conformal risk control", "ICLR 2024", 2024
+    ),
+    "bates2023": _article(
+        "Bates S, Candès E, Lei L, Romano Y, Sesia M",
+        "Testing for outliers with conformal p-values",
+        "Ann Statist",
+        "51",
+        2023,
+    ),
+    "clopper1934": _article(
+        "Clopper CJ, Pearson ES",
+        "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        "Biometrika",
+        "26",
+        1934,
+    ),
     "holm1979": _article(
         "Holm S", "A simple sequentially rejective multiple test procedure", "Scand J Statist", "6", 1979
     ),

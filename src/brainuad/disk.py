@@ -14,6 +14,7 @@ from brainuad.config.datasets import Known, Made, Phantoms
 from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.files import used
+from brainuad.formats.scans import ROLES
 from brainuad.images import template
 from brainuad.normalize.grid import window
 from brainuad.papers.catalogue import parameters
@@ -78,7 +79,7 @@ def estimate(plan: Plan) -> DiskUse:
     brain, voxels = float(grid.brain.sum()), float(np.prod(cropped.grid[0]))
     map_voxels = float(cropped.mask(grid.brain).sum())
     shares = {label: _shares(plan, label) for label in study.datasets}
-    scored = {label: shares[label]["validation"] + shares[label]["test"] for label in study.scored_sets()}
+    scored = {label: sum(shares[label].values()) - shares[label]["train"] for label in study.scored_sets()}
     maps = sum(1 + model.reconstructs for model in study.models.values()) * len(study.seeds)
     runs = len(study.models) * len(study.seeds)
     tested = runs * sum(shares[label]["test"] for label in scored)
@@ -106,11 +107,11 @@ def _scans_at_once(plan: Plan, scored: Mapping[str, float]) -> float:
     """Maps whose values the largest evaluate or postprocess job keeps.
 
     evaluate keeps the test scans of a data set once for each postprocessing with map operators, and once for the others
-    together; postprocess keeps the validation scans of all data sets.
+    together; postprocess keeps the scans that set thresholds, of all data sets.
     """
     changed = [bool(each.on_map()) for each in plan.study.postprocessing.values()]
     tested = max((_shares(plan, label)["test"] for label in scored), default=0.0)
-    validated = sum(_shares(plan, label)["validation"] for label in plan.study.validation_sets())
+    validated = sum(_shares(plan, label)[role] for label, role in plan.study.threshold_sets().items())
     return max(tested * (sum(changed) + (not all(changed))), validated)
 
 
@@ -150,9 +151,9 @@ def _shares(plan: Plan, label: str) -> dict[str, float]:
     settings = plan.study.datasets[label]
     split = plan.study.scan_sets()[plan.origin(label)].split
     if split is None:
-        return dict.fromkeys(("train", "validation", "test"), 0.0)
+        return dict.fromkeys(ROLES[:-1], 0.0)
     count = len(plan.scans[plan.origin(label)])
-    scans = {role: count * getattr(split, role) for role in ("train", "validation", "test")}
+    scans = {role: count * getattr(split, role) for role in ROLES[:-1]}
     if not isinstance(settings, Made):
         return scans
     return {role: settings.draws * scans[role] * (role in settings.roles) for role in scans}

@@ -190,7 +190,7 @@ def infer(plan: Plan, model: str, seed: str, dataset: str) -> InferJob:
 
 def postprocess(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str) -> PostprocessJob:
     """Of one model, seed, data set and postprocessing."""
-    validation = plan.study.validation_sets()
+    validation = plan.study.threshold_sets()
     return PostprocessJob(
         inputs=PostprocessInputs(
             maps=plan.maps(model, seed, dataset),
@@ -203,6 +203,8 @@ def postprocess(plan: Plan, model: str, seed: str, dataset: str, postprocessing:
         postprocessing=plan.study.postprocessing[postprocessing],
         thresholds=plan.study.thresholds,
         validation_healthy=[plan.study.datasets[label].healthy for label in validation],
+        validation_roles=list(validation.values()),
+        erode_voxels=plan.study.evaluate.erode_voxels,
     )
 
 

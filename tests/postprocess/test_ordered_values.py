@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from brainuad.postprocess.find_thresholds import healthy_quantile
+from brainuad.postprocess.find_thresholds import conformal_cut, healthy_quantile
 from brainuad.postprocess.ordered_values import OrderedValues, best_dice
 
 RNG = np.random.default_rng(5)
@@ -74,6 +74,29 @@ def test_best_dice_is_just_under_the_lowest_lesion_value_that_pays(tmp_path):
     normal = np.array([0, 1, 2, 2, 3, 5], np.float32)
     threshold = best_dice(ordered(tmp_path, lesion, name="in"), ordered(tmp_path, normal, name="out"))
     assert 3 < threshold < 5  # 5 and 6 with one false voxel: 2 * 2 / (3 + 3); all: 2 * 3 / (8 + 3)
+
+
+def plain_risk(parts, people, cut, largest):
+    """n / (n + 1) R + B / (n + 1) with the values above `cut`, from arrays in memory."""
+    shares = np.array([min((part > cut).mean(), largest) for part in parts])
+    persons = np.unique(people)
+    mean = np.mean([shares[np.asarray(people) == person].mean() for person in persons])
+    return (len(persons) * mean + largest) / (len(persons) + 1)
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "mostly zero", "negative", "many scales"])
+@pytest.mark.parametrize(("level", "largest"), [(0.3, 1.0), (0.3, 0.5), (0.05, 0.2), (1 / 6, 1.0), (0.9, 1.0)])
+def test_a_conformal_cut_is_the_lowest_that_keeps_the_risk(kind, level, largest, tmp_path):
+    pool = POOLS[kind].astype(np.float32)
+    parts = [part * np.float32(1 + i / 3) for i, part in enumerate(np.array_split(pool, 6))]
+    people = ["a", "b", "b", "c", "d", "e"]
+    values = ordered(tmp_path, *parts)
+    cut = conformal_cut(values, people, level, largest)
+    assert plain_risk(parts, people, cut, largest) <= level + 1e-9
+    lower = pool[:0] if cut is None else np.concatenate(parts)
+    lower = lower[lower < cut]
+    assert lower.size == 0 or plain_risk(parts, people, lower.max(), largest) > level
+    assert conformal_cut(values, people, largest / 6 - 1e-3, largest) is None, "five people allow no less"
 
 
 def test_a_constant_map_gives_a_threshold_that_nothing_exceeds(tmp_path):

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from sealed import sealed
 
-from brainuad.config.postprocessing import POSTPROCESSING, Fixed, HealthyQuantile, ValDice
+from brainuad.config.postprocessing import POSTPROCESSING, Conformal, Fixed, HealthyQuantile, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
+from brainuad.postprocess.find_thresholds import Thresholding
 from brainuad.postprocess.postprocess_job import PostprocessInputs
 from brainuad.postprocess.postprocessing import postprocess
 
@@ -26,6 +28,7 @@ PLAIN = POSTPROCESSING.validate_python({})
 SMOOTHED = POSTPROCESSING.validate_python(
     {"operators": [{"op": "gaussian", "sigma_mm": 2}, {"op": "remove_small_components", "min_ml": 0.016}]}
 )
+ROLES = {"v": "validation", "c": "calibration", "t": "test"}
 TAGS = {"model": "zscore", "seed": "0", "dataset": "ms"}
 
 
@@ -36,11 +39,11 @@ def brain() -> np.ndarray:
 
 
 def dataset(root: Path, name: str, roles: str, lesions: bool, seed: int) -> tuple[Path, Path]:
-    """An array cache and infer's folder: one scan per letter of `roles` (v or t), lesions 3 brighter."""
+    """An array cache and infer's folder: one scan per letter of `roles`, lesions 3 brighter."""
     rng, inside = np.random.default_rng(seed), brain()
     entries, maps = [], root / "infer" / name
     for i, letter in enumerate(roles):
-        scan = Scan(f"sub-{i}", f"sub-{i}", name, role={"v": "validation", "t": "test"}[letter])
+        scan = Scan(f"sub-{i}", f"sub-{i}", name, role=ROLES[letter])
         lesion = np.zeros(SHAPE, bool)
         if lesions:
             lesion[4:7, 4:7, 4 + i % 3 : 7 + i % 3] = True
@@ -65,9 +68,13 @@ def inputs(scored, validation):
     )
 
 
+def thresholding(*healthy, rules=RULES, roles=None, erode_voxels=0):
+    return Thresholding(rules, healthy, roles or ["validation"] * len(healthy), erode_voxels)
+
+
 def run(study, out, postprocessing=PLAIN, rules=RULES):
     healthy, ms = study
-    postprocess(inputs(ms, [healthy, ms]), [True, False], postprocessing, rules, out, TAGS)
+    postprocess(inputs(ms, [healthy, ms]), thresholding(True, False, rules=rules), postprocessing, out, TAGS)
     return thresholds.read(out)
 
 
@@ -150,6 +157,50 @@ def test_validation_labels_do_move_val_dice_and_nothing_else(study, tmp_path):
     assert {rule for rule in before if after[rule] != before[rule]} == {"val_dice"}
 
 
+def test_thresholds_are_drawn_from_the_voxels_that_are_scored(study, tmp_path):
+    """A rim of high values, which evaluate does not score, moved the cut."""
+    maps, path = study[0]
+    core, opened = ndimage.binary_erosion(brain()), array_cache.read(path)
+    for scan in opened.scans:
+        anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
+        volume.write(
+            files.anomaly_path(maps, scan.scan), np.where(brain() & ~core, 50, anomaly).astype(np.float32), opened.affine
+        )
+    sealed(maps)
+    healthy, ms = study
+    postprocess(inputs(ms, [healthy, ms]), thresholding(True, False, erode_voxels=1), PLAIN, tmp_path / "out", TAGS)
+    scored = [files.read_map(files.anomaly_path(maps, f"sub-{i}"), SHAPE)[core] for i in range(2)]
+    found = thresholds.read(tmp_path / "out")["healthy_quantile_0.95"].value
+    assert found == pytest.approx(np.quantile(np.concatenate(scored), 0.95))
+    assert run(study, tmp_path / "whole")["healthy_quantile_0.95"].value == 50, "without erosion the rim counts"
+
+
+def test_calibration_scans_alone_set_thresholds_where_they_are_named(tmp_path):
+    healthy, ms = dataset(tmp_path, "ixi", "vvct", False, 1), dataset(tmp_path, "ms", "vvtt", True, 2)
+    given = thresholding(True, False, roles=["calibration", "validation"])
+    postprocess(inputs(ms, [healthy, ms]), given, PLAIN, tmp_path / "out", TAGS)
+    found = thresholds.read(tmp_path / "out")
+    assert found["healthy_quantile_0.95"].scans == ("ixi/sub-2",)
+    assert found["healthy_quantile_0.95"].value == pytest.approx(np.quantile(voxels(healthy, ["sub-2"]), 0.95))
+    assert found["val_dice"].scans == ("ms/sub-0", "ms/sub-1")
+
+
+def test_a_conformal_threshold_says_which_level_its_scans_allow(study, tmp_path):
+    rules = [
+        Conformal(rule="conformal", false_positive_share=0.02),
+        Conformal(rule="conformal", false_positive_share=0.35),
+        Conformal(rule="conformal", false_positive_share=0.02, largest_share=0.05),
+    ]
+    found = run(study, tmp_path / "out", rules=rules)
+    refused, high, bounded = (found[rule.label] for rule in rules)
+    assert refused.value is None
+    assert all(word in refused.note for word in ("2 healthy people", "0.333", "0.02 needs 49"))
+    above = [(voxels(study[0], [f"sub-{i}"]) > high.value).mean() for i in range(2)]
+    assert 2 / 3 * np.mean(above) + 1 / 3 <= 0.35
+    assert bounded.value is not None
+    assert not list((tmp_path / "out").rglob("*conformal0p02_mask*"))
+
+
 def test_what_is_not_scored_moves_no_threshold(study, tmp_path):
     maps, path = study[1]
     before = run(study, tmp_path / "before")
@@ -184,7 +235,7 @@ def test_what_is_not_scored_is_no_part_of_healthy_scans(study, tmp_path):
 
 def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(study, tmp_path):
     healthy, ms = study
-    postprocess(inputs(ms, [healthy]), [True], PLAIN, RULES, tmp_path / "out", TAGS)
+    postprocess(inputs(ms, [healthy]), thresholding(True), PLAIN, tmp_path / "out", TAGS)
     threshold = thresholds.read(tmp_path / "out")["val_dice"]
     assert threshold.value is None
     assert "no validation scan with lesions" in threshold.note
@@ -193,7 +244,7 @@ def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(stud
 
 def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
     with pytest.raises(InputError, match="no healthy validation scan"):
-        postprocess(inputs(study[1], [study[1]]), [False], PLAIN, RULES, tmp_path / "out", TAGS)
+        postprocess(inputs(study[1], [study[1]]), thresholding(False), PLAIN, tmp_path / "out", TAGS)
     assert not (tmp_path / "out").exists()
 
 

@@ -26,15 +26,18 @@ class Split(Section):
     train: float = Field(0.0, ge=0, le=1)
     """Share of subjects that models learn from; healthy ones only."""
     validation: float = Field(0.0, ge=0, le=1)
-    """Share for stopping and thresholds."""
+    """Share for stopping, and for thresholds where no data set of its kind has a calibration share."""
+    calibration: float = Field(0.0, ge=0, le=1)
+    """Share for the thresholds of voxels and of scans alone, so that they rest on other scans than the choice of the
+    weights."""
     test: float = Field(0.0, ge=0, le=1)
     """Share for the tables."""
 
     @model_validator(mode="after")
     def _whole(self) -> Split:
-        total = self.train + self.validation + self.test
+        total = self.train + self.validation + self.calibration + self.test
         if not abs(total - 1) <= 1e-6:
-            raise ValueError(f"train, validation and test must add up to 1, they add up to {total:g}")
+            raise ValueError(f"the shares of the roles must add up to 1, they add up to {total:g}")
         return self
 
 

@@ -38,5 +38,6 @@ class Evaluate(Section):
     peak_distance_mm: float = Field(5.0, ge=0)
     """The highest value of a map hits a lesion if it lies in one or within this distance of one."""
     scan_threshold_quantile: float = Field(0.87, gt=0, lt=1)
-    """Quantile of the scores of healthy validation scans above which a scan is called abnormal; 0.87 is the specificity
-    that Simarro Viana 2020 reports."""
+    """Specificity that the threshold of scores is to have on healthy people on average, by split conformal prediction
+    on healthy calibration scans (or validation scans); fewer than 7 people allow less than 0.87, the specificity that
+    Simarro Viana 2020 reports."""

@@ -186,7 +186,7 @@ class Postprocessing(Section):
 
 
 class HealthyQuantile(Section):
-    """A quantile of the brain voxels of healthy validation scans."""
+    """A quantile of the scored brain voxels of healthy calibration scans, or validation scans, together."""
 
     rule: Literal["healthy_quantile"]
     quantile: float = Field(0.98, gt=0, lt=1)
@@ -196,6 +196,31 @@ class HealthyQuantile(Section):
     def label(self) -> str:
         """The name in tables."""
         return f"healthy_quantile_{self.quantile:g}"
+
+
+class Conformal(Section):
+    """Conformal risk control: the lowest threshold that keeps the false-positive share of a new healthy scan, on
+    average, at or under a level; needs many healthy scans."""
+
+    rule: Literal["conformal"]
+    false_positive_share: float = Field(0.02, gt=0, lt=1)
+    """The level: share of a healthy scan's scored voxels above the threshold. n scans allow (largest_share / (n + 1))
+    and above: 0.02 needs 49."""
+    largest_share: float = Field(1.0, gt=0, le=1)
+    """A scan's share counts at most this much, so that fewer scans suffice: with 0.1, 0.02 needs 4. The level then
+    holds for the share cut off there."""
+
+    @model_validator(mode="after")
+    def _bound_is_above_the_level(self) -> Conformal:
+        if self.largest_share <= self.false_positive_share:
+            raise ValueError("largest_share must be above false_positive_share, else every threshold would do")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name in tables."""
+        bound = f"_of_{self.largest_share:g}" if self.largest_share < 1 else ""
+        return f"conformal_{self.false_positive_share:g}{bound}"
 
 
 class ValDice(Section):
@@ -222,7 +247,7 @@ class Fixed(Section):
         return f"fixed_{self.value:g}"
 
 
-Threshold = Annotated[HealthyQuantile | ValDice | Fixed, Field(discriminator="rule")]
+Threshold = Annotated[HealthyQuantile | Conformal | ValDice | Fixed, Field(discriminator="rule")]
 """How a map becomes a mask. The oracle is no threshold rule: only evaluate computes it, under that name."""
 
 POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)

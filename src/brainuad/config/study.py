@@ -15,7 +15,8 @@ from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Thre
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
 
-Role = Literal["train", "validation", "test"]
+ThresholdRole = Literal["validation", "calibration"]
+"""Roles whose scans thresholds may be drawn from."""
 LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
 LARGEST_SEED = 2**32 - 1
@@ -158,13 +159,19 @@ class Study(Section):
         """Labels of the data sets that are scored, in the order of the file."""
         return [label for label, d in self.datasets.items() if isinstance(d, Made) or d.split is not None]
 
-    def validation_sets(self) -> list[str]:
-        """Labels of the data sets from which thresholds may be drawn."""
-        return [
-            label
-            for label, d in self.datasets.items()
-            if ("validation" in d.roles if isinstance(d, Made) else d.split is not None and d.split.validation > 0)
-        ]
+    def threshold_role(self, healthy: bool) -> ThresholdRole:
+        """Role of the scans from which thresholds are drawn: of healthy subjects, or of labelled patients."""
+        splits = [d.split for d in self.scan_sets().values() if d.healthy == healthy]
+        return "calibration" if any(split and split.calibration for split in splits) else "validation"
+
+    def threshold_sets(self) -> dict[str, ThresholdRole]:
+        """The data sets from which thresholds may be drawn, with the role of their scans."""
+        found: dict[str, ThresholdRole] = {}
+        for label, d in self.datasets.items():
+            role = self.threshold_role(d.healthy)
+            if role in d.roles if isinstance(d, Made) else d.split is not None and getattr(d.split, role) > 0:
+                found[label] = role
+        return found
 
     def trainings(self) -> dict[str, str]:
         """For each model the label it is trained under: of models that differ in `map` alone, the first in the file."""

@@ -14,7 +14,7 @@ from brainuad.formats.files import atomic, read_tsv
 
 MASK_SEPARATOR = " | "
 """Between the paths of several files that are one mask."""
-Role = Literal["train", "validation", "test", ""]
+Role = Literal["train", "validation", "calibration", "test", ""]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def lesion_types_in(lesion_type: str) -> list[str]:
 
 
 COLUMNS = [field.name for field in fields(Scan)]
-ROLES = ("train", "validation", "test", "")
+ROLES: tuple[Role, ...] = ("train", "validation", "calibration", "test", "")
+"""In the order in which the split gives them; the last one is no role."""
 STATES = ("ok", "warned", "failed", "excluded", "included", "")
 
 

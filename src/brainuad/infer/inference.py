@@ -38,7 +38,7 @@ def infer(
     out: Path,
     tags: Mapping[str, str],
 ) -> None:
-    """Write the anomaly maps of the validation and test scans of an array cache to the folder `out`, all or none.
+    """Write the anomaly maps of all but the training scans of an array cache to the folder `out`, all or none.
 
     Writes anomaly maps, reconstructions if the method has them, `scores.tsv` and `run.json`. Raises InputError if the
     array cache is on another grid than the training scans.
@@ -52,7 +52,7 @@ def infer(
     _require_fit(trained, data, array_cache)
     if "dataset" in tags:
         array_caches.require_data_set(array_cache, tags["dataset"])
-    scans = data.select("validation", "test")
+    scans = data.select("validation", "calibration", "test")
     method = registry.load_method(trained, map_settings)
     method.to(compute.accelerator)
     content = map_settings.model_dump(mode="json") if isinstance(map_settings, Section) else dict(map_settings)

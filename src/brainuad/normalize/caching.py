@@ -39,7 +39,7 @@ class Entries:
 
 def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> None:
     """Write the array cache of a data set: every usable scan that has a role."""
-    rows = source.rows("train", "validation", "test")
+    rows = source.rows(*scans.ROLES[:-1])
     read = ((row, source.read(row)) for row in rows)
     each = (Entry(_with_volume(row, scan), scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
     _write(Entries(each, source.naming()), scaling, settings, out)

@@ -54,7 +54,7 @@ class Source:
 
     def naming(self) -> Naming:
         """What file names say of the scans; the default where there is no usable scan."""
-        row = next(iter(self.rows("train", "validation", "test")), None)
+        row = next(iter(self.rows(*scans.ROLES[:-1])), None)
         return Naming() if row is None else status.read(self.folder / row.scan / status.NAME).naming
 
 

@@ -14,7 +14,7 @@ from brainuad.formats import quality, scans
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Role, Scan, changed
 
-ROLES: tuple[Role, Role, Role] = ("train", "validation", "test")
+ROLES = scans.ROLES[:-1]
 
 
 @dataclass(frozen=True)

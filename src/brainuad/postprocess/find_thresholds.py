@@ -1,61 +1,91 @@
-"""Thresholds from healthy validation voxels, from labelled validation voxels, or from a paper.
+"""Thresholds from healthy voxels, from labelled voxels, or from a paper.
 
-No function here reads a test scan.
+The voxels are those that evaluate scores, of validation scans or of calibration scans. No function here reads a test
+scan.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from brainuad.config.postprocessing import Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
+from brainuad.config.postprocessing import Conformal, Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache as array_caches
+from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
+from brainuad.images import components
+from brainuad.metrics import conformal, voxelwise
 from brainuad.postprocess.apply import processed_maps
-from brainuad.postprocess.ordered_values import OrderedValues, best_dice
+from brainuad.postprocess.ordered_values import ROUNDING, OrderedValues, best_dice, lowest_cut
 
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """A data set whose validation scans thresholds may see: infer's folder, its array cache, its subjects' health."""
+    """A data set whose scans in a role, validation or calibration, thresholds may see. `maps`: infer's folder."""
 
     maps: Path
     array_cache: Path
     healthy: bool
+    role: str = "validation"
+
+
+@dataclass(frozen=True)
+class Thresholding:
+    """How thresholds are found. `healthy`, `roles`: of each data set that thresholds are drawn from.
+
+    `erode_voxels`: what evaluate removes of the brain's rim.
+    """
+
+    rules: Sequence[Threshold]
+    healthy: Sequence[bool]
+    roles: Sequence[str]
+    erode_voxels: int = 1
 
 
 @dataclass(frozen=True)
 class VoxelValues:
-    """Values of the map at brain voxels of validation scans, in and outside lesions."""
+    """Values of the map at scored voxels, in and outside lesions."""
 
     normal: OrderedValues
     lesion: OrderedValues
     scans: tuple[str, ...]
     """As `<data set>/<scan>`."""
+    people: tuple[str, ...]
+    """Whose scans they are."""
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Which values thresholds are drawn from.
+
+    `erode_voxels`: what evaluate removes of the brain's rim; `folder`: for the values of all voxels, which would fill
+    the memory; 4 bytes a voxel.
+    """
+
+    postprocessing: Postprocessing
+    erode_voxels: int
+    folder: Path
 
 
 def find_thresholds(
-    sets: Sequence[ValidationSet], postprocessing: Postprocessing, rules: Sequence[Threshold], folder: Path
+    sets: Sequence[ValidationSet], rules: Sequence[Threshold], voxels: Voxels
 ) -> dict[str, FoundThreshold]:
-    """The threshold of each rule, by its label. Only validation scans are opened, and lesions only for `val_dice`.
-
-    `folder`: for the values of all voxels, which would fill the memory; 4 bytes a voxel.
-    """
+    """The threshold of each rule, by its label. Lesions are opened for `val_dice` alone."""
     healthy = None
     found: dict[str, FoundThreshold] = {}
     for rule in rules:
         match rule:
-            case HealthyQuantile():
-                healthy = healthy or _voxel_values([each for each in sets if each.healthy], postprocessing, folder)
-                value = healthy_quantile(healthy.normal, rule.quantile)
-                found[rule.label] = FoundThreshold(value, "unsupervised", healthy.scans)
+            case HealthyQuantile() | Conformal():
+                healthy = healthy or _voxel_values([each for each in sets if each.healthy], voxels)
+                found[rule.label] = _healthy_threshold(rule, healthy)
             case ValDice():
-                labelled = _voxel_values([each for each in sets if not each.healthy], postprocessing, folder, True)
+                labelled = _voxel_values([each for each in sets if not each.healthy], voxels, True)
                 if len(labelled.lesion):
                     value = best_dice(labelled.lesion, labelled.normal)
                     found[rule.label] = FoundThreshold(value, "labelled validation", labelled.scans)
@@ -67,6 +97,33 @@ def find_thresholds(
     return found
 
 
+def _healthy_threshold(rule: HealthyQuantile | Conformal, healthy: VoxelValues) -> FoundThreshold:
+    if isinstance(rule, HealthyQuantile):
+        return FoundThreshold(healthy_quantile(healthy.normal, rule.quantile), "unsupervised", healthy.scans)
+    people = len(set(healthy.people))
+    value = conformal_cut(healthy.normal, healthy.people, rule.false_positive_share, rule.largest_share)
+    if value is not None:
+        return FoundThreshold(value, "unsupervised", healthy.scans)
+    attainable = rule.largest_share / (people + 1)
+    needed = conformal.fewest(rule.false_positive_share / rule.largest_share)
+    note = f"no threshold: {people} healthy people allow a false-positive share of {attainable:.3g} at least, "
+    note += f"{rule.false_positive_share:g} needs {needed}"
+    return FoundThreshold(None, "unsupervised", healthy.scans, note)
+
+
+def conformal_cut(healthy: OrderedValues, people: Sequence[str], level: float, largest: float) -> float | None:
+    """The lowest value above which n / (n + 1) R + B / (n + 1) is at most `level`; None where n is too small for any.
+
+    R is the mean over the n people of the share of a person's scan that lies above it, cut off at B = `largest`;
+    `people`: whose each part of `healthy` is. Source: Angelopoulos et al., Conformal Risk Control, ICLR 2024.
+    """
+    scans = Counter(people)
+    budget = level * (len(scans) + 1) - largest
+    if budget < -ROUNDING or not len(healthy):
+        return None
+    return lowest_cut(healthy, [1 / scans[person] for person in people], largest, budget)
+
+
 def healthy_quantile(healthy: OrderedValues, quantile: float) -> float:
     """The `quantile` of the pooled brain voxels of healthy scans. Raises InputError if there are none."""
     if not len(healthy):
@@ -76,20 +133,22 @@ def healthy_quantile(healthy: OrderedValues, quantile: float) -> float:
     return healthy.quantile(quantile)
 
 
-def _voxel_values(
-    sets: Sequence[ValidationSet], postprocessing: Postprocessing, folder: Path, lesions: bool = False
-) -> VoxelValues:
-    """Values of the maps after the map operators, kept in `folder`. `lesions`: whether to read the lesion masks."""
-    place = Path(tempfile.mkdtemp(dir=folder))
-    normal, lesion, names = OrderedValues(place / "normal"), OrderedValues(place / "lesion"), []
+def _voxel_values(sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool = False) -> VoxelValues:
+    """Values of the maps after the map operators. `lesions`: whether to read the lesion masks."""
+    place = Path(tempfile.mkdtemp(dir=voxels.folder))
+    normal, lesion = OrderedValues(place / "normal"), OrderedValues(place / "lesion")
+    scans: list[Scan] = []
     for each in sets:
         opened = array_caches.read(each.array_cache)
         truths = array_caches.read_lesions(each.array_cache) if lesions else None
         ignored = array_caches.read_ignored(each.array_cache)
-        for row, anomaly, brain in processed_maps(each.maps, opened, "validation", postprocessing.on_map()):
-            truth = np.zeros_like(brain) if truths is None else truths[row]
-            scored = brain if ignored is None else brain & ~ignored[row]
-            normal.add(anomaly[scored & ~truth])
-            lesion.add(anomaly[scored & truth])
-            names.append(f"{opened.scans[row].dataset}/{opened.scans[row].scan}")
-    return VoxelValues(normal, lesion, tuple(names))
+        for row, anomaly, brain in processed_maps(each.maps, opened, each.role, voxels.postprocessing.on_map()):
+            box = components.box(brain, margin=1)
+            truth = np.zeros_like(brain[box]) if truths is None else truths[row][box]
+            scored = voxelwise.scored_brain(brain[box], voxels.erode_voxels)
+            scored = scored if ignored is None else scored & ~ignored[row][box]
+            normal.add(anomaly[box][scored & ~truth])
+            lesion.add(anomaly[box][scored & truth])
+            scans.append(opened.scans[row])
+    named = tuple(f"{scan.dataset}/{scan.scan}" for scan in scans)
+    return VoxelValues(normal, lesion, named, tuple(scan.person for scan in scans))

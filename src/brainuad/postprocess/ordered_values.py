@@ -6,7 +6,7 @@ number, a second one by the lower 16 bits within the few bins that are asked for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,21 @@ Ranks = UInt32[np.ndarray, "n"]
 BITS = 16
 BINS = 1 << BITS
 CHUNK = 1 << 18  # values that are read at once
+ROUNDING = 1e-9
 GROUP = 8  # bins that are searched at once: 2 x 8 x 65,536 counts of 8 bytes are 8 MB
 
 
 class OrderedValues:
-    """float32 values in the file `path`, which must not exist; `counts`: how many lie in each of the 65,536 bins."""
+    """float32 values in the file `path`, which must not exist; `counts`: how many lie in each of the 65,536 bins.
+
+    `sizes`: how many values each call of `add` brought.
+    """
 
     def __init__(self, path: Path):
         self._path = path
         path.touch(exist_ok=False)
         self.counts: Int[np.ndarray, "bins"] = np.zeros(BINS, np.int64)
+        self.sizes: list[int] = []
 
     def __len__(self) -> int:
         """Number of values."""
@@ -37,6 +42,7 @@ class OrderedValues:
         """Append values in any order; -0 becomes 0. Raises OSError where the file system refuses."""
         ranks = ordered_bits(np.asarray(values, np.float32))
         self.counts += np.bincount(ranks >> BITS, minlength=BINS)
+        self.sizes.append(len(ranks))
         with self._path.open("ab") as file:
             file.write(ranks.data)
 
@@ -60,6 +66,12 @@ class OrderedValues:
                 inside = row >= 0
                 counts += np.bincount(row[inside] * BINS + (ranks[inside] & (BINS - 1)), minlength=len(counts))
         return counts.reshape(len(bins), BINS)
+
+    def parts(self) -> Iterator[Iterator[Ranks]]:
+        """The ranks of what each call of `add` brought, in chunks; each part is to be read to its end in turn."""
+        with self._path.open("rb") as file:
+            for size in self.sizes:
+                yield (np.fromfile(file, np.uint32, min(CHUNK, size - at)) for at in range(0, size, CHUNK))
 
     def _at(self, places: Sequence[int]) -> Values:
         """The values at these places of the ascending order."""
@@ -94,6 +106,33 @@ def best_dice(lesion: OrderedValues, normal: OrderedValues) -> float:
         row, low = np.nonzero(dice == dice.max())
         best = max(best, (float(dice.max()), int(((bins[row] << BITS) + low).max())))
     return float(np.nextafter(_values(np.array([best[1]], np.uint32))[0], np.float32(-np.inf)))
+
+
+def lowest_cut(values: OrderedValues, weights: Sequence[float], largest: float, budget: float) -> float:
+    """The lowest value above which the weighted shares of the parts sum to at most `budget`, which is 0 or more.
+
+    A part is what one call of `add` brought, such as a scan; `weights`: one for each; `largest`: what a part's share
+    counts at most.
+    """
+    by_bin = np.zeros(BINS)
+    for part, size, weight in zip(values.parts(), values.sizes, weights, strict=True):
+        counts = sum((np.bincount(ranks >> BITS, minlength=BINS) for ranks in part), np.zeros(BINS, np.int64))
+        by_bin += weight * _shares(_at_or_above(counts) - counts, size, largest)
+    bin_ = int(np.argmax(by_bin <= budget + ROUNDING))
+    in_bin = np.zeros(BINS)
+    for part, size, weight in zip(values.parts(), values.sizes, weights, strict=True):
+        inside, higher = np.zeros(BINS, np.int64), 0
+        for ranks in part:
+            high = ranks >> BITS
+            higher += int((high > bin_).sum())
+            inside += np.bincount(ranks[high == bin_] & (BINS - 1), minlength=BINS)
+        in_bin += weight * _shares(_at_or_above(inside) - inside + higher, size, largest)
+    low = int(np.argmax(in_bin <= budget + ROUNDING))
+    return float(_values(np.array([(bin_ << BITS) + low], np.uint32))[0])
+
+
+def _shares(counts: np.ndarray, size: int, largest: float) -> np.ndarray:
+    return np.minimum(counts / max(size, 1), largest)
 
 
 def _dice(hits: np.ndarray, false: np.ndarray, total: int) -> np.ndarray:

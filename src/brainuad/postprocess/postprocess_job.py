@@ -1,4 +1,4 @@
-"""postprocess: thresholds from validation scans, and the predicted masks of a data set's test scans."""
+"""postprocess: thresholds from validation or calibration scans, and the predicted masks of a data set's test scans."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import ClassVar
 from brainuad.config.postprocessing import Postprocessing, Threshold
 from brainuad.config.told import with_settings
 from brainuad.jobs.base import Job, Paths
+
+KINDS = {True: "healthy", False: "labelled"}
+USE = {
+    "calibration": "The {} scans that set thresholds were calibration scans, by which nothing else was chosen.",
+    "validation": "The {} scans that set thresholds were validation scans, by which weights and stopping may have been "
+    "chosen as well.",
+}
 
 
 class PostprocessInputs(Paths):
@@ -33,21 +40,28 @@ class PostprocessJob(Job):
     postprocessing: Postprocessing
     thresholds: list[Threshold]
     validation_healthy: list[bool]
-    """Whether the subjects of each validation set are healthy."""
+    """Whether the subjects of each data set are healthy from which thresholds are drawn."""
+    validation_roles: list[str]
+    """Role of their scans that are used: validation or calibration."""
+    erode_voxels: int
+    """What evaluate removes of the brain's rim: thresholds are drawn from the voxels that are scored."""
 
     def run(self) -> None:
+        from brainuad.postprocess.find_thresholds import Thresholding
         from brainuad.postprocess.postprocessing import postprocess
 
-        settings = self.validation_healthy, self.postprocessing, self.thresholds
-        postprocess(self.inputs, *settings, self.outputs.masks, self.tags)
+        found = Thresholding(self.thresholds, self.validation_healthy, self.validation_roles, self.erode_voxels)
+        postprocess(self.inputs, found, self.postprocessing, self.outputs.masks, self.tags)
 
     def describe(self) -> list[str]:
         rules = [f"`{rule.label}` is {with_settings(rule, 'rule')}" for rule in self.thresholds]
+        roles = dict(zip(map(KINDS.get, self.validation_healthy), self.validation_roles, strict=True))
         operators = [with_settings(each, "op") for each in self.postprocessing.operators]
         source = f" [@{self.postprocessing.cite}]" if self.postprocessing.cite else ""
         steps = f"in this order, the map operators before the threshold: {'; '.join(operators)}"
         return [
             f"Maps became predicted masks by thresholds: {'; '.join(rules)}.",
+            *(USE[role].format(kind) for kind, role in roles.items()),
             "No threshold but the oracle's was chosen on test labels.",
             f"Postprocessing `{self.label}`{source}: {steps if operators else 'the threshold alone'}.",
         ]

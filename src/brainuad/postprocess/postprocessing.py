@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainuad.config.postprocessing import Postprocessing, Threshold
+from brainuad.config.postprocessing import Postprocessing
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import checksums, names, postprocessed, run, thresholds
 from brainuad.formats import maps as files
@@ -15,7 +15,7 @@ from brainuad.formats.checksums import Checksums
 from brainuad.formats.files import atomic_folder
 from brainuad.postprocess import kernels
 from brainuad.postprocess.apply import predicted_mask, processed_maps
-from brainuad.postprocess.find_thresholds import ValidationSet, find_thresholds
+from brainuad.postprocess.find_thresholds import Thresholding, ValidationSet, Voxels, find_thresholds
 from brainuad.resources import recording
 
 if TYPE_CHECKING:
@@ -24,22 +24,21 @@ if TYPE_CHECKING:
 
 def postprocess(
     inputs: PostprocessInputs,
-    validation_healthy: Sequence[bool],
+    thresholding: Thresholding,
     postprocessing: Postprocessing,
-    rules: Sequence[Threshold],
     out: Path,
     tags: Mapping[str, str],
 ) -> None:
     """Write masks of the test scans of one data set and `thresholds.json` into the folder `out`.
 
-    `validation_healthy`: whether each validation set holds healthy subjects. Maps are written only if the
+    Maps are written only if the
     postprocessing changes them, which `postprocessing.json` says; evaluate otherwise reads infer's. Raises InputError
     for missing or foreign maps, and for a rule without the scans that it needs.
     """
-    sources = zip(inputs.validation_maps, inputs.validation_array_caches, validation_healthy, strict=True)
+    seen = inputs.validation_maps, inputs.validation_array_caches, thresholding.healthy, thresholding.roles
     settings = {
         "postprocessing": postprocessing.model_dump(mode="json"),
-        "thresholds": [rule.model_dump(mode="json") for rule in rules],
+        "thresholds": [rule.model_dump(mode="json") for rule in thresholding.rules],
     }
     with (
         atomic_folder(out) as folder,
@@ -47,8 +46,9 @@ def postprocess(
     ):
         opened, record_of_maps = array_caches.read(inputs.array_cache), _checked(inputs, tags)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
-            validation = [ValidationSet(*source) for source in sources]
-            found = find_thresholds(validation, postprocessing, rules, Path(values))
+            sets = [ValidationSet(*each) for each in zip(*seen, strict=True)]
+            voxels = Voxels(postprocessing, thresholding.erode_voxels, Path(values))
+            found = find_thresholds(sets, thresholding.rules, voxels)
         thresholds.write(folder, found)
         postprocessed.write(folder, changes_maps=bool(postprocessing.on_map()))
         writer = files.MapWriter(folder, opened.affine, opened.naming)
