@@ -84,7 +84,7 @@ def stages(folder: Path) -> dict[str, Callable[[], object]]:
     cache, maps, masks = folder / "cache", folder / "maps", folder / "masks/none"
     of_masks = PostprocessInputs(maps=maps, array_cache=cache, validation_maps=[maps], validation_array_caches=[cache])
     of_scores = EvaluateInputs(
-        maps=maps, masks=[masks], array_cache=cache, healthy_maps=[maps], healthy_array_caches=[cache]
+        maps=maps, masks=[masks], array_cache=cache, control_maps=[maps], control_array_caches=[cache]
     )
     model = registry.validate({"family": "zscore_atlas"})
     plain = POSTPROCESSING.validate_python({})

@@ -5,12 +5,22 @@ Every job imports this when it parses the Snakefile, so it imports nothing heavy
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from brainuad.config.datasets import Made
+from brainuad.config.datasets import AnyScans, Made, OnDisk, Phantoms
 from brainuad.config.study import Study
 
 TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
+
+
+def same_source(one: AnyScans, two: AnyScans) -> bool:
+    """Whether two data sets come from one place: the same folder, table or known data set, and the same modality."""
+    if one.modality != two.modality or one.source != two.source:
+        return False
+    if isinstance(one, Phantoms) and isinstance(two, Phantoms):
+        return one.spacing == two.spacing
+    return isinstance(one, OnDisk) and isinstance(two, OnDisk) and one.location.resolve() == two.location.resolve()
 
 
 class Layout:
@@ -37,15 +47,45 @@ class Layout:
         """Labels of the data sets with training subjects."""
         return [label for label, d in self.study.scan_sets().items() if d.split and d.split.train]
 
-    def healthy_sets(self, dataset: str) -> list[str]:
-        """The healthy data sets that serve as controls in the scan-level metrics of a data set.
+    def controls(self, dataset: str) -> list[str]:
+        """The healthy data sets whose test scans a data set is compared with as whole scans.
 
-        The data set that it was made of or, for patients, the training sets.
+        The data set that it was made of; for patients those that the study names, else those of the same source, else
+        the training sets; none for a healthy data set.
         """
         settings = self.study.datasets[dataset]
-        labels = [settings.into] if isinstance(settings, Made) else [] if settings.healthy else self.training_sets()
+        if isinstance(settings, Made):
+            return self._with_share("test", [settings.into])
+        if settings.healthy:
+            return []
+        return settings.controls or self._of_own_source(dataset) or self._with_share("test", self.training_sets())
+
+    def foreign_controls(self, dataset: str) -> bool:
+        """Whether patients are compared with healthy people of another source, so that scanner looks like disease."""
+        settings = self.study.datasets[dataset]
+        patients = not isinstance(settings, Made) and not settings.healthy and not settings.controls
+        return patients and bool(self.controls(dataset)) and not self._of_own_source(dataset)
+
+    def calibration_sets(self, dataset: str) -> list[str]:
+        """The healthy data sets whose scans set the threshold of a data set's scores: of its own source if they can.
+
+        Else the training sets or, where they have no share for it, all healthy data sets that have one.
+        """
+        role, origin = self.study.threshold_role(healthy=True), self.origin(dataset)
+        healthy = [label for label, d in self.study.scan_sets().items() if d.healthy]
+        own = [origin] if origin in healthy else self.controls(dataset)
+        candidates = (self._with_share(role, labels) for labels in (own, self.training_sets(), healthy))
+        return next((labels for labels in candidates if labels), [])
+
+    def _of_own_source(self, dataset: str) -> list[str]:
+        """Healthy data sets with test scans that come from the same place as these patients."""
+        sets = self.study.scan_sets()
+        healthy = self._with_share("test", [label for label, d in sets.items() if d.healthy])
+        return [label for label in healthy if same_source(sets[dataset], sets[label])]
+
+    def _with_share(self, role: str, labels: Iterable[str]) -> list[str]:
         splits = {label: d.split for label, d in self.study.scan_sets().items()}
-        return [label for label in labels if (split := splits[label]) and split.test]
+        return [label for label in labels if (split := splits[label]) and getattr(split, role)]
 
     def gpus(self, model: str) -> int:
         """GPUs that training and inference of a model ask for."""

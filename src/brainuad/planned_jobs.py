@@ -223,14 +223,16 @@ def native(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str)
 
 def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
     """Of one model, seed and data set."""
-    healthy, study = plan.healthy_sets(dataset), plan.study
+    study, controls, calibration = plan.study, plan.controls(dataset), plan.calibration_sets(dataset)
     return EvaluateJob(
         inputs=EvaluateInputs(
             maps=plan.maps(model, seed, dataset),
             masks=[plan.predicted(model, seed, dataset, label) for label in study.postprocessing],
             array_cache=plan.array_cache(dataset),
-            healthy_maps=[plan.maps(model, seed, label) for label in healthy],
-            healthy_array_caches=[plan.array_cache(label) for label in healthy],
+            control_maps=[plan.maps(model, seed, label) for label in controls],
+            control_array_caches=[plan.array_cache(label) for label in controls],
+            calibration_maps=[plan.maps(model, seed, label) for label in calibration],
+            calibration_array_caches=[plan.array_cache(label) for label in calibration],
         ),
         outputs=EvaluateOutputs(folder=plan.evaluation(model, seed, dataset)),
         evaluate=study.evaluate,
@@ -324,7 +326,7 @@ def _listed(scan: Scan) -> list[Any]:
 
 def _content(settings: Scans) -> dict[str, Any]:
     """The settings that decide what a data set holds, its roles left out."""
-    return settings.model_dump(mode="json", exclude={"split", "exclude"})
+    return settings.model_dump(mode="json", exclude={"split", "exclude", "controls"})
 
 
 def scan_settings(plan: Plan, dataset: str) -> ScanSettings:

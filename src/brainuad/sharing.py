@@ -22,7 +22,7 @@ from brainuad.formats.files import read_json, unwritable, write_json
 from brainuad.formats.handling import Handling
 
 NAME = "sources.json"
-OF_THE_STUDY = {"split", "optional", "exclude", "groups", "subjects", "accept_licence"}
+OF_THE_STUDY = {"split", "optional", "exclude", "controls", "groups", "subjects", "accept_licence"}
 """Settings of a data set that choose among its scans: the files of a scan are the same whatever they say."""
 
 HANDLED = (

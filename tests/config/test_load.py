@@ -184,8 +184,8 @@ def test_made_sets_need_subjects_and_spoiled_ones_give_no_threshold(demo):
     study = build_study(demo, DEMO)
     assert {"odd", "bad"} <= set(study.scored_sets())
     assert not {"odd", "bad"} & set(study.scan_sets())
-    assert "odd" in study.validation_sets()
-    assert "bad" not in study.validation_sets()
+    assert "odd" in study.threshold_sets()
+    assert "bad" not in study.threshold_sets()
     demo["datasets"]["healthy"]["split"] = {"train": 0.7, "validation": 0.3}
     assert "datasets.bad.into: healthy has no test share" in message({**demo, "datasets": _without(demo, "odd")})
 

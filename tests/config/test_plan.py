@@ -13,6 +13,7 @@ import yaml
 from brainuad import planned_jobs
 from brainuad.bibliography import CITATION, REFERENCES
 from brainuad.config.load import build_study
+from brainuad.errors import ConfigError
 from brainuad.formats.scans import changed
 from brainuad.plan import Plan
 
@@ -41,7 +42,7 @@ def test_made_sets_share_the_scans_of_the_set_that_they_are_made_of(demo):
     assert {label: made.origin(label) for label in ("healthy", "odd", "bad")} == dict.fromkeys(
         ("healthy", "odd", "bad"), "healthy"
     )
-    assert made.healthy_sets("odd") == made.healthy_sets("bad") == ["healthy"]
+    assert made.controls("odd") == made.controls("bad") == ["healthy"]
     assert not {"odd", "bad"} & set(made.sources())
     assert made.masks("odd") == made.masks("bad") == []
     assert {label for _, _, label in made.runs()} == set(demo["datasets"])
@@ -60,6 +61,44 @@ def test_the_methods_section_names_every_part_of_a_study(demo):
     assert "seeds 3 and 4" in models
     assert text["Preprocessing"][0].count("mri_2mm") == 1
     assert set(CITATION.findall(str(text))) <= set(REFERENCES)
+
+
+def test_patients_are_compared_with_healthy_people_of_their_own_source(tmp_path):
+    def folder(name, number):
+        for i in range(number):
+            path = tmp_path / f"{name}/sub-{name}{i}/anat/sub-{name}{i}_T1w.nii.gz"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"")
+            if name == "hospital" and i < 2:
+                path.with_name(f"sub-{name}{i}_desc-lesion_mask.nii.gz").write_bytes(b"")
+        return {"source": "bids", "root": str(tmp_path / name)}
+
+    shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
+    hospital = folder("hospital", 4)
+    sets = {
+        "ixi": {**folder("ixi", 8), "healthy": True, "split": shares},
+        "patients": {**hospital, "healthy": False, "exclude": ["sub-hospital2", "sub-hospital3"]},
+    }
+    study = {"study": "mine", "datasets": sets, "recipe": "mri_2mm", "models": {"zscore_atlas": None}}
+    alone = plan(study)
+    assert (alone.controls("patients"), alone.foreign_controls("patients")) == (["ixi"], True)
+    assert alone.calibration_sets("patients") == alone.calibration_sets("ixi") == ["ixi"]
+    sets["own"] = {**hospital, "healthy": True, "exclude": ["sub-hospital0", "sub-hospital1"]}
+    both = plan(study)
+    assert (both.controls("patients"), both.foreign_controls("patients")) == (["own"], False)
+    assert both.calibration_sets("patients") == ["ixi"], "the own ones are test scans alone"
+    sets["own"]["split"] = {"validation": 0.5, "test": 0.5}
+    assert plan(study).calibration_sets("patients") == ["own"]
+    sets["ixi"]["split"] = {"train": 0.5, "validation": 0.125, "calibration": 0.125, "test": 0.25}
+    calibrated = plan(study)
+    assert calibrated.calibration_sets("patients") == ["ixi"]
+    job = calibrated.job("postprocess", model="zscore_atlas", seed="0", dataset="patients", postprocessing="none")
+    assert json.loads(job.tracked_json())["validation_roles"] == ["calibration"]
+    sets["patients"]["controls"] = ["ixi"]
+    assert (plan(study).controls("patients"), plan(study).foreign_controls("patients")) == (["ixi"], False)
+    sets["patients"]["controls"] = ["patients"]
+    with pytest.raises(ConfigError, match="no healthy data set with a test share"):
+        plan(study)
 
 
 def test_only_the_changed_set_is_made_again(demo):

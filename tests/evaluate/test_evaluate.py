@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evaluation_files import AFFINE, LABELS, SETTINGS, SHAPE, EvaluationFiles, brain
+from scipy import stats
 from sealed import sealed
 
 from brainuad import metrics as declared
@@ -463,22 +464,32 @@ def test_structural_similarity_is_that_of_the_scored_brain(world, tmp_path):
     assert metrics(out).loc[("none", "none", "ssim"), ["value", "n"]].tolist() == [pytest.approx(mean, rel=1e-5), 5]
 
 
-def test_scans_are_called_abnormal_above_a_quantile_of_healthy_validation_scans(world, tmp_path):
-    healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role="validation" if i < 4 else "test") for i in range(8)]
+@pytest.mark.parametrize("role", ["validation", "calibration"])
+def test_scans_are_called_abnormal_above_a_conformal_cut_of_healthy_scans(role, world, tmp_path):
+    healthy = [Scan(f"sub-{i}", f"sub-{i}", "ixi", role=role if i < 4 else "test") for i in range(8)]
+    healthy += [Scan("sub-8", "sub-8", "ixi", role="validation")] * (role == "calibration")
     world.scans["ixi"] = healthy
     array_cache.write(
         world.root / "array_caches" / "ixi", (world.entry(s, "ixi") for s in healthy), CacheHeader(AFFINE)
     )
-    values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0])
+    values = iter([1.0, 2.0, 3.0, 4.0, 0.0, 2.4, 2.5, 9.0, 99.0])
     world.infer("known", "ixi", lambda lesion: np.full(SHAPE, next(values)))
     scores = iter([9.0, 0.0, 2.6, 3.0, 9.0, 0.0])
     world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(scores)))
     posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
     settings = SETTINGS.model_copy(update={"scan_threshold_quantile": 0.5})
     found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
-    found = found.loc["healthy_quantile_0.5"]
-    assert found["value"].to_dict() == {"threshold_scan": 2.5, "sensitivity_scan": 0.8, "specificity_scan": 0.75}
-    assert found["n"].to_dict() == {"threshold_scan": 4, "sensitivity_scan": 5, "specificity_scan": 4}
+    found = found.loc["conformal_0.5"]
+    values = {"threshold_scan": 3, "nominal_specificity_scan": 0.5, "sensitivity_scan": 0.4, "specificity_scan": 0.75}
+    assert found["value"].to_dict() == values
+    assert found["n"].to_dict() == dict(zip(values, (4, 4, 5, 4), strict=True))
+    exact = stats.binomtest(3, 4).proportion_ci(method="exact")
+    assert found.loc["specificity_scan", ["ci_low", "ci_high"]].tolist() == pytest.approx([exact.low, exact.high], 1e-4)
+    scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
+    assert scans["p_healthy"].tolist() == pytest.approx([0.2, 1, 0.6, 0.6, 0.2])
+    few = metrics(world.run("known", "ms", posts, tmp_path / "few")).loc["none"].loc["conformal_0.8"]
+    assert few.loc["threshold_scan", "value"] == 4
+    assert few.loc["nominal_specificity_scan", "value"] == 0.8, "four people allow no more"
 
 
 def of_types(world, **changes):

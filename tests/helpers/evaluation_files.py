@@ -94,11 +94,13 @@ class EvaluationFiles:
             maps=maps / name,
             masks=list(posts.values()),
             array_cache=caches / name,
-            healthy_maps=[maps / "ixi"],
-            healthy_array_caches=[caches / "ixi"],
+            control_maps=[maps / "ixi"],
+            control_array_caches=[caches / "ixi"],
+            calibration_maps=[maps / "ixi"],
+            calibration_array_caches=[caches / "ixi"],
         )
         assert list(inputs.postprocessed()) == list(posts)
-        for folder in {inputs.maps, *inputs.healthy_maps, *inputs.masks}:
+        for folder in {inputs.maps, *inputs.control_maps, *inputs.masks}:
             sealed(folder, **(made_of or {}).get(folder.relative_to(self.root).as_posix(), {}))
         evaluate(inputs, settings, RULES, locating, out, tags)
         return out

@@ -164,7 +164,9 @@ def test_thresholds_are_drawn_from_the_voxels_that_are_scored(study, tmp_path):
     for scan in opened.scans:
         anomaly = files.read_map(files.anomaly_path(maps, scan.scan), SHAPE)
         volume.write(
-            files.anomaly_path(maps, scan.scan), np.where(brain() & ~core, 50, anomaly).astype(np.float32), opened.affine
+            files.anomaly_path(maps, scan.scan),
+            np.where(brain() & ~core, 50, anomaly).astype(np.float32),
+            opened.affine,
         )
     sealed(maps)
     healthy, ms = study

@@ -54,6 +54,15 @@ class Scans(Section):
     """Whether brainuad makes the scans, so that they show no person."""
     exclude: list[str] = []
     """Excluded subjects, by BIDS label."""
+    controls: list[str] = []
+    """Of patients: labels of the healthy data sets whose test scans they are compared with as whole scans. By default
+    those of the same source and modality; where there are none, the training sets, and the report says so."""
+
+    @model_validator(mode="after")
+    def _only_patients_have_controls(self) -> Scans:
+        if self.controls and self.healthy:
+            raise ValueError("controls: the subjects are healthy themselves")
+        return self
 
 
 class Phantoms(Scans):

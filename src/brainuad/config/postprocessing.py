@@ -199,8 +199,10 @@ class HealthyQuantile(Section):
 
 
 class Conformal(Section):
-    """Conformal risk control: the lowest threshold that keeps the false-positive share of a new healthy scan, on
-    average, at or under a level; needs many healthy scans."""
+    """Conformal risk control: the lowest threshold that keeps the false-positive share of new healthy scans at a level.
+
+    It holds on average, and needs many healthy calibration scans, or validation scans.
+    """
 
     rule: Literal["conformal"]
     false_positive_share: float = Field(0.02, gt=0, lt=1)

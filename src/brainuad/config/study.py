@@ -144,6 +144,11 @@ class Study(Section):
                     raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
             elif dataset.split and dataset.split.train and not dataset.healthy:
                 raise ValueError(f"datasets.{label}.split.train: models learn from healthy subjects only")
+        for label, patients in self.scan_sets().items():
+            for name in patients.controls:
+                named = self.scan_sets().get(name)
+                if named is None or not named.healthy or not (named.split and named.split.test):
+                    raise ValueError(f"datasets.{label}.controls: {name} is no healthy data set with a test share")
         trained = [d for d in self.scan_sets().values() if d.split and d.split.train]
         if not trained:
             raise ValueError("datasets: no healthy training subject; give one data set a split with train above 0")

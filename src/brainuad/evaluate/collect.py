@@ -134,11 +134,15 @@ def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
 
 
 def _scores(inputs: EvaluateInputs) -> Scores:
-    other = [(maps, cache) for maps, cache in inputs.healthy() if maps.resolve() != inputs.maps.resolve()]
+    other = [(maps, cache) for maps, cache in inputs.controls() if maps.resolve() != inputs.maps.resolve()]
+    by_role = [
+        [score for pair in inputs.calibration() for score in _read_scores(*pair, role, healthy=True)]
+        for role in ("calibration", "validation")
+    ]
     return Scores(
         scans=[score for _, score in _read_scores(inputs.maps, inputs.array_cache, "test")],
         controls=[score for pair in other for score in _read_scores(*pair, "test", healthy=True)],
-        validation=[score for pair in other for _, score in _read_scores(*pair, "validation", healthy=True)],
+        calibration=by_role[0] or by_role[1],
     )
 
 

@@ -15,17 +15,24 @@ class EvaluateInputs(Paths):
     masks: list[Path]
     """Folder of each postprocessing, named by its label."""
     array_cache: Path
-    healthy_maps: list[Path]
-    healthy_array_caches: list[Path]
-    """Of the healthy data sets that abnormal scans are compared with at the scan level; same model and seed."""
+    control_maps: list[Path]
+    control_array_caches: list[Path]
+    """Of the healthy data sets whose test scans abnormal scans are compared with; same model and seed."""
+    calibration_maps: list[Path] = []
+    calibration_array_caches: list[Path] = []
+    """Of the healthy data sets whose scans set the threshold of scores; same model and seed."""
 
     def postprocessed(self) -> dict[str, Path]:
         """The folder of each postprocessing by its label."""
         return {folder.name: folder for folder in self.masks}
 
-    def healthy(self) -> list[tuple[Path, Path]]:
-        """Infer's folder and the array cache of each healthy data set."""
-        return list(zip(self.healthy_maps, self.healthy_array_caches, strict=True))
+    def controls(self) -> list[tuple[Path, Path]]:
+        """Infer's folder and the array cache of each data set of controls."""
+        return list(zip(self.control_maps, self.control_array_caches, strict=True))
+
+    def calibration(self) -> list[tuple[Path, Path]]:
+        """The same of each data set that sets the threshold of scores."""
+        return list(zip(self.calibration_maps, self.calibration_array_caches, strict=True))
 
 
 class EvaluateOutputs(Paths):
@@ -51,7 +58,12 @@ class EvaluateJob(Job):
     def describe(self) -> list[str]:
         rim = self.evaluate.erode_voxels
         eroded = f", eroded by {rim} {'voxel' if rim == 1 else 'voxels'}" if rim else ""
-        return [f"Scores were computed in the brain mask{eroded}."]
+        return [
+            f"Scores were computed in the brain mask{eroded}.",
+            "Whole scans were called abnormal above a split-conformal threshold of their score, set on healthy scans "
+            f"for a specificity of {self.evaluate.scan_threshold_quantile:g}, or of what their number allows "
+            "[@bates2023]; intervals of sensitivity and specificity are exact binomial ones [@clopper1934].",
+        ]
 
 
 JOB = EvaluateJob

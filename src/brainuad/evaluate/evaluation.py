@@ -79,7 +79,7 @@ def _require_related(inputs: EvaluateInputs, tags: Mapping[str, str]) -> None:
         maps.checked(folder, {**tags, "postprocessing": label}, maps=found.seal)
     same = {name: tags[name] for name in ("model", "seed")}
     bundle = {name: value for name, value in found.made_of.items() if name == "bundle"}
-    for folder, cache in inputs.healthy():
+    for folder, cache in dict.fromkeys([*inputs.controls(), *inputs.calibration()]):
         maps.checked(folder, same, array_cache=checksums.read(cache).seal, **bundle)
 
 

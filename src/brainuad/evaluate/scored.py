@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from brainuad.config.evaluate import Evaluate
 from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import ScanFacts
 from brainuad.formats.scans import lesion_types_in
-from brainuad.metrics import pooled, scanwise, statistics
+from brainuad.metrics import conformal, pooled, scanwise, statistics
 from brainuad.metrics.evidence import (
     MapEvidence,
     MaskCounts,
@@ -36,8 +37,18 @@ class Scores:
     scans: Sequence[float]
     controls: Sequence[tuple[str, float]]
     """(person, score) of the healthy test scans of other data sets."""
-    validation: Sequence[float]
-    """Of the healthy validation scans of those data sets."""
+    calibration: Sequence[tuple[str, float]]
+    """(person, score) of the healthy calibration scans, or validation scans, that set the threshold of scores."""
+
+    @cached_property
+    def healthy(self) -> Float[np.ndarray, "people"]:
+        """The highest calibration score of each person, ascending."""
+        return conformal.highest_of_each(self.calibration)
+
+    def p_values(self) -> Float[np.ndarray, "scans"]:
+        """Conformal p value of each test scan; NaN without calibration scans."""
+        scores = np.array(self.scans, dtype=float)
+        return conformal.p_values(self.healthy, scores) if len(self.healthy) else np.full(len(scores), np.nan)
 
 
 @dataclass(frozen=True)
@@ -92,13 +103,14 @@ class ScoredScans:
         return UnmarkedEvidence(self.patients, NO_RULE, np.array([scan.unmarked for scan in self.facts], dtype=bool))
 
     def scan_threshold(self, scores: ScanScores) -> ScanThreshold | None:
-        """The scores above a quantile of the healthy validation scans; None without such scans."""
-        if not self.scores.validation:
+        """The scores above a conformal cut; None without healthy calibration scans.
+
+        The rule is named by the specificity that the cut holds, which few scans make lower than what was asked for.
+        """
+        if not len(self.scores.healthy):
             return None
-        quantile = self.settings.scan_threshold_quantile
-        threshold = float(np.quantile(self.scores.validation, quantile))
-        rule = f"healthy_quantile_{quantile:g}"
-        return ScanThreshold(scores.patients, rule, scores, threshold, len(self.scores.validation))
+        cut = conformal.cut(self.scores.healthy, self.settings.scan_threshold_quantile)
+        return ScanThreshold(scores.patients, f"conformal_{cut.specificity:.3g}", scores, cut)
 
     def scan_oracle(self, scores: ScanScores) -> ScanOracle:
         """The scores at their best Youden index."""

@@ -78,6 +78,7 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
     """Rows of `scans.tsv`, one for each scan, with the masks of the first rule."""
     maps, masks = postprocessing.maps, postprocessing.masks
     rule = next(iter(masks), NO_RULE)
+    p_values = scans.scores.p_values()
     rows: list[TableRow] = []
     for i, scan in enumerate(scans.facts):
         row: TableRow = {
@@ -86,6 +87,7 @@ def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
             "unmarked": int(scan.unmarked),
             **asdict(scans.map_fits[i]),
             "score": scans.scores.scans[i],
+            "p_healthy": p_values[i],
             "auprc": maps.areas[i][0],
             "auroc": maps.areas[i][1],
             "residual_rms": scans.residual_rms[i],

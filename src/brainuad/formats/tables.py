@@ -19,7 +19,8 @@ METRICS = JOB_COLUMNS | {
     "threshold_rule": "how maps were thresholded: none, a rule of the study, or oracle (chosen on the test labels)",
     "metric": "name, see below",
     "value": "the number",
-    "ci_low": "lower end of the 95 % bootstrap interval over patients; empty under three patients",
+    "ci_low": "lower end of the 95 % bootstrap interval over patients, empty under three patients; for "
+    "`sensitivity_scan` and `specificity_scan` of the exact binomial interval",
     "ci_high": "upper end",
     "n": "scans that the number rests on",
 }
@@ -39,6 +40,8 @@ SCANS = JOB_COLUMNS | {
     "map_outside": "share of the anomaly map that lies outside the brain",
     "map_moved": "how the anomaly map seems to have been moved from the brain, such as `flipped along x`; else empty",
     "score": "anomaly score of the scan",
+    "p_healthy": "conformal p value of the score: (1 + healthy calibration people who reach it) / (1 + their number); "
+    "empty without calibration scans",
     "auprc": "area under the precision-recall curve over its voxels; empty without lesions",
     "auroc": "area under the ROC curve over its voxels; empty without lesions",
     "residual_rms": "root mean square of scan minus reconstruction over the scored brain; empty without reconstruction",

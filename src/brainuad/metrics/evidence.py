@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.metrics import pooled, statistics
+from brainuad.metrics.conformal import Cut
 from brainuad.metrics.froc import Components, Froc
 from brainuad.metrics.lesionwise import Found
 from brainuad.metrics.registry import Estimate
@@ -294,12 +295,10 @@ class UnmarkedEvidence(Evidence):
 
 @dataclass(frozen=True)
 class ScanThreshold(Evidence):
-    """The same scores above a threshold from the healthy validation scans."""
+    """The same scores above a threshold from healthy scans."""
 
     scores: ScanScores
-    threshold: float
-    validation_scans: int
-    """That the threshold rests on."""
+    cut: Cut
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ No postprocessing changes these scores.
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool
 
-from brainuad.metrics import scanwise
+from brainuad.metrics import proportions, scanwise
 from brainuad.metrics.evidence import ScanOracle, ScanScores, ScanThreshold, UnmarkedEvidence
 from brainuad.metrics.registry import Estimate, metric
 
@@ -53,24 +54,31 @@ def ap_scan_by_lesion_type(scans: ScanScores) -> Estimate:
 
 @metric(ScanThreshold, label="scan threshold", direction="neither", unit="score units")
 def threshold_scan(scans: ScanThreshold) -> Estimate:
-    """Scan level: the quantile of the scores of healthy validation scans above which a scan is called abnormal."""
-    return Estimate(scans.threshold, n=scans.validation_scans)
+    """Scan level: the conformal cut above which a scan is called abnormal; n: the healthy people that it rests on."""
+    return Estimate(scans.cut.threshold, n=scans.cut.people)
+
+
+@metric(ScanThreshold, label="nominal scan specificity", direction="neither")
+def nominal_specificity_scan(scans: ScanThreshold) -> Estimate:
+    """The specificity that `threshold_scan` has on average: what was asked for, or n / (n + 1) of n healthy people."""
+    return Estimate(scans.cut.specificity, n=scans.cut.people)
 
 
 @metric(ScanThreshold, label="scan sensitivity", direction="higher")
 def sensitivity_scan(scans: ScanThreshold) -> Estimate:
     """Share of abnormal scans above `threshold_scan`: the recall."""
-    abnormal = scans.scores.abnormal
-    above = scans.scores.scores > scans.threshold
-    return scans.patients.ratio(1.0 * (above & abnormal), 1.0 * abnormal, int(abnormal.sum()))
+    return _share(scans, scans.scores.abnormal, scans.scores.scores > scans.cut.threshold)
 
 
 @metric(ScanThreshold, label="scan specificity", direction="higher")
 def specificity_scan(scans: ScanThreshold) -> Estimate:
     """Share of healthy scans at `threshold_scan` or below."""
-    healthy = ~scans.scores.abnormal
-    below = scans.scores.scores <= scans.threshold
-    return scans.patients.ratio(1.0 * (below & healthy), 1.0 * healthy, int(healthy.sum()))
+    return _share(scans, ~scans.scores.abnormal, scans.scores.scores <= scans.cut.threshold)
+
+
+def _share(scans: ScanThreshold, chosen: Bool[np.ndarray, "scans"], found: Bool[np.ndarray, "scans"]) -> Estimate:
+    people = [person for person, take in zip(scans.patients.subjects, chosen, strict=True) if take]
+    return proportions.share(found[chosen], people)
 
 
 @metric(ScanOracle, label="scan sensitivity", direction="higher")
