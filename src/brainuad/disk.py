@@ -153,7 +153,7 @@ def _shares(plan: Plan, label: str) -> dict[str, float]:
     if split is None:
         return dict.fromkeys(ROLES[:-1], 0.0)
     count = len(plan.scans[plan.origin(label)])
-    scans = {role: count * getattr(split, role) for role in ROLES[:-1]}
+    scans: dict[str, float] = {role: count * getattr(split, role) for role in ROLES[:-1]}
     if not isinstance(settings, Made):
         return scans
     return {role: settings.draws * scans[role] * (role in settings.roles) for role in scans}

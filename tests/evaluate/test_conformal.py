@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from brainuad.metrics import conformal, proportions
 
@@ -57,6 +58,7 @@ def test_intervals_of_shares_are_those_of_clopper_and_pearson():
     some = proportions.share(np.arange(10) < 3, list("abcdefghij"))
     exact = stats.binomtest(3, 10).proportion_ci(method="exact")
     assert (some.low, some.high) == pytest.approx((exact.low, exact.high))
+    assert (some.low, some.high) == pytest.approx(proportion_confint(3, 10, method="beta"))
     assert np.isnan(proportions.share(np.zeros(0, bool), []).value)
 
 

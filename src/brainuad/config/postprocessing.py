@@ -186,7 +186,10 @@ class Postprocessing(Section):
 
 
 class HealthyQuantile(Section):
-    """A quantile of the scored brain voxels of healthy calibration scans, or validation scans, together."""
+    """A quantile of the scored brain voxels of healthy scans.
+
+    The voxels of all calibration scans, or without any of all validation scans, count together.
+    """
 
     rule: Literal["healthy_quantile"]
     quantile: float = Field(0.98, gt=0, lt=1)
@@ -199,7 +202,7 @@ class HealthyQuantile(Section):
 
 
 class Conformal(Section):
-    """Conformal risk control: the lowest threshold that keeps the false-positive share of new healthy scans at a level.
+    """Conformal risk control [@angelopoulos2024]: the lowest threshold that keeps the false-positive share of new healthy scans at a level.
 
     It holds on average, and needs many healthy calibration scans, or validation scans.
     """
@@ -226,7 +229,7 @@ class Conformal(Section):
 
 
 class ValDice(Section):
-    """The threshold with the best pooled Dice on labelled validation scans, which share no subject with the test."""
+    """The threshold with the best pooled Dice on labelled scans, which share no subject with the test."""
 
     rule: Literal["val_dice"]
 

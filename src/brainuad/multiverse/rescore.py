@@ -67,7 +67,7 @@ class Runs:
 
 def find_runs(layout: Layout) -> Runs:
     """The runs with maps of a data set and of all validation scans. Raises InputError if no data set has two models."""
-    study, validation = layout.study, layout.study.validation_sets()
+    study, validation = layout.study, layout.study.threshold_sets()
     there: dict[str, list[Run]] = {}
     missing = []
     for dataset in scored_datasets(layout):
@@ -115,8 +115,9 @@ def rescore(layout: Layout, runs: Runs, grid: Grid, folder: Path) -> list[Univer
     for dataset, each in runs.there.items():
         for run in each:
             require_related(run, dataset, caches[dataset])
+    rim = layout.study.evaluate.erode_voxels
     thresholds = {
-        key: find_all_thresholds(_validation(layout, run), grid, folder, lambda: progress.step(THRESHOLDS))
+        key: find_all_thresholds(_validation(layout, run), grid, rim, folder, lambda: progress.step(THRESHOLDS))
         for key, run in distinct.items()
     }
     return [
@@ -148,8 +149,8 @@ def ranks_or_nan(values: Float[np.ndarray, "choices models"]) -> Float[np.ndarra
 def _validation(layout: Layout, run: Run) -> list[ValidationSet]:
     datasets = layout.study.datasets
     return [
-        ValidationSet(run.maps[label], layout.array_cache(label), datasets[label].healthy)
-        for label in layout.study.validation_sets()
+        ValidationSet(run.maps[label], layout.array_cache(label), datasets[label].healthy, role)
+        for label, role in layout.study.threshold_sets().items()
     ]
 
 

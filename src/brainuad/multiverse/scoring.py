@@ -21,7 +21,7 @@ from brainuad.metrics.voxelwise import Sweep
 from brainuad.multiverse.choices import AUPRC, DICE, LESION_RECALL, Choice, Grid
 from brainuad.multiverse.hits import FALSE, FOUND, LESIONS, TRUE, lesion_counts
 from brainuad.postprocess.apply import predicted_mask, process_map
-from brainuad.postprocess.find_thresholds import ValidationSet, find_thresholds
+from brainuad.postprocess.find_thresholds import ValidationSet, Voxels, find_thresholds
 from brainuad.postprocess.ordered_values import BINS, BITS, ordered_bits
 
 Map = Float[np.ndarray, "x y z"]
@@ -64,13 +64,16 @@ class Counts:
 
 
 def find_all_thresholds(
-    sets: Sequence[ValidationSet], grid: Grid, folder: Path, done: Callable[[], None]
+    sets: Sequence[ValidationSet], grid: Grid, erode_voxels: int, folder: Path, done: Callable[[], None]
 ) -> Thresholds:
-    """The thresholds of one run, from validation scans alone. `done`: called after each list of map operators."""
+    """The thresholds of one run, from validation or calibration scans. `done`: called after each list of map operators.
+
+    `erode_voxels`: what is not scored of the brain's rim.
+    """
     values = {}
     for chain in grid.by_map_operators():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as place:
-            found = find_thresholds(sets, grid.postprocessings[chain], grid.rules, Path(place))
+            found = find_thresholds(sets, grid.rules, Voxels(grid.postprocessings[chain], erode_voxels, Path(place)))
         values.update({(chain, rule): each.value for rule, each in found.items() if each.value is not None})
         done()
     return values
