@@ -34,3 +34,22 @@ rule native:
         **params("native"),
     script:
         "../workflow/scripts/run_job.py"
+
+
+# Needs no model: what postprocessing and resizing leave of the lesion masks themselves.
+rule ceilings:
+    input:
+        unpack(inputs("ceilings")),
+    output:
+        folder=directory("<study>/ceilings/{dataset}"),
+    log:
+        "<study>/logs/ceilings/{dataset}.log",
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: PLAN.megabytes(1900, volumes=40) * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        **params("ceilings"),
+    script:
+        "../workflow/scripts/run_job.py"

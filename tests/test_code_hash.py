@@ -124,7 +124,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
             "formats/coding.py",
             "STEPS = 254",
             "STEPS = 253",
-            of("normalize", "train", "infer", "postprocess", "evaluate", "report"),
+            of("normalize", "train", "infer", "postprocess", "ceilings", "evaluate", "report"),
         ),
         (
             "config/network.py",
@@ -132,7 +132,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
             "train.batch_size",
             of("train fanogan", "infer fanogan"),
         ),
-        ("images/smooth.py", "sigma_mm / size for", "2 * sigma_mm / size for", of("train", "infer")),
+        ("images/smooth.py", "sigma_mm / size for", "2 * sigma_mm / size for", of("train", "infer", "ceilings")),
         ("images/equalise.py", "(levels - 1) /", "levels /", of("train thresh_histeq", "infer thresh_histeq")),
         (
             "methods/zscore_atlas.py",
@@ -143,7 +143,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
         ("methods/fanogan/objective.py", "image + self", "image - self", of("train fanogan", "infer fanogan")),
         ("methods/shared/reconstruction.py", "self.network.eval()", "self.network.train()", NETWORKS),
         ("train/sampler.py", "SeedSequence([seed, stage])", "SeedSequence([stage, seed])", of("train")),
-        ("postprocess/operators.py", "size**3 // 2]", "size**3 // 3]", of("postprocess")),
+        ("postprocess/operators.py", "total // 2]", "total // 3]", of("postprocess", "ceilings")),
         ("postprocess/native.py", "> 0.5", "> 0.6", of("native")),
         (
             "metrics/mask_metrics.py",

@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "postprocess": ("model", "seed", "dataset", "postprocessing"),
     "native": ("model", "seed", "dataset", "postprocessing"),
     "evaluate": ("model", "seed", "dataset"),
+    "ceilings": ("dataset",),
 }
 """What the folders in a stage's folder are named after."""
 WORDS = {"dataset": "data set"}
@@ -50,6 +51,7 @@ WRITTEN = {
     "infer": ("scores.tsv", "README.md", "sub-*/"),
     "postprocess": ("README.md", "sub-*/"),
     "native": ("README.md", "sub-*/"),
+    "ceilings": ("ceilings.tsv",),
     "evaluate": ("metrics.tsv", "scans.tsv", "lesions.tsv", "curves.tsv"),
     "scans": ("README.md", "participants.tsv", "batches/", "sub-*/"),
 }

@@ -155,6 +155,10 @@ class Layout:
         """The folder of maps and masks on the scans' own grids."""
         return self.folder / f"native/{model}/seed-{seed}/{dataset}/{postprocessing}"
 
+    def ceilings(self, dataset: str) -> Path:
+        """The folder of what a perfect map and an identity network score on a data set."""
+        return self.folder / "ceilings" / dataset
+
     def evaluation(self, model: str, seed: int | str, dataset: str) -> Path:
         """The folder of an evaluate job's tables."""
         return self.folder / f"evaluate/{model}/seed-{seed}/{dataset}"

@@ -161,7 +161,9 @@ class Plan(Layout):
             "Input of the models": [_joined(self._describe("scaling")), *map(_joined, grid)],
             "Models": [*self._models(), *self._maps(), self._seeds()],
             "Predicted masks": [_joined(list(dict.fromkeys(each for part in masks for each in part)))],
-            "Evaluation": [_joined(self._describe("evaluate", **first))],
+            "Evaluation": [
+                _joined([*self._describe("evaluate", **first), *self._describe("ceilings", dataset=scored[0])])
+            ],
             "Statistics": [_joined(self._describe("summarise"))],
         }
         return {heading: list(filter(None, dict.fromkeys(texts))) for heading, texts in paragraphs.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainuad.config.datasets import Inserted, Made, OnDisk, Scans, WithReference
+from brainuad.config.network import NetworkInput, NetworkSettings
 from brainuad.config.reading import Reading
 from brainuad.download.fetch_job import FetchJob, FetchOutputs
 from brainuad.download.list_scans_job import ListScansInputs, ListScansJob, ListScansOutputs
@@ -21,6 +22,7 @@ from brainuad.normalize.normalize_job import NormalizeInputs, NormalizeJob, Norm
 from brainuad.normalize.scaling_job import ScalingInputs, ScalingJob, ScalingOutputs
 from brainuad.normalize.split_job import SplitInputs, SplitJob, SplitOutputs
 from brainuad.normalize.subjects_job import SubjectsInputs, SubjectsJob, SubjectsOutputs
+from brainuad.postprocess.ceilings_job import CeilingsInputs, CeilingsJob, CeilingsOutputs
 from brainuad.postprocess.native_job import NativeInputs, NativeJob, NativeOutputs
 from brainuad.postprocess.postprocess_job import PostprocessInputs, PostprocessJob, PostprocessOutputs
 from brainuad.preprocess.contact_sheets_job import ContactSheetsInputs, ContactSheetsJob, ContactSheetsOutputs
@@ -221,6 +223,24 @@ def native(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str)
     )
 
 
+def ceilings(plan: Plan, dataset: str) -> CeilingsJob:
+    """Of a data set that is scored."""
+    study, networks = plan.study, dict[str, tuple[NetworkInput, list[str]]]()
+    for label, model in study.models.items():
+        if isinstance(model, NetworkSettings):
+            found = model.network_input()
+            networks.setdefault(found.name, (found, []))[1].append(label)
+    return CeilingsJob(
+        inputs=CeilingsInputs(array_cache=plan.array_cache(dataset)),
+        outputs=CeilingsOutputs(folder=plan.ceilings(dataset)),
+        postprocessing=study.postprocessing,
+        networks=list(networks.values()),
+        others=[label for label, model in study.models.items() if not isinstance(model, NetworkSettings)],
+        lesion_sign=study.lesion_sign,
+        erode_voxels=study.evaluate.erode_voxels,
+    )
+
+
 def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
     """Of one model, seed and data set."""
     study, controls, calibration = plan.study, plan.controls(dataset), plan.calibration_sets(dataset)
@@ -284,6 +304,7 @@ def report(plan: Plan) -> ReportJob:
             subjects=plan.subjects_table(),
             qualities=plan.qualities(),
             contact_sheets=plan.contact_sheets(),
+            ceilings=[plan.ceilings(label) for label in study.scored_sets()],
         ),
         outputs=ReportOutputs(page=page, failures=folder / "failures.tsv", costs=folder / "costs.tsv"),
         shown=shown,
@@ -311,6 +332,7 @@ BUILDERS: dict[str, Callable[..., Job]] = {
         infer,
         postprocess,
         native,
+        ceilings,
         evaluate,
         summarise,
         track,

@@ -22,7 +22,7 @@ from brainuad.config.model import MethodSettings, families, settings_class
 from brainuad.config.model import schema as models_schema
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
-from brainuad.formats import missing, quality, tables
+from brainuad.formats import ceilings, missing, quality, tables
 from brainuad.formats.handling import Topic
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import STAGE_OF, job_class, job_module
@@ -88,6 +88,9 @@ def columns_page() -> str:
     lines += ["", "## missing.tsv", "", "Only where evaluations are missing from the tables beside it.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in missing.COLUMNS.items()]
+    lines += ["", "## ceilings.tsv", "", "In `results/<study>/ceilings/<data set>/`.", ""]
+    lines += ["| column | meaning |", "| --- | --- |"]
+    lines += [f"| `{column}` | {meaning} |" for column, meaning in ceilings.COLUMNS.items()]
     lines += ["", "## quality.tsv", "", "In `results/<study>/preprocess/<data set>/`.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in quality.COLUMNS.items()]

@@ -43,7 +43,7 @@ def test_cropping_keeps_the_scan_where_the_network_does_not_see_it(caplog):
 
 
 def test_training_on_slices_whose_brains_would_be_cut_off_is_refused():
-    with pytest.raises(InputError, match="size 4 with fit: pad cuts 65% off brains on a grid of 8 x 8"):
+    with pytest.raises(InputError, match="size 4 with fit: pad cuts 75% off brains on a grid of 8 x 8"):
         SliceView(4, 0.01, "pad").examples(brains())
     assert len(SliceView(8, 0.01, "pad").examples(brains())) == 6
 

@@ -12,7 +12,7 @@ from brainuad.config.load import build_study
 
 PAGE = REPOSITORY / "docs/reruns.md"
 ORDER = "list_scans preprocess preprocess_batch quality contact_sheets split subjects scaling normalize "
-ORDER += "train infer postprocess native evaluate summarise track report"
+ORDER += "train infer postprocess native ceilings evaluate summarise track report"
 SET = "models__sae_test__set__"
 RECIPE = "recipe__set__"
 

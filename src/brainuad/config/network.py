@@ -179,6 +179,33 @@ class Adversarial(Section):
         return train.model_copy(update={"batch_size": train.batch_size * self.critic_steps})
 
 
+class NetworkInput(Section):
+    """How a scan comes to a network, and the network's residual back to the scan's grid."""
+
+    dims: Literal[2, 3]
+    size: int
+    fit: Fit
+    at_network: bool
+    """Whether the residual is taken at the network's own resolution."""
+    absolute: bool
+    """Whether its absolute value is taken before it is smoothed."""
+    smooth_mm: float
+    """Sigma of the Gaussian over the map."""
+
+    @property
+    def size_and_fit(self) -> str:
+        """In words, for tables."""
+        return f"{' x '.join([str(self.size)] * self.dims)}, {self.fit}"
+
+    @property
+    def name(self) -> str:
+        """All of it, in words."""
+        parts = [self.size_and_fit, f"residual at {'network' if self.at_network else 'scan'}"]
+        parts += [] if self.absolute else ["signed"]
+        parts += [f"smoothed by {self.smooth_mm:g} mm"] if self.smooth_mm else []
+        return ", ".join(parts)
+
+
 class NetworkSettings(MethodSettings):
     """Settings of a family whose method trains a network and reconstructs scans."""
 
@@ -193,6 +220,18 @@ class NetworkSettings(MethodSettings):
 
     def input_size(self) -> tuple[int, ...]:
         return (self.network.size,) * self.network.dims
+
+    def network_input(self) -> NetworkInput:
+        """How scans come to the network and residuals back."""
+        grid, anomaly = self.network, self.map
+        return NetworkInput(
+            dims=grid.dims,
+            size=grid.size,
+            fit=grid.fit,
+            at_network=anomaly.at_network(),
+            absolute=anomaly.residual == "absolute",
+            smooth_mm=anomaly.smooth_mm,
+        )
 
 
 def check_last_weights(train: Train) -> None:

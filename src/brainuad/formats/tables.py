@@ -92,7 +92,7 @@ CURVES = JOB_COLUMNS | {
 DIGITS = 6
 TEXT = (
     *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
-    *("threshold_rule", "metric", "reference", "curve"),
+    *("threshold_rule", "metric", "reference", "curve", "input", "models", "kind"),
 )
 """Columns of text."""
 

@@ -21,6 +21,7 @@ STAGE_OF = {
     "infer": "infer",
     "postprocess": "postprocess",
     "native": "postprocess",
+    "ceilings": "postprocess",
     "evaluate": "evaluate",
     "summarise": "evaluate",
     "track": "track",

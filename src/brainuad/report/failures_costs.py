@@ -16,7 +16,7 @@ from brainuad.report.study_results import IsThere
 
 FAILURES = ["dataset", "scan", "stage", "state", "reason", "remedy"]
 COSTS = ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
-ALL_STAGES = ("download", "preprocess", "normalize", *STAGES)
+ALL_STAGES = ("download", "preprocess", "normalize", *STAGES, "ceilings")
 EXCLUDED = ("failed", "excluded")
 """States of scans that are not in the study."""
 MADE = "normalize"

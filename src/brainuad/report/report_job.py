@@ -14,6 +14,7 @@ class ReportInputs(Paths):
     subjects: Path
     qualities: list[Path]
     contact_sheets: list[Path]
+    ceilings: list[Path]
 
 
 class ReportOutputs(Paths):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from brainuad.errors import InputError
+from brainuad.formats import ceilings as ceiling_tables
 from brainuad.formats import missing, tables
-from brainuad.formats.files import read_tsv
+from brainuad.formats.files import finished, read_tsv
+from brainuad.report import ceilings
 from brainuad.report.failures_costs import FAILURES
 from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
@@ -32,6 +34,8 @@ def study_results(folder: Path) -> list[Table | str]:
     if (scans := evaluated / "scans.tsv").exists():
         found = map_geometry(without_missing(tables.read(scans, tables.SCANS), lacking)).lines()
         parts += [f"maps          {line}" for line in found]
+    perfect = ceiling_tables.read(finished(folder / "ceilings", "*"))
+    parts += [f"ceilings      {line}" for line in ceilings.lines(perfect)]
     if lacking:
         parts += [
             f"missing       {len(lacking)} of the study's evaluations; the whole list is {evaluated / missing.NAME}"

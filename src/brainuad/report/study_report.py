@@ -16,7 +16,7 @@ from brainuad.errors import InputError
 from brainuad.formats import missing, quality, tables
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
-from brainuad.report import examples, page, plots, slices, table, viewer
+from brainuad.report import ceilings, examples, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
 from brainuad.report.left_out import left_out
@@ -123,6 +123,8 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
         "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
         "geometry": map_geometry(results.scans).lines(),
         "blocks": table.blocks(results.metrics),
+        "ceilings": ceilings.rows(results.ceilings),
+        "ceiling_marks": ceilings.marks(results.ceilings),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),
         "metrics_total": len(results.metrics),
         "comparisons": _rows(results.comparisons),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from brainuad.config.study import Study
-from brainuad.formats import missing, quality, run, scans, tables, thresholds
+from brainuad.formats import ceilings, missing, quality, run, scans, tables, thresholds
 from brainuad.formats.files import finished
 from brainuad.formats.missing import STAGES, Missing
 from brainuad.formats.quality import QualityRow
@@ -28,6 +28,7 @@ class StudyResults:
     """
 
     metrics: pd.DataFrame
+    ceilings: pd.DataFrame
     scans: pd.DataFrame
     comparisons: pd.DataFrame
     curves: pd.DataFrame
@@ -36,7 +37,7 @@ class StudyResults:
     records: list[dict[str, Any]]
     """Run records of `STAGES`."""
     data_records: list[dict[str, Any]]
-    """Run records of the stages that work on data sets alone: download, preprocess, normalize."""
+    """Run records of what works on data sets alone: download, preprocess, normalize, ceilings."""
     listed: list[Scan]
     """All scans of the study, with their roles and states."""
     verdicts: dict[tuple[str, str], QualityRow]
@@ -71,6 +72,7 @@ def read_results(study: Study, folder: Path, preprocessed: Path) -> StudyResults
     ]
     return StudyResults(
         **read,
+        ceilings=_ceilings(study, folder),
         comparisons=compared.loc[there].reset_index(drop=True),
         training=_training(study, folder, lacking),
         records=[run.read(path) for path in _records(study, folder, lacking)],
@@ -88,6 +90,11 @@ def without_missing(table: pd.DataFrame, lacking: Sequence[Missing]) -> pd.DataF
     gone = {row.run for row in lacking}
     runs = zip(table["model"], table["seed"].astype(str), table["dataset"], strict=True)
     return table.loc[[run not in gone for run in runs]].reset_index(drop=True)
+
+
+def _ceilings(study: Study, folder: Path) -> pd.DataFrame:
+    table = ceilings.read(folder / "ceilings" / label for label in study.datasets)
+    return table[table["postprocessing"].isin(study.postprocessing)].reset_index(drop=True)
 
 
 def _shown_seeds(study: Study, lacking: Sequence[Missing]) -> dict[tuple[str, str], int]:
@@ -145,7 +152,8 @@ def _records(study: Study, folder: Path, lacking: Sequence[Missing]) -> list[Pat
 
 
 def read_data_records(study: Study, folder: Path, preprocessed: Path) -> list[dict[str, Any]]:
-    paths = {label: [folder / "normalize" / label / run.NAME] for label in study.datasets}
+    stages = "normalize", "ceilings"
+    paths = {label: [folder / stage / label / run.NAME for stage in stages] for label in study.datasets}
     for label in study.scan_sets():
         download = preprocessed.parents[1] / "download" / label / run.NAME
         paths[label] += [download, *finished(preprocessed / label, f"*/{run.NAME}")]

@@ -72,7 +72,7 @@ class ReconstructionMethod(NeuralMethod):
         self.residual_statistics = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
 
     def reconstruct(self, image: Image, brain: Brain) -> Image:
-        """The reconstruction on the scan's grid, the scan itself where the network does not see it; 0 outside the brain."""
+        """The reconstruction on the scan's grid: the scan where the network does not see it, 0 outside the brain."""
         return self._reconstruct(image, brain)[0]
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Between a scan's grid and a 3D network's input: whole scans, padded to a cube, then smoothed and resized if need be."""
+"""Between a scan's grid and a 3D network's input: whole scans, padded to a cube, then smoothed and resized."""
 
 from __future__ import annotations
 
