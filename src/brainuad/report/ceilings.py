@@ -1,4 +1,4 @@
-"""What postprocessing and resizing leave of a perfect map, beside the models: rows for the page, lines for a terminal."""
+"""What postprocessing and resizing leave of a perfect map: rows for the page, lines for a terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Row:
         numbers = [("AUPRC", self.auprc), ("Dice", self.dice), ("98th percentile", self.residual)]
         text = " and ".join(f"{name} {value:.3f}" for name, value in numbers if value is not None)
         if self.kind == FLOOR:
-            return f"{self.dataset}: a network that returns its input ({self.input}) has {text} after {self.postprocessing}"
+            return f"{self.map} on {self.dataset} after {self.postprocessing}: {text}"
         size = "" if self.input == GRID else f"resizing to {self.input} and "
         verb = "leaves" if self.input == GRID else "leave"
         return (
@@ -57,10 +57,11 @@ def rows(table: pd.DataFrame) -> list[Row]:
 
 def _rows(table: pd.DataFrame) -> Iterator[Row]:
     keys = ["dataset", "postprocessing", "kind", "input"]
-    for (dataset, postprocessing, kind, given), part in table.groupby(keys, sort=False):
+    for names, part in table.groupby(keys, sort=False):
         value = dict(zip(part["metric"], part["value"], strict=True))
         models = str(part["models"].fillna("").iloc[0])
         numbers = (value.get(AUPRC), value.get(DICE), value.get(RESIDUAL))
+        dataset, postprocessing, kind, given = map(str, names)
         yield Row(dataset, postprocessing, given, models, kind, *numbers, n=int(part["n"].max()))
 
 
