@@ -364,7 +364,7 @@ def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(worl
             for dataset in ("ms", "ixi"):
                 posts = {"none": world.post(model, dataset, "none", lambda lesion: lesion)}
                 jobs.append(world.run(model, dataset, posts, tmp_path / name / model / dataset))
-        summarise(jobs[::-1] if reverse else jobs, SETTINGS, ["zscore"], tmp_path / name)
+        summarise(jobs[::-1] if reverse else jobs, ["zscore"], tmp_path / name)
         return tmp_path / name
 
     first, second = study("a", False), study("b", True)
@@ -376,6 +376,7 @@ def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(worl
     assert (row["dataset"], row["model"], row["reference"], row["n"]) == ("ms", "dae", "zscore", 4)
     assert row["difference"] > 0
     assert row["ci_low"] > 0
+    assert row["verdict"] == "too few"
 
 
 def test_the_peak_lies_in_a_lesion_or_near_one(world, tmp_path):

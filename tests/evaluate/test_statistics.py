@@ -3,11 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from brainuad.evaluate.comparisons import compare
+from brainuad.metrics import sample_size
 from brainuad.metrics.scanwise import auroc, youden
-from brainuad.metrics.statistics import bootstrap_weights, holm, interval, paired, patient_mean, ratio
+from brainuad.metrics.statistics import adjusted, bootstrap_weights, interval, mean_of, paired, patient_mean, ratio
 
 
 def test_scans_of_a_patient_are_drawn_together():
@@ -49,23 +52,82 @@ def test_interval_leaves_out_resamples_without_a_value():
     assert np.isnan(interval(np.full(3, np.nan))).all()
 
 
-def test_paired_bootstrap_and_wilcoxon():
-    rng = np.random.default_rng(1)
-    difference = rng.normal(0.5, 0.3, 25)
-    mean, low, high, p = paired(difference, 1000)
-    assert low < mean < high
-    assert low > 0.3
-    assert p == pytest.approx(stats.wilcoxon(difference).pvalue)
-    assert paired(np.zeros(5), 100) == (0, 0, 0, 1)
-    assert np.isnan(paired(np.array([1.0, 2]), 100)[1:]).all()
+def test_a_paired_interval_by_hand():
+    test = paired(np.array([[1.0], [2], [3], [6]]))
+    error = np.sqrt((4 + 1 + 0 + 9) / 3 / 4)
+    assert (test.difference, test.patients, test.seeds) == (3, 4, 1)
+    assert (test.low, test.high) == pytest.approx((3 - 3.182446 * error, 3 + 3.182446 * error), abs=1e-5)
+    assert test.p == 2 / 16  # of 16 sign flips only all plus and all minus are as extreme
 
 
-def test_holm_is_the_papers_step_down():
-    corrected = holm(np.array([0.01, 0.04, 0.03, np.nan]))
-    assert corrected[:3] == pytest.approx([0.03, 0.06, 0.06])
-    assert np.isnan(corrected[3])
-    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
-    assert holm(np.array([])).size == 0
+def test_a_crossed_interval_by_hand():
+    """Two patients x two seeds repeated: MS_patients 4, MS_seeds 9, MS_rest 0."""
+    values = np.array([[0.0, 3], [2, 5], [4, 7]])
+    mean = mean_of(values)
+    variance = (8 + 13.5 - 0) / 6
+    assert mean.value == 3.5
+    assert mean.error == pytest.approx(np.sqrt(variance))
+    assert mean.df == pytest.approx(variance**2 / ((8 / 6) ** 2 / 2 + (13.5 / 6) ** 2 / 1))
+
+
+@pytest.mark.parametrize("patients", [3, 8, 14, 40])
+def test_p_is_that_of_scipys_permutation_test(patients):
+    difference = np.random.default_rng(patients).normal(0.4, 1, patients)
+    expected = stats.permutation_test(
+        (difference,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(1)
+    ).pvalue
+    assert paired(difference[:, None]).p == pytest.approx(expected, abs=1e-12 if patients < 15 else 0.01)
+
+
+def test_patients_and_seeds_without_a_value_do_not_count():
+    whole = np.random.default_rng(0).normal(size=(6, 3))
+    more = np.full((7, 4), np.nan)
+    more[:6, :3] = whole
+    more[6, 0] = 5
+    assert paired(more) == paired(whole)
+    assert (paired(np.zeros((5, 1))).difference, paired(np.zeros((5, 1))).p) == (0, 1)
+    assert np.isnan([paired(np.ones((2, 1))).low, paired(np.ones((2, 1))).p]).all()
+
+
+def test_independent_tests_are_corrected_as_by_holm_and_sidak():
+    rng = np.random.default_rng(0)
+    groups = [[rng.normal(np.array([shift, 0])[:, None, None], 1, (2, 12, 1))] for shift in (0, 0.5, 1, 1.5, 2)]
+    alone = [paired(models[0] - models[1]).p for (models,) in groups]
+    corrected = [p for ((p,),) in adjusted(groups)]
+    assert all(low <= p for low, p in zip(alone, corrected, strict=True))
+    ordered = multipletests(alone, method="holm-sidak")[1]
+    np.testing.assert_allclose(corrected, ordered, atol=0.01)  # a p of t stands between, flips are few
+
+
+def test_a_model_that_stands_twice_changes_no_corrected_p():
+    models = np.random.default_rng(0).normal(size=(3, 15, 1)) + np.arange(3)[:, None, None]
+    (once,), (twice, again) = adjusted([[models]])[0], adjusted([[models, models]])[0]
+    np.testing.assert_array_equal(once, twice)
+    np.testing.assert_array_equal(once, again)
+
+
+def studies(rng, models, patients, seeds=1, between_seeds=0.0):
+    """AUPRC as it is: skewed, between 0 and 1, hard patients hard for all models."""
+    patient, own = rng.normal(size=(1, patients, 1)), rng.normal(size=(models, patients, 1))
+    training = between_seeds * rng.normal(size=(models, 1, seeds))
+    return special.expit(-1.5 + 1.1 * (patient + own) + training + 0.3 * rng.normal(size=(models, patients, seeds)))
+
+
+@pytest.mark.parametrize(("patients", "seeds", "between_seeds"), [(10, 1, 0), (12, 3, 0), (10, 3, 1), (10, 2, 1)])
+def test_of_studies_without_a_difference_one_in_twenty_decides_something(patients, seeds, between_seeds):
+    rng = np.random.default_rng(0)
+    made = [adjusted([[studies(rng, 18, patients, seeds, between_seeds)]])[0][0].min() < 0.05 for _ in range(80)]
+    assert sum(made) <= stats.binom.ppf(0.99, 80, 0.05)
+
+
+def test_a_difference_that_another_training_would_not_give_is_not_decided():
+    rng = np.random.default_rng(0)
+    difference = 0.2 + np.array([-0.15, 0, 0.2]) + rng.normal(0, 0.02, (30, 3))
+    assert paired(difference).p > 0.05
+    assert paired(difference[:, 1:2]).p < 0.001  # of that training alone it is certain
+    assert sample_size.needed(np.array([paired(difference).effect]), np.array([0.05])) != 0
+    low, high = paired(difference).low, paired(difference).high
+    assert low < 0 < high
 
 
 def test_scan_level_auroc_counts_ties_half_and_weights_scans():
@@ -80,55 +142,74 @@ def test_youden_is_the_best_of_all_thresholds():
     assert youden(scores, abnormal) == (4, pytest.approx(2 / 3), 1)
 
 
-def scans(values):
+def scans(values, postprocessing="none"):
     """Rows of scans.tsv: model -> {(seed, subject, scan): auprc}."""
+    names = ("seed", "subject", "scan")
     rows = [
-        {
-            "dataset": "ms",
-            "postprocessing": "none",
-            "model": model,
-            "seed": seed,
-            "subject": subject,
-            "scan": scan,
-            "auprc": auprc,
-        }
+        {"dataset": "ms", "postprocessing": postprocessing, "model": model, "auprc": auprc}
+        | dict(zip(names, key, strict=True))
         for model, found in values.items()
-        for (seed, subject, scan), auprc in found.items()
+        for key, auprc in found.items()
     ]
     return pd.DataFrame(rows)
 
 
-def test_comparisons_average_seeds_then_scans_of_a_patient_and_pair_patients():
+def test_comparisons_average_a_patients_scans_and_pair_patients_by_seed():
     keys = [(seed, f"sub-{i}", f"sub-{i}_draw-{d}") for seed in (0, 1) for i in range(4) for d in (1, 2)]
     model = {key: 0.5 + 0.1 * key[0] + 0.01 * int(key[1][-1]) + 0.02 * int(key[2][-1]) for key in keys}
-    baseline = {key: 0.4 for key in keys if key[0] == 0}
+    baseline = dict.fromkeys(keys, 0.4)
     model.pop((0, "sub-3", "sub-3_draw-1"))
     model.pop((1, "sub-3", "sub-3_draw-1"))
-    table = compare(scans({"dae": model, "zscore": baseline}), ["zscore", "absent"], 200)
+    table = compare(scans({"dae": model, "zscore": baseline}), ["zscore", "absent"])
     (row,) = table.to_dict("records")
     by_patient = [0.18, 0.19, 0.20, 0.22]  # the last one has its second draw alone
     assert row["difference"] == pytest.approx(np.mean(by_patient))
-    assert (row["model"], row["reference"], row["n"]) == ("dae", "zscore", 4)
-    assert row["p"] == row["p_holm"] == pytest.approx(0.125)
-    assert min(by_patient) <= row["ci_low"] < row["ci_high"] <= max(by_patient)
+    assert (row["model"], row["reference"], row["n"], row["seeds"]) == ("dae", "zscore", 4, 2)
+    assert row["verdict"] == "too few"
+    assert row["n_needed"] >= 10
 
 
-def test_holm_covers_the_whole_table_and_baselines_are_not_compared_with_each_other():
+def decided(shift, patients=20, **more):
     rng = np.random.default_rng(0)
-    keys = [(0, f"sub-{i}", f"sub-{i}") for i in range(12)]
-    values = {
-        name: {key: rng.random() + gain for key in keys} for name, gain in (("a", 2), ("b", 1), ("z", 0), ("t", 0))
-    }
-    table = compare(scans(values), ["z", "t"], 200)
-    assert list(zip(table["model"], table["reference"], strict=True)) == [
-        ("a", "z"),
-        ("a", "t"),
-        ("b", "z"),
-        ("b", "t"),
-    ]
-    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
-    assert (table["p_holm"] >= table["p"]).all()
+    keys = [(0, f"sub-{i:02}", f"sub-{i:02}") for i in range(patients)]
+    values = {name: {key: rng.random() + gain for key in keys} for name, gain in (("z", 0), ("a", shift), ("b", 0))}
+    return compare(pd.concat([scans(values, name) for name in more.get("names", ["none"])]), ["z"])
 
 
-def test_without_a_baseline_the_table_is_empty():
-    assert compare(scans({"a": {(0, "s", "s"): 0.5}}), ["z"], 100).empty
+def test_every_two_models_are_compared_once_and_baselines_last():
+    table = decided(1.0)
+    assert list(zip(table["model"], table["reference"], strict=True)) == [("a", "b"), ("a", "z"), ("b", "z")]
+    assert list(table["verdict"]) == ["better", "better", "undecided"]
+    assert (table["p_adjusted"] >= table["p"]).all()
+    assert table["n_needed"].isna().tolist() == [True, True, False]
+    assert list(decided(-1.0)["verdict"]) == ["worse", "worse", "undecided"]
+
+
+def test_under_ten_patients_nothing_is_decided():
+    table = decided(9.0, patients=9)
+    assert set(table["verdict"]) == {"too few"}
+    assert table["p_adjusted"].isna().all()
+    assert table["p"].iloc[0] == 2 / 2**9
+
+
+def test_a_postprocessing_with_the_same_maps_is_marked_and_changes_nothing():
+    once, twice = decided(1.0), decided(1.0, names=["none", "opened"])
+    assert list(twice["same_as"]) == [""] * 3 + ["none"] * 3
+    for name in ("p_adjusted", "n_needed"):
+        np.testing.assert_array_equal(twice[name], [*once[name], *once[name]])
+
+
+def test_of_one_model_there_is_nothing_to_compare():
+    assert compare(scans({"a": {(0, "s", "s"): 0.5}}), ["z"]).empty
+
+
+@pytest.mark.parametrize(("effect", "level"), [(0.3, 0.05), (0.8, 0.001), (0.1, 0.01)])
+def test_patients_needed_are_those_of_statsmodels(effect, level):
+    expected = TTestPower().solve_power(effect, alpha=level, power=0.8)
+    assert sample_size.needed(np.array([effect]), np.array([level])) == max(10, np.ceil(expected))
+
+
+def test_nothing_is_needed_in_vain():
+    assert np.isnan(sample_size.needed(np.array([0, 0.01]), np.array([0.05, 0.05]))).all()
+    assert sample_size.corrected_level(2, 1) == pytest.approx(0.05)
+    assert 0.05 / 153 < sample_size.corrected_level(18, 1) < 0.001

@@ -1,36 +1,116 @@
-"""Each model against each trivial baseline, on the same patients."""
+"""Every two models on the same patients, and whether their difference is decided: the only place that decides."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from brainuad.formats import tables
-from brainuad.metrics import PRIMARY, statistics
+from brainuad.formats.verdicts import Verdict
+from brainuad.metrics import PRIMARY, sample_size, statistics
+from brainuad.metrics.statistics import FEWEST_DECIDED, LEVEL, ModelValues, PairedTest
+
+Cube = Float[np.ndarray, "models scans seeds"]
 
 
-def compare(scans: pd.DataFrame, baselines: Sequence[str], resamples: int) -> pd.DataFrame:
-    """Rows of `comparisons.tsv` from those of `scans.tsv`.
+@dataclass(frozen=True)
+class _Part:
+    """The models of a data set after one postprocessing. `same_as`: an earlier postprocessing with the same numbers."""
 
-    AUPRC of each scan that both models have, averaged over seeds, then over the patient's scans; paired by patient.
-    Holm's correction covers the whole table.
+    dataset: str
+    postprocessing: str
+    models: Sequence[str]
+    values: ModelValues
+    same_as: str
+
+    def pairs(self) -> Iterator[tuple[str, str, PairedTest]]:
+        """Each model with each later one."""
+        for (i, model), (j, reference) in combinations(enumerate(self.models), 2):
+            yield model, reference, statistics.paired(self.values[i] - self.values[j])
+
+
+def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
+    """Rows of `comparisons.tsv` from those of `scans.tsv`: AUPRC of scans, mean over a patient's scans, by seed.
+
+    All pairs of all data sets and postprocessings are corrected together; those of data sets with under ten patients
+    can decide nothing and do not count. Baselines are references of all others.
     """
+    parts = list(_parts(scans.dropna(subset=["auprc"]), baselines))
+    groups = [list(group) for _, group in groupby(parts, key=lambda part: part.dataset)]
+    decidable = [group for group in groups if group[0].values.shape[1] >= FEWEST_DECIDED]
+    corrected = statistics.adjusted([[part.values for part in group] for group in decidable])
+    p_adjusted = {
+        id(part): p
+        for group, found in zip(decidable, corrected, strict=True)
+        for part, p in zip(group, found, strict=True)
+    }
+    distinct = sum(not part.same_as for part in parts)
     rows: list[dict[str, object]] = []
-    valued = scans.dropna(subset=["auprc"])
-    for (dataset, postprocessing), part in valued.groupby(["dataset", "postprocessing"], sort=True):
-        by_scan = part.pivot_table(index=["subject", "scan"], columns="model", values="auprc", aggfunc="mean")
-        for model in sorted(str(label) for label in by_scan if label not in baselines):
-            for reference in [label for label in baselines if label in by_scan]:
-                difference = (by_scan[model] - by_scan[reference]).dropna().groupby("subject").mean().to_numpy()
-                if len(difference):
-                    mean, low, high, p = statistics.paired(difference, resamples)
-                    rows.append(
-                        {"dataset": dataset, "postprocessing": postprocessing, "model": model, "reference": reference}
-                        | {"metric": PRIMARY.name, "difference": mean, "ci_low": low, "ci_high": high}
-                        | {"p": p, "n": len(difference)}
-                    )
+    effects, levels = [], []
+    for part in parts:
+        found = p_adjusted.get(id(part))
+        for place, (model, reference, test) in enumerate(part.pairs()):
+            if test.patients == 0:
+                continue
+            p = np.nan if found is None else float(found[place])
+            rows.append(
+                {"dataset": part.dataset, "postprocessing": part.postprocessing, "metric": PRIMARY.name}
+                | {"model": model, "reference": reference, "n": test.patients, "seeds": test.seeds}
+                | {"difference": test.difference, "ci_low": test.low, "ci_high": test.high, "p": test.p}
+                | {"p_adjusted": p, "verdict": decide(test, p), "same_as": part.same_as}
+            )
+            effects.append(test.effect)
+            levels.append(sample_size.corrected_level(len(part.models), distinct))
     table = pd.DataFrame(rows, columns=list(tables.COMPARISONS))
-    table["p_holm"] = statistics.holm(np.asarray(table["p"], dtype=float))
+    needed = sample_size.needed(np.array(effects), np.array(levels))
+    table["n_needed"] = np.where(table["verdict"].isin(["undecided", "too few"]), needed, np.nan)
     return table
+
+
+def decide(test: PairedTest, p_adjusted: float) -> Verdict:
+    """Whether the first model is better; its metric is better where it is higher."""
+    if test.patients < FEWEST_DECIDED:
+        return "too few"
+    if not p_adjusted < LEVEL:
+        return "undecided"
+    return "better" if test.difference > 0 else "worse"
+
+
+def _parts(scans: pd.DataFrame, baselines: Sequence[str]) -> Iterator[_Part]:
+    for dataset, of_set in scans.groupby("dataset", sort=True):
+        known = {label: sorted(of_set[label].unique()) for label in ("model", "seed")}
+        known["model"].sort(key=lambda model: model in baselines)
+        keys = of_set[["subject", "scan"]].drop_duplicates().sort_values(["subject", "scan"])
+        cubes: dict[str, Cube] = {}
+        for postprocessing, rows in of_set.groupby("postprocessing", sort=True):
+            cube = np.full((len(known["model"]), len(keys), len(known["seed"])), np.nan)
+            places = [pd.Index(known["model"]).get_indexer(rows["model"])]
+            places += [pd.MultiIndex.from_frame(keys).get_indexer(pd.MultiIndex.from_frame(rows[["subject", "scan"]]))]
+            places += [pd.Index(known["seed"]).get_indexer(rows["seed"])]
+            cube[tuple(places)] = rows["auprc"]
+            same = (label for label, other in cubes.items() if np.array_equal(cube, other, equal_nan=True))
+            same_as = next(same, "")
+            cubes[str(postprocessing)] = cube
+            values = _by_patient(cube, keys["subject"].to_numpy())
+            yield _Part(str(dataset), str(postprocessing), known["model"], values, same_as)
+
+
+def _by_patient(cube: Cube, subjects: np.ndarray) -> ModelValues:
+    """Mean over the scans of each patient.
+
+    A scan that any model lacks is left out, unless the patient has no other: then he counts for the models that have
+    all of his scans.
+    """
+    there = np.isfinite(cube)
+    run = there.any(axis=1, keepdims=True)  # a training whose evaluation is missing lacks no scan
+    whole = (there | ~run).all(axis=(0, 2))
+    names, patient = np.unique(subjects, return_inverse=True)
+    kept = whole | ~np.isin(patient, patient[whole])
+    sums = np.zeros((len(names), *cube.shape[::2]))
+    np.add.at(sums, patient[kept], cube.transpose(1, 0, 2)[kept])  # a missing scan makes the sum NaN
+    return (sums / np.bincount(patient[kept], minlength=len(names))[:, None, None]).transpose(1, 0, 2)

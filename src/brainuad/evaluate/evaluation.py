@@ -55,7 +55,7 @@ def evaluate(
         checksums.write(folder, checksums.of_files(folder, FILES), {name: str(value) for name, value in common.items()})
 
 
-def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[str], out: Path) -> None:
+def summarise(folders: Sequence[Path], baselines: Sequence[str], out: Path) -> None:
     """Join the tables of all jobs into `out`, in the order of their labels, and add `comparisons.tsv`.
 
     `baselines`: labels of the trivial baselines, with which each other model is compared. Raises InputError for tables
@@ -68,7 +68,7 @@ def summarise(folders: Sequence[Path], settings: Evaluate, baselines: Sequence[s
         whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
         joined[name] = whole.sort_values(["dataset", "model", "seed"], kind="stable", ignore_index=True)
         tables.write(out / name, joined[name], columns)
-    compared = comparisons.compare(joined[SCANS], baselines, settings.bootstrap_resamples)
+    compared = comparisons.compare(joined[SCANS], baselines)
     tables.write(out / "comparisons.tsv", compared, tables.COMPARISONS)
 
 

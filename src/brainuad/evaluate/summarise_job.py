@@ -49,7 +49,7 @@ class SummariseJob(Job):
             do = f"read {table.parent / 'logs/normalize/subjects.log'}; if it is not there, run the study first"
             raise InputError("there are no results without the table of subjects", file=table, why=why, do=do)
         missing.write(self.outputs.metrics.parent, self.missing)
-        summarise(self.inputs.folders, self.evaluate, self.baselines, self.outputs.metrics.parent)
+        summarise(self.inputs.folders, self.baselines, self.outputs.metrics.parent)
 
     def describe(self) -> list[str]:
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"

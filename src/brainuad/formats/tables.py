@@ -72,15 +72,21 @@ LESIONS = JOB_COLUMNS | {
 COMPARISONS = {
     "dataset": "label of the test data set",
     "postprocessing": "label of the postprocessing",
+    "metric": "per-scan number that is compared",
     "model": "label of the model",
     "reference": "label of the model that it is compared with",
-    "metric": "per-scan number that is compared",
-    "difference": "mean over patients of model minus reference",
-    "ci_low": "lower end of its 95 % bootstrap interval over patients",
+    "n": "patients that both have",
+    "seeds": "trainings that both have; with one the comparison is of these two trainings, not of the models",
+    "difference": "mean over patients and seeds of model minus reference",
+    "ci_low": "lower end of its 95 % interval, over patients and seeds; not corrected for the number of comparisons",
     "ci_high": "upper end",
-    "p": "two-sided Wilcoxon signed-rank test over patients",
-    "p_holm": "the same, corrected for all comparisons of the table (Holm 1979)",
-    "n": "patients",
+    "p": "two-sided permutation test over patients, in which the variance between seeds counts",
+    "p_adjusted": "the same, corrected for all comparisons of the table; empty in data sets of under ten patients",
+    "verdict": "`better` or `worse` than the reference where p_adjusted is under 0.05, else `undecided`; `too few` "
+    "under ten patients",
+    "n_needed": "patients with which a difference of this size would be decided (80 % power); empty where it is, and "
+    "where over 10,000 or more seeds are needed",
+    "same_as": "earlier postprocessing that gives the same numbers, so that this row is not counted again; else empty",
 }
 CURVES = JOB_COLUMNS | {
     "curve": "pr; froc and froc_ml, of the first threshold rule; or a histogram of the map: healthy (healthy scans), "
@@ -92,7 +98,7 @@ CURVES = JOB_COLUMNS | {
 DIGITS = 6
 TEXT = (
     *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
-    *("threshold_rule", "metric", "reference", "curve", "input", "models", "kind"),
+    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "models", "kind"),
 )
 """Columns of text."""
 
