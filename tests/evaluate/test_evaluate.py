@@ -349,12 +349,12 @@ def test_an_altered_table_of_a_job_is_named(world, tmp_path, table):
     text = (out / table).read_text()
     (out / table).write_text("\n".join(text.splitlines()[:-1]) + "\n")
     with pytest.raises(InputError, match="was altered") as caught:
-        summarise([out], SETTINGS, [], tmp_path / "study")
+        summarise([out], [], tmp_path / "study")
     assert caught.value.file == out / table
     (out / table).write_text(text)
     shutil.copytree(out, tmp_path / "two")
     with pytest.raises(InputError, match="in another's place"):
-        summarise([out, tmp_path / "two"], SETTINGS, [], tmp_path / "study")
+        summarise([out, tmp_path / "two"], [], tmp_path / "study")
 
 
 def test_the_study_tables_are_byte_identical_whatever_the_order_of_the_jobs(world, tmp_path):

@@ -126,7 +126,8 @@ def paired(difference: Values) -> PairedTest:
     mean = mean_of(values)
     tests = _Tests.of([values], [mean])
     p = tests.share(mean.chance, 0) if len(values) >= FEWEST_PATIENTS else np.nan
-    return PairedTest(mean.value, *mean.interval(), p, *values.shape, _effect(values))
+    low, high = mean.interval()
+    return PairedTest(mean.value, low, high, p, len(values), values.shape[1], _effect(values))
 
 
 def _effect(values: Values) -> float:
