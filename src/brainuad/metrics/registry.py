@@ -17,7 +17,8 @@ import numpy as np
 E = TypeVar("E")
 Direction = Literal["higher", "lower", "neither"]
 ORACLE = "oracle"
-"""Threshold rule of numbers at a threshold that was chosen on test labels: upper bounds, not results."""
+"""Threshold rule of numbers at the best threshold before mask operators, chosen on the test labels: no results, and no
+upper bounds either, as mask operators can make a mask better than any threshold does."""
 NO_RULE = "none"
 """Threshold rule of numbers that need no threshold."""
 

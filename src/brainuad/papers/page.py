@@ -62,7 +62,7 @@ def _numbers(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[str]:
         "~: read off a figure. †: from memory. Ours: mean over seeds, ± sd over seeds, [95 % bootstrap interval over "
         "patients]. reproduced: the paper's value lies in our interval. close: within "
         f"{CLOSE:g}. not comparable: other data than the paper's, whatever the number. The threshold of oracle was "
-        "chosen on test labels: an upper bound, not a result."
+        "chosen on test labels, before mask operators: not a result."
     )
     yield from _table_head(
         "system",

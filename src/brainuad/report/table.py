@@ -17,7 +17,7 @@ from brainuad.metrics.registry import Column as Appearance
 if TYPE_CHECKING:
     from rich.table import Table
 
-ORACLE_LABEL = "ORACLE – upper bound, not a result"
+ORACLE_LABEL = "ORACLE – best threshold before mask operators, chosen on test labels"
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
 
 
@@ -157,7 +157,7 @@ def comparison(metrics: pd.DataFrame) -> list[Table | str]:
     parts.append("scans, seeds: what the first number of a row rests on; n of each number is in metrics.tsv.")
     parts.append("[ ]: 95 % bootstrap interval over patients. *: best of the column.")
     if (metrics["threshold_rule"] == ORACLE).any():
-        parts.append("oracle: threshold chosen on the test labels; an upper bound, not a result.")
+        parts.append("oracle: best threshold before mask operators, chosen on the test labels; not a result.")
     return parts
 
 

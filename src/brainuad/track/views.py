@@ -43,8 +43,8 @@ def note(study: str, experiment: str) -> str:
         f"- [Charts]({link(experiment, COMPARISON, charts=True)}): bars per model, training curves\n"
         f"- [Every run]({link(experiment, RUNS)}), and its [parallel coordinates]({parallel})\n\n"
         "Metrics are named `data set/postprocessing/metric/threshold rule`; the ends of their 95 % intervals end in "
-        "`_ci_low` and `_ci_high`. The threshold of `oracle` was chosen on test labels: an upper bound, not a result. "
-        f"The full report is `results/{study}/report/index.html`."
+        "`_ci_low` and `_ci_high`. The threshold of `oracle` is the best before mask operators, chosen on test labels: "
+        f"not a result. The full report is `results/{study}/report/index.html`."
     )
 
 

@@ -30,9 +30,8 @@ def metrics_table(metrics: pd.DataFrame) -> Facts | None:
     ]
     caption = (
         "Metrics, with what each leaves out where it is not defined. Columns `threshold_rule: oracle` in the "
-        "tables are "
+        "tables are at the best threshold before mask operators, chosen on the test labels."
     )
-    caption += "upper bounds, at thresholds chosen on the test labels."
     return Facts(caption, ["metric", "in words", "definition", "unit, direction"], rows, folded=True)
 
 
