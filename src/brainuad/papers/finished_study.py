@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from brainuad.metrics.registry import NO_RULE, ORACLE
 from brainuad.papers import reported
 from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
+from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import read_results
 from brainuad.report.table import KEY, summary
 
@@ -35,6 +36,9 @@ AT_ORACLE = (
     scan_metrics.oracle_youden_specificity.name,
 )
 """Metrics that papers give at a threshold chosen on their test scans; ours are named so."""
+OF_EACH_SCAN = ("above_chance", "mostly_false")
+"""Numbers of each scan's mask: its Dice minus that of predicting the whole brain, and ml of false minus true
+positives."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Number:
     sd: float = float("nan")
     """Over seeds; nan for one."""
     rule: str = "none"
+    n: int = 0
+    """Scans that it rests on."""
 
     def __str__(self) -> str:
         interval = "" if pd.isna(self.low) else f" [{self.low:.3f}, {self.high:.3f}]"
@@ -64,7 +70,7 @@ class FinishedStudy:
     paper: Paper
     origins: dict[str, Origin]
     metrics: pd.DataFrame
-    comparisons: pd.DataFrame
+    scans: pd.DataFrame
     training: pd.DataFrame
     """model, seed, step, name, value."""
     records: list[dict[str, Any]]
@@ -114,6 +120,52 @@ class FinishedStudy:
         """
         if metric.startswith("seconds_per_"):
             return self._seconds(label, metric.removeprefix("seconds_per_") + "s")
+        chosen = self._rows(label, dataset, metric)
+        if chosen.empty:
+            return None
+        (mean,) = summary(chosen[[*KEY, "seed", "value", "ci_low", "ci_high", "n"]]).to_dict("records")
+        value, low, high, count = (mean[name] for name in ("value", "ci_low", "ci_high", "seeds"))
+        rule, scans = str(chosen["threshold_rule"].iloc[0]), int(chosen["n"].min())
+        return Number(value, low, high, count, sd=float(chosen["value"].std()), rule=rule, n=scans)
+
+    def numbers(self, label: str, dataset: str, metric: str) -> list[Number]:
+        """The same of each seed."""
+        rows = self._rows(label, dataset, metric).to_dict("records")
+        return [Number(row["value"], row["ci_low"], row["ci_high"], n=int(row["n"])) for row in rows]
+
+    def values(self, label: str, dataset: str, metric: str) -> pd.DataFrame | None:
+        """A value of each patient (row) and seed (column): the mean over a patient's scans; None where there is none.
+
+        `metric`: a Dice, an AUPRC, or one of `OF_EACH_SCAN`, from `scans.tsv`. Masks are those of its threshold rule.
+        """
+        column = "auprc" if metric == map_metrics.auprc_pooled.name else "dice" if metric.startswith("dice") else metric
+        if column not in ("auprc", "dice", *OF_EACH_SCAN):
+            return None
+        rows = self.scans
+        for name, wanted in (("dataset", dataset), ("postprocessing", self.postprocessing(label)), ("model", label)):
+            rows = rows[rows[name] == wanted]
+        if column != "auprc":
+            rows = rows[rows["threshold_rule"] == self._rule(label, rows["threshold_rule"].unique())]
+            rows = rows.assign(**_of_each_scan(rows))
+        found = rows.dropna(subset=[column])
+        return found.pivot_table(index="subject", columns="seed", values=column) if len(found) else None
+
+    def poor(self) -> dict[str, float]:
+        """Models whose network explains none of the variance of healthy scans, and the share, which is 0 or less."""
+        qualities, trainings = reconstruction_quality(self.study, self.records), self.study.trainings()
+        found = {label: qualities.get(source) for label, source in trainings.items()}
+        return {label: quality.explained for label, quality in found.items() if quality is not None and quality.poor}
+
+    def seconds_of_seeds(self, label: str) -> list[float]:
+        """Time of inference for a scan, of each training."""
+        seeds: dict[Any, tuple[float, int]] = {}
+        for record in self._inferences(label):
+            seconds, scans = seeds.get(record["seed"], (0.0, 0))
+            seeds[record["seed"]] = seconds + float(record["seconds"]), scans + int(record["facts"].get("scans", 0))
+        return [seconds / scans for seconds, scans in seeds.values() if scans]
+
+    def _rows(self, label: str, dataset: str, metric: str) -> pd.DataFrame:
+        """Rows of `metrics.tsv`, one for each seed, at the threshold that counts."""
         keys = zip(
             ("dataset", "postprocessing", "model", "metric"),
             (dataset, self.postprocessing(label), label, metric),
@@ -122,24 +174,28 @@ class FinishedStudy:
         rows = self.metrics.dropna(subset=["value"])
         for column, value in keys:
             rows = rows[rows[column] == value]
+        there = rows["threshold_rule"].unique()
+        rule = self._rule(label, there, oracle=metric in AT_ORACLE)
+        return rows[rows["threshold_rule"] == rule]
+
+    def _rule(self, label: str, there: Collection[str], oracle: bool = False) -> str | None:
+        """Of the threshold rules that are there, the paper's, else the study's first, else none."""
         own_map = self.origins[label].own_map
         rules = [rule.label for rule in self.study.thresholds if own_map or rule.rule != "fixed"]
         rules.sort(key=lambda rule: rule != self.paper.threshold_rule)
-        wanted = [*rules, NO_RULE, *([ORACLE] if metric in AT_ORACLE else [])]
-        rule = next((rule for rule in wanted if rule in set(rows["threshold_rule"])), None)
-        if rule is None:
-            return None
-        chosen = rows[rows["threshold_rule"] == rule]
-        (mean,) = summary(chosen[[*KEY, "seed", "value", "ci_low", "ci_high", "n"]]).to_dict("records")
-        value, low, high, count = (mean[name] for name in ("value", "ci_low", "ci_high", "seeds"))
-        return Number(value, low, high, count, sd=float(chosen["value"].std()), rule=rule)
+        wanted = [*rules, NO_RULE, *([ORACLE] if oracle else [])]
+        return next((rule for rule in wanted if rule in set(there)), None)
+
+    def _inferences(self, label: str) -> list[dict[str, Any]]:
+        return [r for r in self.records if r["stage"] == "infer" and r["tags"].get("model") == label]
 
     def _seconds(self, label: str, unit: str) -> Number | None:
         """Time of inference on this machine, per scan or per slice with brain (`unit`: `scans` or `slices`)."""
-        infer = [r for r in self.records if r["stage"] == "infer" and r["tags"].get("model") == label]
+        infer = self._inferences(label)
         count = sum(int(r["facts"].get(unit, 0)) for r in infer)
         nan = float("nan")
-        return Number(sum(float(r["seconds"]) for r in infer) / count, nan, nan) if count else None
+        seeds = len({record["seed"] for record in infer})
+        return Number(sum(float(r["seconds"]) for r in infer) / count, nan, nan, seeds) if count else None
 
 
 def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStudy:
@@ -168,7 +224,7 @@ def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStu
         paper,
         {label: known for label, known in origins.items() if known is not None},
         results.metrics,
-        results.comparisons,
+        results.scans,
         results.training,
         results.records,
         _runs(folder / "track.json"),
@@ -189,6 +245,14 @@ def flatness(training: pd.DataFrame) -> str:
         stage = str(name).removesuffix("validation_loss").strip("_")
         texts.append(f"{stage}: {_flat(values)}" if stage else _flat(values))
     return "; ".join(texts) or "no healthy validation loss"
+
+
+def _of_each_scan(scans: pd.DataFrame) -> dict[str, pd.Series]:
+    """`OF_EACH_SCAN` of rows of `scans.tsv`."""
+    inside = scans["lesion_ml"] * (1 - scans["lesion_share_outside"].fillna(0.0))
+    whole_brain = 2 * inside / (scans["brain_ml"] + scans["lesion_ml"])
+    above = (scans["dice"] - whole_brain).where(scans["lesion_ml"] > 0)
+    return {"above_chance": above, "mostly_false": 2 * scans["false_ml"] - scans["predicted_ml"]}
 
 
 def _flat(values: Any) -> str:

@@ -100,11 +100,11 @@ class Claim(Section):
 
     claim: str
     """In words."""
-    check: Literal["above", "overlap", "at_least", "above_chance", "mostly_false_positive", "orders_differ"]
-    """`above`: the number of each of `systems` is above that of each of `references`. `overlap`: the intervals of each
-    pair overlap. `at_least`: the number is `bound` or more. `above_chance`: pooled Dice is above that of predicting the
-    whole brain. `mostly_false_positive`: more than half of the predicted voxels are no lesion. `orders_differ`: Dice
-    and AUPRC rank the systems differently."""
+    check: Literal["above", "equal", "at_least", "above_chance", "mostly_false_positive", "orders_differ"]
+    """`above`: the number of each of `systems` is above that of each of `references`. `equal`: each pair differs by
+    `margin` at most. `at_least`: the number is `bound` or more. `above_chance`: Dice is above that of predicting the
+    whole brain. `mostly_false_positive`: more than half of the predicted volume is no lesion. `orders_differ`: Dice
+    and AUPRC rank some systems differently."""
     metric: Metric | Literal["seconds_per_scan"] = "dice"
     """What is compared."""
     dice_over: DiceOver | None = None
@@ -117,6 +117,8 @@ class Claim(Section):
     """How many times as large the number must be (`above`)."""
     bound: float | None = None
     """The least number (`at_least`)."""
+    margin: float | None = Field(None, gt=0)
+    """Largest difference that is none (`equal`); null: that of a close number."""
     modality: str | None = None
     """Scans that the claim is about; on others it is not tested."""
     dataset: str | None = None
@@ -124,10 +126,12 @@ class Claim(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Claim:
-        if (self.check in ("above", "overlap")) != bool(self.references):
-            raise ValueError("above and overlap need references, and no other check takes them")
-        if self.check == "overlap" and len(self.systems) != len(self.references):
-            raise ValueError("overlap needs as many references as systems")
+        if (self.check in ("above", "equal")) != bool(self.references):
+            raise ValueError("above and equal need references, and no other check takes them")
+        if self.check == "equal" and len(self.systems) != len(self.references):
+            raise ValueError("equal needs as many references as systems")
+        if self.margin is not None and self.check != "equal":
+            raise ValueError("no check but equal takes a margin")
         if (self.check == "at_least") != (self.bound is not None):
             raise ValueError("at_least needs a bound, and no other check takes one")
         return self
@@ -142,6 +146,8 @@ class Paper(Section):
     """Our file of its postprocessing."""
     threshold_rule: str | None
     """Label of its threshold rule; null where the text names none that we have."""
+    template: str | None = None
+    """Template of its scans; null: the MNI152 template, or not said."""
     deviations: list[str] = []
     """Deviations of every study of ours from the paper."""
     results: list[Reported] = Field(min_length=1)
