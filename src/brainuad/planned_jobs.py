@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainuad.config.datasets import Inserted, Made, OnDisk, Scans, WithReference
-from brainuad.config.network import NetworkInput, NetworkSettings
+from brainuad.config.network import NetworkSettings
 from brainuad.config.reading import Reading
 from brainuad.download.fetch_job import FetchJob, FetchOutputs
 from brainuad.download.list_scans_job import ListScansInputs, ListScansJob, ListScansOutputs
@@ -225,17 +225,13 @@ def native(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str)
 
 def ceilings(plan: Plan, dataset: str) -> CeilingsJob:
     """Of a data set that is scored."""
-    study, networks = plan.study, dict[str, tuple[NetworkInput, list[str]]]()
-    for label, model in study.models.items():
-        if isinstance(model, NetworkSettings):
-            found = model.network_input()
-            networks.setdefault(found.name, (found, []))[1].append(label)
+    study = plan.study
+    networks = [model.network_input() for model in study.models.values() if isinstance(model, NetworkSettings)]
     return CeilingsJob(
         inputs=CeilingsInputs(array_cache=plan.array_cache(dataset)),
         outputs=CeilingsOutputs(folder=plan.ceilings(dataset)),
         postprocessing=study.postprocessing,
-        networks=list(networks.values()),
-        others=[label for label, model in study.models.items() if not isinstance(model, NetworkSettings)],
+        networks=list({network.name: network for network in networks}.values()),
         lesion_sign=study.lesion_sign,
         erode_voxels=study.evaluate.erode_voxels,
     )

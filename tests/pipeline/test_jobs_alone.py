@@ -24,6 +24,7 @@ JOBS = {
         [*RUN, "dataset=patients", "postprocessing=cleaned"],
         "postprocess/sae_test/seed-1/patients/cleaned",
     ),
+    "ceilings": (["dataset=planted"], "ceilings/planted"),
     "evaluate": ([*RUN, "dataset=patients"], "evaluate/sae_test/seed-1/patients"),
     "summarise": ([], "evaluate/metrics.tsv"),
     "report": ([], "failures.tsv"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from brainuad.config.model import validate
 from brainuad.config.network import NetworkInput
 from brainuad.config.postprocessing import Postprocessing
 from brainuad.formats import array_cache, ceilings
@@ -16,6 +17,20 @@ SHAPE = (24, 24, 8)
 PADDED = NetworkInput(dims=2, size=32, fit="pad", at_network=False, absolute=True, smooth_mm=0)
 COARSE = NetworkInput(dims=2, size=8, fit="resize", at_network=False, absolute=True, smooth_mm=0)
 COARSE_MAP = COARSE.model_copy(update={"at_network": True})
+MODELS = {
+    "zscore_atlas": validate({"family": "zscore_atlas"}),
+    **{
+        label: validate(
+            {
+                "family": "autoencoder",
+                "network": {"size": each.size, "fit": each.fit, "channels": [4, 8]},
+                "train": {"steps": 1},
+                "map": {"residual_at": "network" if each.at_network else "scan"},
+            }
+        )
+        for label, each in {"padded": PADDED, "coarse": COARSE_MAP}.items()
+    },
+}
 CHAINS = {
     "none": Postprocessing(),
     "opened": Postprocessing.model_validate({"operators": [{"op": "opening", "radius_mm": 12}]}),
@@ -54,8 +69,7 @@ def found(tmp_path):
             inputs=CeilingsInputs(array_cache=tmp_path / "cache"),
             outputs=CeilingsOutputs(folder=tmp_path / "out"),
             postprocessing=CHAINS,
-            networks=[(PADDED, ["padded"]), (COARSE, ["coarse"]), (COARSE_MAP, ["coarse_map"])],
-            others=["zscore_atlas"],
+            networks=[PADDED, COARSE, COARSE_MAP],
             lesion_sign="both",
             erode_voxels=1,
             tags={"dataset": "ms"},
@@ -74,7 +88,7 @@ def test_a_perfect_map_is_perfect_where_nothing_is_done_to_it(found):
     row = by_map(table)["none", "ceiling", "grid"]
     assert (row.auprc, row.dice, row.n) == (1, 1, 3)
     assert not row.marked
-    assert row.models == "zscore_atlas padded coarse"
+    assert row.models(MODELS) == ["zscore_atlas", "padded"]
     assert (table["dataset"] == "ms").all()
 
 
@@ -103,7 +117,8 @@ def test_lesion_voxels_outside_of_the_scored_brain_are_missed_by_a_perfect_map_t
 
 def test_resizing_costs_where_the_residual_is_taken_at_the_networks_resolution_and_marks_where_it_is_not(found):
     maps = by_map(found())
-    assert maps["none", "ceiling", COARSE.size_and_fit].models == "coarse_map"
+    assert maps["none", "ceiling", COARSE.size_and_fit].models(MODELS) == ["coarse"]
+    assert maps["none", "floor", COARSE_MAP.name].models(MODELS) == ["coarse"]
     assert maps["none", "ceiling", COARSE.size_and_fit].dice < 0.95
     assert maps["none", "floor", COARSE.name].residual > 0.3
     assert maps["none", "floor", COARSE_MAP.name].residual == 0

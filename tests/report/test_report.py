@@ -15,10 +15,23 @@ from sealed import sealed
 
 from brainuad import terminal
 from brainuad.bibliography import REFERENCES, number_citations
+from brainuad.config.network import GRID
 from brainuad.config.recipe import Recipe
 from brainuad.config.study import Study
 from brainuad.figures.plot import Line, Plot, png, style, svg
-from brainuad.formats import array_cache, maps, missing, postprocessed, quality, run, scans, tables, thresholds, volume
+from brainuad.formats import (
+    array_cache,
+    ceilings,
+    maps,
+    missing,
+    postprocessed,
+    quality,
+    run,
+    scans,
+    tables,
+    thresholds,
+    volume,
+)
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.decisions import Decision
 from brainuad.formats.files import write_json
@@ -115,6 +128,10 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
     ]
     tables.write(
         folder / "evaluate/comparisons.tsv", pd.DataFrame(pairs, columns=list(tables.COMPARISONS)), tables.COMPARISONS
+    )
+    perfect = {"dataset": "ms", "postprocessing": "none", "input": GRID, "kind": "ceiling", "n": 5}
+    ceilings.write(
+        folder / "ceilings/ms", [{**perfect, "metric": name, "value": 0.15} for name in ("auprc_scan", "dice_volume")]
     )
     done = folder / "infer/ae/seed-0/ms"
     shutil.copytree(done, done.with_name(".part-ms-0123abcd-77t5-abcdefgh"))  # a killed job left it
@@ -320,6 +337,16 @@ def test_the_head_tells_the_scans_left_out_and_rows_what_they_rest_on(made: tupl
     assert 'id="missing"' not in head
     assert re.search(r"vae</th>\s*<td class=\"number\">5</td>", rest)
     assert 'title="5 scans, 1 seed"' in rest
+
+
+def test_a_chain_that_spoils_a_perfect_map_is_told_before_any_number_and_beside_the_models(
+    made: tuple[Path, str],
+) -> None:
+    folder, page = made
+    told = "postprocessing none leaves a perfect map AUPRC 0.150 and Dice 0.150 on ms (5 scans)"
+    assert page.index(told) < page.index('id="headline"')
+    assert "<td>perfect map</td><td>zscore, ae, vae</td>" in page
+    assert f"ceilings      ! {told}" in study_results(folder)
 
 
 def test_a_map_that_is_not_on_the_brain_is_told_before_any_number(made: tuple[Path, str]) -> None:

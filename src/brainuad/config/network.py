@@ -179,6 +179,10 @@ class Adversarial(Section):
         return train.model_copy(update={"batch_size": train.batch_size * self.critic_steps})
 
 
+GRID = "grid"
+"""The input of models that see scans on their own grid."""
+
+
 class NetworkInput(Section):
     """How a scan comes to a network, and the network's residual back to the scan's grid."""
 
@@ -196,6 +200,11 @@ class NetworkInput(Section):
     def size_and_fit(self) -> str:
         """In words, for tables."""
         return f"{' x '.join([str(self.size)] * self.dims)}, {self.fit}"
+
+    @property
+    def of_perfect_map(self) -> str:
+        """What a perfect map passes: a residual that is taken at the scan has the edges of the scan."""
+        return self.size_and_fit if self.at_network else GRID
 
     @property
     def name(self) -> str:

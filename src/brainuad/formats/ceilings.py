@@ -12,13 +12,10 @@ from brainuad.formats import tables
 NAME = "ceilings.tsv"
 CEILING, FLOOR = "ceiling", "floor"
 AUPRC, DICE, RESIDUAL = "auprc_scan", "dice_volume", "residual_p98"
-GRID = "grid"
-"""The input of models that see scans on their own grid."""
 COLUMNS = {
     "dataset": "label of the test data set",
     "postprocessing": "label of the postprocessing",
     "input": "how scans come to the model: grid (as they are), or size of its input, and how they come to it",
-    "models": "labels of the models with this input and this map, joined by blanks",
     "kind": "ceiling: the lesion mask itself as the map, resized as the model's map is; floor: the map of a network "
     "that returns its input",
     "metric": "auprc_scan and dice_volume as in metrics.tsv, Dice at the threshold that is best for all scans "

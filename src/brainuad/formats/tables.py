@@ -98,7 +98,7 @@ CURVES = JOB_COLUMNS | {
 DIGITS = 6
 TEXT = (
     *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
-    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "models", "kind"),
+    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind"),
 )
 """Columns of text."""
 

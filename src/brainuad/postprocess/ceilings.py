@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from brainuad.config.network import NetworkInput
+from brainuad.config.network import GRID, NetworkInput
 from brainuad.config.postprocessing import Postprocessing
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import ceilings, checksums, run
 from brainuad.formats.array_cache import ArrayCache
-from brainuad.formats.ceilings import AUPRC, CEILING, DICE, FLOOR, GRID, RESIDUAL
+from brainuad.formats.ceilings import AUPRC, CEILING, DICE, FLOOR, RESIDUAL
 from brainuad.formats.files import atomic_folder
 from brainuad.images.smooth import smooth_inside
 from brainuad.metrics.voxelwise import scan_areas, scored_brain
@@ -109,33 +109,20 @@ def write_ceilings(job: CeilingsJob) -> None:
 
 
 def _rows(job: CeilingsJob, opened: ArrayCache) -> Iterator[dict[str, object]]:
-    perfect, models = _perfect_inputs(job)
+    perfect = {name: network for network in job.networks if (name := network.of_perfect_map) != GRID}
     found: dict[tuple[str, str, str], Scores] = defaultdict(Scores)
     for truth, with_floor in _truths(job, opened):
-        for name, network in perfect.items() if truth.lesion.any() else ():
+        for name, network in {GRID: None, **perfect}.items() if truth.lesion.any() else ():
             anomaly = perfect_map(truth.lesion, truth.brain, network)
             for label, processed, postprocessing in _processed(job, truth, anomaly, opened.spacing):
                 _add_ceiling(found[CEILING, label, name], truth, processed, postprocessing, opened.spacing)
-        for network, _ in job.networks if with_floor else ():
+        for network in job.networks if with_floor else ():
             anomaly = identity_map(truth.image, truth.brain, network, opened.spacing, job.lesion_sign)
             for label, processed, _ in _processed(job, truth, anomaly, opened.spacing):
                 _add_floor(found[FLOOR, label, network.name], truth, processed)
     for (kind, label, name), scores in found.items():
-        place = {"dataset": job.tags.get("dataset", ""), "postprocessing": label, "input": name}
-        for row in scores.rows():
-            yield {**place, "models": " ".join(models[kind, name]), "kind": kind, **row}
-
-
-def _perfect_inputs(job: CeilingsJob) -> tuple[dict[str, NetworkInput | None], dict[tuple[str, str], list[str]]]:
-    """The ways of a perfect map by name (None: the scan's grid), and the models by kind and name."""
-    ways: dict[str, NetworkInput | None] = {GRID: None}
-    models = {(CEILING, GRID): [*job.others]}
-    for network, labels in job.networks:
-        models[FLOOR, network.name] = labels
-        way = network.size_and_fit if network.at_network else GRID
-        ways.setdefault(way, network)
-        models.setdefault((CEILING, way), []).extend(labels)
-    return ways, models
+        place = {"dataset": job.tags.get("dataset", ""), "postprocessing": label, "input": name, "kind": kind}
+        yield from ({**place, **row} for row in scores.rows())
 
 
 def _truths(job: CeilingsJob, opened: ArrayCache) -> Iterator[tuple[Truth, bool]]:

@@ -25,10 +25,8 @@ class CeilingsJob(Job):
     inputs: CeilingsInputs
     outputs: CeilingsOutputs
     postprocessing: dict[str, Postprocessing]
-    networks: list[tuple[NetworkInput, list[str]]]
-    """How scans come to networks and back, and the models that do it so."""
-    others: list[str]
-    """Models that see scans on their own grid."""
+    networks: list[NetworkInput]
+    """How scans come to the networks of the study, and residuals back."""
     lesion_sign: Literal["dark", "bright", "both"]
     erode_voxels: int
     """Of the rim that is not scored."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from brainuad.formats.ceilings import AUPRC, CEILING, DICE, FLOOR, GRID, RESIDUAL
+from brainuad.config.model import MethodSettings
+from brainuad.config.network import GRID, NetworkSettings
+from brainuad.formats.ceilings import AUPRC, CEILING, DICE, FLOOR, RESIDUAL
 
 ENOUGH = 0.9
 """A perfect map that scores less has lost more than a tenth."""
@@ -20,7 +22,6 @@ class Row:
     dataset: str
     postprocessing: str
     input: str
-    models: str
     kind: str
     auprc: float | None
     dice: float | None
@@ -37,6 +38,16 @@ class Row:
         """Whose map it is."""
         name = "perfect map" if self.kind == CEILING else "identity network"
         return name if self.input == GRID else f"{name}, {self.input}"
+
+    def models(self, of_study: Mapping[str, MethodSettings]) -> list[str]:
+        """Labels of the models that it is about. `of_study`: by label."""
+        return [label for label, model in of_study.items() if self._is_of(model)]
+
+    def _is_of(self, model: MethodSettings) -> bool:
+        if not isinstance(model, NetworkSettings):
+            return self.kind == CEILING and self.input == GRID
+        given = model.network_input()
+        return self.input == (given.of_perfect_map if self.kind == CEILING else given.name)
 
     def __str__(self) -> str:
         numbers = [("AUPRC", self.auprc), ("Dice", self.dice), ("98th percentile", self.residual)]
@@ -59,10 +70,9 @@ def _rows(table: pd.DataFrame) -> Iterator[Row]:
     keys = ["dataset", "postprocessing", "kind", "input"]
     for names, part in table.groupby(keys, sort=False):
         value = dict(zip(part["metric"], part["value"], strict=True))
-        models = str(part["models"].fillna("").iloc[0])
         numbers = (value.get(AUPRC), value.get(DICE), value.get(RESIDUAL))
         dataset, postprocessing, kind, given = map(str, names)
-        yield Row(dataset, postprocessing, given, models, kind, *numbers, n=int(part["n"].max()))
+        yield Row(dataset, postprocessing, given, kind, *numbers, n=int(part["n"].max()))
 
 
 def marks(table: pd.DataFrame) -> list[str]:
