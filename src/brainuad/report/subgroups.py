@@ -49,7 +49,11 @@ def subgroups(study: Study, scans: pd.DataFrame, listed: Sequence[Scan]) -> list
         for attribute, values in _attributes(known).items():
             for value in _shown(values):
                 own = part[part["subject"].map(values) == value]
-                numbers = {model: _mean(each, study) for model, each in own.groupby("model", sort=False)}
+                resampled: dict[tuple[str, ...], statistics.Weights | None] = {}
+                by_model = own.groupby("model", sort=False)
+                numbers = {
+                    model: _mean(each, study.evaluate.bootstrap_resamples, resampled) for model, each in by_model
+                }
                 patients = own["subject"].nunique()
                 found.append(
                     Subgroup(str(dataset), attribute, value, patients, {str(m): n for m, n in numbers.items()})
@@ -87,9 +91,13 @@ def _natural(value: str) -> tuple[bool, bool, str]:
     return value.startswith("above"), not value.startswith("up to"), value
 
 
-def _mean(part: pd.DataFrame, study: Study) -> statistics.Number:
+def _mean(
+    part: pd.DataFrame, resamples: int, resampled: dict[tuple[str, ...], statistics.Weights | None]
+) -> statistics.Number:
+    """`resampled`: the resamples of the patients that were drawn before."""
     by_patient = part.groupby("subject")["auprc"].mean()
-    subjects = list(map(str, by_patient.index))
-    enough = len(subjects) >= FEWEST_FOR_INTERVAL
-    weights = statistics.bootstrap_weights(subjects, study.evaluate.bootstrap_resamples) if enough else None
-    return statistics.patient_mean(by_patient.to_numpy(), subjects, weights)
+    subjects = tuple(map(str, by_patient.index))
+    if subjects not in resampled:
+        enough = len(subjects) >= FEWEST_FOR_INTERVAL
+        resampled[subjects] = statistics.bootstrap_weights(subjects, resamples) if enough else None
+    return statistics.patient_mean(by_patient.to_numpy(), subjects, resampled[subjects])

@@ -35,6 +35,8 @@ def table(study: Study, scans: pd.DataFrame, folder: Path) -> Facts | None:
         lost = int((each["lesion_share_outside"].fillna(0) >= 1).sum())
         run = own.iloc[0]
         sizes = _lesion_sizes(folder / "evaluate" / str(run["model"]) / f"seed-{run['seed']}" / dataset / "lesions.tsv")
+        drawn = study.datasets[dataset]
+        same = drawn.lesions if isinstance(drawn, Phantoms) and drawn.lesions != "mixed" else ""
         types = [name for text in each["lesion_type"].fillna("") for name in lesion_types_in(str(text))]
         outside = each["lesion_share_outside"].dropna()
         rows.append(
@@ -46,7 +48,7 @@ def table(study: Study, scans: pd.DataFrame, folder: Path) -> Facts | None:
                 spread((100 * outside).tolist()),
                 str(len(sizes)),
                 spread(sizes),
-                counted(types, MOST_TYPES),
+                counted(types, MOST_TYPES) if types or not same else f"all {same}",
                 drawn_by(study, dataset),
             ]
         )

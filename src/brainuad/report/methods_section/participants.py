@@ -162,6 +162,6 @@ def sentences(found: Sequence[Group]) -> str:
             if number
         ]
         used = [f"{len(group.used)} ({ROLES[group.role]})" for group in own if group.used]
-        left = f"{listed(gone)}; " if gone else ""
+        left = f"{listed(gone)}, and " if gone else ""
         parts.append(f"Of {count(listed_scans, 'scan')} of `{dataset}`, {left}{listed(used) or 'none'} were used.")
     return " ".join(parts)
