@@ -156,6 +156,7 @@ def show(folder: ResultsFolder) -> None:
     shared = format_size(sum(map(used, scans)))
     terminal.show(
         f"report        {folder / 'report' / 'index.html'}",
+        f"methods       {folder / 'report'}/methods.md, references.bib and checklist.md",
         f"quality       {folder / 'preprocess'}/<data set>/quality.tsv and contact_sheets",
         f"anomaly maps  {folder / 'infer'}/<model>/seed-<s>/<data set>/sub-*/anat/*_anomalymap.nii.gz",
         f"tables        {folder / 'evaluate'}/*.tsv",
