@@ -30,6 +30,9 @@ from brainuad.planned_jobs import BUILDERS, scan_settings
 from brainuad.preprocess.job_inputs import batches, job_inputs
 from brainuad.preprocess.settings import ScanSettings
 
+NO_LEAK = (
+    "A person (by label, in one folder) or a scan (by its voxel values) in two roles would have stopped the study."
+)
 TEMPLATE_MM3 = 9e6
 """Volume of a template's grid, with some room."""
 
@@ -154,7 +157,7 @@ class Plan(Layout):
         paragraphs = {
             "Data": [
                 *map(_joined, listing),
-                _joined([each for part in splits for each in part]),
+                _joined([*(each for part in splits for each in part), NO_LEAK]),
                 *map(_joined, making),
             ],
             "Preprocessing": [self._recipe(), *preprocessing],
@@ -162,7 +165,8 @@ class Plan(Layout):
             "Models": [*self._models(), *self._maps(), self._seeds()],
             "Predicted masks": [_joined(list(dict.fromkeys(each for part in masks for each in part)))],
             "Evaluation": [
-                _joined([*self._describe("evaluate", **first), *self._describe("ceilings", dataset=scored[0])])
+                _joined([*self._describe("evaluate", **first), *self._describe("ceilings", dataset=scored[0])]),
+                *self._controls(),
             ],
             "Statistics": [_joined(self._describe("summarise"))],
         }
@@ -170,6 +174,18 @@ class Plan(Layout):
 
     def _describe(self, rule: str, **wildcards: str) -> list[str]:
         return BUILDERS[rule](self, **wildcards).describe()
+
+    def _controls(self) -> Iterator[str]:
+        """With which healthy scans each data set is compared as whole scans."""
+        told: dict[str, list[str]] = {}
+        for label in self.study.scored_sets():
+            if controls := self.controls(label):
+                foreign = ", which come from another source: scanner may look like disease" * self.foreign_controls(
+                    label
+                )
+                told.setdefault(listed([f"`{name}`" for name in controls]) + foreign, []).append(f"`{label}`")
+        for controls_text, labels in told.items():
+            yield f"As whole scans, those of {listed(labels)} were compared with healthy test scans of {controls_text}."
 
     def _recipe(self) -> str:
         cite = self.study.recipe.cite

@@ -180,7 +180,15 @@ def test_each_operator_and_threshold_is_told(path: Path) -> None:
     rules = THRESHOLDS.validate_python([{"rule": "healthy_quantile", "quantile": 0.97}, {"rule": "val_dice"}])
 
     def told(given: Any) -> str:
-        return " ".join(PostprocessJob.model_construct(label="x", postprocessing=given, thresholds=rules).describe())
+        return " ".join(
+            PostprocessJob.model_construct(
+                label="x",
+                postprocessing=given,
+                thresholds=rules,
+                validation_healthy=[True],
+                validation_roles=["calibration"],
+            ).describe()
+        )
 
     text = told(postprocessing)
     assert "quantile 0.97" in text

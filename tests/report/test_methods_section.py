@@ -144,7 +144,7 @@ def test_subgroups_split_the_patients_of_a_set() -> None:
 
 
 def test_lesions_are_counted_once_and_masks_of_unknown_origin_are_said_to_be(tmp_path: Path) -> None:
-    table = scored(scan=["p-1", "p-2"], subject=["p-1", "p-2"], lesion_ml=[2.0, 0.0], lesion_share_outside=[0.1, 1.0])
+    table = scored(scan=["p-1", "p-2"], subject=["p-1", "p-2"], lesion_ml=[2.0, 0.7], lesion_share_outside=[0.1, 1.0])
     table["lesion_type"] = ["ms", ""]
     twice = pd.concat([table, table.assign(model="eq")], ignore_index=True)
     folder = tmp_path / "evaluate/z/seed-0/ms"
@@ -157,7 +157,7 @@ def test_lesions_are_counted_once_and_masks_of_unknown_origin_are_said_to_be(tmp
     (row,) = made.rows
     told = dict(zip(made.columns, row, strict=True))
     assert told["test scans"] == "2"
-    assert told["with lesion"].startswith("1 (1 more")
+    assert told["with lesion"].startswith("2 (1 of them")
     assert told["lesions counted"] == "2"
     assert told["ml per lesion"] == "1 (0.5 to 1.5)"
     assert told["masks drawn by"] == lesions.NOT_KNOWN

@@ -8,7 +8,7 @@ from brainuad.config.datasets import Split
 from brainuad.config.told import listed
 from brainuad.jobs.base import Job, Paths
 
-NAMES = {"train": "training", "validation": "validation", "test": "test"}
+NAMES = {"train": "training"}
 
 
 class SplitInputs(Paths):
@@ -42,11 +42,11 @@ class SplitJob(Job):
         label = self.outputs.table.stem
         if self.split is None:
             return [f"Scans of `{label}` were preprocessed alone: no model saw them."]
-        shares = {role: getattr(self.split, role) for role in ("train", "validation", "test")}
-        roles = [f"{100 * share:g} % {NAMES[role]}" for role, share in shares.items() if share]
+        shares = {NAMES.get(role, role): getattr(self.split, role) for role in type(self.split).model_fields}
+        roles = [f"{100 * share:g} % {role}" for role, share in shares.items() if share]
         if len(roles) == 1:
             (role,) = (role for role, share in shares.items() if share)
-            return [f"All subjects of `{label}` were used for {NAMES[role]}."]
+            return [f"All subjects of `{label}` were used for {role}."]
         how = f"by site, sex and age third where these are known, by a hash of their labels (seed {self.seed})"
         drawn = f"before the quality of their scans was judged: {listed(roles)}."
         return [f"Subjects of `{label}` were drawn, stratified {how}, {drawn}"]

@@ -15,7 +15,7 @@ from brainuad.config.study import Study
 from brainuad.config.told import count, listed
 from brainuad.formats.files import atomic
 from brainuad.report.methods_section.blocks import Facts
-from brainuad.report.methods_section.participants import Group, ages
+from brainuad.report.methods_section.participants import ROLES, Group, ages
 from brainuad.report.missed import Missed
 from brainuad.report.subgroups import Subgroup
 
@@ -148,7 +148,7 @@ def facts(
         "preprocessing": "Preprocessing, with each limit of quality",
         "reference": "lesion masks: table of lesions under Data",
         "inputs": f"{listed(sorted({d.modality for d in study.scan_sets().values()}))} scans: Input of the models",
-        "sizes": f"scans: {by_role['train']} training, {by_role['validation']} validation, {by_role['test']} test",
+        "sizes": f"scans: {', '.join(f'{number} {ROLES[role]}' for role, number in by_role.items() if number)}",
         "missing": f"known of {len(people)} subjects: age {known['age']}, sex {known['sex']}, site {known['site']}; "
         "nothing was imputed",
         "split": "by subject; Data",

@@ -1,4 +1,4 @@
-"""How thresholds came about: their rules, the validation scans behind them, and their rates in testing."""
+"""How thresholds came about: their rules, the scans behind them, and their rates in testing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from brainuad.formats import thresholds
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.report.methods_section.blocks import Facts
 
-NOMINAL = "quantile"
-"""Setting of threshold rules with a share of healthy voxels that is to lie under the threshold."""
+UNDER, ABOVE = "quantile", "false_positive_share"
+"""Settings of threshold rules: the share of healthy voxels that is to lie under, or above the threshold."""
 
 
 def table(study: Study, metrics: pd.DataFrame, folder: Path) -> Facts | None:
@@ -25,15 +25,16 @@ def table(study: Study, metrics: pd.DataFrame, folder: Path) -> Facts | None:
         if not found:
             continue
         used = [each for each in found if each.value is not None]
-        quantile = getattr(rule, NOMINAL, None)
-        nominal = "–" if quantile is None else f"{100 * (1 - quantile):.3g}"
+        above = getattr(rule, ABOVE, None) or 1 - getattr(rule, UNDER, 1.0)
+        nominal = f"{100 * above:.3g}" if above else "–"
         rates = _rates(metrics, "voxel_fpr", rule.label, healthy)
         sets = sorted({name.partition("/")[0] for each in used for name in each.scans})
         behind = _range([len(each.scans) for each in used]) if used else "none"
         rows.append([rule.label, f"{behind} ({', '.join(sets)})" if sets else behind, nominal, rates])
     scan = metrics[(metrics["metric"] == "threshold_scan")]
     if len(scan):
-        nominal = f"{100 * (1 - study.evaluate.scan_threshold_quantile):.3g}"
+        wanted = metrics.loc[metrics["metric"] == "nominal_specificity_scan", "value"].dropna()
+        nominal = _percent((1 - wanted).tolist()) if len(wanted) else "–"
         missed = metrics[metrics["metric"] == "specificity_scan"]
         parts = [
             f"{label}: {_percent((1 - part['value']).tolist())}"
@@ -43,13 +44,13 @@ def table(study: Study, metrics: pd.DataFrame, folder: Path) -> Facts | None:
     if not rows:
         return None
     caption = (
-        "Thresholds: the number of validation scans behind each, the nominal false-positive rate, and the realised one "
+        "Thresholds: the scans that each was set on (for whole scans: people), the nominal false-positive rate, and "
     )
     caption += (
-        "(% of lesion-free voxels of healthy test scans; for whole scans % of the healthy scans that each data set is "
+        "the realised one (% of lesion-free voxels of healthy test scans; for whole scans % of the healthy scans that "
     )
-    caption += "compared with), from the lowest to the highest over models, seeds and postprocessing."
-    return Facts(caption, ["threshold", "validation scans", "nominal %", "realised %"], rows)
+    caption += "each data set is compared with), from the lowest to the highest over models, seeds and postprocessing."
+    return Facts(caption, ["threshold", "set on", "nominal %", "realised %"], rows)
 
 
 def _found(study: Study, folder: Path, rule: str) -> list[FoundThreshold]:

@@ -28,7 +28,7 @@ def table(study: Study, scans: pd.DataFrame, folder: Path) -> Facts | None:
     rows = []
     for dataset in study.datasets:
         own = scans[scans["dataset"] == dataset]
-        if own.empty or not (own["lesion_ml"].fillna(0) + own["lesion_share_outside"].fillna(0)).any():
+        if not (own["lesion_ml"] > 0).any():
             continue
         each = own.drop_duplicates("scan")
         with_lesion = each[each["lesion_ml"] > 0]
@@ -43,7 +43,7 @@ def table(study: Study, scans: pd.DataFrame, folder: Path) -> Facts | None:
             [
                 dataset,
                 str(len(each)),
-                f"{len(with_lesion)}" + (f" ({lost} more wholly outside)" if lost else ""),
+                f"{len(with_lesion)}" + (f" ({lost} of them wholly outside)" if lost else ""),
                 spread(with_lesion["lesion_ml"].tolist()),
                 spread((100 * outside).tolist()),
                 str(len(sizes)),
@@ -55,11 +55,9 @@ def table(study: Study, scans: pd.DataFrame, folder: Path) -> Facts | None:
     columns = ["data set", "test scans", "with lesion", "ml per scan", "% outside the scored brain", "lesions counted"]
     columns += ["ml per lesion", "lesion types (scans)", "masks drawn by"]
     caption = (
-        "Lesions of the test scans inside the scored brain: median (range). Volumes are those in the scan's own space. "
+        "Lesions of the test scans, in and outside the scored brain: median (range). Volumes are those in the scan's "
     )
-    caption += (
-        f"Lesions counted: connected components of {study.evaluate.min_lesion_ml:g} ml or more in the template's space."
-    )
+    caption += f"own space. Lesions counted: connected components of {study.evaluate.min_lesion_ml:g} ml or more."
     return Facts(caption, columns, rows) if rows else None
 
 

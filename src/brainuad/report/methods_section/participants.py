@@ -17,7 +17,7 @@ from brainuad.formats import array_cache, scans
 from brainuad.formats.scans import Scan
 from brainuad.report.methods_section.blocks import Facts
 
-ROLES = {"train": "training", "validation": "validation", "test": "test", "": "no role"}
+ROLES = {"train": "training", "validation": "validation", "calibration": "calibration", "test": "test", "": "no role"}
 MOST_SITES = 6
 
 
@@ -82,7 +82,7 @@ def _made(label: str, into: str, rows: Sequence[Scan], folder: Path, not_made: I
     sources = {scan.scan: scan for scan in rows if scan.dataset == into}
     failed = [sources[source] for name in not_made if (source := re.sub(r"_draw-\d+$", "", name)) in sources]
     found = []
-    for role in ("train", "validation", "test"):
+    for role in filter(None, ROLES):
         parts = [[scan for scan in part if scan.role == role] for part in (failed, used)]
         if any(parts):
             found.append(Group(label, role, failed=parts[0], used=parts[1], made=True))
