@@ -165,6 +165,7 @@ EDITS: list[tuple[str, Any]] = [
     ("thresholds", [{"rule": "fixed", "value": 1.0}]),
     ("thresholds", [{"rule": "conformal", "false_positive_share": 0.5}]),
     ("thresholds", [{"rule": "conformal", "largest_share": 0.5}]),
+    ("thresholds", [{"rule": "burden", "ml": 2.0}]),
     ("evaluate__erode_voxels", 0),
     ("evaluate__bootstrap_resamples", 200),
     ("evaluate__min_lesion_ml", 0.2),

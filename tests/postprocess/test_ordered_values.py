@@ -7,6 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from brainuad.errors import InputError
+from brainuad.postprocess.burden import burden_cut
 from brainuad.postprocess.find_thresholds import conformal_cut, healthy_quantile
 from brainuad.postprocess.ordered_values import OrderedValues, best_dice
 
@@ -97,6 +99,30 @@ def test_a_conformal_cut_is_the_lowest_that_keeps_the_risk(kind, level, largest,
     lower = lower[lower < cut]
     assert lower.size == 0 or plain_risk(parts, people, lower.max(), largest) > level
     assert conformal_cut(values, people, largest / 6 - 1e-3, largest) is None, "five people allow no less"
+
+
+def plain_burden(parts, people, voxel_ml, cut):
+    """Mean over people of the mean over their scans of the volume above `cut`, from arrays in memory."""
+    ml = np.array([(part > cut).sum() * voxel for part, voxel in zip(parts, voxel_ml, strict=True)])
+    return np.mean([ml[np.asarray(people) == person].mean() for person in np.unique(people)])
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "mostly zero", "negative", "many scales"])
+@pytest.mark.parametrize("ml", [0.001, 0.3, 2.0, 1000.0])
+def test_equal_burden_is_the_lowest_cut_that_keeps_the_volume(kind, ml, tmp_path):
+    pool = POOLS[kind].astype(np.float32)
+    parts = [part * np.float32(1 + i / 3) for i, part in enumerate(np.array_split(pool, 5))]
+    people, voxel_ml = ["a", "b", "b", "c", "d"], [0.008, 0.006, 0.007, 0.005, 0.009]
+    cut = burden_cut(ordered(tmp_path, *parts), people, voxel_ml, ml)
+    assert plain_burden(parts, people, voxel_ml, cut) <= ml + 1e-9
+    values = np.concatenate(parts)
+    lower = values[values < cut]
+    assert lower.size == 0 or plain_burden(parts, people, voxel_ml, lower.max()) > ml
+
+
+def test_equal_burden_needs_a_healthy_scan(tmp_path):
+    with pytest.raises(InputError, match="no healthy validation scan"):
+        burden_cut(ordered(tmp_path), [], [], 5.0)
 
 
 def test_a_constant_map_gives_a_threshold_that_nothing_exceeds(tmp_path):

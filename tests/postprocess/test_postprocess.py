@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 from sealed import sealed
 
+from brainuad.config.burden import Burden
 from brainuad.config.postprocessing import POSTPROCESSING, Conformal, Fixed, HealthyQuantile, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, thresholds, volume
@@ -201,6 +202,14 @@ def test_a_conformal_threshold_says_which_level_its_scans_allow(study, tmp_path)
     assert 2 / 3 * np.mean(above) + 1 / 3 <= 0.35
     assert bounded.value is not None
     assert not list((tmp_path / "out").rglob("*conformal0p02_mask*"))
+
+
+def test_equal_burden_is_the_volume_of_healthy_scans_before_mask_operators(study, tmp_path):
+    rule = Burden(rule="burden", ml=0.4)
+    found = run(study, tmp_path / "out", rules=[rule])["burden_0.4_ml"]
+    volumes = [(voxels(study[0], [f"sub-{i}"]) > found.value).sum() * 0.008 for i in range(2)]
+    assert 0.39 < np.mean(volumes) <= 0.4
+    assert found.scans == ("ixi/sub-0", "ixi/sub-1")
 
 
 def test_what_is_not_scored_moves_no_threshold(study, tmp_path):

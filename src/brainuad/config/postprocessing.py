@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainuad.config.burden import Burden
 from brainuad.config.section import Section
 
 RENAMED_OPERATORS = {
@@ -252,7 +253,7 @@ class Fixed(Section):
         return f"fixed_{self.value:g}"
 
 
-Threshold = Annotated[HealthyQuantile | Conformal | ValDice | Fixed, Field(discriminator="rule")]
+Threshold = Annotated[HealthyQuantile | Conformal | Burden | ValDice | Fixed, Field(discriminator="rule")]
 """How a map becomes a mask. The oracle is no threshold rule: only evaluate computes it, under that name."""
 
 POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)

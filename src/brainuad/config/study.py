@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from brainuad.config.burden import Burden
 from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
 from brainuad.config.evaluate import Evaluate
 from brainuad.config.model import AnyModel
@@ -106,7 +107,7 @@ class Study(Section):
     the first one's label."""
     postprocessing: dict[Label, Postprocessing] = {"none": Postprocessing()}
     """Postprocessing by label."""
-    thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile")]
+    thresholds: list[Threshold] = [HealthyQuantile(rule="healthy_quantile"), Burden(rule="burden")]
     """Threshold rules, which turn anomaly maps into predicted masks."""
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()

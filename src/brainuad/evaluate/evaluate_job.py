@@ -67,8 +67,8 @@ class EvaluateJob(Job):
         return [
             f"Scores were computed in the brain mask{eroded}; lesion voxels outside count as missed.",
             f"Predicted components and lesions were paired one to one where {fit}; lesions under "
-            f"{self.evaluate.min_lesion_ml:g} {ml} and false components under {self.evaluate.min_component_ml:g} ml did "
-            f"not count. Surfaces agree within {self.evaluate.surface_tolerance_mm:g} mm.",
+            f"{self.evaluate.min_lesion_ml:g} {ml} and false components under {self.evaluate.min_component_ml:g} ml "
+            f"did not count. Surfaces agree within {self.evaluate.surface_tolerance_mm:g} mm.",
             "Whole scans were called abnormal above a split-conformal threshold of their score, set on healthy scans "
             f"for a specificity of {self.evaluate.scan_threshold_quantile:g}, or of what their number allows "
             "[@bates2023]; intervals of sensitivity and specificity are exact binomial ones [@clopper1934].",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from brainuad.config.burden import Burden
 from brainuad.config.postprocessing import Conformal, Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache as array_caches
@@ -22,6 +23,7 @@ from brainuad.formats.thresholds import FoundThreshold
 from brainuad.images import components
 from brainuad.metrics import conformal, voxelwise
 from brainuad.postprocess.apply import processed_maps
+from brainuad.postprocess.burden import burden_cut
 from brainuad.postprocess.ordered_values import ROUNDING, OrderedValues, best_dice, lowest_cut
 
 
@@ -58,6 +60,8 @@ class VoxelValues:
     """As `<data set>/<scan>`."""
     people: tuple[str, ...]
     """Whose scans they are."""
+    voxel_ml: tuple[float, ...]
+    """Of each scan, the volume of a voxel in its own space."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def find_thresholds(
     found: dict[str, FoundThreshold] = {}
     for rule in rules:
         match rule:
-            case HealthyQuantile() | Conformal():
+            case HealthyQuantile() | Conformal() | Burden():
                 healthy = healthy or _voxel_values([each for each in sets if each.healthy], voxels)
                 found[rule.label] = _healthy_threshold(rule, healthy)
             case ValDice():
@@ -97,9 +101,12 @@ def find_thresholds(
     return found
 
 
-def _healthy_threshold(rule: HealthyQuantile | Conformal, healthy: VoxelValues) -> FoundThreshold:
+def _healthy_threshold(rule: HealthyQuantile | Conformal | Burden, healthy: VoxelValues) -> FoundThreshold:
     if isinstance(rule, HealthyQuantile):
         return FoundThreshold(healthy_quantile(healthy.normal, rule.quantile), "unsupervised", healthy.scans)
+    if isinstance(rule, Burden):
+        burden = burden_cut(healthy.normal, healthy.people, healthy.voxel_ml, rule.ml)
+        return FoundThreshold(burden, "unsupervised", healthy.scans)
     people = len(set(healthy.people))
     value = conformal_cut(healthy.normal, healthy.people, rule.false_positive_share, rule.largest_share)
     if value is not None:
@@ -138,6 +145,7 @@ def _voxel_values(sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool =
     place = Path(tempfile.mkdtemp(dir=voxels.folder))
     normal, lesion = OrderedValues(place / "normal"), OrderedValues(place / "lesion")
     scans: list[Scan] = []
+    voxel_ml: list[float] = []
     for each in sets:
         opened = array_caches.read(each.array_cache)
         truths = array_caches.read_lesions(each.array_cache) if lesions else None
@@ -150,5 +158,6 @@ def _voxel_values(sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool =
             normal.add(anomaly[box][scored & ~truth])
             lesion.add(anomaly[box][scored & truth])
             scans.append(opened.scans[row])
+            voxel_ml.append(float(np.prod(opened.spacing)) / 1000 * opened.scans[row].own_volume)
     named = tuple(f"{scan.dataset}/{scan.scan}" for scan in scans)
-    return VoxelValues(normal, lesion, named, tuple(scan.person for scan in scans))
+    return VoxelValues(normal, lesion, named, tuple(scan.person for scan in scans), tuple(voxel_ml))
