@@ -15,7 +15,7 @@ import yaml
 from brainuad import cli
 from brainuad.config.load import build_study, load_study
 from brainuad.errors import ConfigError, InputError
-from brainuad.formats import missing, run, tables
+from brainuad.formats import ceilings, missing, run, tables
 from brainuad.formats.missing import Missing
 from brainuad.methods import registry
 from brainuad.papers import page, reported
@@ -511,6 +511,26 @@ def test_a_page_begins_with_a_figure_and_a_short_table_and_folds_the_rest(tmp_pa
     assert "- no crop" in text
     assert "0.900" not in text, "the oracle is not shown"
     assert "not measured" not in text.lower().replace("not measured:", "")
+
+
+def test_a_ceiling_that_cuts_numbers_down_stands_beside_them(tmp_path):
+    path = finished_study(tmp_path)
+    assert "ceiling" not in made(path).split("## Claims")[0]
+    rows = [
+        {"dataset": "mets", "postprocessing": "paolini", "input": "208", "models": models, "kind": kind, "n": 20}
+        | {"metric": metric, "value": value}
+        for models, kind, metric, value in (
+            ("paolini_ae paolini_ae_ours", "ceiling", "dice_volume", 0.145),
+            ("paolini_ceae", "ceiling", "dice_volume", 0.95),
+            ("paolini_ceae", "floor", "dice_volume", 0.01),
+            ("paolini_ceae", "ceiling", "auprc_scan", 0.09),
+        )
+    ]
+    ceilings.write(tmp_path / "results/mets/ceilings/mets", rows)
+    text = made(path).split("## Claims")[0]
+    assert "| **0.145** |" in row_of(text, "| `paolini_ae` |")
+    assert "| 0.950 |" in row_of(text, "| `paolini_ceae` |")
+    assert "| — |" in row_of(text, "| `paolini_vae1` |")
 
 
 def test_settings_that_differ_alike_are_told_once(tmp_path):

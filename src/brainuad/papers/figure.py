@@ -24,7 +24,9 @@ FRAME = {"left": 190, "right": 16, "top": 44, "bottom": 44}
 class FigureRow:
     """A system on a test set."""
 
-    label: str
+    system: str
+    place: str
+    """Where, in words; empty for the only test set."""
     paper: float | None
     """The paper's value; None where its text has none."""
     own: Number | None
@@ -55,7 +57,7 @@ def svg(title: str, metric: str, rows: Sequence[FigureRow]) -> str:
                 axes.plot(
                     [each.value for each, _ in points], [place + shift for _, place in points], label=kind, **style
                 )
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set_yticks(range(len(rows)), [row.system + row.place for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.spines[["top", "right"]].set_visible(False)

@@ -14,7 +14,7 @@ from brainuad.config.load import load_study
 from brainuad.config.section import Section
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import missing
+from brainuad.formats import ceilings, missing
 from brainuad.formats.files import read_json
 from brainuad.metrics import map_metrics, scan_metrics
 from brainuad.metrics.registry import NO_RULE, ORACLE
@@ -71,6 +71,7 @@ class FinishedStudy:
     origins: dict[str, Origin]
     metrics: pd.DataFrame
     scans: pd.DataFrame
+    ceilings: pd.DataFrame
     training: pd.DataFrame
     """model, seed, step, name, value."""
     records: list[dict[str, Any]]
@@ -150,6 +151,18 @@ class FinishedStudy:
         found = rows.dropna(subset=[column])
         return found.pivot_table(index="subject", columns="seed", values=column) if len(found) else None
 
+    def ceiling(self, label: str, dataset: str, metric: str) -> float | None:
+        """What a perfect map reaches in place of a model's, in AUPRC or Dice; None where that is not known."""
+        kind = ceilings.AUPRC if metric.startswith("auprc") else ceilings.DICE if metric.startswith("dice") else ""
+        rows = self.ceilings
+        wanted = {"dataset": dataset, "postprocessing": self.postprocessing(label), "kind": ceilings.CEILING}
+        for column, value in {**wanted, "metric": kind}.items():
+            rows = rows[rows[column] == value]
+        found = [
+            value for names, value in zip(rows["models"], rows["value"], strict=True) if label in str(names).split()
+        ]
+        return float(found[0]) if found else None
+
     def poor(self) -> dict[str, float]:
         """Models whose network explains none of the variance of healthy scans, and the share, which is 0 or less."""
         qualities, trainings = reconstruction_quality(self.study, self.records), self.study.trainings()
@@ -225,6 +238,7 @@ def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStu
         {label: known for label, known in origins.items() if known is not None},
         results.metrics,
         results.scans,
+        results.ceilings,
         results.training,
         results.records,
         _runs(folder / "track.json"),

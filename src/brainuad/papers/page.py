@@ -16,6 +16,7 @@ from brainuad.papers.comparison import CLOSE, WIDEST, agreement
 from brainuad.papers.figure import FigureRow, svg
 from brainuad.papers.finished_study import FLAT, FinishedStudy, command, flatness
 from brainuad.papers.reported import Claim, Paper, Reported
+from brainuad.report.ceilings import ENOUGH
 from brainuad.report.reconstruction import ReconstructionQuality, reconstruction_quality
 
 COMMAND = "brainuad compare-paper"
@@ -23,6 +24,10 @@ LONGEST = 140
 """Characters of a line of text; tables have up to 159."""
 MOST_FIGURES = 60
 """Rows of a picture; what a paper has beyond stands in the table of all numbers."""
+CEILINGS = (
+    "ceiling: what a perfect map reaches through resizing and the paper's postprocessing (ours where only our map was "
+    "run), mean over scans, Dice at its best threshold. **bold**: a tenth or more is lost, and numbers are cut down."
+)
 OWN_MAP = {True: "the paper's", False: "ours"}
 
 
@@ -84,10 +89,19 @@ def _glance(key: str, paper: Paper, studies: Sequence[FinishedStudy]) -> Iterato
         "memory. reproduced: the paper's own system, size, map, postprocessing and data, a difference of "
         f"{CLOSE:g} at most, and an interval no wider than {WIDEST:g}. not comparable: any of these is not the paper's."
     )
-    yield from _table_head("system", "test set", "paper", "ours, the paper's map", "ours, our map", "agreement")
-    for row, dataset, shown, agreed in _glances(paper, studies):
+    glances = list(_glances(paper, studies))
+    several = any(row.ceiling is not None for row, *_ in glances)
+    heads = ["system", "test set", "paper", "ours, the paper's map", "ours, our map", *["ceiling"] * several]
+    yield from _table_head(*heads, "agreement")
+    for row, dataset, shown, agreed in glances:
         numbers = ["—" if each is None else str(each) for each in (row.own, row.other)]
-        yield _line(f"`{row.label.split(' on ')[0]}`", f"`{dataset}`", shown, *numbers, agreed)
+        yield _line(f"`{row.system}`", f"`{dataset}`", shown, *numbers, *[_ceiling(row.ceiling)] * several, agreed)
+    if several:
+        yield from ("", *_wrapped(CEILINGS))
+
+
+def _ceiling(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}" if value >= ENOUGH else f"**{value:.3f}**"
 
 
 def _glances(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[tuple[FigureRow, str, str, str]]:
@@ -95,21 +109,22 @@ def _glances(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[tuple[F
     several = len({dataset for each in studies for dataset in each.tests()}) > 1
     for system in paper.systems:
         for each in studies:
-            chosen = {own: _representatives(each, own).get(system) for own in (True, False)}
-            for dataset in each.tests() if any(chosen.values()) else ():
+            labels = {own: _representatives(each, own).get(system) for own in (True, False)}
+            for dataset in each.tests() if any(labels.values()) else ():
                 reported = _reported(paper, each, system, dataset)
                 if reported is None or reported.ours is None:
                     continue
                 own, other = (
-                    None if (label := chosen[map_]) is None else each.number(label, dataset, reported.ours)
-                    for map_ in (True, False)
+                    None if label is None else each.number(label, dataset, reported.ours) for label in labels.values()
                 )
-                label = f"{system} on {dataset}" if several else system
                 agreed = "not comparable"
                 if own is not None:
-                    agreed = agreement(reported.value, own, _unlike(each, str(chosen[True]), dataset, reported))
+                    agreed = agreement(reported.value, own, _unlike(each, str(labels[True]), dataset, reported))
                 if own is not None or other is not None:
-                    yield FigureRow(label, reported.value, own, other), dataset, reported.shown, agreed
+                    ceiling = each.ceiling(labels[True] or str(labels[False]), dataset, reported.ours)
+                    place = f" on {dataset}" if several else ""
+                    row = FigureRow(system, place, reported.value, own, other, ceiling)
+                    yield row, dataset, reported.shown, agreed
 
 
 def _reported(paper: Paper, done: FinishedStudy, system: str, dataset: str) -> Reported | None:
@@ -250,8 +265,8 @@ def _numbers(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[str]:
 
 def _number_table(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[str]:
     yield from _wrapped(
-        "± is the sd over trainings. The threshold of oracle was chosen on test labels: an upper bound, not a result. "
-        "Last column: what of ours is not the paper's."
+        "± is the sd over trainings. The threshold of oracle was chosen on test labels, before mask operators: not a "
+        "result. Last column: what of ours is not the paper's."
     )
     yield from _table_head("model", "test set", "metric", "threshold", "paper", "ours", "agreement")
     lacking: dict[str, set[str]] = {}
