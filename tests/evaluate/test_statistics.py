@@ -10,7 +10,7 @@ from statsmodels.stats.power import TTestPower
 from brainuad.evaluate.comparisons import compare
 from brainuad.metrics import sample_size
 from brainuad.metrics.scanwise import auroc, youden
-from brainuad.metrics.statistics import adjusted, bootstrap_weights, interval, mean_of, paired, patient_mean, ratio
+from brainuad.metrics.statistics import adjusted, bootstrap_weights, interval, means_of, paired, patient_mean, ratio
 
 
 def test_scans_of_a_patient_are_drawn_together():
@@ -63,7 +63,7 @@ def test_a_paired_interval_by_hand():
 def test_a_crossed_interval_by_hand():
     """Two patients x two seeds repeated: MS_patients 4, MS_seeds 9, MS_rest 0."""
     values = np.array([[0.0, 3], [2, 5], [4, 7]])
-    mean = mean_of(values)
+    mean = means_of(values)
     variance = (8 + 13.5 - 0) / 6
     assert mean.value == 3.5
     assert mean.error == pytest.approx(np.sqrt(variance))
@@ -92,8 +92,9 @@ def test_patients_and_seeds_without_a_value_do_not_count():
 def test_independent_tests_are_corrected_as_by_holm_and_sidak():
     rng = np.random.default_rng(0)
     groups = [[rng.normal(np.array([shift, 0])[:, None, None], 1, (2, 12, 1))] for shift in (0, 0.5, 1, 1.5, 2)]
-    alone = [paired(models[0] - models[1]).p for (models,) in groups]
-    corrected = [p for ((p,),) in adjusted(groups)]
+    tests = [test for ((test,),) in adjusted(groups)]
+    alone, corrected = [test.p for test in tests], [test.p_adjusted for test in tests]
+    assert alone == [paired(models[0] - models[1]).p for (models,) in groups]
     assert all(low <= p for low, p in zip(alone, corrected, strict=True))
     ordered = multipletests(alone, method="holm-sidak")[1]
     np.testing.assert_allclose(corrected, ordered, atol=0.015)  # between them stands a p of t, not of flips
@@ -102,8 +103,7 @@ def test_independent_tests_are_corrected_as_by_holm_and_sidak():
 def test_a_model_that_stands_twice_changes_no_corrected_p():
     models = np.random.default_rng(0).normal(size=(3, 15, 1)) + np.arange(3)[:, None, None]
     (once,), (twice, again) = adjusted([[models]])[0], adjusted([[models, models]])[0]
-    np.testing.assert_array_equal(once, twice)
-    np.testing.assert_array_equal(once, again)
+    assert once == twice == again
 
 
 def studies(rng, models, patients, seeds=1, between_seeds=0.0):
@@ -113,11 +113,16 @@ def studies(rng, models, patients, seeds=1, between_seeds=0.0):
     return special.expit(-1.5 + 1.1 * (patient + own) + training + 0.3 * rng.normal(size=(models, patients, seeds)))
 
 
+def decisions(models):
+    """How many pairs are decided."""
+    return sum(test.p_adjusted < 0.05 for test in adjusted([[models]])[0][0])
+
+
 @pytest.mark.parametrize(("patients", "seeds", "between_seeds"), [(10, 1, 0), (12, 3, 0), (10, 3, 1), (10, 2, 1)])
 def test_of_studies_without_a_difference_one_in_twenty_decides_something(patients, seeds, between_seeds):
     rng = np.random.default_rng(0)
-    made = [adjusted([[studies(rng, 18, patients, seeds, between_seeds)]])[0][0].min() < 0.05 for _ in range(25)]
-    assert sum(made) <= stats.binom.ppf(0.99, 25, 0.05)
+    made = [decisions(studies(rng, 18, patients, seeds, between_seeds)) for _ in range(60)]
+    assert np.count_nonzero(made) <= stats.binom.ppf(0.99, 60, 0.05)
 
 
 def test_a_difference_that_another_training_would_not_give_is_not_decided():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
 import numpy as np
@@ -28,11 +28,6 @@ class _Part:
     values: ModelValues
     same_as: str
 
-    def pairs(self) -> Iterator[tuple[str, str, PairedTest]]:
-        """Each model with each later one."""
-        for (i, model), (j, reference) in combinations(enumerate(self.models), 2):
-            yield model, reference, statistics.paired(self.values[i] - self.values[j])
-
 
 def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
     """Rows of `comparisons.tsv` from those of `scans.tsv`: AUPRC of scans, mean over a patient's scans, by seed.
@@ -41,28 +36,18 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
     can decide nothing and do not count. Baselines are references of all others.
     """
     parts = list(_parts(scans.dropna(subset=["auprc"]), baselines))
-    groups = [list(group) for _, group in groupby(parts, key=lambda part: part.dataset)]
-    decidable = [group for group in groups if group[0].values.shape[1] >= FEWEST_DECIDED]
-    corrected = statistics.adjusted([[part.values for part in group] for group in decidable])
-    p_adjusted = {
-        id(part): p
-        for group, found in zip(decidable, corrected, strict=True)
-        for part, p in zip(group, found, strict=True)
-    }
-    distinct = sum(not part.same_as for part in parts)
     rows: list[dict[str, object]] = []
     effects, levels = [], []
-    for part in parts:
-        found = p_adjusted.get(id(part))
-        for place, (model, reference, test) in enumerate(part.pairs()):
+    distinct = sum(not part.same_as for part in parts)
+    for part, tests in zip(parts, _tested(parts), strict=True):
+        for (model, reference), test in zip(combinations(part.models, 2), tests, strict=True):
             if test.patients == 0:
                 continue
-            p = np.nan if found is None else float(found[place])
             rows.append(
                 {"dataset": part.dataset, "postprocessing": part.postprocessing, "metric": PRIMARY.name}
                 | {"model": model, "reference": reference, "n": test.patients, "seeds": test.seeds}
                 | {"difference": test.difference, "ci_low": test.low, "ci_high": test.high, "p": test.p}
-                | {"p_adjusted": p, "verdict": decide(test, p), "same_as": part.same_as}
+                | {"p_adjusted": test.p_adjusted, "verdict": decide(test), "same_as": part.same_as}
             )
             effects.append(test.effect)
             levels.append(sample_size.corrected_level(len(part.models), distinct))
@@ -72,13 +57,30 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def decide(test: PairedTest, p_adjusted: float) -> Verdict:
+def decide(test: PairedTest) -> Verdict:
     """Whether the first model is better; its metric is better where it is higher."""
     if test.patients < FEWEST_DECIDED:
         return "too few"
-    if not p_adjusted < LEVEL:
+    if not test.p_adjusted < LEVEL:
         return "undecided"
     return "better" if test.difference > 0 else "worse"
+
+
+def _tested(parts: Sequence[_Part]) -> list[list[PairedTest]]:
+    """The pairs of each part; data sets with under ten patients are not corrected."""
+    groups = [list(group) for _, group in groupby(parts, key=lambda part: part.dataset)]
+    enough = [group for group in groups if group[0].values.shape[1] >= FEWEST_DECIDED]
+    family = iter(statistics.adjusted([[part.values for part in group] for group in enough]))
+    found: list[list[PairedTest]] = []
+    for group in groups:
+        if group in enough:
+            found += next(family)
+        else:
+            found += [
+                [replace(t, p_adjusted=np.nan) for t in tests]
+                for tests in statistics.adjusted([[part.values for part in group]])[0]
+            ]
+    return found
 
 
 def _parts(scans: pd.DataFrame, baselines: Sequence[str]) -> Iterator[_Part]:

@@ -7,9 +7,10 @@ another training would give, too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations, pairwise, product
+from itertools import combinations, islice, product
+from math import comb
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +20,7 @@ Weights = Float[np.ndarray, "resamples scans"]
 Values = Float[np.ndarray, "patients seeds"]
 ModelValues = Float[np.ndarray, "models patients seeds"]
 """NaN where a model has no value."""
+Each = Float[np.ndarray, "*n"]
 Number = tuple[float, float, float]
 """A value and both ends of its 95 % interval."""
 
@@ -50,64 +52,59 @@ class PairedTest:
     seeds: int
     effect: float = np.nan
     """The difference in standard deviations over patients; 0 where the variance between trainings alone hides it."""
+    p_adjusted: float = np.nan
+    """Corrected for all tests of a family; NaN outside of one."""
 
 
 @dataclass(frozen=True)
-class SeedVariance:
-    """Variance between trainings that several models share, and its degrees of freedom; 0 and 0: unknown."""
+class Means:
+    """Means over patients and seeds. `t`: standard errors between them and 0; `df`: the degrees of freedom of those."""
 
-    value: float = 0.0
-    df: int = 0
+    value: Each
+    error: Each
+    t: Each
+    df: Each
 
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over patients and seeds. `t`: standard errors between it and 0; `df`: their degrees of freedom."""
-
-    value: float
-    error: float
-    t: float
-    df: float
-
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Ends of the interval that holds the true mean with probability 1 - level."""
-        half = -float(special.stdtrit(self.df, level / 2)) * self.error
+    def interval(self, level: float = LEVEL) -> tuple[Each, Each]:
+        """Ends of the intervals that hold the true mean with probability 1 - level."""
+        half = -special.stdtrit(self.df, level / 2) * self.error
         return self.value - half, self.value + half
 
     @property
-    def chance(self) -> float:
+    def chance(self) -> Each:
         """Two-sided p of t."""
-        return float(2 * special.stdtr(self.df, -abs(self.t)))
+        return np.asarray(2 * special.stdtr(self.df, -np.abs(self.t)))
 
 
-def mean_of(values: Values, shared: SeedVariance | None = None) -> Mean:
-    """Mean over patients and seeds, which are random and crossed; NaN errors under three patients.
+def means_of(values: Float[np.ndarray, "*n patients seeds"], between: Each | float = 0.0, between_df: int = 0) -> Means:
+    """Means over patients and seeds, which are random and crossed; NaN errors under three patients.
 
-    Its variance is (MS_patients + MS_seeds - MS_rest) / (patients x seeds), not less than the part of the patients; the
-    degrees of freedom are Satterthwaite's (1946). `shared`: a variance between trainings that MS_seeds may exceed, not
-    undercut: a few seeds that agree by luck do not make a small error.
+    Their variance is (MS_patients + MS_seeds - MS_rest) / (patients x seeds), not less than the part of the patients;
+    the degrees of freedom are Satterthwaite's (1946). `between`: a variance between trainings, with its degrees of
+    freedom, that MS_seeds may exceed, not undercut: a few seeds that agree by luck do not make a small error.
     """
-    patients, seeds = values.shape
-    mean = float(values.mean()) if values.size else np.nan
+    patients, seeds = values.shape[-2:]
+    mean = values.mean(axis=(-2, -1)) if patients * seeds else np.full(values.shape[:-2], np.nan)
     if patients < FEWEST_PATIENTS:
-        return Mean(mean, np.nan, np.nan, np.nan)
-    by_patient = values.mean(axis=1) - mean
-    of_patients = float((by_patient**2).sum()) / (patients - 1) / patients
-    variance, df = of_patients, float(patients - 1)
+        nothing = np.full(mean.shape, np.nan)
+        return Means(mean, nothing, nothing, nothing)
+    of_patients = values.mean(axis=-1).var(axis=-1, ddof=1) / patients
+    variance, df = of_patients, np.full(mean.shape, patients - 1.0)
     if seeds > 1:
-        by_seed = values.mean(axis=0) - mean
-        rest = values - mean - by_patient[:, None] - by_seed[None]
-        rest_df = (patients - 1) * (seeds - 1)
-        of_rest = float((rest**2).sum()) / rest_df / values.size
-        of_seeds, seeds_df = float((by_seed**2).sum()) / (seeds - 1) / seeds, seeds - 1
-        if shared and shared.value / seeds > of_seeds:
-            of_seeds, seeds_df = shared.value / seeds, shared.df
-        if of_seeds > of_rest:
-            variance = of_patients + of_seeds - of_rest
-            parts = of_patients**2 / (patients - 1) + of_seeds**2 / seeds_df + of_rest**2 / rest_df
-            df = variance**2 / parts
-    error = float(np.sqrt(variance))
-    return Mean(mean, error, mean / error if error > 0 else np.sign(mean) * np.inf if mean else 0.0, df)
+        by_seed, rest_df = values.mean(axis=-2), (patients - 1) * (seeds - 1)
+        rest = values - values.mean(axis=-1, keepdims=True) - by_seed[..., None, :] + mean[..., None, None]
+        of_rest = (rest**2).sum(axis=(-2, -1)) / rest_df / (patients * seeds)
+        own = by_seed.var(axis=-1, ddof=1) / seeds
+        of_seeds = np.maximum(own, between / seeds)
+        seeds_df = np.where(of_seeds > own, between_df, seeds - 1)
+        counts = of_seeds > of_rest
+        variance = np.where(counts, of_patients + of_seeds - of_rest, of_patients)
+        parts = of_patients**2 / (patients - 1) + of_seeds**2 / seeds_df + of_rest**2 / rest_df
+        df = np.where(counts, variance**2 / np.where(counts, parts, 1), df)
+    error = np.sqrt(variance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = np.where(mean == 0, 0.0, mean / error)
+    return Means(np.asarray(mean), np.asarray(error), t, np.asarray(df))
 
 
 def complete(values: Values) -> Values:
@@ -122,38 +119,19 @@ def paired(difference: Values) -> PairedTest:
     The p is the share of all sign flips of the patients (from 15 patients on: of 10,000) with a t at least as large as
     the observed one, in which the variance between trainings counts. One seed: a statement about that training.
     """
-    values = complete(difference)
-    mean = mean_of(values)
-    tests = _Tests.of([values], [mean])
-    p = tests.share(mean.chance, 0) if len(values) >= FEWEST_PATIENTS else np.nan
-    low, high = mean.interval()
-    return PairedTest(mean.value, low, high, p, len(values), values.shape[1], _effect(values))
+    nothing = np.zeros_like(difference)
+    return _Tests.of([np.stack([difference, nothing])]).alone()[0]
 
 
-def _effect(values: Values) -> float:
-    patients, seeds = values.shape
-    if patients < FEWEST_PATIENTS:
-        return np.nan
-    mean, spread = float(values.mean()), float(values.mean(axis=1).std(ddof=1))
-    if seeds > 1:
-        rest = values - values.mean(axis=1, keepdims=True)
-        of_rest = float((rest - rest.mean(axis=0)).var()) * seeds / (seeds - 1) / (patients - 1)
-        between = max(float(values.mean(axis=0).var(ddof=1)) - of_rest, 0) / seeds
-        if abs(mean) < -special.stdtrit(seeds - 1, LEVEL / 2) * np.sqrt(between):
-            return 0.0
-    return abs(mean) / spread if spread > 0 else np.inf if mean else 0.0
-
-
-def adjusted(groups: Sequence[Sequence[ModelValues]]) -> list[list[Float[np.ndarray, "pairs"]]]:
-    """The corrected p of every two models (`pairs_of`) in all arrays: step-down min-P (Westfall and Young 1993).
+def adjusted(groups: Sequence[Sequence[ModelValues]]) -> list[list[list[PairedTest]]]:
+    """Test every two models of each array, and correct all together: step-down min-P (Westfall and Young 1993).
 
     The arrays of a group have the same patients, whose signs flip together: the correlation of the tests is kept, and
     tests that stand twice count once. Groups are taken as independent (Šidák 1967). If no model differs from another,
-    a study has a p under 0.05 with a probability of 5 %. NaN for pairs with under three patients, which do not count.
-    No corrected p is under that of `paired`.
+    a study has a corrected p under 0.05 with a probability of 5 %. Pairs with under three patients do not count.
+    Each model comes with each later one, then the second: the order of `itertools.combinations`.
     """
-    shapes = [[len(models) for models in arrays] for arrays in groups]
-    tests = [_Tests.of(*_differences(arrays)) for arrays in groups]
+    tests = [_Tests.of(arrays) for arrays in groups]
     chances = np.concatenate([each.chances for each in tests]) if tests else np.zeros(0)
     owners = np.repeat(np.arange(len(tests)), [len(each.chances) for each in tests])
     corrected, passed, highest = np.full(len(chances), np.nan), [0] * len(tests), 0.0
@@ -162,58 +140,40 @@ def adjusted(groups: Sequence[Sequence[ModelValues]]) -> list[list[Float[np.ndar
         highest = max(highest, 1 - float(none))
         corrected[place] = highest
         passed[owners[place]] += 1
-    alone = [paired(a - b).p for arrays in groups for models in arrays for a, b in pairs_of(models)]
-    corrected = np.maximum(corrected, alone)
-    ends = np.cumsum([0, *(size * (size - 1) // 2 for sizes in shapes for size in sizes)])
-    parts = iter([corrected[start:end] for start, end in pairwise(ends)])
-    return [[next(parts) for _ in sizes] for sizes in shapes]
-
-
-def pairs_of(models: ModelValues) -> Iterator[tuple[Values, Values]]:
-    """Every two models once: the first with each later one, then the second."""
-    return combinations(models, 2)
-
-
-def _differences(arrays: Sequence[ModelValues]) -> tuple[list[Values], list[Mean]]:
-    """The difference of every two models, and its mean, with a variance between trainings that the models share."""
-    differences, means = [], []
-    for models in arrays:
-        variances = [_between_seeds(complete(values)) for values in models]
-        known = [(variance, df) for variance, df in variances if variance > 0]
-        df = sum(df for _, df in known)
-        pooled = sum(variance * df for variance, df in known) / df if df else 0.0
-        trained = [variance > 0 for variance, _ in variances]
-        for (a, b), (of_a, of_b) in zip(pairs_of(models), combinations(trained, 2), strict=True):
-            differences.append(a - b)
-            means.append(mean_of(complete(a - b), SeedVariance(pooled * (of_a + of_b), df)))
-    return differences, means
-
-
-def _between_seeds(values: Values) -> tuple[float, int]:
-    """Variance between trainings of a model's mean over patients, and its degrees of freedom."""
-    seeds = values.shape[1]
-    return (float(values.mean(axis=0).var(ddof=1)), seeds - 1) if seeds > 1 and len(values) else (0.0, 0)
+    alone = [test for each in tests for test in each.alone()]
+    found = iter(
+        [replace(test, p_adjusted=float(np.maximum(p, test.p))) for p, test in zip(corrected, alone, strict=True)]
+    )
+    return [[list(islice(found, comb(len(models), 2))) for models in arrays] for arrays in groups]
 
 
 @dataclass(frozen=True)
 class _Tests:
-    """Tests on the same patients. `chances`: two-sided p of t of each."""
+    """Tests on the same patients."""
 
-    chances: Float[np.ndarray, "tests"]
-    patients: int
+    differences: Sequence[Values]
+    chances: Each
+    """Two-sided p of t of each, with a variance between trainings that the models share."""
+    ratios: Float[np.ndarray, "flips tests"]
+    """Of the signs of the patients, flip by flip; see `_ratio_of`."""
     largest: Float[np.ndarray, "flips ranks"]
     """Sorted, by rank: the largest ratio in each flip of the tests with this rank of `chances` or a later one."""
+    patients: int
+    """The most that a test has."""
 
     @classmethod
-    def of(cls, differences: Sequence[Values], means: Sequence[Mean]) -> _Tests:
-        chances = np.array([mean.chance for mean in means])
-        order = np.argsort(chances, kind="stable")[: int(np.isfinite(chances).sum())]
-        if not len(order):
-            return cls(chances, 0, np.zeros((1, 0)))
-        patients = max(len(complete(differences[i])) for i in order)
-        ratios = _ratios([differences[i] for i in order], patients)
-        largest = np.maximum.accumulate(ratios[:, ::-1], axis=1)[:, ::-1]
-        return cls(chances, patients, np.sort(largest, axis=0))
+    def of(cls, arrays: Sequence[ModelValues]) -> _Tests:
+        whole = [[a - b for a, b in combinations(models, 2)] for models in arrays]
+        differences = [difference for each in whole for difference in each]
+        patients = max((len(complete(each)) for each in differences), default=0)
+        if patients < FEWEST_PATIENTS:
+            nothing = np.full((1, len(differences)), np.nan)
+            return cls(differences, nothing[0], nothing, nothing[:, :0], patients)
+        chance = np.concatenate([_chances(*each) for each in zip(whole, arrays, strict=True)])
+        ratios = _ratios(differences, patients)
+        order = np.argsort(chance, kind="stable")[: int(np.isfinite(chance).sum())]
+        largest = np.maximum.accumulate(ratios[:, order[::-1]], axis=1)[:, ::-1]
+        return cls(differences, chance, ratios, np.sort(largest, axis=0), patients)
 
     def share(self, chance: float, rank: int) -> float:
         """How probable it is that any test from this rank on has such a p of t or a smaller one by chance."""
@@ -224,8 +184,69 @@ class _Tests:
         above = flips - int(np.searchsorted(self.largest[:, rank], ratio))
         return (1 + above) / (1 + flips) if flips == DRAWS else above / flips
 
+    def alone(self) -> list[PairedTest]:
+        """Each test by itself."""
+        found: list[PairedTest] = []
+        for places, values in _completed(self.differences):
+            means, (patients, seeds) = means_of(values), values.shape[-2:]
+            p = np.full(len(places), np.nan)
+            if patients >= FEWEST_PATIENTS:
+                above = (self.ratios[:, places] >= _ratio_of(means.chance, self.patients) - ROUNDING).sum(axis=0)
+                flips = len(self.ratios)
+                p = (1 + above) / (1 + flips) if flips == DRAWS else above / flips
+            numbers = np.stack([means.value, *means.interval(), p, _effects(values)]).T
+            for mean, low, high, chance, effect in numbers.tolist():
+                found.append(PairedTest(mean, low, high, chance, patients, seeds, effect))
+        return found
 
-def _ratio_of(chance: Float[np.ndarray, "*n"], patients: int) -> Float[np.ndarray, "*n"]:
+
+def _completed(
+    differences: Sequence[Values],
+) -> Iterator[tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n patients seeds"]]]:
+    """The differences without missing values, stacked where none is missing; and their places."""
+    if all(np.isfinite(each).all() for each in differences):
+        if differences:
+            yield np.arange(len(differences)), np.stack(differences)
+        return
+    for place, each in enumerate(differences):
+        yield np.array([place]), complete(each)[None]
+
+
+def _chances(differences: Sequence[Values], models: ModelValues) -> Each:
+    """Two-sided p of t of each difference, with the mean variance between trainings of the models."""
+    variances = [_between_seeds(complete(values)) for values in models]
+    df = sum(df for variance, df in variances if variance > 0)
+    pooled = sum(variance * df for variance, df in variances) / df if df else 0.0
+    trained = combinations([variance > 0 for variance, _ in variances], 2)
+    between = np.array([pooled * (a + b) for a, b in trained])
+    parts = [means_of(values, between[places], df).chance for places, values in _completed(differences)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _between_seeds(values: Values) -> tuple[float, int]:
+    """Variance between trainings of a model's mean over patients, and its degrees of freedom."""
+    seeds = values.shape[1]
+    return (float(values.mean(axis=0).var(ddof=1)), seeds - 1) if seeds > 1 and len(values) else (0.0, 0)
+
+
+def _effects(values: Float[np.ndarray, "n patients seeds"]) -> Each:
+    """`effect` of `PairedTest`."""
+    patients, seeds = values.shape[-2:]
+    if patients < FEWEST_PATIENTS:
+        return np.full(len(values), np.nan)
+    mean, spread = np.abs(values.mean(axis=(1, 2))), values.mean(axis=2).std(axis=1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effect = np.where(mean == 0, 0.0, mean / spread)
+    if seeds == 1:
+        return effect
+    rest = values - values.mean(axis=2, keepdims=True)
+    of_rest = (rest - rest.mean(axis=1, keepdims=True)).var(axis=(1, 2)) * seeds / (seeds - 1) / (patients - 1)
+    between = np.maximum(values.mean(axis=1).var(axis=1, ddof=1) - of_rest, 0) / seeds
+    hidden = mean < -special.stdtrit(seeds - 1, LEVEL / 2) * np.sqrt(between)
+    return np.where(hidden, 0.0, effect)
+
+
+def _ratio_of(chance: Each, patients: int) -> Each:
     """The ratio |sum| / sqrt(patients x sum of squares) whose t has this two-sided p; from 0 to 1."""
     t = special.stdtrit(patients - 1, np.minimum(chance, 1) / 2)
     with np.errstate(divide="ignore"):
