@@ -240,6 +240,7 @@ def ceilings(plan: Plan, dataset: str) -> CeilingsJob:
 def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
     """Of one model, seed and data set."""
     study, controls, calibration = plan.study, plan.controls(dataset), plan.calibration_sets(dataset)
+    own, origin = study.evaluate.space == "native", plan.origin(dataset)
     return EvaluateJob(
         inputs=EvaluateInputs(
             maps=plan.maps(model, seed, dataset),
@@ -254,6 +255,8 @@ def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
         evaluate=study.evaluate,
         thresholds=study.thresholds,
         locating=[label for label, each in study.postprocessing.items() if each.locates()],
+        preprocessed=plan.preprocessed(origin) if own else None,
+        reading=plan.scan_settings(origin).reading if own else None,
     )
 
 

@@ -22,6 +22,9 @@ class Matching(Section):
 class Evaluate(Section):
     """How anomaly maps and predicted masks are scored."""
 
+    space: Literal["template", "native"] = "template"
+    """Where voxels are scored: on the template's grid, or on each scan's own with its lesion mask as it was drawn. Maps
+    and masks are then resampled to that grid; thresholds are found on the template's all the same."""
     erode_voxels: int = Field(1, ge=0)
     """The brain mask loses a rim of this depth before scoring; lesion voxels in the rim count as missed, and their
     share is reported."""

@@ -143,6 +143,9 @@ class Study(Section):
                 if not any(getattr(source.split, role) for role in dataset.roles):
                     shares = " or ".join(dataset.roles)
                     raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
+                if self.evaluate.space == "native" and "test" in dataset.roles:
+                    why = "its scans are made on the template's grid; take it out, or give it `roles: [validation]`"
+                    raise ValueError(f"evaluate.space: {label} cannot be scored on the scans' own grids: {why}")
             elif dataset.split and dataset.split.train and not dataset.healthy:
                 raise ValueError(f"datasets.{label}.split.train: models learn from healthy subjects only")
         for label, patients in self.scan_sets().items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -16,8 +16,9 @@ from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
 from brainuad.errors import InputError
 from brainuad.evaluate.peak import find_peak
-from brainuad.evaluate.scan import ScanTruth, count_mask, map_values, scan_truth
+from brainuad.evaluate.scan import ScanTruth, count_mask, map_values
 from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores
+from brainuad.evaluate.scoring_grid import OwnScans, PlacedScan, placed_scans
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import checksums, postprocessed, thresholds
 from brainuad.formats import maps as files
@@ -46,12 +47,18 @@ def has_test_scans(inputs: EvaluateInputs) -> bool:
 
 
 def collect(
-    inputs: EvaluateInputs, settings: Evaluate, rules: Sequence[Threshold], locating: Sequence[str], folder: Path
+    inputs: EvaluateInputs,
+    settings: Evaluate,
+    rules: Sequence[Threshold],
+    locating: Sequence[str],
+    folder: Path,
+    own: OwnScans | None = None,
 ) -> tuple[ScoredScans, dict[str, ScoredPostprocessing]]:
     """Score every test scan under every postprocessing, scan by scan.
 
-    `locating`: postprocessings that leave one component. `folder`: for values that would fill the memory. Raises
-    InputError for missing or foreign maps, masks and scores.
+    `locating`: postprocessings that leave one component. `folder`: for values that would fill the memory. `own`: the
+    scans on whose own grids they are scored; None for the template's. Raises InputError for missing or foreign maps,
+    masks, scores and scans.
     """
     opened = array_caches.read(inputs.array_cache)
     scans = ScoredScans(settings, _scores(inputs))
@@ -61,31 +68,32 @@ def collect(
         for label, post in folders.items()
     }
     distinct = {source.postprocessed: source for source in sources.values()}
-    for row, truth in _truths(opened, inputs.array_cache, settings):
+    for placed in placed_scans(opened, inputs.array_cache, settings, own):
+        row, grid, truth = placed.row, placed.grid, placed.truth
         scan, shape = truth.facts.scan, opened.brains[row].shape
         scans.facts.append(truth.facts)
         rebuilt = files.read_reconstruction(inputs.maps, scan, opened.naming, shape)
-        _add_reconstruction(scans, rebuilt, opened, row, truth)
+        _add_reconstruction(scans, rebuilt, opened, placed)
         raw_path = files.anomaly_path(inputs.maps, scan)
         raw = files.read_map(raw_path, shape)
         scans.map_fits.append(_map_fit(raw, opened, row, raw_path))
         anomalies = {}
         for post, source in distinct.items():
             path = postprocessed.map_path(inputs.maps, post, scan)
-            anomalies[post] = raw if path == raw_path else files.read_map(path, shape)
+            anomalies[post] = grid.moved(raw if path == raw_path else files.read_map(path, shape))
             values = map_values(anomalies[post], truth)
             source.scored.values.add(values)
             source.scored.areas.append((values.auprc, values.auroc))
         for label, postprocessing in postprocessings.items():
             masks = {
-                rule: files.read_mask(files.mask_path(folders[label], scan, rule), shape)
+                rule: grid.moved(files.read_mask(files.mask_path(folders[label], scan, rule), shape))
                 for rule in postprocessing.masks
             }
             anomaly, within = anomalies[sources[label].postprocessed], masks.get(postprocessing.peak_rule)
             for rule, scored in postprocessing.masks.items():
                 scored.counts.append(count_mask(masks[rule], anomaly, truth, settings))
-                _add_mask(scored, masks[rule], truth, opened.spacing, settings)
-            peak = find_peak(anomaly, truth, opened.affine, settings.peak_distance_mm, within)
+                _add_mask(scored, masks[rule], truth, grid.spacing, settings)
+            peak = find_peak(anomaly, truth, grid.affine, settings.peak_distance_mm, within)
             postprocessing.peaks.append(peak)
     return scans, postprocessings
 
@@ -111,16 +119,6 @@ def _sources(inputs: EvaluateInputs, folder: Path) -> dict[str, _Source]:
             by_folder[source] = _Source(post, ScoredMaps(ValuesOnDisk(folder / label)))
         found[label] = by_folder[source]
     return found
-
-
-def _truths(opened: ArrayCache, path: Path, settings: Evaluate) -> Iterator[tuple[int, ScanTruth]]:
-    """The row and the truth of each test scan."""
-    lesions, ignored = array_caches.read_lesions(path), array_caches.read_ignored(path)
-    voxel_ml = float(np.prod(opened.spacing)) / 1000
-    for row, scan in enumerate(opened.scans):
-        if scan.role == "test":
-            excluded = None if ignored is None else ignored[row]
-            yield row, scan_truth(scan, opened.brain(row), lesions[row], voxel_ml, settings, excluded)
 
 
 def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
@@ -171,13 +169,14 @@ def _add_mask(
 
 
 def _add_reconstruction(
-    scans: ScoredScans, rebuilt: Float[np.ndarray, "x y z"] | None, opened: ArrayCache, row: int, truth: ScanTruth
+    scans: ScoredScans, rebuilt: Float[np.ndarray, "x y z"] | None, opened: ArrayCache, scan: PlacedScan
 ) -> None:
     """Measure the reconstruction of a scan; NaN if the method has none."""
     evidence = None
     if rebuilt is not None:
-        image, brain = opened.image(row)[truth.box], opened.brain(row)[truth.box]
-        evidence = ReconstructionEvidence(image, rebuilt[truth.box], brain, truth.scored)
+        parts = opened.image(scan.row), rebuilt, opened.brain(scan.row)
+        image, rebuilt, brain = (scan.grid.moved(part)[scan.truth.box] for part in parts)
+        evidence = ReconstructionEvidence(image, rebuilt, brain, scan.truth.scored)
     scans.residual_rms.append(np.nan if evidence is None else _residual_rms(evidence))
     for metric in metrics.of(ReconstructionEvidence):
         scans.reconstruction.setdefault(metric.name, []).append(np.nan if evidence is None else metric(evidence))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
+from brainuad.config.reading import Reading
 from brainuad.jobs.base import Job, Paths
+
+OWN_GRID = (
+    "Each scan was scored on its own grid: lesion masks were taken as they were drawn; anomaly maps, predicted masks and "
+    "the scored brain were resampled to it from the template's grid, on which thresholds were found.",
+)
+"""Said of studies that score scans there."""
 
 
 class EvaluateInputs(Paths):
@@ -43,17 +51,24 @@ class EvaluateJob(Job):
     """Scores the maps and masks of a data set's test scans."""
 
     rule = "evaluate"
+    untracked: ClassVar[frozenset[str]] = frozenset({"preprocessed"})
     inputs: EvaluateInputs
     outputs: EvaluateOutputs
     evaluate: Evaluate
     thresholds: list[Threshold]
     locating: list[str]
     """Postprocessings that leave one component, in which the peak of the map is sought."""
+    preprocessed: Path | None = None
+    """Folder of the data set's preprocessed scans; none where scans are scored on the template's grid."""
+    reading: Reading | None = None
+    """How the files of its scans are read; likewise."""
 
     def run(self) -> None:
         from brainuad.evaluate.evaluation import evaluate
+        from brainuad.evaluate.scoring_grid import OwnScans
 
-        evaluate(self.inputs, self.evaluate, self.thresholds, self.locating, self.outputs.folder, self.tags)
+        own = OwnScans(self.preprocessed, self.reading) if self.preprocessed and self.reading else None
+        evaluate(self.inputs, self.evaluate, self.thresholds, self.locating, self.outputs.folder, self.tags, own)
 
     def describe(self) -> list[str]:
         rim = self.evaluate.erode_voxels
@@ -69,6 +84,7 @@ class EvaluateJob(Job):
             f"Predicted components and lesions were paired one to one where {fit}; lesions under "
             f"{self.evaluate.min_lesion_ml:g} {ml} and false components under {self.evaluate.min_component_ml:g} ml "
             f"did not count. Surfaces agree within {self.evaluate.surface_tolerance_mm:g} mm.",
+            *(OWN_GRID if self.evaluate.space == "native" else ()),
             "Whole scans were called abnormal above a split-conformal threshold of their score, set on healthy scans "
             f"for a specificity of {self.evaluate.scan_threshold_quantile:g}, or of what their number allows "
             "[@bates2023]; intervals of sensitivity and specificity are exact binomial ones [@clopper1934].",

@@ -13,6 +13,7 @@ from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Threshold
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.collect import collect, has_test_scans
+from brainuad.evaluate.scoring_grid import OwnScans
 from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows
 from brainuad.formats import checksums, maps, run, tables
 from brainuad.formats.files import atomic_folder
@@ -32,12 +33,13 @@ def evaluate(
     locating: Sequence[str],
     out: Path,
     tags: Mapping[str, str],
+    own: OwnScans | None = None,
 ) -> None:
     """Score the test scans of one data set under every postprocessing; write tables and `run.json` into `out`.
 
     `thresholds`: the study's rules; `locating`: postprocessings that leave one component, in which the peak of the map
-    is sought; `tags`: at least model, seed and dataset. Without test scans the tables are empty. Raises InputError for
-    missing or foreign maps, masks and scores.
+    is sought; `tags`: at least model, seed and dataset; `own`: as in `collect`. Without test scans the tables are
+    empty. Raises InputError for missing or foreign maps, masks, scores and scans.
     """
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     _require_related(inputs, tags)
@@ -45,7 +47,7 @@ def evaluate(
         rows: dict[str, list[dict[str, object]]] = {name: [] for name in FILES}
         if has_test_scans(inputs):
             with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
-                scans, postprocessings = collect(inputs, settings, thresholds, locating, Path(values))
+                scans, postprocessings = collect(inputs, settings, thresholds, locating, Path(values), own)
                 rows = all_rows(scans, postprocessings)
                 record.facts["scans"] = len(scans.facts)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from brainuad.config.datasets import OnDisk
+from brainuad.config.reading import Reading
 from brainuad.errors import InputError
+from brainuad.evaluate.scoring_grid import OwnScans, placed_scans
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import checksums
 from brainuad.formats.maps import anomaly_path
@@ -25,7 +28,6 @@ from brainuad.multiverse.scoring import (
     count_scan,
     find_all_thresholds,
     require_related,
-    test_scans,
     value,
 )
 from brainuad.multiverse.stability import ranks
@@ -146,6 +148,16 @@ def ranks_or_nan(values: Float[np.ndarray, "choices models"]) -> Float[np.ndarra
     return places
 
 
+def own_scans(layout: Layout, dataset: str) -> OwnScans | None:
+    """Where the scans of a data set come from, if the study scores them on their own grids."""
+    if layout.study.evaluate.space != "native":
+        return None
+    origin = layout.origin(dataset)
+    settings = layout.study.scan_sets()[origin]
+    reading = settings.reading if isinstance(settings, OnDisk) else Reading()
+    return OwnScans(layout.preprocessed(origin), reading)
+
+
 def _validation(layout: Layout, run: Run) -> list[ValidationSet]:
     datasets = layout.study.datasets
     return [
@@ -165,12 +177,13 @@ def _universe(
 ) -> Universe:
     counts = {(run.model, run.seed): Counts.empty(grid) for run in runs}
     people = []
-    for opened, row, truth in test_scans(cache, layout.study.evaluate):
-        people.append(truth.facts.person)
+    opened, settings = array_caches.read(cache), layout.study.evaluate
+    for placed in placed_scans(opened, cache, settings, own_scans(layout, dataset)):
+        people.append(placed.truth.facts.person)
         for run in runs:
             key = run.model, run.seed
-            path = anomaly_path(run.maps[dataset], truth.facts.scan)
-            count_scan(path, opened, row, truth, grid, thresholds[key], counts[key])
+            path = anomaly_path(run.maps[dataset], placed.truth.facts.scan)
+            count_scan(path, opened, placed, grid, thresholds[key], counts[key])
             progress.step(SCANS)
     by_model: dict[str, list[Counts]] = defaultdict(list)
     for (model, _), each in counts.items():

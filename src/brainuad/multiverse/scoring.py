@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from brainuad.config.evaluate import Evaluate
-from brainuad.evaluate.scan import ScanTruth, map_values, scan_truth
-from brainuad.formats import array_cache as array_caches
+from brainuad.evaluate.scan import map_values
+from brainuad.evaluate.scoring_grid import PlacedScan
 from brainuad.formats import checksums, maps
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.metrics import statistics
@@ -79,36 +78,26 @@ def find_all_thresholds(
     return values
 
 
-def test_scans(path: Path, settings: Evaluate) -> Iterator[tuple[ArrayCache, int, ScanTruth]]:
-    """The array cache, the row and the truth of each test scan."""
-    opened, lesions, ignored = array_caches.read(path), array_caches.read_lesions(path), array_caches.read_ignored(path)
-    voxel_ml = float(np.prod(opened.spacing)) / 1000
-    for row, scan in enumerate(opened.scans):
-        if scan.role == "test":
-            excluded = None if ignored is None else ignored[row]
-            yield opened, row, scan_truth(scan, opened.brain(row), lesions[row], voxel_ml, settings, excluded)
-
-
 def count_scan(
-    path: Path, opened: ArrayCache, row: int, truth: ScanTruth, grid: Grid, thresholds: Thresholds, counts: Counts
+    path: Path, opened: ArrayCache, placed: PlacedScan, grid: Grid, thresholds: Thresholds, counts: Counts
 ) -> None:
     """Add a scan to the counts of a run. `path`: its map."""
-    brain, image = opened.brain(row), opened.image(row)
+    brain, image, truth = opened.brain(placed.row), opened.image(placed.row), placed.truth
     anomaly = maps.read_map(path, brain.shape)
     labels, rules = list(grid.postprocessings), [rule.label for rule in grid.rules]
     voxels = np.full((len(labels), len(rules), 3), np.nan)
     lesions = np.full((len(labels), len(rules), len(grid.hits), len(grid.sizes), 4), np.nan)
     for chain, members in grid.by_map_operators().items():
         processed = process_map(anomaly, image, brain, opened.spacing, grid.postprocessings[chain].on_map())
-        values = map_values(processed, truth)
+        values = map_values(placed.grid.moved(processed), truth)
         counts.auprc[chain].append(values.auprc)
         _add_bins(counts.bins[chain], values)
         for label in members:
+            steps = grid.postprocessings[label].on_mask()
             for number, rule in enumerate(rules):
                 if (threshold := thresholds.get((chain, rule))) is None:
                     continue
-                steps = grid.postprocessings[label].on_mask()
-                mask = predicted_mask(processed, brain, opened.spacing, threshold, steps)
+                mask = placed.grid.moved(predicted_mask(processed, brain, opened.spacing, threshold, steps))
                 predicted, place = mask[truth.box] & truth.scored, (labels.index(label), number)
                 overlap = int((predicted & truth.lesion).sum())
                 voxels[place] = overlap, int(predicted.sum()), truth.voxels
