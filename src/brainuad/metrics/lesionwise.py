@@ -71,39 +71,72 @@ def label_lesions(lesion: Mask, scored: Mask, voxel_ml: float) -> Lesions:
     return Lesions(ranked, sizes[order], outside, voxel_ml)
 
 
-def find(lesions: Lesions, predicted: Mask, anomaly: Volume, settings: Evaluate) -> Found:
-    """Pair the components of a predicted mask with the lesions. `predicted`: in the scored brain; `anomaly`: the map.
+@dataclass(frozen=True)
+class Components:
+    """The components of a predicted mask, from 0, beside the lesions of its scan; every rule pairs from these."""
 
-    Of all ways to pair them, that with the most lesions of a counted size, then with the most lesions, then with the
-    largest sum of intersections over unions.
-    """
+    voxels: Int[np.ndarray, "m"]
+    """Of each component. `in_lesions`: those of them in lesions."""
+    in_lesions: Float[np.ndarray, "m"]
+    scores: Float[np.ndarray, "m"]
+    """The highest value of the map in each."""
+    overlaps: Float[np.ndarray, "n"]
+    """The share of each lesion that is predicted."""
+    shared: tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]
+    """Component, lesion, and how many voxels they share, where they share any."""
+    around: Int[np.ndarray, "m"]
+    """The lesion in which the centre of mass of each lies, in the nearest voxel; -1 for none."""
+
+
+def components_beside(lesions: Lesions, predicted: Mask, anomaly: Volume) -> Components:
+    """The components of a predicted mask. `predicted`: in the scored brain; `anomaly`: the map."""
     box = components.box(predicted)
     labels, count = components.label(predicted[box])
     voxels = np.flatnonzero(labels)
     component = labels.ravel()[voxels] - 1
     lesion = lesions.labels[box].ravel()[voxels]
     sizes = np.bincount(component, minlength=count)
-    inside = np.bincount(component, weights=lesion > 0, minlength=count)
     scores = np.full(count, -np.inf)
     np.maximum.at(scores, component, anomaly[box].ravel()[voxels])
-    overlap = np.bincount(lesion, minlength=len(lesions.voxels) + 1)[1:] / lesions.voxels
-    if settings.matching.rule == "centroid":
-        pairs = _centroids(component, sizes, np.unravel_index(voxels, labels.shape), lesions.labels[box])
-    else:
-        pairs = _overlapping(component, lesion, sizes, lesions, settings.matching)
+    hit = lesion > 0
+    keys, shared = np.unique(component[hit] * len(lesions.voxels) + lesion[hit] - 1, return_counts=True)
+    first, second = np.divmod(keys, max(len(lesions.voxels), 1))
+    places = np.unravel_index(voxels, labels.shape)
+    centres = [np.bincount(component, weights=axis, minlength=count) / sizes for axis in places]
+    return Components(
+        voxels=sizes,
+        in_lesions=np.bincount(component, weights=hit, minlength=count),
+        scores=scores,
+        overlaps=np.bincount(lesion, minlength=len(lesions.voxels) + 1)[1:] / lesions.voxels,
+        shared=(first, second, shared),
+        around=lesions.labels[box][tuple(np.rint(axis).astype(np.intp) for axis in centres)] - 1,
+    )
+
+
+def find(lesions: Lesions, predicted: Mask, anomaly: Volume, settings: Evaluate) -> Found:
+    """Pair the components of a predicted mask with the lesions; see `components_beside` and `paired`."""
+    return paired(lesions, components_beside(lesions, predicted, anomaly), settings)
+
+
+def paired(lesions: Lesions, predicted: Components, settings: Evaluate) -> Found:
+    """Pair components with lesions.
+
+    Of all ways to pair them, that with the most lesions of a counted size, then with the most lesions, then with the
+    largest sum of intersections over unions.
+    """
     counted = lesions.ml >= settings.min_lesion_ml
-    of_component, of_lesion = _matched(pairs, counted)
-    false = sizes * lesions.voxel_ml >= settings.min_component_ml
+    of_component, of_lesion = _matched(_pairs(lesions, predicted, settings.matching), counted)
+    false = predicted.voxels * lesions.voxel_ml >= settings.min_component_ml
     false[of_component] = False
     detector = np.full(len(counted), -np.inf)
-    detector[of_lesion] = scores[of_component]
+    detector[of_lesion] = predicted.scores[of_component]
     return Found(
-        overlaps=overlap[counted],
+        overlaps=predicted.overlaps[counted],
         detected=np.isfinite(detector)[counted],
         scores=detector[counted],
-        component_scores=scores,
+        component_scores=predicted.scores,
         component_false=false,
-        component_false_ml=(sizes - inside) * lesions.voxel_ml,
+        component_false_ml=(predicted.voxels - predicted.in_lesions) * lesions.voxel_ml,
     )
 
 
@@ -116,33 +149,15 @@ class _Pairs:
     iou: Float[np.ndarray, "pairs"]
 
 
-def _overlapping(
-    component: Int[np.ndarray, "voxels"],
-    lesion: Int[np.ndarray, "voxels"],
-    sizes: Int[np.ndarray, "m"],
-    lesions: Lesions,
-    matching: Matching,
-) -> _Pairs:
-    """Pairs that share enough voxels. `component`, from 0, and `lesion`, from 1: of each predicted voxel."""
-    hit = lesion > 0
-    keys, shared = np.unique(component[hit] * len(lesions.voxels) + lesion[hit] - 1, return_counts=True)
-    first, second = np.divmod(keys, max(len(lesions.voxels), 1))
-    iou = shared / (sizes[first] + lesions.voxels[second] - shared)
+def _pairs(lesions: Lesions, predicted: Components, matching: Matching) -> _Pairs:
+    """Components and lesions that fit by the rule."""
+    if matching.rule == "centroid":
+        (inside,) = np.nonzero(predicted.around >= 0)
+        return _Pairs(inside, predicted.around[inside], np.zeros(len(inside)))
+    component, lesion, shared = predicted.shared
+    iou = shared / (predicted.voxels[component] + lesions.voxels[lesion] - shared)
     fit = iou > matching.iou if matching.rule == "iou" else np.ones(len(iou), dtype=bool)
-    return _Pairs(first[fit], second[fit], iou[fit])
-
-
-def _centroids(
-    component: Int[np.ndarray, "voxels"],
-    sizes: Int[np.ndarray, "m"],
-    places: tuple[Int[np.ndarray, "voxels"], ...],
-    labels: Int[np.ndarray, "x y z"],
-) -> _Pairs:
-    """Each component whose centre of mass, in the nearest voxel, lies in a lesion, with that lesion."""
-    centre = [np.bincount(component, weights=axis, minlength=len(sizes)) / sizes for axis in places]
-    lesion = labels[tuple(np.rint(axis).astype(np.intp) for axis in centre)]
-    (inside,) = np.nonzero(lesion)
-    return _Pairs(inside, lesion[inside] - 1, np.zeros(len(inside)))
+    return _Pairs(component[fit], lesion[fit], iou[fit])
 
 
 def _matched(

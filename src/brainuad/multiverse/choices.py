@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.load import config_folder, shipped
 from brainuad.config.postprocessing import (
     POSTPROCESSING,
@@ -28,7 +29,7 @@ QUANTILES = (0.95, 0.98, 0.99, 0.995, 0.999)
 """Of healthy validation voxels; thresholds beside those of the study."""
 HITS: tuple[Hit, ...] = ("iou", "centroid", "any")
 SMALLEST_ML = (0.014, 0.5)
-"""Volumes beside that of the study under which a lesion does not count: spheres of 3 and 10 mm."""
+"""Volumes beside that of the study from which on lesions and components count: spheres of 3 and 10 mm."""
 POOLING: tuple[Pooling, ...] = ("per scan", "pooled")
 FACTORS = {
     "pooling": "pooling",
@@ -63,6 +64,8 @@ class Grid:
     rules: Sequence[Threshold]
     hits: Sequence[Hit]
     sizes: Sequence[float]
+    evaluate: Evaluate
+    """Of the study."""
 
     def by_map_operators(self) -> dict[str, list[str]]:
         """Labels of postprocessings whose map operators are the same, by the first of them."""
@@ -71,6 +74,17 @@ class Grid:
             first = next((each for each in found if self.postprocessings[each].on_map() == chain.on_map()), label)
             found.setdefault(first, []).append(label)
         return found
+
+    def lesion_settings(self) -> list[list[Evaluate]]:
+        """By hit rule and minimal size, the settings that pair lesions and components.
+
+        Under the study's own size components count from the study's; else both count from the same size on.
+        """
+        own = self.evaluate
+        components = [own.min_component_ml if size == own.min_lesion_ml else size for size in self.sizes]
+        ends = [{"min_lesion_ml": a, "min_component_ml": b} for a, b in zip(self.sizes, components, strict=True)]
+        rules = [own.matching.model_copy(update={"rule": hit}) for hit in self.hits]
+        return [[own.model_copy(update={"matching": rule, **end}) for end in ends] for rule in rules]
 
     def choices(self) -> list[Choice]:
         """Every choice, metric by metric; AUPRC depends on the map operators alone."""
@@ -95,7 +109,7 @@ def grid_of(study: Study, file: Path) -> Grid:
         rule = HealthyQuantile(rule="healthy_quantile", quantile=quantile)
         rules.setdefault(rule.label, rule)
     sizes = sorted({study.evaluate.min_lesion_ml, *SMALLEST_ML})
-    return Grid(_postprocessings(study, config_folder(file)), list(rules.values()), HITS, sizes)
+    return Grid(_postprocessings(study, config_folder(file)), list(rules.values()), HITS, sizes, study.evaluate)
 
 
 def _postprocessings(study: Study, folder: Path) -> dict[str, Postprocessing]:

@@ -14,11 +14,11 @@ from brainuad.evaluate.scan import map_values
 from brainuad.evaluate.scoring_grid import PlacedScan
 from brainuad.formats import checksums, maps
 from brainuad.formats.array_cache import ArrayCache
-from brainuad.metrics import statistics
+from brainuad.metrics import lesionwise, statistics
+from brainuad.metrics.lesionwise import Lesions
 from brainuad.metrics.pooled import MapValues
 from brainuad.metrics.voxelwise import Sweep
 from brainuad.multiverse.choices import AUPRC, DICE, LESION_RECALL, Choice, Grid
-from brainuad.multiverse.hits import FALSE, FOUND, LESIONS, TRUE, lesion_counts
 from brainuad.postprocess.apply import predicted_mask, process_map
 from brainuad.postprocess.find_thresholds import ValidationSet, Voxels, find_thresholds
 from brainuad.postprocess.ordered_values import BINS, BITS, ordered_bits
@@ -48,12 +48,14 @@ class Counts:
     """Of each scan, by list of map operators."""
     bins: dict[str, Int[np.ndarray, "2 bins"]]
     """Lesion voxels and others of all scans by value of the map, by list of map operators."""
+    lost: list[int] = field(default_factory=list)
+    """Lesion voxels of each scan outside the scored brain, which count as missed."""
     voxels: list[Float[np.ndarray, "postprocessings rules 3"]] = field(default_factory=list)
     """Of each scan: true positives, predicted voxels, lesion voxels."""
     lost: list[int] = field(default_factory=list)
     """Of each scan: lesion voxels outside the scored brain."""
-    lesions: list[Float[np.ndarray, "postprocessings rules hits sizes 4"]] = field(default_factory=list)
-    """Of each scan: as `hits.lesion_counts`."""
+    lesions: list[Float[np.ndarray, "postprocessings rules hits sizes 3"]] = field(default_factory=list)
+    """Of each scan: lesions, those that are detected, false positives."""
 
     @classmethod
     def empty(cls, grid: Grid) -> Counts:
@@ -86,10 +88,11 @@ def count_scan(
     anomaly = maps.read_map(path, brain.shape)
     labels, rules = list(grid.postprocessings), [rule.label for rule in grid.rules]
     voxels = np.full((len(labels), len(rules), 3), np.nan)
-    lesions = np.full((len(labels), len(rules), len(grid.hits), len(grid.sizes), 4), np.nan)
+    lesions = np.full((len(labels), len(rules), len(grid.hits), len(grid.sizes), 3), np.nan)
     for chain, members in grid.by_map_operators().items():
         processed = process_map(anomaly, image, brain, opened.spacing, grid.postprocessings[chain].on_map())
-        values = map_values(placed.grid.moved(processed), truth)
+        moved = placed.grid.moved(processed)
+        values = map_values(moved, truth)
         counts.auprc[chain].append(values.auprc)
         _add_bins(counts.bins[chain], values)
         for label in members:
@@ -101,10 +104,21 @@ def count_scan(
                 predicted, place = mask[truth.box] & truth.scored, (labels.index(label), number)
                 overlap = int((predicted & truth.lesion).sum())
                 voxels[place] = overlap, int(predicted.sum()), truth.voxels
-                lesions[place] = lesion_counts(predicted, truth, grid.hits, grid.sizes)
+                lesions[place] = _lesion_counts(predicted, moved[truth.box], truth.lesions, grid)
+    counts.lost.append(truth.lost)
     counts.lost.append(truth.lost)
     counts.voxels.append(voxels)
     counts.lesions.append(lesions)
+
+
+def _lesion_counts(predicted: Mask, anomaly: Map, lesions: Lesions, grid: Grid) -> Float[np.ndarray, "hits sizes 3"]:
+    """Of one mask: lesions, detected ones and false positives by hit rule and minimal size."""
+    found = lesionwise.components_beside(lesions, predicted, anomaly)
+    counts = []
+    for sizes in grid.lesion_settings():
+        each = [lesionwise.paired(lesions, found, settings) for settings in sizes]
+        counts.append([(len(one.detected), one.detected.sum(), one.component_false.sum()) for one in each])
+    return np.array(counts, dtype=float)
 
 
 def _add_bins(bins: Int[np.ndarray, "2 bins"], values: MapValues) -> None:
@@ -126,10 +140,16 @@ def value(choice: Choice, counts: Counts, grid: Grid, people: Sequence[str]) -> 
         true, predicted, lesion = np.array(counts.voxels)[:, place, rule].T
         return _ratio(choice, 2 * true, predicted + lesion, people)
     hit, size = grid.hits.index(choice.hit_rule), [f"{size:g}" for size in grid.sizes].index(choice.min_lesion_ml)
-    found = np.array(counts.lesions)[:, place, rule, hit, size].T
+    lesions, detected, false = np.array(counts.lesions)[:, place, rule, hit, size].T
     if choice.metric == LESION_RECALL:
-        return _ratio(choice, found[FOUND], found[LESIONS], people)
-    return _f1(choice, found, people)
+        return _ratio(choice, detected, lesions, people)
+    return _ratio(choice, 2 * detected, detected + false + lesions, people)
+
+
+def _pooled_auprc(counts: Counts, chain: str) -> float:
+    lesion, normal = counts.bins[chain].astype(float)
+    sweep = Sweep.of(lesion, normal, float(sum(counts.lost)))
+    return float(sweep.auprc()) if sweep.lesion > 0 else np.nan
 
 
 def _ratio(choice: Choice, numerator: PerScan, denominator: PerScan, people: Sequence[str]) -> float:
@@ -138,17 +158,6 @@ def _ratio(choice: Choice, numerator: PerScan, denominator: PerScan, people: Seq
         people = ["all"]
     with np.errstate(invalid="ignore", divide="ignore"):
         return _mean(np.where(denominator > 0, numerator / denominator, np.nan), people)
-
-
-def _f1(choice: Choice, counts: Float[np.ndarray, "4 scans"], people: Sequence[str]) -> float:
-    """Harmonic mean of lesion recall and precision: 0 if nothing is hit, NaN without lesion and component."""
-    if choice.pooling == "pooled":
-        counts, people = counts.sum(axis=1, keepdims=True), ["all"]
-    lesions, found, true, false = counts[[LESIONS, FOUND, TRUE, FALSE]]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall, precision = found / lesions, true / (true + false)
-        f1 = np.where(found > 0, 2 * recall * precision / (recall + precision), 0)
-    return _mean(np.where(np.isnan(lesions) | (lesions + true + false == 0), np.nan, f1), people)
 
 
 def _mean(values: PerScan, people: Sequence[str]) -> float:
