@@ -89,7 +89,7 @@ class World:
         thresholds.write(post, {RULE.label: FoundThreshold(0.5, "paper constant")})
         record = maps.checked(infer, made)
         sealed(post, **made, postprocessing="none", maps=record.seal)
-        inputs = EvaluateInputs(maps=infer, masks=[post], array_cache=cache, healthy_maps=[], healthy_array_caches=[])
+        inputs = EvaluateInputs(maps=infer, masks=[post], array_cache=cache, control_maps=[], control_array_caches=[])
         own = OwnScans(self.root / "pre", Reading())
         evaluate(inputs, SETTINGS, [RULE], [], self.root / "out", made, own)
         table = tables.read(self.root / "out/metrics.tsv", tables.METRICS)

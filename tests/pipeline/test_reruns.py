@@ -190,7 +190,8 @@ EDITS: list[tuple[str, Any]] = [
 # Identities, not settings; and what the shrunken study has no use for.
 EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source", "Phantoms.healthy", "Inserted.source"}
 EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "Postprocessing.cite"}
-EXEMPT |= {"Preprocess.template", "Preprocess.centre"}  # refused beside inserted lesions, which this study has
+# Refused beside inserted lesions, which this study has.
+EXEMPT |= {"Preprocess.template", "Preprocess.centre", "Evaluate.space"}
 EXEMPT |= {
     "Study.own_data",
     "zscore_atlas.family",

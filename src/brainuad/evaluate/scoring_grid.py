@@ -15,6 +15,7 @@ from brainuad.evaluate.scan import ScanTruth, scan_truth
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import mask_files, status, transform
 from brainuad.formats.array_cache import ArrayCache
+from brainuad.formats.mask_grid import Grid
 from brainuad.formats.scans import Scan
 from brainuad.images import components
 from brainuad.images.native import to_native
@@ -113,7 +114,7 @@ def _own_scan(opened: ArrayCache, row: int, settings: Evaluate, own: OwnScans) -
     return PlacedScan(row, grid, scan_truth(own_scan, grid.moved(brain), lesion[box], voxel_ml, eroded, ignored))
 
 
-def _as_drawn(scan: Scan, name: str, folder: Path, reading: Reading, grid: mask_files.Grid) -> Mask:
+def _as_drawn(scan: Scan, name: str, folder: Path, reading: Reading, grid: Grid) -> Mask:
     """A mask of a scan on its own voxels; empty if it has none."""
     marked = np.zeros(grid.shape, bool)
     for key, file in scan.files().items():

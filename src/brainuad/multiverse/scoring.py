@@ -52,8 +52,6 @@ class Counts:
     """Lesion voxels of each scan outside the scored brain, which count as missed."""
     voxels: list[Float[np.ndarray, "postprocessings rules 3"]] = field(default_factory=list)
     """Of each scan: true positives, predicted voxels, lesion voxels."""
-    lost: list[int] = field(default_factory=list)
-    """Of each scan: lesion voxels outside the scored brain."""
     lesions: list[Float[np.ndarray, "postprocessings rules hits sizes 3"]] = field(default_factory=list)
     """Of each scan: lesions, those that are detected, false positives."""
 
@@ -106,7 +104,6 @@ def count_scan(
                 voxels[place] = overlap, int(predicted.sum()), truth.voxels
                 lesions[place] = _lesion_counts(predicted, moved[truth.box], truth.lesions, grid)
     counts.lost.append(truth.lost)
-    counts.lost.append(truth.lost)
     counts.voxels.append(voxels)
     counts.lesions.append(lesions)
 
@@ -130,9 +127,7 @@ def value(choice: Choice, counts: Counts, grid: Grid, people: Sequence[str]) -> 
     """The value of a run under a choice; NaN where it is undefined. `people`: the person of each scan."""
     if choice.metric == AUPRC:
         if choice.pooling == "pooled":
-            lesion, normal = counts.bins[choice.postprocessing]
-            sweep = Sweep.of(lesion.astype(float), normal.astype(float), float(sum(counts.lost)))
-            return float(sweep.auprc()) if lesion.any() else np.nan
+            return _pooled_auprc(counts, choice.postprocessing)
         return _mean(np.array(counts.auprc[choice.postprocessing]), people)
     place = list(grid.postprocessings).index(choice.postprocessing)
     rule = [rule.label for rule in grid.rules].index(choice.threshold_rule)
