@@ -11,8 +11,8 @@ from brainuad.config.reading import Reading
 from brainuad.jobs.base import Job, Paths
 
 OWN_GRID = (
-    "Each scan was scored on its own grid: lesion masks were taken as they were drawn; anomaly maps, predicted masks and "
-    "the scored brain were resampled to it from the template's grid, on which thresholds were found.",
+    "Each scan was scored on its own grid: lesion masks were taken as they were drawn; anomaly maps, predicted masks "
+    "and the scored brain were resampled to it from the template's grid, on which thresholds were found.",
 )
 """Said of studies that score scans there."""
 
