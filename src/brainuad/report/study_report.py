@@ -121,7 +121,7 @@ def _write(text: str, path: Path) -> None:
 def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
     return {
         "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
-        "geometry": map_geometry(results.scans).lines(),
+        "geometry": map_geometry(results.scans),
         "blocks": table.blocks(results.metrics),
         "ceilings": ceilings.rows(results.ceilings),
         "ceiling_marks": ceilings.marks(results.ceilings),
