@@ -32,7 +32,7 @@ from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 inputs = EvaluateInputs(
-    maps=root / "infer", masks=[root / "none"], array_cache=root / "cache", healthy_maps=[], healthy_array_caches=[]
+    maps=root / "infer", masks=[root / "none"], array_cache=root / "cache", control_maps=[], control_array_caches=[]
 )
 rules = [HealthyQuantile(rule=rule, quantile=q) for rule, q in json.loads(sys.argv[3])]
 evaluate(inputs, Evaluate(), rules, [], out, {"model": "m", "seed": "0", "dataset": "ms"})

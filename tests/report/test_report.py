@@ -254,6 +254,20 @@ def test_whole_scans_are_not_called_healthy() -> None:
     assert [column.key for column in block.columns] == [("auroc_scan", "none")]
 
 
+@pytest.mark.parametrize(("outside", "said"), [(0.08, None), (0.36, "36%")])
+def test_the_table_says_where_much_of_the_lesions_is_outside(outside: float, said: str | None) -> None:
+    row = {"dataset": "ct", "postprocessing": "none", "model": "vae", "threshold_rule": "none", "seed": 0}
+    values = {"auprc_scan": 0.4, "prevalence": 0.01, "lesion_share_outside": outside}
+    rows = [
+        row | {"metric": name, "value": value, "ci_low": value, "ci_high": value, "n": 9}
+        for name, value in values.items()
+    ]
+    (block,) = table.blocks(pd.DataFrame(rows))
+    assert block.chance == pytest.approx(0.01 * (1 - outside))
+    assert ("counts as missed" in block.title) == (said is not None)
+    assert said is None or said in block.title
+
+
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:
     heads = re.findall(r"<th class=\"number oracle\">.*?</th>", made[1], flags=re.S)
     assert heads

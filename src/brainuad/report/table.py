@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ORACLE_LABEL = "ORACLE – best threshold before mask operators, chosen on test labels"
+MUCH_OUTSIDE = 0.1
+"""Share of the lesion volume outside the scored brain above which the table says so."""
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
 
 
@@ -102,9 +104,11 @@ class Block:
     columns: list[Column]
     rows: dict[tuple[str, str], list[Cell | None]]
     chance: float | None
-    """Share of lesion voxels: the AUPRC of guessing; None where no lesion is scored."""
+    """The AUPRC of guessing; None where no lesion is scored."""
     whole: bool = False
     """Whether scans are compared with healthy ones as a whole."""
+    outside: float = 0.0
+    """Share of the lesion volume outside the scored brain."""
 
     def rests_on(self, row: tuple[str, str]) -> tuple[str, str]:
         """Scans and seeds of a row's first number, as text; metrics of the same row may rest on fewer scans."""
@@ -116,6 +120,8 @@ class Block:
         """Name of the data set, and the level of chance or that no lesion is scored."""
         without = "whole scans against healthy ones" if self.whole else "healthy scans"
         about = without if self.chance is None else f"chance AUPRC {self.chance:.2g}"
+        if self.outside > MUCH_OUTSIDE:
+            about += f"; {self.outside:.0%} of the lesion volume is outside the scored brain and counts as missed"
         return f"{self.dataset} ({about})"
 
 
@@ -186,10 +192,14 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
             None if number is None else Cell(*number[:3], number[0] == best[column.key], column.digits, *number[3:])
             for column, number in found
         ]
-    prevalence = rows["value"][rows["metric"] == map_metrics.prevalence.name].dropna()
-    chance = float(prevalence.mean()) if len(prevalence) else None
+    prevalence, outside = (
+        rows["value"][rows["metric"] == metric.name].dropna()
+        for metric in (map_metrics.prevalence, map_metrics.lesion_share_outside)
+    )
+    lost = float(outside.mean()) if len(outside) else 0.0
+    chance = float(prevalence.mean()) * (1 - lost) if len(prevalence) else None
     whole = bool((rows["metric"] == scan_metrics.auroc_scan.name).any())
-    return Block(dataset, columns, _ordered(columns, table), chance, whole)
+    return Block(dataset, columns, _ordered(columns, table), chance, whole, lost)
 
 
 def _ordered(
