@@ -14,6 +14,7 @@ import yaml
 
 from brainuad import cli
 from brainuad.config.load import build_study, load_study
+from brainuad.config.network import GRID
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import ceilings, missing, run, tables
 from brainuad.formats.missing import Missing
@@ -514,16 +515,20 @@ def test_a_page_begins_with_a_figure_and_a_short_table_and_folds_the_rest(tmp_pa
 
 
 def test_a_ceiling_that_cuts_numbers_down_stands_beside_them(tmp_path):
-    path = finished_study(tmp_path)
+    at_scan, smaller = {"map": {"residual_at": "scan"}}, {"network": {"size": 192}}
+    models = {"zscore_atlas": None, "paolini_ae": None, "paolini_ceae": {"use": "paolini_ceae", "set": at_scan}}
+    path = finished_study(tmp_path, models={**models, "paolini_vae1": {"use": "paolini_vae1", "set": smaller}})
     assert "ceiling" not in made(path).split("## Claims")[0]
+    given = MODELS["paolini_ae"].network_input()
     rows = [
-        {"dataset": "mets", "postprocessing": "paolini", "input": "208", "models": models, "kind": kind, "n": 20}
+        {"dataset": "mets", "postprocessing": postprocessing, "input": name, "kind": kind, "n": 20}
         | {"metric": metric, "value": value}
-        for models, kind, metric, value in (
-            ("paolini_ae paolini_ae_ours", "ceiling", "dice_volume", 0.145),
-            ("paolini_ceae", "ceiling", "dice_volume", 0.95),
-            ("paolini_ceae", "floor", "dice_volume", 0.01),
-            ("paolini_ceae", "ceiling", "auprc_scan", 0.09),
+        for postprocessing in ("paolini", "none")
+        for name, kind, metric, value in (
+            (given.of_perfect_map, "ceiling", "dice_volume", 0.145),
+            (given.of_perfect_map, "ceiling", "auprc_scan", 0.09),
+            (given.name, "floor", "auprc_scan", 0.01),
+            (GRID, "ceiling", "dice_volume", 0.95),
         )
     ]
     ceilings.write(tmp_path / "results/mets/ceilings/mets", rows)
@@ -531,6 +536,14 @@ def test_a_ceiling_that_cuts_numbers_down_stands_beside_them(tmp_path):
     assert "| **0.145** |" in row_of(text, "| `paolini_ae` |")
     assert "| 0.950 |" in row_of(text, "| `paolini_ceae` |")
     assert "| — |" in row_of(text, "| `paolini_vae1` |")
+
+
+@pytest.mark.parametrize("name", ["baur_sae3", "paolini_vqvae", "chatterjee_vae"])
+def test_a_network_that_resizes_where_the_paper_pads_is_a_deviation(name):
+    raw = MODELS[name].model_dump()
+    raw["network"] |= {"fit": "resize", "size": 64}
+    known = origin(f"{name}_small", registry.validate(raw), PAPERS[raw["cite"]], MODELS)
+    assert "`network.fit` resize (the paper's file: pad)" in known.deviations
 
 
 def test_settings_that_differ_alike_are_told_once(tmp_path):

@@ -14,13 +14,14 @@ from brainuad.config.load import load_study
 from brainuad.config.section import Section
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import ceilings, missing
+from brainuad.formats import missing
 from brainuad.formats.files import read_json
 from brainuad.metrics import map_metrics, scan_metrics
 from brainuad.metrics.registry import NO_RULE, ORACLE
 from brainuad.papers import reported
 from brainuad.papers.reported import Claim, Paper
 from brainuad.papers.systems import Origin, origin
+from brainuad.report import ceilings
 from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import read_results
 from brainuad.report.table import KEY, summary
@@ -153,15 +154,11 @@ class FinishedStudy:
 
     def ceiling(self, label: str, dataset: str, metric: str) -> float | None:
         """What a perfect map reaches in place of a model's, in AUPRC or Dice; None where that is not known."""
-        kind = ceilings.AUPRC if metric.startswith("auprc") else ceilings.DICE if metric.startswith("dice") else ""
-        rows = self.ceilings
-        wanted = {"dataset": dataset, "postprocessing": self.postprocessing(label), "kind": ceilings.CEILING}
-        for column, value in {**wanted, "metric": kind}.items():
-            rows = rows[rows[column] == value]
-        found = [
-            value for names, value in zip(rows["models"], rows["value"], strict=True) if label in str(names).split()
-        ]
-        return float(found[0]) if found else None
+        model, postprocessing = self.study.models[label], self.postprocessing(label)
+        for row in ceilings.rows(self.ceilings):
+            if (row.dataset, row.postprocessing) == (dataset, postprocessing) and row.is_ceiling_of(model):
+                return row.auprc if metric.startswith("auprc") else row.dice if metric.startswith("dice") else None
+        return None
 
     def poor(self) -> dict[str, float]:
         """Models whose network explains none of the variance of healthy scans, and the share, which is 0 or less."""

@@ -43,6 +43,10 @@ class Row:
         """Labels of the models that it is about. `of_study`: by label."""
         return [label for label, model in of_study.items() if self._is_of(model)]
 
+    def is_ceiling_of(self, model: MethodSettings) -> bool:
+        """Whether it is a perfect map in the place of this model's."""
+        return self.kind == CEILING and self._is_of(model)
+
     def _is_of(self, model: MethodSettings) -> bool:
         if not isinstance(model, NetworkSettings):
             return self.kind == CEILING and self.input == GRID
