@@ -31,7 +31,7 @@ from brainuad.preprocess.job_inputs import batches, job_inputs
 from brainuad.preprocess.settings import ScanSettings
 
 NO_LEAK = (
-    "A person (by label, in one folder) or a scan (by its voxel values) in two roles would have stopped the study."
+    "It was checked that no person (by label, in one folder) and no scan (by its voxels) is in two of these roles."
 )
 TEMPLATE_MM3 = 9e6
 """Volume of a template's grid, with some room."""

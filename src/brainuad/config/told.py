@@ -85,6 +85,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def modality_in_words(modality: str) -> str:
+    """The BIDS suffix as people write it."""
+    return "CT" if modality == "ct" else modality
+
+
 def between(pair: Sequence[float], unit: str = "") -> str:
     """`2 to 5 mm`; `2 mm` where both ends are equal."""
     low, high = pair

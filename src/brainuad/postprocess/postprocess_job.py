@@ -11,10 +11,15 @@ from brainuad.jobs.base import Job, Paths
 
 KINDS = {True: "healthy", False: "labelled"}
 USE = {
-    "calibration": "The {} scans that set thresholds were calibration scans, by which nothing else was chosen.",
-    "validation": "The {} scans that set thresholds were validation scans, by which weights and stopping may have been "
-    "chosen as well.",
+    "calibration": "calibration scans, by which nothing else was chosen",
+    "validation": "validation scans",
 }
+
+
+def used_for(kind: str, role: str) -> str:
+    """Which scans set thresholds, and what else they chose, in the methods section."""
+    also = ", by which the weights of networks may have been chosen as well"
+    return USE[role] + (also if (kind, role) == ("healthy", "validation") else "")
 
 
 class PostprocessInputs(Paths):
@@ -61,7 +66,10 @@ class PostprocessJob(Job):
         steps = f"in this order, the map operators before the threshold: {'; '.join(operators)}"
         return [
             f"Maps became predicted masks by thresholds: {'; '.join(rules)}.",
-            *(USE[role].format(kind) for kind, role in roles.items()),
+            *(
+                f"The {kind} scans that set thresholds were {used_for(str(kind), role)}."
+                for kind, role in roles.items()
+            ),
             "No threshold but the oracle's was chosen on test labels.",
             f"Postprocessing `{self.label}`{source}: {steps if operators else 'the threshold alone'}.",
         ]

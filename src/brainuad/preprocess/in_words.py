@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from brainuad.config import templates
 from brainuad.config.recipe import Quality
-from brainuad.config.told import Told, between
+from brainuad.config.told import Told, between, modality_in_words
 from brainuad.preprocess.settings import ScanSettings
 
 REGISTERED = {
@@ -79,7 +79,7 @@ def _registered(told: Told, settings: ScanSettings) -> list[str]:
     if registration.polish != "none":
         how += f", then refined with {POLISHED[registration.polish]}"
     if settings.register_with is None:
-        return [f"Scans ({settings.modality}) were registered affinely to {template} {how}."]
+        return [f"Scans ({modality_in_words(settings.modality)}) were registered affinely to {template} {how}."]
     return [
         f"The {settings.register_with} scan of the same session was registered affinely to {template} {how}; its "
         "transform "

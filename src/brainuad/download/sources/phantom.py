@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from brainuad.config.datasets import Phantoms
+from brainuad.config.told import modality_in_words
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.formats.scans import Scan, changed
 
@@ -22,7 +23,7 @@ class PhantomSource(ScanSource[Phantoms]):
         settings = self.settings
         lesions = "healthy" if settings.healthy else f"with lesions ({settings.lesions})"
         heads = "1 synthesised head" if settings.subjects == 1 else f"{settings.subjects} synthesised heads"
-        made = f"{heads} ({settings.modality}, {settings.spacing:g} mm)"
+        made = f"{heads} ({modality_in_words(settings.modality)}, {settings.spacing:g} mm)"
         return f"Data set `{self.label}`: {made}, {lesions}; no scans of real people."
 
     def find_scans(self) -> list[Scan]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from brainuad.config.datasets import Scans
-from brainuad.config.told import count
+from brainuad.config.told import count, modality_in_words
 from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
 
@@ -44,7 +44,7 @@ class ScanSource(ABC, Generic[S]):
         people = "healthy subjects" if self.settings.healthy else "subjects with lesions"
         left_out = self.settings.exclude
         named = f"; {count(len(left_out), 'subject')} left out by name" if left_out else ""
-        return f"Data set `{self.label}`: {self.settings.modality} scans of {people}{named}."
+        return f"Data set `{self.label}`: {modality_in_words(self.settings.modality)} scans of {people}{named}."
 
     @abstractmethod
     def find_scans(self) -> list[Scan] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from brainuad.bibliography import REFERENCES
 from brainuad.config.study import Study
-from brainuad.config.told import count, listed
+from brainuad.config.told import count, listed, modality_in_words
 from brainuad.formats.files import atomic
 from brainuad.report.methods_section.blocks import Facts
 from brainuad.report.methods_section.participants import ROLES, Group, ages
@@ -147,7 +147,8 @@ def facts(
         "failures.tsv",
         "preprocessing": "Preprocessing, with each limit of quality",
         "reference": "lesion masks: table of lesions under Data",
-        "inputs": f"{listed(sorted({d.modality for d in study.scan_sets().values()}))} scans: Input of the models",
+        "inputs": f"{listed(sorted({modality_in_words(d.modality) for d in study.scan_sets().values()}))} scans: "
+        "Input of the models",
         "sizes": f"scans: {', '.join(f'{number} {ROLES[role]}' for role, number in by_role.items() if number)}",
         "missing": f"known of {len(people)} subjects: age {known['age']}, sex {known['sex']}, site {known['site']}; "
         "nothing was imputed",

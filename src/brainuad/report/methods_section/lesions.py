@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainuad.config.datasets import Artificial, Inserted, Phantoms
+from brainuad.config.datasets import Artificial, Inserted, Known, Phantoms
 from brainuad.config.study import Study
 from brainuad.config.told import listed
 from brainuad.formats import tables
@@ -87,4 +87,6 @@ def drawn_by(study: Study, dataset: str) -> str:
         case Inserted():
             folders = listed([f"`{Path(folder).name}`" for folder in settings.masks])
             return f"known exactly, inserted; shapes: masks of {folders}, drawn by: {NOT_KNOWN}"
+        case Known():
+            return f"its authors, see Data; who they were: {NOT_KNOWN}"
     return NOT_KNOWN
