@@ -49,11 +49,7 @@ def subgroups(study: Study, scans: pd.DataFrame, listed: Sequence[Scan]) -> list
         for attribute, values in _attributes(known).items():
             for value in _shown(values):
                 own = part[part["subject"].map(values) == value]
-                resampled: dict[tuple[str, ...], statistics.Weights | None] = {}
-                by_model = own.groupby("model", sort=False)
-                numbers = {
-                    model: _mean(each, study.evaluate.bootstrap_resamples, resampled) for model, each in by_model
-                }
+                numbers = {model: _mean(each) for model, each in own.groupby("model", sort=False)}
                 patients = own["subject"].nunique()
                 found.append(
                     Subgroup(str(dataset), attribute, value, patients, {str(m): n for m, n in numbers.items()})
@@ -91,13 +87,10 @@ def _natural(value: str) -> tuple[bool, bool, str]:
     return value.startswith("above"), not value.startswith("up to"), value
 
 
-def _mean(
-    part: pd.DataFrame, resamples: int, resampled: dict[tuple[str, ...], statistics.Weights | None]
-) -> statistics.Number:
-    """`resampled`: the resamples of the patients that were drawn before."""
-    by_patient = part.groupby("subject")["auprc"].mean()
-    subjects = tuple(map(str, by_patient.index))
-    if subjects not in resampled:
-        enough = len(subjects) >= FEWEST_FOR_INTERVAL
-        resampled[subjects] = statistics.bootstrap_weights(subjects, resamples) if enough else None
-    return statistics.patient_mean(by_patient.to_numpy(), subjects, resampled[subjects])
+def _mean(part: pd.DataFrame) -> statistics.Number:
+    """Over patients and seeds, with the interval of both."""
+    by_patient = part.groupby(["subject", "seed"])["auprc"].mean().unstack("seed")
+    values = statistics.complete(by_patient.to_numpy(dtype=float))
+    means = statistics.means_of(values)
+    low, high = means.interval() if len(values) >= FEWEST_FOR_INTERVAL else (np.nan, np.nan)
+    return float(means.value), float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
