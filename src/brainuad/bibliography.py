@@ -280,6 +280,13 @@ ENTRIES: dict[str, Entry] = {
     "holm1979": _article(
         "Holm S", "A simple sequentially rejective multiple test procedure", "Scand J Statist", "6", 1979
     ),
+    "romano2005": _article(
+        "Romano JP, Wolf M",
+        "Exact and approximate stepdown methods for multiple hypothesis testing",
+        "J Am Stat Assoc",
+        "100",
+        2005,
+    ),
     "snakemake2021": _article(
         "Mölder F, et al.", "Sustainable data analysis with Snakemake", "F1000Research", "10", 2021
     ),

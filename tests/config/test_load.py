@@ -48,8 +48,8 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
     [
         ({"lesion_sing": "dark"}, ["unknown key lesion_sing", "did you mean lesion_sign?"]),
         (
-            {"evaluate": {"bootstrap_resample": 10}},
-            ["unknown key evaluate.bootstrap_resample", "did you mean bootstrap_resamples?"],
+            {"evaluate": {"peak_distance": 10}},
+            ["unknown key evaluate.peak_distance", "did you mean peak_distance_mm?"],
         ),
         ({"seed": "one"}, ["seed: Input should be a valid integer", "'one'"]),
         ({"seeds": [0, 0]}, ["seeds: one is listed twice"]),

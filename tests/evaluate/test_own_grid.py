@@ -32,7 +32,7 @@ TO_SCAN = np.diag([0.9, 0.9, 0.9, 1.0])
 TO_SCAN[:3, 3] = (5, -3, 2)
 OWN_SHAPE, OWN_MM = (60, 56, 44), (1.5, 1.5, 2.0)
 VOXEL_ML = 4.5 / 1000
-SETTINGS = Evaluate(space="native", erode_voxels=0, min_lesion_ml=0, bootstrap_resamples=100)
+SETTINGS = Evaluate(space="native", erode_voxels=0, min_lesion_ml=0)
 RULE = Fixed(rule="fixed", value=0.5)
 
 

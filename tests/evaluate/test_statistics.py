@@ -10,46 +10,89 @@ from statsmodels.stats.power import TTestPower
 from brainuad.evaluate.comparisons import compare
 from brainuad.metrics import sample_size
 from brainuad.metrics.scanwise import auroc, youden
-from brainuad.metrics.statistics import adjusted, bootstrap_weights, interval, means_of, paired, patient_mean, ratio
+from brainuad.metrics.statistics import adjusted, interval, leave_one_out, means_of, paired, patient_mean, ratio
 
 
-def test_scans_of_a_patient_are_drawn_together():
-    weights = bootstrap_weights(["b", "a", "b", "c", "a"], 300)
-    np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
-    np.testing.assert_array_equal(weights[:, 1], weights[:, 4])
-    np.testing.assert_array_equal(weights[:, [0, 1, 3]].sum(axis=1), 3)
-    assert weights[:, 0].mean() == pytest.approx(1, abs=0.15)
+def test_scans_of_a_patient_are_left_out_together():
+    weights = leave_one_out(["b", "a", "b", "c", "a"])
+    assert weights.tolist() == [[1, 0, 1, 1, 0], [0, 1, 0, 1, 1], [1, 1, 1, 0, 1]]
 
 
-def test_equal_patients_are_drawn_equally_and_under_three_there_is_no_interval():
-    np.testing.assert_array_equal(bootstrap_weights(["a", "b", "c"], 50), bootstrap_weights(["a", "b", "c"], 50))
-    assert bootstrap_weights(["a", "b", "a", "b"], 100) is None
+def test_under_three_patients_there_is_no_interval():
+    assert leave_one_out(["a", "b", "a", "b"]) is None
     value, low, high = ratio(np.array([1.0, 2]), np.array([2.0, 2]), None)
     assert value == 0.75
     assert np.isnan([low, high]).all()
 
 
-def test_interval_of_a_mean_is_the_textbooks():
+@pytest.mark.parametrize(
+    ("values", "link", "back"),
+    [
+        ([0.2, 0.5, 0.3, 0.6], lambda m: (special.logit(m), 1 / (m * (1 - m))), special.expit),
+        ([2.0, 5, 3, 6], lambda m: (np.log(m), 1 / m), np.exp),
+        ([-2.0, 5, 3, 6], lambda m: (m, 1), lambda m: m),
+    ],
+    ids=["share", "amount", "any"],
+)
+def test_interval_of_a_mean_by_hand(values, link, back):
+    mean, low, high = patient_mean(np.array(values), list("abcd"), leave_one_out(list("abcd")))
+    at, slope = link(np.mean(values))
+    half = 3.182446 * np.std(values, ddof=1) / 2 * slope
+    assert mean == np.mean(values)
+    assert (low, high) == pytest.approx((back(at - half), back(at + half)), rel=1e-5)
+
+
+def test_many_scans_of_one_patient_weigh_as_one():
+    names = ["a"] * 8 + ["b", "c", "d", "e"]
+    values = np.array([0.9] * 8 + [0.2, 0.3, 0.4, np.nan])  # e has no value and does not count
+    few = patient_mean(np.array([0.9, 0.2, 0.3, 0.4]), list("abcd"), leave_one_out(list("abcd")))
+    assert patient_mean(values, names, leave_one_out(names)) == pytest.approx(few)
+
+
+def test_a_share_of_all_is_not_certain():
+    names = list("abcdefgh")
+    _, low, high = patient_mean(np.ones(8), names, leave_one_out(names))
+    assert (low, high) == (pytest.approx(stats.beta.ppf(0.025, 8, 1)), 1)
+    _, low, high = patient_mean(np.zeros(8), names, leave_one_out(names))
+    assert (low, high) == (0, pytest.approx(stats.beta.ppf(0.975, 1, 8)))
+
+
+def test_interval_leaves_out_samples_without_a_value():
+    low, high = interval(0.5, np.array([0.4, np.nan, 0.5, 0.6]))
+    assert (low, high) == interval(0.5, np.array([0.4, 0.5, 0.6]))
+    assert np.isnan(interval(0.5, np.full(3, np.nan))).all()
+
+
+def covered(samples, truth):
+    """Share of the studies whose interval of the mean over patients holds the true one."""
+    names = [f"{i:02}" for i in range(samples.shape[1])]
+    weights = leave_one_out(names)
+    ends = np.array([patient_mean(values, names, weights)[1:] for values in samples])
+    return np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+
+
+@pytest.mark.parametrize("patients", [5, 10, 20, 50])
+def test_intervals_of_skewed_shares_keep_their_level(patients):
+    rng = np.random.default_rng(patients)
+    truth = special.expit(-1.5 + 1.5 * rng.normal(size=400_000)).mean()
+    samples = special.expit(-1.5 + 1.5 * rng.normal(size=(600, patients)))
+    assert 0.91 < covered(samples, truth) < 0.98  # a percentile bootstrap: .80, .88, .92, .94
+
+
+@pytest.mark.parametrize("patients", [5, 10, 20, 50])
+def test_intervals_of_differences_keep_their_level(patients):
+    rng = np.random.default_rng(patients)
+    differences = np.subtract(*special.expit(-1.5 + 1.5 * rng.normal(size=(2, 4000, patients))) * 0.8)
+    low, high = means_of(differences[..., None]).interval()
+    assert 0.935 < np.mean((low <= 0) & (high >= 0)) < 0.97
+
+
+@pytest.mark.parametrize(("seeds", "between"), [(3, 0.0), (3, 0.1), (5, 0.03)])
+def test_intervals_over_seeds_keep_their_level(seeds, between):
     rng = np.random.default_rng(0)
-    values = rng.normal(5, 2, 200)
-    names = [str(i) for i in range(200)]
-    mean, low, high = patient_mean(values, names, bootstrap_weights(names, 2000))
-    error = values.std(ddof=1) / np.sqrt(200)
-    assert mean == pytest.approx(values.mean())
-    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.1 * error * 2)
-
-
-def test_many_scans_of_one_patient_weigh_as_one_and_widen_the_interval():
-    names = ["a"] * 8 + ["b", "c", "d"]
-    values = np.array([1.0] * 8 + [0, 0, np.nan])
-    mean, low, high = patient_mean(values, names, bootstrap_weights(names, 500))
-    assert mean == pytest.approx(1 / 3)  # d has no value
-    assert (low, high) == (0, 1)
-
-
-def test_interval_leaves_out_resamples_without_a_value():
-    assert interval(np.array([1, np.nan, 1])) == (1, 1)
-    assert np.isnan(interval(np.full(3, np.nan))).all()
+    values = rng.normal(0, 0.2, (4000, 12, 1)) + rng.normal(0, between, (4000, 1, seeds))
+    low, high = means_of(values + rng.normal(0, 0.05, (4000, 12, seeds))).interval()
+    assert 0.93 < np.mean((low <= 0) & (high >= 0)) < 0.985
 
 
 def test_a_paired_interval_by_hand():

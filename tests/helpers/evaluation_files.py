@@ -21,7 +21,7 @@ SHAPE = (14, 15, 12)
 AFFINE = np.diag([2.0, 2, 2, 1])
 RULES = [HealthyQuantile(rule="healthy_quantile"), Fixed(rule="fixed", value=2)]
 LABELS = [rule.label for rule in RULES]
-SETTINGS = Evaluate(bootstrap_resamples=200, min_lesion_ml=0.01, min_component_ml=0)
+SETTINGS = Evaluate(min_lesion_ml=0.01, min_component_ml=0)
 
 
 def brain() -> np.ndarray:

@@ -109,10 +109,10 @@ def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
 
 
 def test_a_mistyped_key_is_answered_at_once_and_in_full(finished):
-    done = finished.snakemake(finished.study(evaluate={"bootstrap_resample": 5}), "--dry-run", "--nolock", name="typo")
+    done = finished.snakemake(finished.study(evaluate={"peak_distance": 5}), "--dry-run", "--nolock", name="typo")
     assert done.returncode == 1
-    assert "error: unknown key evaluate.bootstrap_resample" in done.stderr
-    assert "did you mean bootstrap_resamples?" in done.stderr
+    assert "error: unknown key evaluate.peak_distance" in done.stderr
+    assert "did you mean peak_distance_mm?" in done.stderr
     assert "Traceback" not in done.stderr
 
 

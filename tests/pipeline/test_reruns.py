@@ -167,7 +167,6 @@ EDITS: list[tuple[str, Any]] = [
     ("thresholds", [{"rule": "conformal", "largest_share": 0.5}]),
     ("thresholds", [{"rule": "burden", "ml": 2.0}]),
     ("evaluate__erode_voxels", 0),
-    ("evaluate__bootstrap_resamples", 200),
     ("evaluate__min_lesion_ml", 0.2),
     ("evaluate__matching", {"rule": "centroid"}),
     ("evaluate__matching", {"iou": 0.5}),

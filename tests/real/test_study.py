@@ -31,7 +31,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = yaml.safe_load((REPOSITORY / "config/studies/real_t1.yaml").read_text())
     study["datasets"]["ixi"]["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
     study["models"] = {"thresh_histeq": None, "zscore_atlas": None}
-    study["evaluate"] = {"bootstrap_resamples": 100}
     (work / "study.yaml").write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
     command += ["--directory", str(work), "--configfile", str(work / "study.yaml")]

@@ -28,8 +28,6 @@ class Evaluate(Section):
     erode_voxels: int = Field(1, ge=0)
     """The brain mask loses a rim of this depth before scoring; lesion voxels in the rim count as missed, and their
     share is reported."""
-    bootstrap_resamples: int = Field(1000, ge=100)
-    """Resamples of patients behind each 95 % interval."""
     min_lesion_ml: float = Field(0.08, ge=0)
     """Smaller lesions are not counted lesion by lesion; volume in the scan's own space, in ml."""
     min_component_ml: float = Field(0.08, ge=0)

@@ -27,7 +27,6 @@ RENAMED: dict[str, str] = {
     "kinds": "anomaly_types (source: artificial) or corruption_types (source: corrupted)",
     "spoiling": "corruption",
     "plane": "per_slice",
-    "evaluate.bootstrap": "evaluate.bootstrap_resamples",
     "evaluate.hit_share": "evaluate.matching, which pairs components and lesions: `{rule: iou, iou: 0.1}`",
     "evaluate.detection_overlap": "evaluate.matching, which pairs components and lesions: `{rule: iou, iou: 0.1}`",
     "evaluate.min_component": "evaluate.min_component_ml, in ml of the scan's own space",

@@ -117,7 +117,7 @@ class ScoredScans:
         return ScanOracle(scores.patients, ORACLE, scores, *scanwise.youden(scores.scores, scores.abnormal))
 
     def _patients(self, people: list[str]) -> Patients:
-        weights = statistics.bootstrap_weights(people, self.settings.bootstrap_resamples)
+        weights = statistics.leave_one_out(people)
         return Patients(people, weights, self.with_lesions)
 
 

@@ -21,7 +21,7 @@ METRICS, SCANS, LESIONS, CURVES = "metrics.tsv", "scans.tsv", "lesions.tsv", "cu
 def all_rows(scans: ScoredScans, postprocessings: Mapping[str, ScoredPostprocessing]) -> dict[str, list[TableRow]]:
     """The rows of each table by its name, without the columns that all rows of the job share."""
     rows: dict[str, list[TableRow]] = {name: [] for name in (METRICS, SCANS, LESIONS, CURVES)}
-    of_maps: dict[int, tuple[list[TableRow], list[TableRow]]] = {}  # shared maps share their bootstraps
+    of_maps: dict[int, tuple[list[TableRow], list[TableRow]]] = {}  # shared maps share their intervals
     same = [*scan_level_rows(scans), *mean_rows(NO_RULE, scans.reconstruction, scans)]
     for label, postprocessing in postprocessings.items():
         if id(postprocessing.maps) not in of_maps:

@@ -72,7 +72,7 @@ class Scan:
 
     @property
     def person(self) -> str:
-        """The person, unique among all data sets: the unit of the bootstrap."""
+        """The person, unique among all data sets: the unit of all statistics."""
         return f"{self.origin or self.dataset}/{self.subject}"
 
 

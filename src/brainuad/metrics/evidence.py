@@ -14,7 +14,7 @@ from brainuad.metrics.conformal import Cut
 from brainuad.metrics.froc import Components, Froc
 from brainuad.metrics.lesionwise import Found
 from brainuad.metrics.registry import Estimate
-from brainuad.metrics.statistics import Weights
+from brainuad.metrics.statistics import Scale, Weights
 from brainuad.metrics.surfaces import Surface
 
 Values = Float[np.ndarray, "n"]
@@ -28,7 +28,7 @@ LESION_SIZES = {"small": (0.0, 1.0), "medium": (1.0, 10.0), "large": (10.0, np.i
 
 @dataclass(frozen=True)
 class Patients:
-    """Whose scans they are. `subjects`: the patient of each scan; `weights`: bootstrap samples of the patients."""
+    """Whose scans they are. `subjects`: the patient of each scan; `weights`: all but one patient, in turn."""
 
     subjects: Sequence[str]
     weights: Weights | None
@@ -36,13 +36,13 @@ class Patients:
     """Whether any scan holds a lesion."""
 
     def some(self, chosen: Bool[np.ndarray, "scans"]) -> Patients:
-        """Those of some of the scans, in the same bootstrap samples."""
+        """Those of some of the scans."""
         subjects = [subject for subject, take in zip(self.subjects, chosen, strict=True) if take]
-        return replace(self, subjects=subjects, weights=None if self.weights is None else self.weights[:, chosen])
+        return replace(self, subjects=subjects, weights=statistics.leave_one_out(subjects))
 
-    def ratio(self, numerator: PerScan, denominator: PerScan, n: int | None = None) -> Estimate:
+    def ratio(self, numerator: PerScan, denominator: PerScan, n: int | None = None, scale: Scale = "share") -> Estimate:
         """Sum over sum of all scans, with its interval. `n`: by default all scans."""
-        number = statistics.ratio(numerator, denominator, self.weights)
+        number = statistics.ratio(numerator, denominator, self.weights, scale)
         return Estimate(*number, len(self.subjects) if n is None else n)
 
     def mean(self, values: PerScan) -> Estimate:
@@ -50,12 +50,14 @@ class Patients:
         number = statistics.patient_mean(values, self.subjects, self.weights)
         return Estimate(*number, int(np.isfinite(values).sum()))
 
-    def over_samples(self, value: Callable[[Weights], PerScan], n: int | None = None) -> Estimate:
-        """A number with its interval. `value`: that of each bootstrap sample from its weights of the scans."""
+    def over_samples(
+        self, value: Callable[[Weights], PerScan], n: int | None = None, scale: Scale = "share"
+    ) -> Estimate:
+        """A number with its interval. `value`: that of each sample of patients from its weights of the scans."""
         scans = len(self.subjects)
         number = float(value(np.ones((1, scans)))[0])
-        spread = None if self.weights is None else value(self.weights)
-        return Estimate(number, *statistics.interval(spread), scans if n is None else n)
+        without = None if self.weights is None else value(self.weights)
+        return Estimate(number, *statistics.interval(number, without, scale), scans if n is None else n)
 
 
 @dataclass(frozen=True)
@@ -265,8 +267,10 @@ class ScanScores(Evidence):
         """An area under a curve, with its interval."""
         weights = self.patients.weights
         value = float(of(self.scores, self.abnormal, np.ones(len(self.scores))))
-        spread = None if weights is None else of(self.scores, self.abnormal, weights)
-        return Estimate(value, *statistics.interval(spread), len(self.scores))
+        without = None if weights is None else of(self.scores, self.abnormal, weights)
+        people = np.asarray(self.patients.subjects)
+        smaller = min(len(set(people[self.abnormal])), len(set(people[~self.abnormal])))
+        return Estimate(value, *statistics.interval(value, without, independent=smaller), len(self.scores))
 
     def parts(self, by: str) -> Iterator[tuple[str, ScanScores]]:
         """By lesion type: the scans with it against all healthy ones; a scan of several types is in each of them."""

@@ -141,7 +141,7 @@ def mcc_pooled(masks: MaskEvidence) -> Estimate | None:
     if not masks.patients.with_lesions:
         return None
     counts = (masks.true_positives, masks.predicted, masks.lesion, masks.each(lambda scan: scan.normal))
-    return masks.patients.over_samples(lambda weights: matthews(*(weights @ count for count in counts)))
+    return masks.patients.over_samples(lambda weights: matthews(*(weights @ count for count in counts)), scale="any")
 
 
 @metric(MaskEvidence, label="MCC per scan", direction="higher")
@@ -193,7 +193,7 @@ def lesion_f1(masks: MaskEvidence) -> Estimate | None:
 )
 def fp_per_scan(masks: MaskEvidence) -> Estimate:
     """False positives per scan: predicted components of a counted size that detect no lesion."""
-    return masks.patients.ratio(masks.false_positives, np.ones(len(masks.scans)))
+    return masks.patients.ratio(masks.false_positives, np.ones(len(masks.scans)), scale="amount")
 
 
 @metric(
@@ -206,7 +206,7 @@ def fp_per_scan(masks: MaskEvidence) -> Estimate:
 )
 def fp_ml_per_scan(masks: MaskEvidence) -> Estimate:
     """Predicted volume per scan that is no lesion, in the scan's own space."""
-    return masks.patients.ratio(masks.each(lambda scan: scan.false_ml), np.ones(len(masks.scans)))
+    return masks.patients.ratio(masks.each(lambda scan: scan.false_ml), np.ones(len(masks.scans)), scale="amount")
 
 
 @metric(MaskEvidence, label="FROC", direction="higher")
@@ -263,4 +263,4 @@ def _limit(masks: MaskEvidence, deviations: float) -> Estimate | None:
         variance = np.maximum(weights @ bias**2 / scans - mean**2, 0) * scans / (scans - 1)
         return np.asarray(mean + deviations * np.sqrt(variance))
 
-    return masks.patients.over_samples(limit)
+    return masks.patients.over_samples(limit, scale="any")

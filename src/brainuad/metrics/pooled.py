@@ -1,4 +1,4 @@
-"""All voxels of a data set together: counts by bin for each scan, so that any resample of scans is a weighted sum."""
+"""All voxels of a data set together: counts by bin for each scan, so that any sample of scans is a weighted sum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Values = Float[np.ndarray, "n"]
 VoxelClass = Literal["lesion", "normal"]
 
 SAMPLE = 20_000  # values of a scan that help to place the bins
-CHUNK = 50  # resamples at once: 50 x 8192 bins x 8 bytes, a few times
+CHUNK = 50  # samples at once: 50 x 8192 bins x 8 bytes, a few times
 PR_POINTS, HISTOGRAM_BINS = 200, 80
 
 
@@ -80,7 +80,7 @@ class BinnedCounts:
     lost: Float[np.ndarray, "scans"]
     """Lesion voxels outside the scored brain, in no bin."""
 
-    def sweep(self, weights: Float[np.ndarray, "*resamples scans"]) -> Sweep:
+    def sweep(self, weights: Float[np.ndarray, "*samples scans"]) -> Sweep:
         """All thresholds, over scans that count by their weight."""
         return Sweep.of(weights @ self.lesion, weights @ self.normal, weights @ self.lost)
 
@@ -91,7 +91,7 @@ class BinnedCounts:
 
 @dataclass(frozen=True)
 class PooledAreas:
-    """Numbers over the voxels of all scans; `best_dice`: over all thresholds, which are sought anew in a resample."""
+    """Numbers over the voxels of all scans; `best_dice`: over all thresholds, sought anew each time."""
 
     auprc: Number
     auroc: Number
@@ -108,7 +108,7 @@ def count_in_bins(values: ValuesOnDisk) -> BinnedCounts:
 def pooled_areas(counts: BinnedCounts, weights: Weights | None) -> PooledAreas:
     """Areas and best Dice over the voxels of all scans, with intervals."""
 
-    def each(weight: Float[np.ndarray, "*resamples scans"]) -> Float[np.ndarray, "3 *resamples"]:
+    def each(weight: Float[np.ndarray, "*samples scans"]) -> Float[np.ndarray, "3 *samples"]:
         sweep = counts.sweep(weight)
         return np.stack([sweep.auprc(), sweep.auroc(), sweep.dice().max(axis=-1)])
 
@@ -116,7 +116,7 @@ def pooled_areas(counts: BinnedCounts, weights: Weights | None) -> PooledAreas:
     spread = None
     if weights is not None:
         spread = np.concatenate([each(weights[i : i + CHUNK]) for i in range(0, len(weights), CHUNK)], axis=1)
-    intervals = [interval(None if spread is None else spread[i]) for i in range(3)]
+    intervals = [interval(float(value[i]), None if spread is None else spread[i]) for i in range(3)]
     auprc, auroc, dice = ((float(number), *ends) for number, ends in zip(value, intervals, strict=True))
     return PooledAreas(auprc, auroc, dice)
 

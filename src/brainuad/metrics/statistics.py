@@ -11,16 +11,20 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, islice, product
 from math import comb
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-Weights = Float[np.ndarray, "resamples scans"]
+Weights = Float[np.ndarray, "samples scans"]
+"""How often a scan counts in each sample of patients."""
 Values = Float[np.ndarray, "patients seeds"]
 ModelValues = Float[np.ndarray, "models patients seeds"]
 """NaN where a model has no value."""
 Each = Float[np.ndarray, "*n"]
+Scale = Literal["share", "amount", "any"]
+"""Of a number: between 0 and 1, not negative, or neither."""
 Number = tuple[float, float, float]
 """A value and both ends of its 95 % interval."""
 
@@ -35,6 +39,8 @@ DRAWS = 10_000
 EXACT_PATIENTS = 14
 ROUNDING = 1e-9
 """Sums of equal numbers in another order differ by less, relative to their size."""
+MOST_LOG = 50.0
+"""Logarithm of the largest factor of an interval."""
 
 
 @dataclass(frozen=True)
@@ -284,37 +290,66 @@ def patient_index(subjects: Sequence[str]) -> Int[np.ndarray, "scans"]:
     return np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
 
 
-def bootstrap_weights(subjects: Sequence[str], resamples: int) -> Weights | None:
-    """How often each scan occurs in each bootstrap sample of patients; None under three patients.
-
-    The same patients give the same samples, so that models are compared on equal ones.
-    """
+def leave_one_out(subjects: Sequence[str]) -> Weights | None:
+    """Scans that stay (1) where each patient in turn is left out; None under three patients."""
     patient = patient_index(subjects)
-    patients = int(patient.max()) + 1 if patient.size else 0
-    if patients < FEWEST_PATIENTS:
-        return None
-    drawn = np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
-    return drawn[:, patient].astype(float)
+    patients = int(patient.max(initial=-1)) + 1
+    return None if patients < FEWEST_PATIENTS else (patient != np.arange(patients)[:, None]).astype(float)
 
 
-def interval(values: Float[np.ndarray, "resamples"] | None) -> tuple[float, float]:
-    """The 95 % percentile interval; NaN without resamples. Resamples without a value (NaN) are excluded."""
-    if values is None or not np.isfinite(values).any():
+def interval(
+    value: float, without: Float[np.ndarray, "patients"] | None, scale: Scale = "share", independent: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of a number of several patients, from its values without each of them (jackknife).
+
+    A t interval on the logit (share) or the logarithm (amount), which keeps its level for skewed numbers, or as it is.
+    Its degrees of freedom are those of the variance at the kurtosis of the patients' influence: few where few patients
+    make the number. A share of exactly 0 or 1 has the limit of Clopper and Pearson (1934), with the `independent`
+    observations, by default the patients. NaN under three patients.
+    """
+    known = np.zeros(0) if without is None else without[np.isfinite(without)]
+    if len(known) < FEWEST_PATIENTS or not np.isfinite(value):
         return np.nan, np.nan
-    low, high = np.percentile(values[np.isfinite(values)], [2.5, 97.5])
-    return float(low), float(high)
+    patients, influence = len(known), known - value
+    beyond = (LEVEL / 2) ** (1 / (independent or patients))
+    squares = float((influence**2).sum())
+    if squares <= (ROUNDING * abs(value)) ** 2:
+        ends = {0.0: (0.0, 1 - beyond), 1.0: (beyond, 1.0)} if scale == "share" else {}
+        return ends.get(value, (value, value))
+    df = np.clip(3 * squares**2 / float((influence**4).sum()) - 1, 1, patients - 1)
+    half = -float(special.stdtrit(df, LEVEL / 2)) * np.sqrt((patients - 1) / patients * squares)
+    if scale == "share" and 0 < value < 1:
+        at, width = special.logit(value), half / (value * (1 - value))
+        return float(special.expit(at - width)), float(special.expit(at + width))
+    if scale == "amount" and value > 0:
+        factor = float(np.exp(min(half / value, MOST_LOG)))
+        return value / factor, value * factor
+    return float(value - half), float(value + half)
+
+
+def scale_of(*values: Float[np.ndarray, "..."]) -> Scale:
+    """Share: all lie between 0 and 1. Amount: none is negative. NaN does not count."""
+    known = np.concatenate([each[np.isfinite(each)].ravel() for each in values])
+    return "any" if (known < 0).any() else "amount" if (known > 1).any() else "share"
 
 
 def ratio(
-    numerator: Float[np.ndarray, "scans"], denominator: Float[np.ndarray, "scans"], weights: Weights | None
+    numerator: Float[np.ndarray, "scans"],
+    denominator: Float[np.ndarray, "scans"],
+    weights: Weights | None,
+    scale: Scale = "share",
 ) -> Number:
     """Sum of `numerator` over sum of `denominator`, with its interval; NaN where the divisor is 0."""
 
-    def weighted(each: Float[np.ndarray, "*resamples scans"]) -> Float[np.ndarray, "*resamples"]:
+    def weighted(each: Float[np.ndarray, "*samples scans"]) -> Float[np.ndarray, "*samples"]:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray((each @ numerator) / (each @ denominator))
 
-    return float(weighted(np.ones(len(numerator)))), *interval(None if weights is None else weighted(weights))
+    value = float(weighted(np.ones(len(numerator))))
+    if weights is None:
+        return value, np.nan, np.nan
+    counted = (1 - weights) @ denominator > 0  # patients with nothing in the divisor say nothing
+    return value, *interval(value, weighted(weights[counted]), scale)
 
 
 def patient_mean(values: Float[np.ndarray, "scans"], subjects: Sequence[str], weights: Weights | None) -> Number:
@@ -322,4 +357,4 @@ def patient_mean(values: Float[np.ndarray, "scans"], subjects: Sequence[str], we
     patient, valid = patient_index(subjects), np.isfinite(values)
     scans = np.bincount(patient[valid], minlength=int(patient.max(initial=-1)) + 1)
     share = np.where(valid, 1 / np.maximum(scans[patient], 1), 0.0)
-    return ratio(np.where(valid, values, 0) * share, share, weights)
+    return ratio(np.where(valid, values, 0) * share, share, weights, scale_of(values))

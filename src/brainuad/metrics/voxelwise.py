@@ -1,6 +1,6 @@
 """Voxel by voxel: areas under precision-recall and ROC curves, and Dice, inside the scored brain.
 
-One scan is scored exactly. Pooled numbers and their bootstraps use counts in bins that all scans share, so that a
+One scan is scored exactly. Pooled numbers and their intervals use counts in bins that all scans share, so that a
 resample is a weighted sum: with the bins of `bin_edges` they differ from the exact value by less than 0.001.
 """
 

@@ -49,7 +49,6 @@ STUDY: dict[str, Any] = {
         },
     },
     "postprocessing": {"none": "none"},
-    "evaluate": {"bootstrap_resamples": 100},
     "report": {"examples": 1, "interactive": 0, "overlays": 1},
     "compute": {"threads": 1, "scans_per_job": 4},
 }
