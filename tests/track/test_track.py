@@ -60,7 +60,7 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
         "ci_high",
         "n",
     ]
-    tables.write(at / "metrics.tsv", pd.DataFrame(rows, columns=order), tables.METRICS)
+    tables.write(at / "metrics.tsv", pd.DataFrame(rows, columns=order).assign(space="template"), tables.METRICS)
     pr = [[model, seed, "ms", "none", "pr", x, 1 - x] for x in (0.0, 0.5, 1.0)]
     tables.write(at / "curves.tsv", pd.DataFrame(pr, columns=list(tables.CURVES)), tables.CURVES)
 

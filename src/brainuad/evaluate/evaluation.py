@@ -52,7 +52,8 @@ def evaluate(
                 record.facts["scans"] = len(scans.facts)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
         for name, columns in FILES.items():
-            table = pd.DataFrame([{**common, **row} for row in rows[name]], columns=list(columns))
+            shared = common | {"space": settings.space}
+            table = pd.DataFrame([{**shared, **row} for row in rows[name]], columns=list(columns))
             tables.write(folder / name, table, columns)
         checksums.write(folder, checksums.of_files(folder, FILES), {name: str(value) for name, value in common.items()})
 

@@ -23,6 +23,7 @@ METRICS = JOB_COLUMNS | {
     "`sensitivity_scan` and `specificity_scan` of the exact binomial interval",
     "ci_high": "upper end",
     "n": "scans that the number rests on",
+    "space": "grid that was scored: template, or native, each scan's own (`evaluate.space`)",
 }
 SCANS = JOB_COLUMNS | {
     "scan": "label of the scan",
@@ -98,7 +99,7 @@ CURVES = JOB_COLUMNS | {
 DIGITS = 6
 TEXT = (
     *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
-    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind"),
+    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind", "space"),
 )
 """Columns of text."""
 

@@ -108,8 +108,9 @@ def grid_of(study: Study, file: Path) -> Grid:
     for quantile in QUANTILES:
         rule = HealthyQuantile(rule="healthy_quantile", quantile=quantile)
         rules.setdefault(rule.label, rule)
+    ordered = sorted(rules.values(), key=lambda rule: rule.quantile if isinstance(rule, HealthyQuantile) else 1.0)
     sizes = sorted({study.evaluate.min_lesion_ml, *SMALLEST_ML})
-    return Grid(_postprocessings(study, config_folder(file)), list(rules.values()), HITS, sizes, study.evaluate)
+    return Grid(_postprocessings(study, config_folder(file)), ordered, HITS, sizes, study.evaluate)
 
 
 def _postprocessings(study: Study, folder: Path) -> dict[str, Postprocessing]:

@@ -82,6 +82,12 @@ class TrackedRun:
         return sorted(set(self.metrics["dataset"])) or recorded
 
     @property
+    def spaces(self) -> list[str]:
+        """Grids that voxels were scored on, one for all data sets of a study."""
+        settings = [record["settings"] for record in self.records if record["stage"] == "evaluate"]
+        return sorted({each["space"] for each in settings if "space" in each})
+
+    @property
     def scans(self) -> dict[str, int]:
         """Test scans that were scored, by data set."""
         facts = {r["tags"]["dataset"]: r["facts"] for r in self.records if r["stage"] == "evaluate"}
@@ -122,6 +128,7 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
         "family": _family(run.train),
         "dataset": ", ".join(run.datasets),
         "scans": ", ".join(f"{label} {scans}" for label, scans in run.scans.items()),
+        "space": ", ".join(run.spaces),
         "data": run.train["data"],
         "commit": run.train["commit"],
         "version": versions.get("brainuad", ""),
