@@ -28,10 +28,9 @@ def metrics_table(metrics: pd.DataFrame) -> Facts | None:
         ]
         for metric in found
     ]
-    caption = (
-        "Metrics, with what each leaves out where it is not defined. Columns `threshold_rule: oracle` in the "
-        "tables are at the best threshold before mask operators, chosen on the test labels."
-    )
+    caption = "Definitions of the metrics, and what each leaves out where it is not defined. "
+    caption += "Rows of the oracle are at thresholds chosen on the test labels: they are no results."
+    caption += " SSIM: [@wang2004]." if "ssim" in names else ""
     return Facts(caption, ["metric", "in words", "definition", "unit, direction"], rows, folded=True)
 
 
@@ -48,4 +47,4 @@ def settings_table(evaluate: Evaluate) -> Facts:
         [name, in_words(getattr(evaluate, name)), " ".join((field.description or "").split())]
         for name, field in type(evaluate).model_fields.items()
     ]
-    return Facts("Settings of scoring.", ["setting", "value", "meaning"], rows, folded=True)
+    return Facts("Settings of scoring", ["setting", "value", "meaning"], rows, folded=True)

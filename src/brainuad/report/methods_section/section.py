@@ -74,7 +74,7 @@ def _missed(found: Found) -> list[Block]:
     columns += [text for name in NUMBERS.values() for text in (name, f"{name}, failed scans as missed")]
     number = listed([str(each) for each in found.missed])
     caption = "Sensitivity analysis: test scans that failed before scoring count as missed, with AUPRC and Dice 0."
-    return [f"{number}; in a sensitivity analysis they count as missed.", Facts(caption, columns, rows)]
+    return [f"{number}; in a sensitivity analysis they count as missed.", Facts(caption, columns, rows, folded=True)]
 
 
 def write(section: Section, study: Study, out: Path) -> None:
