@@ -100,7 +100,8 @@ def estimate(plan: Plan) -> DiskUse:
         results["maps on the scans' own grids"] = sum(_native(plan, label) for label in scored)
     checkpoints = sum(weights) * CHECKPOINT_BYTES * len(study.seeds)
     jobs = min(os.cpu_count() or 1, runs * len(scored) * len(study.postprocessing))
-    return DiskUse(results, checkpoints, map_voxels * VALUE_BYTES * _scans_at_once(plan, scored), jobs)
+    values = map_voxels * plan.scored_voxels() * _scans_at_once(plan, scored)
+    return DiskUse(results, checkpoints, values * VALUE_BYTES, jobs)
 
 
 def _scans_at_once(plan: Plan, scored: Mapping[str, float]) -> float:

@@ -35,6 +35,8 @@ NO_LEAK = (
 )
 TEMPLATE_MM3 = 9e6
 """Volume of a template's grid, with some room."""
+OWN_MM = 0.8
+"""Voxel size that scans' own grids are taken to have, where memory and disk are asked for."""
 
 HANDLED = (
     Handling(
@@ -313,6 +315,11 @@ class Plan(Layout):
         """
         voxels = TEMPLATE_MM3 / self.study.recipe.preprocess.spacing**3
         return round(program + volumes * voxels * 4e-6 + rows * 0.01)
+
+    def scored_voxels(self) -> float:
+        """Voxels of the grid that is scored for one of the template's; scans' own grids are taken as `OWN_MM` fine."""
+        own = self.study.evaluate.space == "native"
+        return max(1.0, (self.study.recipe.preprocess.spacing / OWN_MM) ** 3) if own else 1.0
 
     def scan_count(self, dataset: str) -> int:
         """Scans of a data set, made ones included."""

@@ -40,6 +40,7 @@ def test_memory_follows_the_grid_and_the_scans(tmp_path):
     assert 1900 < coarse < 2200
     assert fine - 1900 == pytest.approx(8 * (coarse - 1900), abs=8)
     assert plan().megabytes(900, rows=100_000) == 1900
+    assert plan().scored_voxels() == 1 < plan(evaluate={"space": "native"}).scored_voxels()
     one, two = plan(seeds=[0]), plan(seeds=[0, 1])
     assert two.scored_rows() == 2 * one.scored_rows() > 0
     assert one.scan_count("healthy") == 32

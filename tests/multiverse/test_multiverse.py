@@ -11,6 +11,8 @@ from sealed import sealed
 
 from brainuad.cli import main
 from brainuad.config.load import load_study
+from brainuad.evaluate.scan import count_mask
+from brainuad.evaluate.scoring_grid import placed_scans
 from brainuad.formats import array_cache, maps, volume
 from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.scans import Scan
@@ -96,6 +98,10 @@ def test_values_ranks_page_and_picture(study, capsys):
     recall = table[(table["metric"] == "lesion recall") & (table["model"] == "zscore_atlas")]
     recall = recall[(recall["threshold_rule"] == "fixed_2.5") & (recall["postprocessing"] == "plain")]
     of = recall.set_index(["hit_rule", "min_lesion_ml", "pooling"])["value"]
+    f1 = table[(table["metric"] == "lesion F1") & (table["model"] == "zscore_atlas")]
+    f1 = f1[(f1["threshold_rule"] == "fixed_2.5") & (f1["postprocessing"] == "plain")]
+    own = f1.set_index(["hit_rule", "min_lesion_ml", "pooling"])["value"]["iou", 0.1, "pooled"]
+    assert own == pytest.approx(np.mean([f1_at(layout, seed, 2.5) for seed in (0, 1)]), rel=1e-5), "as evaluate says"
     assert of["iou", 0.1, "pooled"] == 1, "the voxel is too small to count"
     assert of["any", 0.5, "pooled"] != of["any", 0.5, "pooled"], "no lesion is that large"
 
@@ -126,6 +132,20 @@ def dice_at(layout, seed, threshold):
     ]
     true, false, lesion = np.sum(hits, axis=0)
     return 2 * true / (true + false + lesion)
+
+
+def f1_at(layout, seed, threshold):
+    """Lesion F1 as evaluate counts it, over all scans."""
+    path, settings = layout.array_cache("patients"), layout.study.evaluate
+    opened = array_cache.read(path)
+    right = total = 0
+    for placed in placed_scans(opened, path, settings, None):
+        scan = opened.scans[placed.row].scan
+        anomaly = maps.read_map(maps.anomaly_path(layout.maps("zscore_atlas", seed, "patients"), scan), SHAPE)
+        counts = count_mask(anomaly > threshold, anomaly, placed.truth, settings)
+        right += 2 * counts.detected
+        total += counts.detected + counts.false_positives + len(counts.lesions_ml)
+    return right / total
 
 
 def test_a_missing_model_is_named_and_a_lost_seed_too(study, capsys):
