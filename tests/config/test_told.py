@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -11,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from brainuad.bibliography import CITATION, ENTRIES
+from brainuad.config.load import load_study
 from brainuad.config.model import validate
 from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
 from brainuad.config.reading import Reading
@@ -88,6 +90,25 @@ def one_of_each_kind(paths: list[Path]) -> list[Path]:
 
 def known_citations(sentences: list[str]) -> bool:
     return set(CITATION.findall(" ".join(sentences))) <= set(ENTRIES)
+
+
+@pytest.mark.parametrize("path", [CONFIG.parent / "config.yaml", *shipped("studies")], ids=lambda path: path.stem)
+def test_each_step_and_reference_scan_of_a_study_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in re.findall(r"\$\{(\w+)\}", path.read_text()):
+        monkeypatch.setenv(name, str(tmp_path))
+    study = load_study(path)
+    recipe = study.recipe.preprocess
+    content = recipe.model_dump(mode="json", exclude={"quality"})
+    for dataset in study.scan_sets().values():
+        reference = getattr(dataset, "register_with", None)
+        given = ScanSettings(modality=dataset.modality, healthy=True, register_with=reference, recipe=content)
+        text = preprocessing(given)
+        changing = [step.describe() for step in recipe.steps if step.changes(dataset.modality)]
+        assert [sentence for sentence in text if sentence in changing] == changing
+        assert reference is None or f"The {reference} scan of the same session" in " ".join(text)
+        assert known_citations(text)
 
 
 @pytest.mark.parametrize("path", one_of_each_kind(shipped("models")), ids=lambda path: path.stem)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from brainuad.config.study import Study
-from brainuad.formats.scans import Scan
 from brainuad.report.methods_section.participants import Group
 
 NUMBERS = {"auprc": "AUPRC per scan", "dice": "Dice per scan"}
 """Numbers of a scan that are 0 where it is missed."""
+NONE = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,31 @@ def counted_as_missed(study: Study, scans: pd.DataFrame, groups: Sequence[Group]
         failed = [scan for scan in group.failed if scan.mask]
         own = scans[scans["dataset"] == group.dataset]
         if group.role == "test" and not group.made and failed and not study.datasets[group.dataset].healthy:
-            keys = own.groupby(["model", "postprocessing"], sort=False)
+            found_of = {name: _both(own, name, Counter(scan.subject for scan in failed)) for name in NUMBERS}
+            runs = own[["model", "postprocessing"]].drop_duplicates().itertuples(index=False, name=None)
             rows = [
-                (str(model), str(postprocessing), {name: _both(part, name, failed) for name in NUMBERS})
-                for (model, postprocessing), part in keys
+                (
+                    model,
+                    postprocessing,
+                    {name: each.get((model, postprocessing), NONE) for name, each in found_of.items()},
+                )
+                for model, postprocessing in runs
             ]
             listed = len(failed) + sum(bool(scan.mask) for scan in group.used)
             found.append(Missed(group.dataset, len(failed), listed, rows))
     return found
 
 
-def _both(part: pd.DataFrame, name: str, failed: Sequence[Scan]) -> tuple[float, float]:
-    """The mean without and with the scans that failed."""
-    scored = part.loc[part[name].notna(), ["seed", "subject", name]]
-    gone = [{"seed": seed, "subject": scan.subject, name: 0.0} for seed in scored["seed"].unique() for scan in failed]
-    return _mean(scored, name), _mean(pd.concat([scored, pd.DataFrame(gone)], ignore_index=True), name)
-
-
-def _mean(rows: pd.DataFrame, name: str) -> float:
-    return float(rows.groupby(["seed", "subject"])[name].mean().groupby("seed").mean().mean())
+def _both(scans: pd.DataFrame, name: str, failed: Counter[str]) -> dict[tuple[str, str], tuple[float, float]]:
+    """By model and postprocessing the mean without and with the scans that failed; `failed`: of each subject."""
+    runs = ["model", "postprocessing", "seed"]
+    scored = scans[scans[name].notna()]
+    each = scored.groupby([*runs, "subject"], sort=False)[name].agg(["sum", "count"]).reset_index()
+    gone = each["subject"].map(failed).fillna(0)
+    each = each.assign(without=each["sum"] / each["count"], total=each["sum"] / (each["count"] + gone), known=gone > 0)
+    patients = each.groupby(runs, sort=False).agg(
+        without=("without", "mean"), total=("total", "sum"), patients=("subject", "size"), known=("known", "sum")
+    )
+    patients["missed"] = patients["total"] / (patients["patients"] + len(failed) - patients["known"])
+    means = patients.groupby(level=[0, 1], sort=False)[["without", "missed"]].mean()
+    return dict(zip(means.index, zip(means["without"], means["missed"], strict=True), strict=True))

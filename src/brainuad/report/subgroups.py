@@ -43,17 +43,17 @@ def subgroups(study: Study, scans: pd.DataFrame, listed: Sequence[Scan]) -> list
     for dataset, part in scored.groupby("dataset", sort=False):
         settings = study.datasets[str(dataset)]
         source = settings.into if isinstance(settings, Made) else str(dataset)
-        known = {
-            subject: people[source, subject] for subject in part["subject"].unique() if (source, subject) in people
+        subjects = list(map(str, part["subject"].unique()))
+        known = {name: people[source, name] for name in subjects if (source, name) in people}
+        by_model = {
+            str(model): each.pivot_table("auprc", "subject", "seed").reindex(subjects)
+            for model, each in part.groupby("model", sort=False)
         }
         for attribute, values in _attributes(known).items():
             for value in _shown(values):
-                own = part[part["subject"].map(values) == value]
-                numbers = {model: _mean(each) for model, each in own.groupby("model", sort=False)}
-                patients = own["subject"].nunique()
-                found.append(
-                    Subgroup(str(dataset), attribute, value, patients, {str(m): n for m, n in numbers.items()})
-                )
+                chosen = np.array([values.get(name) == value for name in subjects])
+                numbers = {model: _mean(each.to_numpy(dtype=float)[chosen]) for model, each in by_model.items()}
+                found.append(Subgroup(str(dataset), attribute, value, int(chosen.sum()), numbers))
     return found
 
 
@@ -87,10 +87,9 @@ def _natural(value: str) -> tuple[bool, bool, str]:
     return value.startswith("above"), not value.startswith("up to"), value
 
 
-def _mean(part: pd.DataFrame) -> statistics.Number:
+def _mean(values: statistics.Values) -> statistics.Number:
     """Over patients and seeds, with the interval of both."""
-    by_patient = part.groupby(["subject", "seed"])["auprc"].mean().unstack("seed")
-    values = statistics.complete(by_patient.to_numpy(dtype=float))
-    means = statistics.means_of(values)
-    low, high = means.interval() if len(values) >= FEWEST_FOR_INTERVAL else (np.nan, np.nan)
+    there = statistics.complete(values)
+    means = statistics.means_of(there)
+    low, high = means.interval() if len(there) >= FEWEST_FOR_INTERVAL else (np.nan, np.nan)
     return float(means.value), float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
