@@ -39,6 +39,7 @@ from brainuad.formats.missing import Missing
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
+from brainuad.formats.verdicts import Comparisons
 from brainuad.report import table
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.shown import study_results
@@ -122,9 +123,9 @@ def results(root: Path, study: Study) -> tuple[Path, Path]:
         found = pd.DataFrame(tables_of[name])
         tables.write(folder / "evaluate" / f"{name}.tsv", found.reindex(columns=list(columns)), columns)
     pairs = [
-        ["ms", "none", "auprc_scan", "vae", "zscore", 12, 1, 0.1, 0.05, 0.2, 0.01, 0.02, "better", np.nan, ""],
-        ["ms", "none", "auprc_scan", "ae", "zscore", 12, 1, -0.2, -0.3, -0.1, 0.03, 0.12, "undecided", 31, ""],
-        ["ms", "none", "auprc_scan", "vae", "ae", 12, 1, 0.3, 0.2, 0.4, 0.001, 0.01, "better", np.nan, ""],
+        ["ms", "none", "auprc_scan", "vae", "zscore", 1, 12, 1, 0.1, 0.05, 0.2, 0.01, 0.02, "better", np.nan, ""],
+        ["ms", "none", "auprc_scan", "ae", "zscore", 1, 12, 1, -0.2, -0.3, -0.1, 0.03, 0.12, "undecided", 31, ""],
+        ["ms", "none", "auprc_scan", "vae", "ae", 0, 12, 1, 0.3, 0.2, 0.4, 0.001, 0.01, "better", np.nan, ""],
     ]
     tables.write(
         folder / "evaluate/comparisons.tsv", pd.DataFrame(pairs, columns=list(tables.COMPARISONS)), tables.COMPARISONS
@@ -442,11 +443,15 @@ def test_pictures_that_do_not_fit_are_left_out_and_counted(
 
 
 def test_the_text_table_shows_the_same_numbers(made: tuple[Path, str]) -> None:
-    text = terminal.text(table.comparison(tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS)))
+    read = tables.read(made[0] / "evaluate/comparisons.tsv", tables.COMPARISONS)
+    metrics = tables.read(made[0] / "evaluate/metrics.tsv", tables.METRICS)
+    text = terminal.text(table.comparison(metrics, Comparisons(read)))
     lines = text.splitlines()
     assert [line.split()[0] for line in lines if re.match(r"(vae|ae|zscore) ", line)][:3] == ["vae", "zscore", "ae"]
     assert text.index("ms (chance AUPRC 0.012)") < text.index("healthy (healthy scans)")
+    assert text.count("]*") == 1, "the other columns are not tested"
     assert "0.500 [0.450, 0.550]*" in text
+    assert "better than zscore: vae" in text
     assert "not a result" in text
     assert max(map(len, lines)) < 200
 

@@ -45,7 +45,8 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
                 continue
             rows.append(
                 {"dataset": part.dataset, "postprocessing": part.postprocessing, "metric": PRIMARY.name}
-                | {"model": model, "reference": reference, "n": test.patients, "seeds": test.seeds}
+                | {"model": model, "reference": reference, "baseline": int(reference in baselines)}
+                | {"n": test.patients, "seeds": test.seeds}
                 | {"difference": test.difference, "ci_low": test.low, "ci_high": test.high, "p": test.p}
                 | {"p_adjusted": test.p_adjusted, "verdict": decide(test), "same_as": part.same_as}
             )

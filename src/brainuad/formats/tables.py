@@ -76,6 +76,7 @@ COMPARISONS = {
     "metric": "per-scan number that is compared",
     "model": "label of the model",
     "reference": "label of the model that it is compared with",
+    "baseline": "1 if the reference is a trivial baseline, else 0",
     "n": "patients that both have",
     "seeds": "trainings that both have; with one the comparison is of these two trainings, not of the models",
     "difference": "mean over patients and seeds of model minus reference",

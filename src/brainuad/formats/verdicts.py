@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -53,6 +54,7 @@ class Comparisons:
 
     def __init__(self, table: pd.DataFrame):
         self._found: dict[tuple[str, str, str, str], Comparison] = {}
+        self._baselines = {str(row["reference"]) for row in table.to_dict("records") if row["baseline"]}
         for row in table.to_dict("records"):
             place, needed = (str(row["dataset"]), str(row["postprocessing"])), row["n_needed"]
             found = Comparison(
@@ -73,3 +75,14 @@ class Comparisons:
     def between(self, dataset: str, postprocessing: str, model: str, reference: str) -> Comparison | None:
         """None where the two were not compared."""
         return self._found.get((dataset, postprocessing, model, reference))
+
+    def with_best_baseline(
+        self, dataset: str, postprocessing: str, values: Mapping[str, float]
+    ) -> dict[str, Comparison | None]:
+        """Each learned model against the trivial baseline with the highest value. `values`: of all models."""
+        best = max((label for label in values if label in self._baselines), key=lambda label: values[label], default="")
+        learned = [label for label in values if label not in self._baselines] if best else []
+        return {label: self.between(dataset, postprocessing, label, best) for label in learned}
+
+
+NONE = Comparisons(pd.DataFrame())

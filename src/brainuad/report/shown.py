@@ -11,6 +11,7 @@ from brainuad.errors import InputError
 from brainuad.formats import ceilings as ceiling_tables
 from brainuad.formats import missing, tables
 from brainuad.formats.files import finished, read_tsv
+from brainuad.formats.verdicts import Comparisons
 from brainuad.report import ceilings
 from brainuad.report.failures_costs import FAILURES
 from brainuad.report.left_out import left_out
@@ -30,7 +31,10 @@ def study_results(folder: Path) -> list[Table | str]:
         what = "nothing of this study was evaluated yet"
         raise InputError(what, file=metrics, do="run it, or name the folder results/<study>")
     read = tables.read(metrics, tables.METRICS) if metrics.exists() else pd.DataFrame(columns=list(tables.METRICS))
-    parts: list[Table | str] = [*comparison(without_missing(read, lacking)), ""]
+    compared = evaluated / "comparisons.tsv"
+    pairs = tables.read(compared, tables.COMPARISONS) if compared.exists() else None
+    decided = Comparisons(pd.DataFrame(columns=list(tables.COMPARISONS)) if pairs is None else pairs)
+    parts: list[Table | str] = [*comparison(without_missing(read, lacking), decided), ""]
     if (scans := evaluated / "scans.tsv").exists():
         found = map_geometry(without_missing(tables.read(scans, tables.SCANS), lacking)).lines()
         parts += [f"maps          {line}" for line in found]

@@ -16,6 +16,7 @@ from brainuad.errors import InputError
 from brainuad.formats import missing, quality, tables
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
+from brainuad.formats.verdicts import Comparisons
 from brainuad.report import ceilings, examples, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
@@ -122,7 +123,7 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
     return {
         "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
         "geometry": map_geometry(results.scans),
-        "blocks": table.blocks(results.metrics),
+        "blocks": table.blocks(results.metrics, Comparisons(results.comparisons)),
         "ceilings": ceilings.rows(results.ceilings),
         "ceiling_marks": ceilings.marks(results.ceilings),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),

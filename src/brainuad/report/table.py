@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from scipy import special
 
 from brainuad import metrics as declared
 from brainuad import terminal
-from brainuad.metrics import map_metrics, scan_metrics
+from brainuad.formats.verdicts import NONE, Comparison, Comparisons
+from brainuad.metrics import PRIMARY, map_metrics, scan_metrics
 from brainuad.metrics.registry import NO_RULE, ORACLE, Metric
 from brainuad.metrics.registry import Column as Appearance
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 ORACLE_LABEL = "ORACLE – best threshold before mask operators, chosen on test labels"
 MUCH_OUTSIDE = 0.1
 """Share of the lesion volume outside the scored brain above which the table says so."""
+PRIMARY_KEY = (PRIMARY.name, NO_RULE)
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
 
 
@@ -61,21 +65,15 @@ class Column:
         """The metric's name and the rule, as in `metrics.tsv`."""
         return self.metric.name, self.rule
 
-    def best(self, values: Sequence[float]) -> float | None:
-        """The best of several values; None for a single one, for the oracle, and where neither direction is better."""
-        if self.oracle or len(values) < 2 or self.metric.direction == "neither":
-            return None
-        return min(values) if self.metric.direction == "lower" else max(values)
-
 
 @dataclass(frozen=True)
 class Cell:
-    """A number and its interval, and whether it is the best of its column."""
+    """A number and its interval. `better`: decided to be better than the best trivial baseline."""
 
     value: float
     low: float
     high: float
-    best: bool = False
+    better: bool = False
     digits: int = 3
     n: int = 0
     """Scans that it rests on."""
@@ -109,6 +107,21 @@ class Block:
     """Whether scans are compared with healthy ones as a whole."""
     outside: float = 0.0
     """Share of the lesion volume outside the scored brain."""
+    compared: Mapping[tuple[str, str], Comparison | None] = field(default_factory=dict)
+    """Of learned models, (model, postprocessing), with the best trivial baseline."""
+
+    @property
+    def decisions(self) -> list[str]:
+        """In words, by postprocessing, whether a model is better than the best trivial baseline."""
+        by_postprocessing: dict[str, list[Comparison]] = {}
+        for row in self.rows:
+            if found := self.compared.get(row):
+                by_postprocessing.setdefault(row[1], []).append(found)
+        several = len({postprocessing for _, postprocessing in self.rows}) > 1
+        return [
+            f"{postprocessing}: {decision(found)}" if several else decision(found)
+            for postprocessing, found in by_postprocessing.items()
+        ]
 
     def rests_on(self, row: tuple[str, str]) -> tuple[str, str]:
         """Scans and seeds of a row's first number, as text; metrics of the same row may rest on fewer scans."""
@@ -125,25 +138,60 @@ class Block:
         return f"{self.dataset} ({about})"
 
 
+def decision(found: Sequence[Comparison]) -> str:
+    """Of learned models with one baseline, best first: which are better, or how many patients would tell."""
+    baseline, patients = found[0].reference, max(each.n for each in found)
+    better = [each.model for each in found if each.verdict == "better"]
+    if better:
+        return f"better than {baseline}: {', '.join(better)}"
+    needed = next((each.n_needed for each in found if each.open), np.nan)
+    about = "" if pd.isna(needed) else f"; about {needed:.0f} needed"
+    if all(each.verdict == "too few" for each in found):
+        return f"too few patients to decide (n = {patients}{about})"
+    return f"no model is decided to be better than {baseline} (n = {patients}{about})"
+
+
 def summary(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds; the interval spans those of the seeds. Columns `KEY`, value, ci_low, ci_high, n, seeds."""
-    aggregated = {"value": ("value", "mean"), "ci_low": ("ci_low", "min"), "ci_high": ("ci_high", "max")}
-    return metrics.groupby(KEY, sort=False).agg(**aggregated, n=("n", "max"), seeds=("seed", "nunique")).reset_index()
+    """Mean over seeds, with its interval over patients and seeds. Columns `KEY`, value, ci_low, ci_high, n, seeds.
+
+    The distances to the ends are the root of the sum of squares (MOVER, Zou and Donner 2008) of the mean distances
+    within a seed and of the t interval of the mean of seeds, which has as many degrees of freedom as seeds less one.
+    """
+    low, high = (metrics["value"] - metrics["ci_low"]) ** 2, (metrics["ci_high"] - metrics["value"]) ** 2
+    grouped = metrics.assign(ci_low=low, ci_high=high).groupby(KEY, sort=False)
+    found = grouped.agg(
+        value=("value", "mean"),
+        ci_low=("ci_low", "mean"),
+        ci_high=("ci_high", "mean"),
+        n=("n", "max"),
+        seeds=("seed", "nunique"),
+        between=("value", "var"),
+        least=("value", "min"),
+        most=("value", "max"),
+    ).reset_index()
+    several = np.maximum(found["seeds"], 2)
+    between = np.where(found["seeds"] > 1, found["between"] / several * special.stdtrit(several - 1, 0.975) ** 2, 0)
+    ends = {"ci_low": found["value"] - np.sqrt(found["ci_low"] + between)}
+    ends["ci_high"] = found["value"] + np.sqrt(found["ci_high"] + between)
+    bounds = metrics.groupby(KEY, sort=False).agg(low=("ci_low", "min"), high=("ci_high", "max")).reset_index()
+    ends["ci_low"] = ends["ci_low"].mask((bounds["low"] >= 0) & (ends["ci_low"] < 0), 0)
+    ends["ci_high"] = ends["ci_high"].mask((bounds["high"] <= 1) & (ends["ci_high"] > 1), 1)
+    return found.assign(**ends)[[*KEY, "value", "ci_low", "ci_high", "n", "seeds"]]
 
 
-def blocks(metrics: pd.DataFrame) -> list[Block]:
+def blocks(metrics: pd.DataFrame, comparisons: Comparisons = NONE) -> list[Block]:
     """A block per data set, those with lesions first; empty columns are excluded, oracle columns are last."""
     whole = summary(metrics)
-    found = [_block(str(dataset), rows) for dataset, rows in whole.groupby("dataset", sort=False)]
+    found = [_block(str(dataset), rows, comparisons) for dataset, rows in whole.groupby("dataset", sort=False)]
     return sorted(found, key=lambda block: block.chance is None)
 
 
-def comparison(metrics: pd.DataFrame) -> list[Table | str]:
+def comparison(metrics: pd.DataFrame, comparisons: Comparisons = NONE) -> list[Table | str]:
     """For a terminal: a table per data set, then notes. `metrics`: the columns of `formats.tables.METRICS`."""
     if metrics.empty:
         return ["nothing was evaluated yet"]
     parts: list[Table | str] = []
-    for block in blocks(metrics):
+    for block in blocks(metrics, comparisons):
         several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
         heads = ["model", *(["postprocessing"] if several else [])]
@@ -159,15 +207,16 @@ def comparison(metrics: pd.DataFrame) -> list[Table | str]:
             ]
             for (model, postprocessing), cells in block.rows.items()
         ]
-        parts += [block.title, terminal.table(heads, rows), ""]
+        parts += [block.title, terminal.table(heads, rows), *block.decisions, ""]
     parts.append("scans, seeds: what the first number of a row rests on; n of each number is in metrics.tsv.")
-    parts.append("[ ]: 95 % bootstrap interval over patients. *: best of the column.")
+    over = "patients and seeds" if metrics["seed"].nunique() > 1 else "patients"
+    parts.append(f"[ ]: 95 % interval over {over}. *: decided to be better than the best trivial baseline.")
     if (metrics["threshold_rule"] == ORACLE).any():
         parts.append("oracle: best threshold before mask operators, chosen on the test labels; not a result.")
     return parts
 
 
-def _block(dataset: str, rows: pd.DataFrame) -> Block:
+def _block(dataset: str, rows: pd.DataFrame, comparisons: Comparisons) -> Block:
     columns = _columns(rows)
     pairs = list(dict.fromkeys(zip(rows["model"], rows["postprocessing"], strict=True)))
     numbers = {
@@ -181,16 +230,22 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
         for row in rows.to_dict("records")
         if pd.notna(row["value"])
     }
-    best = {
-        column.key: column.best([numbers[*pair, *column.key][0] for pair in pairs if (*pair, *column.key) in numbers])
-        for column in columns
+    compared = {
+        (model, postprocessing): found
+        for postprocessing in dict.fromkeys(postprocessing for _, postprocessing in pairs)
+        for model, found in comparisons.with_best_baseline(
+            dataset,
+            postprocessing,
+            {key[0]: number[0] for key, number in numbers.items() if key[1:] == (postprocessing, *PRIMARY_KEY)},
+        ).items()
     }
+    better = {pair for pair, found in compared.items() if found and found.verdict == "better"}
     table: dict[tuple[str, str], list[Cell | None]] = {}
     for pair in pairs:
         found = [(column, numbers.get((*pair, *column.key))) for column in columns]
         table[pair] = [
-            None if number is None else Cell(*number[:3], number[0] == best[column.key], column.digits, *number[3:])
-            for column, number in found
+            None if n is None else Cell(*n[:3], pair in better and column.key == PRIMARY_KEY, column.digits, *n[3:])
+            for column, n in found
         ]
     prevalence, outside = (
         rows["value"][rows["metric"] == metric.name].dropna()
@@ -199,7 +254,7 @@ def _block(dataset: str, rows: pd.DataFrame) -> Block:
     lost = float(outside.mean()) if len(outside) else 0.0
     chance = float(prevalence.mean()) * (1 - lost) if len(prevalence) else None
     whole = bool((rows["metric"] == scan_metrics.auroc_scan.name).any())
-    return Block(dataset, columns, _ordered(columns, table), chance, whole, lost)
+    return Block(dataset, columns, _ordered(columns, table), chance, whole, lost, compared)
 
 
 def _ordered(
@@ -228,7 +283,7 @@ def _columns(rows: pd.DataFrame) -> list[Column]:
 
 
 def _starred(cell: Cell | None) -> str:
-    return "-" if cell is None else f"{cell}*" if cell.best else f"{cell}"
+    return "-" if cell is None else f"{cell}*" if cell.better else f"{cell}"
 
 
 def _terse(columns: list[Column]) -> list[int]:

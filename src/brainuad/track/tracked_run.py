@@ -62,6 +62,8 @@ class TrackedRun:
     """Rows of all its `curves.tsv`."""
     missing: dict[str, Missing]
     """What it lacks, by data set."""
+    verdicts: dict[str, str]
+    """By `<dataset>/<postprocessing>`: what the study decides of the model against each trivial baseline."""
     hash: str = ""
     """Of all of these."""
 
@@ -135,6 +137,7 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
         "mlflow.source.git.commit": run.train["commit"].removesuffix("-dirty"),
         "mlflow.source.name": "brainuad train",
         "mlflow.source.type": "PROJECT",
+        **{f"verdict/{place}": text for place, text in run.verdicts.items()},
         **({"missing": "; ".join(f"{label}: {row.why}" for label, row in run.missing.items())} if run.missing else {}),
     }
 
@@ -171,8 +174,20 @@ def _read_run(study: str, folder: Path, training: Training, missing: dict[str, M
         "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS, missing),
         "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES, missing),
     }
+    parts["verdicts"] = verdicts(folder / "evaluate" / "comparisons.tsv", model)
     lacking = sorted((row.dataset, row.why) for row in missing.values())
     return TrackedRun(study, *training, **parts, missing=missing, hash=_hash(study, model, seed, parts, *lacking))
+
+
+def verdicts(path: Path, model: str) -> dict[str, str]:
+    """All seeds of the model together."""
+    rows = tables.read(path, tables.COMPARISONS).to_dict("records") if path.exists() else []
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["model"] == model and row["baseline"]:
+            words = {"better": "better than", "worse": "worse than"}.get(row["verdict"], f"{row['verdict']}:")
+            found.setdefault(f"{row['dataset']}/{row['postprocessing']}", []).append(f"{words} {row['reference']}")
+    return {place: "; ".join(texts) for place, texts in found.items()}
 
 
 def _records(folder: Path, stage: str, missing: Mapping[str, Missing]) -> list[Path]:
