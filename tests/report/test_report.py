@@ -195,6 +195,7 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
     ]
     x = np.linspace(0, 1, 50)
     curves = [base | {"curve": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if has_lesion else []
+    curves += [base | {"curve": "froc_ml", "x": 9 * a, "y": 0.5 * a} for a in x] if has_lesion else []
     for kind, centre in (("healthy", 0.2), ("lesion", 0.2 + 0.1 * strength)):
         share = np.exp(-(((x - centre) / 0.1) ** 2))
         curves += [base | {"curve": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
@@ -267,6 +268,14 @@ def test_the_table_says_where_much_of_the_lesions_is_outside(outside: float, sai
     assert block.chance == pytest.approx(0.01 * (1 - outside))
     assert ("counts as missed" in block.title) == (said is not None)
     assert said is None or said in block.title
+
+
+def test_lesions_and_volumes_are_drawn(made: tuple[Path, str]) -> None:
+    titles = re.findall(r'<svg class="chart"[^>]*aria-label="([^"]+)"', made[1])
+    assert "Lesion recall and false positives on ms" in titles
+    (volumes,) = re.findall(r'aria-label="Predicted and true volume[^"]+ ms">(.*?)</svg>', made[1], flags=re.S)
+    assert re.search(r'<path d="M[^"]*z"[^>]* class="line"><title>vae', volumes)
+    assert "nan" not in volumes.lower()
 
 
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:
@@ -434,10 +443,11 @@ def test_a_study_of_which_nothing_came_still_has_a_page(tmp_path: Path) -> None:
 def test_pictures_that_do_not_fit_are_left_out_and_counted(
     made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainuad.report.study_report.LIMIT", 290_000)
+    monkeypatch.setattr("brainuad.report.study_report.LIMIT", 324_000)
+    monkeypatch.setattr("brainuad.report.study_report.EXAMPLES_SHARE", 0.3)
     write_report(ReportSources(settings(), made[0], made[0].parent / "preprocess" / "mri"), tmp_path)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert len(page.encode()) < 290_000
+    assert len(page.encode()) < 324_000
     left = int(re.search(r"(\d+) more would have made this page too large", page).group(1))
     assert 0 < page.count('<figure class="example">') == made[1].count('<figure class="example">') - left
 

@@ -36,6 +36,20 @@ def precision_recall(title: str, lines: Sequence[Line], chance: float | None = N
     return Plot(title, "recall", "precision", lines, (0.0, 1.0), (0.0, top), y_marks=marks, size=LARGE)
 
 
+def froc(title: str, lines: Sequence[Line]) -> Plot:
+    """Lesion recall by false-positive volume per scan, up to 16 ml."""
+    return Plot(title, "false positives per scan, ml", "lesion recall", lines, (0.0, 16.0), (0.0, 1.0), size=LARGE)
+
+
+def agreement(title: str, lines: Sequence[Line]) -> Plot:
+    """Predicted minus true volume by the mean of both, in ml, a point for each scan (Bland and Altman 1986)."""
+    highest = max((x for line in lines for x in line.x), default=1.0)
+    marks = {"equal": 0.0}
+    return Plot(
+        title, "mean of both, ml", "predicted minus true, ml", lines, (0.0, highest * 1.05), y_marks=marks, size=LARGE
+    )
+
+
 def losses(title: str, curves: pd.DataFrame) -> Plot | None:
     """Losses by step; None without any. `curves`: name, step, value and, for several runs, seed.
 

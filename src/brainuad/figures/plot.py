@@ -12,11 +12,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as MplPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b5ab5", "#a83b3b")
@@ -26,6 +29,8 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (6, 3), (2, 3), (8, 3, 2, 3))
 INK = "#566071"
 """Axes and labels of a PNG; in an SVG the colour of the text around it."""
 MARGINS = {"left": 52, "right": 12, "top": 10, "bottom": 40}
+DOT = 4.0
+"""Half the edge of a point, in pixels of a PNG."""
 MOST_POINTS = 240
 """Points of a line that are drawn, evenly spread."""
 SETTINGS: dict[str, Any] = {
@@ -43,7 +48,7 @@ DEFAULT_STYLES = ("font-family:", "stroke-line", "stroke-dashoffset:", "fill: no
 
 @dataclass(frozen=True)
 class Line:
-    """A curve. `steps`: drawn as the outline of a histogram whose bins start at `x`."""
+    """A curve. `steps`: drawn as the outline of a histogram whose bins start at `x`; `points`: as separate points."""
 
     label: str
     x: Sequence[float]
@@ -51,6 +56,7 @@ class Line:
     colour: str
     dash: tuple[float, ...] = ()
     steps: bool = False
+    points: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,25 @@ def _drawn(plot: Plot) -> Figure:
     for number, line in enumerate(plot.lines):
         x, y = _thinned(line)
         how = (0, line.dash) if line.dash else "solid"
-        drawn = axes.plot(x, y, color=line.colour, linestyle=how, linewidth=1.7, label=line.label)
+        style: dict[str, Any] = {"linestyle": "none"} if line.points else {"linestyle": how, "linewidth": 1.7}
+        drawn = axes.plot(x, y, color=line.colour, label=line.label, **style)
         drawn[0].set_gid(f"{LINE_ID}{number}")
     _scale(axes, plot)
+    for number, line in enumerate(plot.lines):
+        if line.points:
+            _dots(axes, line, number)
     _marks(axes, plot)
     return figure
+
+
+def _dots(axes: Axes, line: Line, number: int) -> None:
+    """All points of a line as one path of small squares: markers would be references, which a page does not keep."""
+    pixels = axes.transData.transform(np.column_stack(_thinned(line)))
+    corners = pixels[:, None] + DOT * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
+    vertices = axes.transData.inverted().transform(corners.reshape(-1, 2))
+    codes = np.tile([MplPath.MOVETO, *[MplPath.LINETO] * 3, MplPath.CLOSEPOLY], len(pixels))
+    patch = PathPatch(MplPath(vertices, codes), facecolor=line.colour, edgecolor="none")
+    axes.add_patch(patch).set_gid(f"{LINE_ID}{number}")
 
 
 def _scale(axes: Axes, plot: Plot) -> None:

@@ -13,6 +13,7 @@ from brainuad.figures.plot import Line, legend, style, svg
 
 ShownSeeds = Mapping[tuple[str, str], int]
 """The seed that is shown, by model and data set."""
+VOLUMES = "predicted_ml", "lesion_ml"
 BASELINE_DASH = (6.0, 3.0)
 
 
@@ -29,6 +30,38 @@ def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
         complete = rows["x"] >= rows["x"].max() - 0.001  # lesion outside the scored brain is never found
         chance = float(rows[complete]["y"].min())
         plot = figures.precision_recall(f"Precision and recall of voxels on {dataset}", lines, chance)
+        plots[str(dataset)] = svg(plot) + legend(lines)
+    return plots
+
+
+def froc(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
+    """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
+    chosen = curves[(curves["curve"] == "froc_ml") & (curves["postprocessing"] == next(iter(study.postprocessing)))]
+    plots = {}
+    for dataset, rows in chosen.groupby("dataset", sort=False):
+        lines = [
+            _line(study, str(model), group)
+            for (model, _), group in rows.groupby(["model", "seed"], sort=False)
+            if model in study.models
+        ]
+        plots[str(dataset)] = svg(figures.froc(f"Lesion recall and false positives on {dataset}", lines)) + legend(
+            lines
+        )
+    return plots
+
+
+def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Markup]:
+    """A plot per data set with lesions, of the seeds that are shown and of the study's first postprocessing."""
+    chosen = _of_seeds(scans[scans["postprocessing"] == next(iter(study.postprocessing))], seeds)
+    chosen = chosen[(chosen["lesion_ml"] > 0) & chosen["predicted_ml"].notna()]
+    plots = {}
+    for dataset, rows in chosen.groupby("dataset", sort=False):
+        lines = []
+        for number, model in enumerate(study.models):
+            predicted, true = (rows.loc[rows["model"] == model, name].astype(float) for name in VOLUMES)
+            mean, difference = (predicted + true) / 2, predicted - true
+            lines.append(Line(model, tuple(mean), tuple(difference), style(number)[0], points=True))
+        plot = figures.agreement(f"Predicted and true volume of lesions on {dataset}", lines)
         plots[str(dataset)] = svg(plot) + legend(lines)
     return plots
 

@@ -140,6 +140,8 @@ def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
     healthy = plots.healthy_set(study, results.curves)
     return {
         "precision_recall": plots.precision_recall(study, results.curves),
+        "froc": plots.froc(study, results.curves),
+        "agreement": plots.agreement(study, results.scans, results.shown_seeds),
         "histograms": plots.histograms(study, results.curves, results.thresholds, results.shown_seeds),
         "histogram_legend": plots.histogram_legend(),
         "healthy_set": {name: "" if dataset.healthy else healthy for name, dataset in study.datasets.items()},
