@@ -124,8 +124,8 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     }
     assert untold == set()
     untold = {name for name, changed in variants(model.map) if changed.describe("dark") == model.map.describe("dark")}
-    unused = {True: {"residual_at"}, False: {"sd_floor", "min_coverage"}}
-    assert untold <= unused.get(getattr(model.map, "standardise", None), set())
+    standardised = getattr(model.map, "standardise", None)
+    assert untold <= ({"sd_floor", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(model.map.describe(sign)) for sign in ("dark", "bright", "both")}
     assert len(signs) == (1 if getattr(model.map, "residual", "") == "absolute" else 3)
 

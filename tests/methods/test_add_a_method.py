@@ -60,7 +60,7 @@ class GaussianVoxel(Method):
     def __init__(self, settings: Settings):
         self.settings = settings
 
-    def fit(self, training: TrainingScans) -> None:
+    def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:
         scans = np.stack([np.asarray(image) for image in training.images])
         self.mean, self.sd = scans.mean(0), np.maximum(scans.std(0), self.settings.smallest_sd)
 

@@ -119,7 +119,7 @@ def trained(model: MethodSettings, folder: Path, seed: int = 0) -> tuple[Method,
         found = fit_network(neural, scans(6, 0), scans(2, 1), run)
         for _, name, value in found.curves:
             curves.setdefault(name, []).append(value)
-    method.fit(scans(6, 0))
+    method.fit(scans(6, 0), scans(2, 1))
     return method, curves
 
 

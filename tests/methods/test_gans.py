@@ -19,7 +19,7 @@ from brainuad.methods import registry
 from brainuad.methods.adversarial_autoencoder.method import Critic as AutoencoderCritic
 from brainuad.methods.anogan import Dcgan, Search
 from brainuad.methods.anogan import Settings as AnoGan
-from brainuad.methods.anogan.method import AnoGanMethod, mapping_distance, search
+from brainuad.methods.anogan.method import AnoGanMethod, mapping_distance, search, starting_codes
 from brainuad.methods.anogan.network import dcgan
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.fanogan import Settings as FAnoGan
@@ -210,16 +210,34 @@ def test_the_search_reduces_the_distance_and_does_not_change_the_networks(hidden
 
 def test_of_two_starts_each_slice_takes_the_nearer(hidden):
     network, slices = hidden
-    generator = torch.Generator().manual_seed(0)
-    starts = torch.randn(2, 5, generator=generator).double()
     features = network.critic.features(slices)
-    pairs = [mapping_distance(network, code.repeat(4, 1), slices, features, 0.1) for code in starts]
+    pairs = [mapping_distance(network, code, slices, features, 0.1) for code in starting_codes(slices, 2, 5)]
     # a step too small to matter, so that the starts themselves are compared
     found = search(network, slices, Search(steps=1, lr=1e-12, starts=2))
     nearer = torch.stack([distance for distance, _ in pairs]).argmin(0)
     assert len(nearer.unique()) == 2
     expected = torch.stack([pairs[int(start)][1][n] for n, start in enumerate(nearer)])
     torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-8)
+
+
+def test_each_slice_starts_from_codes_of_its_own():
+    slices = torch.rand(40, 1, 4, 4)
+    codes = starting_codes(slices, 3, 50)
+    assert codes.shape == (3, 40, 50)
+    assert len(codes.flatten(0, 1).unique(dim=0)) == 3 * 40
+    assert codes.mean().item() == pytest.approx(0, abs=0.05)
+    assert codes.std().item() == pytest.approx(1, abs=0.05)
+    torch.testing.assert_close(starting_codes(slices[7:8], 3, 50), codes[:, 7:8], rtol=0, atol=0)
+
+
+def test_the_paper_s_search_reaches_any_code():
+    raw = yaml.safe_load((MODELS / "baur_anogan.yaml").read_text())
+    settings = registry.validate(raw).search
+    far = 6.0  # two draws of N(0, 1) are nearer in all but 2 of 100,000 cases
+    generator = nn.Sequential(nn.Unflatten(1, (1, 1, 1)))
+    network = Gan(generator, Critic(nn.Identity(), nn.Flatten()), latent=1)
+    found = search(network, torch.full((1, 1, 1, 1), far), settings)
+    assert found.item() == pytest.approx(far, abs=0.2)
 
 
 def test_the_mapping_distance_by_hand():

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from brainuad.config.model import ResidualMap, Standardised
+from brainuad.config.model import DEFAULT_SOURCE, ResidualMap, Standardised
 from brainuad.errors import InputError
 from brainuad.images.equalise import equalise
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.autoencoder import Settings as Autoencoder
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
+from brainuad.methods.shared.residual import Accumulator, Rescaling, Statistics, signed, standardise
 from brainuad.methods.thresh_histeq import EqualisedIntensity
 from brainuad.methods.thresh_histeq import Settings as ThreshHisteq
 from brainuad.methods.zscore_atlas import AtlasDistance
@@ -85,21 +86,58 @@ def test_the_residual_follows_the_sign_of_the_lesions(residual, sign, expected):
 
 
 def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residuals():
-    settings = ResidualMap(residual="signed", standardise=True)
+    settings = ResidualMap(residual="signed", standardise="training")
     method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
     ones = np.ones(SHAPE, np.float32)
-    method.residual_statistics = {
+    method.residual_statistics["training"] = {
         "signed": Statistics(0 * ones, ones, ones),
         "absolute": Statistics(ones, 2 * ones, ones),
     }
     image, rebuilt = 0 * ones, 3 * ones
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 3)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 3)
-    method.map_settings = ResidualMap(residual="absolute", standardise=True)
+    method.map_settings = ResidualMap(residual="absolute", standardise="training")
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 1)
-    method.residual_statistics = {}
-    with pytest.raises(InputError, match="no training residuals"):
-        method.residual_map(image, rebuilt, full(), SPACING, "dark")
+    for source, do in (("held_out", "validation above 0"), ("crossfit", "train.crossfit")):
+        method.map_settings = ResidualMap(standardise=source)
+        with pytest.raises(InputError, match=f"no {source} residuals") as caught:
+            method.residual_map(image, rebuilt, full(), SPACING, "dark")
+        assert do in str(caught.value.do)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(False, False), (True, DEFAULT_SOURCE), ("training", "training"), ({"from": "held_out"}, "held_out")],
+)
+def test_spellings_of_the_source_of_residual_statistics(written, meant):
+    assert ResidualMap(standardise=written).standardise == meant
+
+
+@pytest.mark.parametrize("written", ["test", {"from": "test"}, {"of": "training"}, 1.5])
+def test_other_sources_of_residual_statistics_are_refused(written):
+    with pytest.raises(ValidationError, match="standardise"):
+        ResidualMap(standardise=written)
+
+
+def test_held_out_scans_scale_the_sd_by_region_and_leave_its_pattern_and_the_mean():
+    shape, rng = (60, 12, 12), np.random.default_rng(3)
+    ones, left = np.ones(shape, np.float32), np.arange(60)[:, None, None] < 30
+    pattern = rng.uniform(0.5, 2, shape).astype(np.float32)
+    training = Statistics(0.25 * ones, pattern, ones)
+    scale = Rescaling(training, SPACING)
+    for _ in range(6):
+        wider = np.where(left, 2.0, 1.0) * pattern
+        scale.add((0.25 + wider * rng.normal(size=shape)).astype(np.float32), np.ones(shape, bool))
+    found = scale.result()
+    ratio = found.sd / pattern
+    np.testing.assert_allclose(ratio[:10], 2, rtol=0.1)
+    np.testing.assert_allclose(ratio[-10:], 1, rtol=0.1)
+    np.testing.assert_array_equal(found.mean, training.mean)
+
+
+def test_without_held_out_brain_the_sd_stays_that_of_the_training_scans():
+    training = Statistics(*(np.full(SHAPE, value, np.float32) for value in (0.1, 0.5, 1.0)))
+    np.testing.assert_array_equal(Rescaling(training, SPACING).result().sd, training.sd)
 
 
 @pytest.mark.parametrize("residual", ["signed", "absolute"])

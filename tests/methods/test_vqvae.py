@@ -240,13 +240,15 @@ def test_the_transformer_learns_while_the_autoencoder_is_frozen(tmp_path):
     assert all(p.requires_grad for p in made.network.transformer.parameters())
 
 
-def test_the_healthy_threshold_leaves_its_quantile_of_the_training_codes_below(tmp_path):
+def test_the_healthy_threshold_leaves_its_quantile_of_the_codes_of_held_out_scans_below(tmp_path):
     made = fitted(tmp_path, resampling={"quantile": 0.1})
-    training = scans(4, 0)
-    made.fit(training)
+    training, held_out = scans(4, 0), scans(2, 1)
+    with pytest.raises(InputError, match="no healthy validation scan"):
+        made.fit(training)
+    made.fit(training, held_out)
     likelihood = [
         made.network.log_likelihood(made.network.tokens(part)).flatten()
-        for image, brain in zip(training.images, training.brains, strict=True)
+        for image, brain in zip(held_out.images, held_out.brains, strict=True)
         for _, part in made.view.inputs(image, brain)
     ]
     below, reached = ((torch.cat(likelihood) - made.threshold < apart).float().mean().item() for apart in (-1e-5, 1e-5))

@@ -10,13 +10,14 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from training import COMPUTE, SHAPE, neural, stored
+from training import COMPUTE, NETWORK, SHAPE, neural, stored
 
 from brainuad.cluster.stop_monitor import StopMonitor, TrainingStopped
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle, run
 from brainuad.methods import registry
-from brainuad.train import training
+from brainuad.train import crossfit, training
+from brainuad.train.fit import fit_network
 from brainuad.train.training import train
 
 ATLAS = registry.validate({"family": "zscore_atlas"})
@@ -38,7 +39,8 @@ def test_a_network_leaves_bundle_record_and_curves(tmp_path):
     assert made.about["intensity"] == {"scale": "percentile"}
     assert made.about["shape"] == list(SHAPE)
     np.testing.assert_array_equal(made.arrays["scaling.landmarks"], np.arange(3.0))
-    assert made.arrays["residual_absolute_mean"].shape == SHAPE
+    assert made.arrays["residual_training_absolute_mean"].shape == SHAPE
+    assert not np.array_equal(made.arrays["residual_training_signed_sd"], made.arrays["residual_held_out_signed_sd"])
     record = run.read(out / "run.json")
     assert record["tags"] == TAGS
     assert record["data"] == made.about["training"]["hash"]
@@ -67,6 +69,39 @@ def test_map_settings_change_nothing_that_is_learnt(tmp_path):
         train([data], neural(map=settings), 1, COMPUTE, tmp_path / name, TAGS)
     for file in ("arrays.safetensors", "bundle.json"):
         assert (tmp_path / "plain" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+
+
+def test_without_validation_scans_there_are_no_held_out_residuals(tmp_path):
+    train([stored(tmp_path / "a", ["train"] * 3)], neural(), 1, COMPUTE, tmp_path / "out", TAGS)
+    method = registry.load_method(bundle.read(tmp_path / "out"), {"standardise": "held_out"})
+    assert set(method.residual_statistics) == {"training"}
+
+
+def test_crossfit_takes_the_sd_of_networks_that_were_trained_without_the_scan(tmp_path, monkeypatch):
+    seen = []
+
+    def recorded(method, training, *rest):
+        seen.append([float(image.sum()) for image in training.images])
+        return fit_network(method, training, *rest)
+
+    monkeypatch.setattr(crossfit, "fit_network", recorded)
+    settings = {"network": NETWORK, "train": {"steps": 4, "batch_size": 4, "crossfit": 3}}
+    data = stored(tmp_path / "a")
+    train([data], registry.validate({"family": "autoencoder", **settings}), 1, COMPUTE, tmp_path / "out", TAGS)
+    sums = [float(image.sum()) for image in array_cache.read(data).select("train").images]
+    assert seen == [[total for j, total in enumerate(sums) if j != i] for i in range(3)]
+    arrays = bundle.read(tmp_path / "out").arrays
+    np.testing.assert_array_equal(arrays["residual_crossfit_signed_mean"], arrays["residual_training_signed_mean"])
+    assert not np.array_equal(arrays["residual_crossfit_signed_sd"], arrays["residual_training_signed_sd"])
+
+
+def test_all_scans_of_a_subject_are_in_one_fold():
+    assert crossfit.fold_of(["a", "a", "b", "c", "b", "d"], 2) == [0, 0, 1, 0, 1, 1]
+
+
+def test_crossfitted_maps_need_folds():
+    with pytest.raises(ValueError, match=r"needs train\.crossfit"):
+        neural(map={"standardise": "crossfit"})
 
 
 def test_the_hash_follows_the_data(tmp_path):

@@ -76,6 +76,25 @@ class MethodSettings(Section, ABC):
         return None
 
 
+Source = Literal["training", "held_out", "crossfit"]
+"""Healthy scans that the statistics of residuals come from."""
+DEFAULT_SOURCE: Source = "held_out"
+"""What `standardise: true` stands for (docs/decisions/0042)."""
+
+
+def _source(value: Any) -> Any:
+    """Short and long spellings of `standardise`: true, and {from: ...}."""
+    if isinstance(value, Mapping) and set(value) == {"from"}:
+        value = value["from"]
+    return DEFAULT_SOURCE if value is True else value
+
+
+Standardise = Annotated[
+    Literal[False] | Source,
+    BeforeValidator(_source, json_schema_input_type=bool | Source | dict[Literal["from"], Source]),
+]
+
+
 class Standardised(MapSettings):
     """How healthy statistics turn a value into a z-score, voxel by voxel."""
 
@@ -106,8 +125,12 @@ class ResidualMap(Standardised):
     grid. `scan`: the output is brought to the scan's grid first, so that what resizing loses is residual, too. They are
     the same where nothing is resized. Standardised residuals are always taken at `scan`, as those of the training scans
     are."""
-    standardise: bool = False
-    """Subtract the mean and divide by the sd of the training residuals, voxel by voxel."""
+    standardise: Standardise = False
+    """Subtract the mean and divide by the sd of healthy residuals, voxel by voxel. `training`: those of the network's
+    own training scans, which it has learnt to make small. `held_out`: the same, with the sd rescaled region by region
+    to the residuals of healthy validation scans. `crossfit`: the same, with the sd of residuals of training scans by
+    networks that were trained without them (`train.crossfit`). `true` stands for `held_out`; `{from: ...}` is another
+    spelling."""
 
     def at_network(self) -> bool:
         """Whether the residual is taken at the network's own resolution."""
@@ -118,7 +141,7 @@ class ResidualMap(Standardised):
         text = f"is the {told.residual} difference of scan and reconstruction"
         if told.standardise:
             text += (
-                ", minus the mean and divided by the sd of these differences in the healthy training scans, voxel by "
+                f", minus the mean and divided by the sd of these differences in {SOURCES[told.standardise]}, voxel by "
             )
             text += (
                 f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that; voxels in the brain of less "
@@ -133,6 +156,12 @@ class ResidualMap(Standardised):
         return [f"{text}{smoothed(told.smooth_mm)}{sign}.", *told.rest(*unused)]
 
 
+SOURCES: dict[Source, str] = {
+    "training": "the healthy training scans",
+    "held_out": "the healthy training scans (the sd rescaled to that of the healthy validation scans)",
+    "crossfit": "the healthy training scans (each reconstructed by a network that was trained without it)",
+}
+"""Where residual statistics come from, in the methods section."""
 SIGNS = {
     "dark": "; its sign was changed, since lesions are darker than tissue",
     "bright": "; lesions are brighter than tissue",

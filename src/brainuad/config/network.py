@@ -47,6 +47,15 @@ class Train(Optimisation):
 
     min_brain_share: float = Field(0.01, ge=0, le=1)
     """Training slices with a smaller share of brain are not used."""
+    crossfit: int = Field(0, ge=0)
+    """Folds for `map.standardise: crossfit`: for each a network is trained without the fold's subjects, and the
+    residuals of these subjects are its own. Every fold costs another training; 0 trains none."""
+
+    @model_validator(mode="after")
+    def _two_folds(self) -> Train:
+        if self.crossfit == 1:
+            raise ValueError("crossfit needs at least two folds; 0 for none")
+        return self
 
 
 class Grid(Section):
@@ -226,6 +235,12 @@ class NetworkSettings(MethodSettings):
     network: Grid
     train: Train
     map: ResidualMap = ResidualMap()
+
+    @model_validator(mode="after")
+    def _residuals_of_the_folds(self) -> NetworkSettings:
+        if self.map.standardise == "crossfit" and not self.train.crossfit:
+            raise ValueError("map.standardise: crossfit needs train.crossfit, the number of folds")
+        return self
 
     def input_size(self) -> tuple[int, ...]:
         return (self.network.size,) * self.network.dims

@@ -50,8 +50,11 @@ class Method(ABC):
     def to(self, accelerator: str) -> None:  # noqa: B027 - a method runs on the CPU unless it says otherwise
         """Move to `cpu`, `gpu`, or with `auto` to a GPU if there is one."""
 
-    def fit(self, training: TrainingScans) -> None:  # noqa: B027 - a method learns nothing unless it says so
-        """Learn from healthy scans. A network has been trained by then, and learns which residuals are normal."""
+    def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:  # noqa: B027
+        """Learn from healthy scans. A network has been trained by then, and learns which residuals are normal.
+
+        `held_out`: the healthy validation scans, which no network was trained on; None if there are none.
+        """
 
     @abstractmethod
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:

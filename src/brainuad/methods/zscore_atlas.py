@@ -51,7 +51,7 @@ class AtlasDistance(Method):
         self.settings = settings
         self.atlas: Statistics | None = None
 
-    def fit(self, training: TrainingScans) -> None:
+    def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:  # noqa: ARG002
         atlas = Accumulator(training.images[0].shape)
         for image, brain in zip(training.images, training.brains, strict=True):
             atlas.add(_smooth(image, brain, self.settings.smooth_mm, training.spacing), brain)

@@ -16,6 +16,7 @@ import torch
 
 from brainuad.cluster.stop_monitor import stop_monitor
 from brainuad.config.model import MethodSettings
+from brainuad.config.network import NetworkSettings
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle
@@ -60,6 +61,8 @@ def train(
         method = registry.build(model)
         method.initialise(seed)
         if (neural := method.neural()) is not None:
+            from brainuad.methods.shared.reconstruction import ReconstructionMethod
+            from brainuad.train.crossfit import cross_fitted
             from brainuad.train.fit import TrainingRun, fit_network
 
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
@@ -68,10 +71,15 @@ def train(
             with stop_monitor() as monitor:
                 this = TrainingRun(seed, compute, _resume_folder(out / RESUME, key), key, label, monitor, clock)
                 fitted = fit_network(neural, training, validation, this)
+                if isinstance(model, NetworkSettings) and model.train.crossfit:
+                    subjects = [f"{scan.dataset}/{scan.subject}" for scan in scans if scan.role == "train"]
+                    statistics = cross_fitted(model, subjects, training, validation, this)
+                    assert isinstance(method, ReconstructionMethod)
+                    method.crossfit = statistics
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)
         if model.learns:
-            method.fit(training)
+            method.fit(training, validation)
         record.facts |= {**method.facts(), "training_scans": len(training.images)}
         about: dict[str, Any] = {
             "model": settings,

@@ -42,12 +42,13 @@ class Search(Section):
 
     steps: int = Field(100, ge=1)
     """Steps of each search."""
-    lr: float = Field(1e-2, gt=0)
-    """Learning rate."""
+    lr: float = Field(1e-1, gt=0)
+    """Learning rate, about the length of a step of each number: `steps` of them must reach from one draw of N(0, 1) to
+    any other."""
     feature_share: float = Field(0.1, ge=0, le=1)
     """Share of the critic's features in the distance; pixels have the rest. Both are mean absolute differences."""
     starts: int = Field(1, ge=1)
-    """Codes to start from, the same for every slice; the nearest result of each slice is taken."""
+    """Random codes to start from, for each slice its own; the nearest result is taken."""
 
 
 class Settings(NetworkSettings):

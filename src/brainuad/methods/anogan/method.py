@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from lightning import LightningModule
 
     from brainuad.methods.anogan import Search, Settings
-
-SEED = 0
-"""Seed of the codes that searches start from."""
 
 
 class AnoGanMethod(ReconstructionMethod):
@@ -53,15 +51,13 @@ class AnoGanMethod(ReconstructionMethod):
 def search(network: Gan, batch: Float[Tensor, "n 1 x y"], settings: Search) -> Float[Tensor, "n 1 x y"]:
     """The image found for each slice. The network must be in evaluation mode; its weights do not change.
 
-    Each slice has a code of its own, and Adam treats every number by itself: a slice gets the same image alone as in a
+    Each slice has codes of its own, and Adam treats every number by itself: a slice gets the same image alone as in a
     batch.
     """
-    noise = torch.Generator().manual_seed(SEED)
-    starts = torch.randn(settings.starts, network.latent, generator=noise).to(batch)
     features = network.critic.features(batch)
     best, smallest = torch.zeros_like(batch), batch.new_full((len(batch),), torch.inf)
-    for start in starts:
-        code = start.repeat(len(batch), 1).requires_grad_()
+    for start in starting_codes(batch, settings.starts, network.latent):
+        code = start.requires_grad_()
         optimizer = Adam([code], lr=settings.lr)
         for _ in range(settings.steps):
             with torch.enable_grad():
@@ -74,6 +70,15 @@ def search(network: Gan, batch: Float[Tensor, "n 1 x y"], settings: Search) -> F
         nearer = distance < smallest
         best[nearer], smallest[nearer] = image[nearer], distance[nearer]
     return best
+
+
+def starting_codes(batch: Float[Tensor, "n 1 x y"], starts: int, latent: int) -> Float[Tensor, "starts n d"]:
+    """Codes from N(0, I), for each slice its own, drawn with a seed from its content: whatever else is in the batch."""
+    draws = []
+    for image in batch.float().cpu():
+        seed = zlib.crc32(image.numpy().tobytes())
+        draws.append(torch.randn(starts, latent, generator=torch.Generator().manual_seed(seed)))
+    return torch.stack(draws, dim=1).to(batch)
 
 
 def mapping_distance(

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainuad.config.model import ResidualMap
+from brainuad.config.model import ResidualMap, Source
 from brainuad.config.network import NetworkSettings
 from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.neural import Examples, NeuralMethod
-from brainuad.methods.shared.residual import Accumulator, Statistics, signed, standardise
+from brainuad.methods.shared.residual import Accumulator, Rescaling, Statistics, signed, standardise
 from brainuad.methods.shared.slices import SliceView
 from brainuad.methods.shared.volumes import VolumeView
 
 Residual = Literal["signed", "absolute"]
 RESIDUALS: tuple[Residual, ...] = ("signed", "absolute")
+REMEDIES: dict[Source, str] = {
+    "training": "train it first",
+    "held_out": "give a healthy data set a split with validation above 0, or set map.standardise: training",
+    "crossfit": "set train.crossfit to the number of folds, and train again",
+}
+"""What to do for the residual statistics of a source that are missing."""
+
+
+def accumulators(scans: TrainingScans) -> dict[Residual, Accumulator]:
+    """Empty statistics of residuals on the grid of these scans."""
+    return {residual_type: Accumulator(scans.images[0].shape) for residual_type in RESIDUALS}
 
 
 class View(Protocol):
@@ -50,7 +62,9 @@ class ReconstructionMethod(NeuralMethod):
         self.view: View = (
             SliceView(grid.size, self.train.min_brain_share, grid.fit) if slices else VolumeView(grid.size, grid.fit)
         )
-        self.residual_statistics: dict[str, Statistics] = {}
+        self.residual_statistics: dict[Source, dict[Residual, Statistics]] = {}
+        self.crossfit: dict[Residual, Statistics] = {}
+        """Residuals of training scans by networks that were trained without them; empty unless the train stage did so."""
         self.initialise(seed=0)
 
     def reconstruct_batch(self, batch: Tensor) -> Tensor:
@@ -62,14 +76,32 @@ class ReconstructionMethod(NeuralMethod):
         """Slices with enough brain, or whole scans."""
         return self.view.examples(scans)
 
-    def fit(self, training: TrainingScans) -> None:
-        """Mean and sd of the training residuals, signed and absolute."""
-        gathered = {residual_type: Accumulator(training.images[0].shape) for residual_type in RESIDUALS}
-        for image, brain in zip(training.images, training.brains, strict=True):
+    def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:
+        """Mean and sd of the training residuals, signed and absolute; and of held-out ones, if there are such scans."""
+        self.prepare(held_out)
+        gathered = accumulators(training)
+        self.add_residuals(training, gathered)
+        own = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
+        self.residual_statistics["training"] = own
+        for residual_type, statistics in self.crossfit.items():
+            # the mean is the network's own: others err in other places
+            with_sd = replace(own[residual_type], sd=statistics.sd)
+            self.residual_statistics.setdefault("crossfit", {})[residual_type] = with_sd
+        if held_out is not None:
+            scales = {residual_type: Rescaling(own[residual_type], training.spacing) for residual_type in RESIDUALS}
+            self.add_residuals(held_out, scales)
+            rescaled = {residual_type: scale.result() for residual_type, scale in scales.items()}
+            self.residual_statistics["held_out"] = rescaled
+
+    def prepare(self, held_out: TrainingScans | None) -> None:
+        """Learn what reconstructions need besides the network's weights."""
+
+    def add_residuals(self, scans: TrainingScans, gathered: Mapping[Residual, Accumulator | Rescaling]) -> None:
+        """Count the residuals of these scans, signed and absolute."""
+        for image, brain in zip(scans.images, scans.brains, strict=True):
             residual = image - self.reconstruct(image, brain)
             gathered["signed"].add(residual, brain)
             gathered["absolute"].add(np.abs(residual), brain)
-        self.residual_statistics = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
 
     def reconstruct(self, image: Image, brain: Brain) -> Image:
         """The reconstruction on the scan's grid: the scan where the network does not see it, 0 outside the brain."""
@@ -111,10 +143,10 @@ class ReconstructionMethod(NeuralMethod):
         residual_type = self.map_settings.residual
         residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
         residual = np.abs(residual) if residual_type == "absolute" else residual
-        if self.map_settings.standardise:
-            if residual_type not in self.residual_statistics:
-                raise InputError(f"{self.name} has no training residuals yet", do="train it first")
-            residual = standardise(residual, brain, self.residual_statistics[residual_type], self.map_settings)
+        if source := self.map_settings.standardise:
+            if source not in self.residual_statistics:
+                raise InputError(f"{self.name} has no {source} residuals", do=REMEDIES[source])
+            residual = standardise(residual, brain, self.residual_statistics[source][residual_type], self.map_settings)
         return self._finished(residual, brain, spacing, sign)
 
     def _finished(self, residual: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
@@ -124,12 +156,14 @@ class ReconstructionMethod(NeuralMethod):
     def state(self) -> dict[str, np.ndarray]:
         """Weights and residual statistics."""
         state = self.weights()
-        for residual_type, statistics in self.residual_statistics.items():
-            state |= statistics.state(f"residual_{residual_type}")
+        for source, by_type in self.residual_statistics.items():
+            for residual_type, statistics in by_type.items():
+                state |= statistics.state(f"residual_{source}_{residual_type}")
         return state
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         self.load_weights(state)
+        present = [source for source in REMEDIES if source == "training" or f"residual_{source}_signed_mean" in state]
         self.residual_statistics = {
-            residual_type: Statistics.load(state, f"residual_{residual_type}") for residual_type in RESIDUALS
+            source: {of: Statistics.load(state, f"residual_{source}_{of}") for of in RESIDUALS} for source in present
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -57,6 +57,38 @@ class Accumulator:
         sd = np.sqrt(self.squares / np.maximum(self.count - 1, 1))
         parts = self.mean, sd, self.count / self.seen
         return Statistics(*(part.astype(np.float32) for part in parts))
+
+
+POOL_MM = 8.0
+"""Sigma of the neighbourhood over which the residuals of held-out scans are pooled: few of them make noisy sds."""
+
+
+class Rescaling:
+    """Fits the sd of training residuals to those of held-out scans, region by region.
+
+    A network has learnt its training scans, so that their residuals are too small; and a handful of held-out scans
+    gives no usable sd for each voxel. The training scans give the pattern, the held-out ones the scale: the ratio of
+    mean squares in a neighbourhood of `POOL_MM`. Source: docs/decisions/0042.
+    """
+
+    def __init__(self, training: Statistics, spacing: tuple[float, float, float]):
+        self.training, self.spacing = training, spacing
+        self.found, self.expected = np.zeros(training.sd.shape), np.zeros(training.sd.shape)
+
+    def add(self, values: Image, brain: Brain) -> None:
+        """Count one more held-out scan."""
+        seen = brain & (self.training.sd > 0)
+        self.found += np.where(seen, np.square(values - self.training.mean), 0)
+        self.expected += np.where(seen, np.square(self.training.sd), 0)
+
+    def result(self) -> Statistics:
+        """The training statistics with the sd of held-out scans; unchanged where these have no brain."""
+        from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
+
+        seen = self.expected > 0
+        found, expected = (smooth_inside(part, seen, POOL_MM, self.spacing) for part in (self.found, self.expected))
+        ratio = np.divide(found, expected, out=np.ones_like(found), where=expected > 0)
+        return replace(self.training, sd=(self.training.sd * np.sqrt(ratio)).astype(np.float32))
 
 
 def standardise(values: Image, brain: Brain, healthy: Statistics, settings: Standardised) -> Image:

@@ -40,8 +40,9 @@ class Resampling(Section):
     """Which codes of a scan are replaced by the most likely ones."""
 
     rule: Literal["healthy", "per_image"] = "healthy"
-    """Source of the threshold of the log likelihood. `healthy`: the `quantile` over all codes of the training scans.
-    `per_image`: over those of the same slice or volume, so that a healthy one loses as many as any other."""
+    """Source of the threshold of the log likelihood. `healthy`: the `quantile` over all codes of the healthy
+    validation scans. `per_image`: over those of the same slice or volume, so that a healthy one loses as many as any
+    other."""
     quantile: float = Field(0.04, ge=0, le=1)
     """Share of codes below the threshold."""
 

@@ -54,11 +54,16 @@ class VqVaeTransformerMethod(ReconstructionMethod):
         """The autoencoder, the transformer."""
         return [*super().stages(), Stage("transformer", self.settings.transformer_train, self.transformer_objective)]
 
-    def fit(self, training: TrainingScans) -> None:
-        """The threshold of the log likelihood of healthy codes; then the residuals of resampled reconstructions."""
+    def prepare(self, held_out: TrainingScans | None) -> None:
+        """The threshold of the log likelihood of healthy codes.
+
+        Raises InputError without held-out scans: the codes of training scans are likelier than those of new scans.
+        """
         if self.settings.resampling.rule == "healthy":
-            self.threshold = self._healthy_threshold(training)
-        super().fit(training)
+            if held_out is None:
+                do = "give a healthy data set a split with validation above 0, or set resampling.rule: per_image"
+                raise InputError(f"{self.name} has no healthy validation scan for its threshold", do=do)
+            self.threshold = self._healthy_threshold(held_out)
 
     def reconstruct_batch(self, batch: Tensor) -> Tensor:
         """The images of the resampled codes."""
@@ -87,11 +92,11 @@ class VqVaeTransformerMethod(ReconstructionMethod):
         return self.threshold
 
     @torch.no_grad()
-    def _healthy_threshold(self, training: TrainingScans) -> float:
+    def _healthy_threshold(self, held_out: TrainingScans) -> float:
         self.network.eval()
         parts = [
             self.network.log_likelihood(self.network.tokens(batch.to(self.device))).flatten().cpu()
-            for image, brain in zip(training.images, training.brains, strict=True)
+            for image, brain in zip(held_out.images, held_out.brains, strict=True)
             for _, batch in self.view.inputs(image, brain)
         ]
         likelihood = torch.cat(parts).numpy()
