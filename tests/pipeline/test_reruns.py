@@ -140,6 +140,7 @@ EDITS: list[tuple[str, Any]] = [
             "beta1": 0.8,
             "beta2": 0.9,
             "min_brain_share": 0.02,
+            "crossfit": 2,
             "validate_every": 5,
             "keep": "last",
             "precision": "bf16-mixed",
