@@ -84,7 +84,7 @@ def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
         assert row.score == pytest.approx(expected[seen.brains[i]].clip(min=0).mean(), rel=1e-5)
     record = run.read(out / "run.json")
     assert record["facts"]["scans"] == 3
-    assert record["settings"]["map"]["standardise"] == "held_out"
+    assert record["settings"]["map"]["standardise"] == "training"
     assert record["settings"]["lesion_sign"] == "dark"
 
 

@@ -151,7 +151,7 @@ EDITS: list[tuple[str, Any]] = [
         for key, value in {
             "residual": "absolute",
             "residual_at": "network",
-            "standardise": False,
+            "standardise": "held_out",
             "smooth_mm": 2.0,
             "sd_floor": 0.1,
             "min_coverage": 0.7,

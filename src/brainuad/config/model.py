@@ -78,7 +78,7 @@ class MethodSettings(Section, ABC):
 
 Source = Literal["training", "held_out", "crossfit"]
 """Healthy scans that the statistics of residuals come from."""
-DEFAULT_SOURCE: Source = "held_out"
+DEFAULT_SOURCE: Source = "training"
 """What `standardise: true` stands for (docs/decisions/0042)."""
 
 
@@ -129,7 +129,7 @@ class ResidualMap(Standardised):
     """Subtract the mean and divide by the sd of healthy residuals, voxel by voxel. `training`: those of the network's
     own training scans, which it has learnt to make small. `held_out`: the same, with the sd rescaled region by region
     to the residuals of healthy validation scans. `crossfit`: the same, with the sd of residuals of training scans by
-    networks that were trained without them (`train.crossfit`). `true` stands for `held_out`; `{from: ...}` is another
+    networks that were trained without them (`train.crossfit`). `true` stands for `training`; `{from: ...}` is another
     spelling."""
 
     def at_network(self) -> bool:
