@@ -11,7 +11,7 @@ rule evaluate:
         # counts of voxels are kept for each scan
         mem_mb=lambda wildcards, attempt: PLAN.megabytes(
             1900,
-            volumes=round(40 * PLAN.scored_voxels()),
+            volumes=max(40, round(10 * PLAN.scored_voxels())),
             rows=30
             * PLAN.scan_count(wildcards.dataset)
             * len(PLAN.study.postprocessing),
