@@ -19,9 +19,10 @@ from brainuad.errors import ConfigError, InputError
 from brainuad.formats import ceilings, missing, run, tables
 from brainuad.formats.missing import Missing
 from brainuad.methods import registry
+from brainuad.metrics import statistics
 from brainuad.papers import page, reported
 from brainuad.papers.catalogue import rows, shipped_models
-from brainuad.papers.claims import Evidence, Verdict, decide, examine, holm
+from brainuad.papers.claims import Evidence, Verdict, decide, examine, holm, paired
 from brainuad.papers.comparison import agreement
 from brainuad.papers.finished_study import Number, flatness, read_finished_study
 from brainuad.papers.reported import Claim, Reported
@@ -129,6 +130,14 @@ def test_a_claim_of_order(tmp_path, gain, made, outcome, says):
 def test_one_lucky_training_among_three_supports_nothing(tmp_path):
     (found,) = verdicts(tmp_path, [above()], dice={"paolini_ae": 0.3, "paolini_ceae": 0.3}, lucky=0.4)
     assert found.outcome == "open"
+
+
+def test_three_trainings_say_little_of_a_fourth_however_many_patients_there_are():
+    patients = np.random.default_rng(0).normal(0, 0.1, (50, 1))
+    apart, alike = np.add(patients, [[0.02, 0.05, 0.07]]), np.add(patients, [[0.05, 0.051, 0.052]])
+    assert statistics.paired(apart).p < 0.05 < paired(apart).p
+    assert paired(alike).p < 0.01
+    assert paired(alike[:, :1]).seeds == 1
 
 
 def test_a_claim_about_the_best_needs_every_pair_and_every_system(tmp_path):
