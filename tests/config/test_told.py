@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from brainuad.bibliography import CITATION, ENTRIES
 from brainuad.config.load import load_study
-from brainuad.config.model import validate
+from brainuad.config.model import map_text, validate
 from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
 from brainuad.config.reading import Reading
 from brainuad.config.recipe import Intensity, Recipe
@@ -123,10 +123,10 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
         if not name.startswith(("map.", "cite")) and changed.describe() == text
     }
     assert untold == set()
-    untold = {name for name, changed in variants(model.map) if changed.describe("dark") == model.map.describe("dark")}
+    untold = {name for name, changed in variants(model.map) if map_text(changed, "dark") == map_text(model.map, "dark")}
     standardised = getattr(model.map, "standardise", None)
     assert untold <= ({"sd_floor", "min_coverage"} if standardised is False else {"residual_at"})
-    signs = {tuple(model.map.describe(sign)) for sign in ("dark", "bright", "both")}
+    signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
     assert len(signs) == (1 if getattr(model.map, "residual", "") == "absolute" else 3)
 
 
@@ -241,6 +241,12 @@ def test_what_was_read_is_not_listed_and_what_differs_from_either_default_is() -
     assert told.rest("name") == ["Further settings: `inner.depth` 2."]
     assert told.rest() == ["Further settings: `inner.depth` 2, `name` x."]
     assert Told(Inner()).rest() == []
+
+
+def test_a_map_without_sentences_is_told_by_its_settings() -> None:
+    (text,) = map_text(Outer(width=0.25), "dark")
+    assert "a section" in text
+    assert "width 0.25" in text
 
 
 def test_words() -> None:

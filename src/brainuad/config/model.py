@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
 from brainuad.config.section import Section
-from brainuad.config.told import Told, first_sentence
+from brainuad.config.told import Told, first_sentence, with_settings
 
 PACKAGE = "brainuad.methods"
 TOLD_ELSEWHERE = ("family", "cite", "map")
@@ -27,12 +27,19 @@ PROPERTIES = ("learns", "uses_gpu", "reconstructs", "trivial_baseline")
 """What each family's `Settings` must declare."""
 
 
-class MapSettings(Section):
-    """How what was learnt becomes an anomaly map."""
+class MapSettings(Section, ABC):
+    """How what was learnt becomes an anomaly map, with sentences on it."""
 
-    def describe(self, lesion_sign: str) -> list[str]:  # noqa: ARG002
+    @abstractmethod
+    def describe(self, lesion_sign: str) -> list[str]:
         """For the methods section: what follows `The map`, then sentences. `lesion_sign`: that of the study."""
-        return ["is made from what was learnt.", *Told(self).rest()]
+
+
+def map_text(settings: Section, lesion_sign: str) -> list[str]:
+    """What `MapSettings.describe` says; of a section without sentences of its own, what it is with all settings."""
+    if isinstance(settings, MapSettings):
+        return settings.describe(lesion_sign)
+    return [f"is made from what was learnt ({with_settings(settings)})."]
 
 
 class MethodSettings(Section, ABC):
@@ -55,7 +62,7 @@ class MethodSettings(Section, ABC):
     """Name of the module in `brainuad.methods`."""
     cite: str | None = None
     """Key of the paper."""
-    map: MapSettings
+    map: Section
 
     def describe(self) -> list[str]:
         """For the methods section: what follows `Model <label> is`, then sentences on what was learnt and how.

@@ -36,8 +36,11 @@ def trunk(network: Told) -> str:
     more += "; each convolution also sees the position of its pixels (CoordConv)" if network.coord_conv else ""
     text = f"Its encoder has {count(depth, 'convolution')} of stride 2 with kernel {network.kernel} and {channels} "
     text += f"channels, each followed by {NORMS[network.norm]}{activation}{more}; "
-    ends = "ends with a convolution of kernel 1" if network.decoder_end == "conv" else "has the encoder's channels"
-    text += f"its decoder of transposed convolutions {ends}"
+    down_to = (
+        f"from {network.channels[-1]} channels, halved down to {network.channels[0]}, to a convolution of kernel 1"
+    )
+    ends = down_to if network.decoder_end == "conv" else "with the encoder's channels in reverse order"
+    text += f"its decoder doubles by transposed convolutions, {ends}"
     return f"{text}{' and a sigmoid' if network.output == 'sigmoid' else ''}."
 
 

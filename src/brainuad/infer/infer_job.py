@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from brainuad.config.section import Section
 from brainuad.jobs.base import Job, Paths
 
 
@@ -50,12 +51,12 @@ class InferJob(Job):
             )
 
     def describe(self) -> list[str]:
-        from brainuad.config.model import MapSettings, settings_class
+        from brainuad.config.model import map_text, settings_class
 
         section = settings_class(self.family).model_fields["map"].annotation
         assert isinstance(section, type)
-        assert issubclass(section, MapSettings)
-        what, *more = section.model_validate(self.map).describe(self.lesion_sign)
+        assert issubclass(section, Section)
+        what, *more = map_text(section.model_validate(self.map), self.lesion_sign)
         return [f"The map {what}", *more]
 
     def code_roots(self) -> list[str]:

@@ -52,7 +52,8 @@ def preprocessing(settings: ScanSettings) -> list[str]:
         *_registered(told, settings),
         *_stripped(told.skullstrip),
         *(step.describe() for step in changing),
-        f"Scans and masks were resampled linearly, once, to the template's grid at {told.spacing:g} mm; masks were "
+        "Scans and masks were smoothed where that grid is coarser, and resampled linearly, once, to the template's "
+        f"grid at {told.spacing:g} mm; masks were "
         "cut at "
         "one half, and scans set to 0 outside the brain.",
         *(["Each brain was moved by whole voxels to the middle of rows and columns."] if told.centre else []),

@@ -7,12 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from brainuad.config.told import listed
+from brainuad.config.study import Compute
+from brainuad.config.told import count, listed
 
 CITED = {"torch": "[@pytorch2019]", "snakemake": "[@snakemake2021]", "SimpleITK": "[@lowekamp2013]"}
 
 
-def paragraph(provenance: Mapping[str, Any], records: Sequence[Mapping[str, Any]], costs: pd.DataFrame) -> list[str]:
+def paragraph(
+    compute: Compute, provenance: Mapping[str, Any], records: Sequence[Mapping[str, Any]], costs: pd.DataFrame
+) -> list[str]:
     """Versions, machines and time; nothing before any job ran. `provenance`: that of the report."""
     versions = provenance["versions"]
     if not versions:
@@ -27,6 +30,8 @@ def paragraph(provenance: Mapping[str, Any], records: Sequence[Mapping[str, Any]
     sentences = [f"The study was run with {own[0] if own else 'brainuad'}{commit}; software: {listed(others)}."]
     if provenance["hosts"]:
         sentences.append(f"Machines: {'; '.join(provenance['hosts'])}.")
+    devices = f" and {count(compute.devices, 'device')}" if compute.devices > 1 else ""
+    sentences.append(f"Trainings had {count(compute.threads, 'thread')}{devices} each.")
     if len(costs):
         hours = costs["cpu_seconds"].sum() / 3600
         peak = costs["peak_memory_mb"].max() / 1000

@@ -51,7 +51,7 @@ def methods_section(
         heading: [*planned.get(heading, ()), *blocks] for heading, blocks in added.items()
     }
     ordered = {heading: section.get(heading, list(blocks)) for heading, blocks in planned.items()} | section
-    software = computing.paragraph(found.provenance, results.records, found.costs)
+    software = computing.paragraph(study.compute, found.provenance, results.records, found.costs)
     return {**ordered, "Software and computing": software, "Not in this text": [NOT_SAID]}
 
 
