@@ -208,7 +208,7 @@ class NetworkInput(Section):
     @property
     def size_and_fit(self) -> str:
         """In words, for tables."""
-        return f"{' x '.join([str(self.size)] * self.dims)}, {self.fit}"
+        return f"{' x '.join([str(self.size)] * self.dims)} ({self.fit})"
 
     @property
     def of_perfect_map(self) -> str:

@@ -58,7 +58,7 @@ class Row:
         text = " and ".join(f"{name} {value:.3f}" for name, value in numbers if value is not None)
         if self.kind == FLOOR:
             return f"{self.map} on {self.dataset} after {self.postprocessing}: {text}"
-        size = "" if self.input == GRID else f"resizing to {self.input} and "
+        size = "" if self.input == GRID else f"an input of {self.input} and "
         verb = "leaves" if self.input == GRID else "leave"
         return (
             f"{size}postprocessing {self.postprocessing} {verb} a perfect map {text} on {self.dataset} ({self.n} scans)"
