@@ -26,6 +26,7 @@ from brainuad.formats import ceilings, missing, quality, tables
 from brainuad.formats.handling import Topic
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import STAGE_OF, job_class, job_module
+from brainuad.multiverse import rescore
 from brainuad.papers.catalogue import models_page
 
 ARCHITECTURE = Path("docs/architecture.md")
@@ -91,6 +92,9 @@ def columns_page() -> str:
     lines += ["", "## ceilings.tsv", "", "In `results/<study>/ceilings/<data set>/`.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in ceilings.COLUMNS.items()]
+    lines += ["", "## multiverse.tsv", "", "In `results/<study>/multiverse/`, by `brainuad multiverse`.", ""]
+    lines += ["| column | meaning |", "| --- | --- |"]
+    lines += [f"| `{column}` | {meaning} |" for column, meaning in rescore.COLUMNS.items()]
     lines += ["", "## quality.tsv", "", "In `results/<study>/preprocess/<data set>/`.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in quality.COLUMNS.items()]

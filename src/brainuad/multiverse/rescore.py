@@ -19,7 +19,7 @@ from brainuad.formats import array_cache as array_caches
 from brainuad.formats import checksums
 from brainuad.formats.maps import anomaly_path
 from brainuad.layout import Layout
-from brainuad.multiverse.choices import FACTORS, Choice, Grid
+from brainuad.multiverse.choices import Choice, Grid
 from brainuad.multiverse.progress import Progress
 from brainuad.multiverse.scoring import (
     Counts,
@@ -37,7 +37,11 @@ THRESHOLDS, SCANS = "finding thresholds", "scoring maps"
 COLUMNS = {
     "dataset": "label of the test data set",
     "metric": "AUPRC, Dice, lesion recall or lesion F1",
-    **FACTORS,
+    "pooling": "per scan: mean over patients of each scan's number; pooled: over the voxels or lesions of all scans",
+    "postprocessing": "of AUPRC, the first with these map operators",
+    "threshold_rule": "empty for AUPRC",
+    "hit_rule": "rule of `evaluate.matching`; empty for AUPRC and Dice",
+    "min_lesion_ml": "volume from which on lesions and components count, in ml; likewise",
     "model": "label of the model",
     "seeds": "trainings whose mean the value is",
     "value": "value of the metric; empty where it is undefined",
@@ -82,7 +86,8 @@ def find_runs(layout: Layout) -> Runs:
                 there[dataset].append(Run(model, seed, needed))
     if not any(len({run.model for run in runs}) > 1 for runs in there.values()):
         why = "; ".join(missing) or f"the study has {len(study.models)} models and {len(there)} data sets with lesions"
-        raise InputError("there are no two models to rank", file=layout.folder, why=why, do="run the study first")
+        do = "run the study first" if len(study.models) > 1 else "add a model to the study, and run it"
+        raise InputError("there are no two models to rank", file=layout.folder, why=why, do=do)
     return Runs({dataset: runs for dataset, runs in there.items() if len({run.model for run in runs}) > 1}, missing)
 
 
