@@ -10,6 +10,8 @@ from markupsafe import Markup
 from brainuad.config.study import Study
 from brainuad.figures import curves as figures
 from brainuad.figures.plot import Line, legend, style, svg
+from brainuad.figures.ranks import open_runs, rank_picture
+from brainuad.formats.verdicts import Comparisons
 
 ShownSeeds = Mapping[tuple[str, str], int]
 """The seed that is shown, by model and data set."""
@@ -64,6 +66,31 @@ def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str,
         plot = figures.agreement(f"Predicted and true volume of lesions on {dataset}", lines)
         plots[str(dataset)] = svg(plot) + legend(lines)
     return plots
+
+
+def ranks(study: Study, scans: pd.DataFrame, comparisons: Comparisons) -> dict[str, Markup]:
+    """A picture per data set with three models or more: average ranks over patients by AUPRC, and what is open.
+
+    After the study's first postprocessing; patients count that all models have.
+    """
+    first = next(iter(study.postprocessing))
+    chosen = scans[(scans["postprocessing"] == first) & scans["auprc"].notna()]
+    pictures = {}
+    for dataset, rows in chosen.groupby("dataset", sort=False):
+        values = rows.pivot_table(index="subject", columns="model", values="auprc", aggfunc="mean").dropna()
+        average = values.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+        if len(average) < 3 or not len(values):
+            continue
+
+        def decided(model: str, other: str, dataset: str = str(dataset)) -> bool:
+            found = comparisons.between(dataset, first, model, other)
+            return found is not None and not found.open
+
+        runs = open_runs(list(average.index), decided)
+        pictures[str(dataset)] = rank_picture(
+            f"Average ranks of models on {dataset}", {str(model): float(rank) for model, rank in average.items()}, runs
+        )
+    return pictures
 
 
 def histograms(

@@ -139,6 +139,7 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
 def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
     healthy = plots.healthy_set(study, results.curves)
     return {
+        "ranks": plots.ranks(study, results.scans, Comparisons(results.comparisons)),
         "precision_recall": plots.precision_recall(study, results.curves),
         "froc": plots.froc(study, results.curves),
         "agreement": plots.agreement(study, results.scans, results.shown_seeds),
