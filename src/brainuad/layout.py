@@ -23,6 +23,10 @@ def same_source(one: AnyScans, two: AnyScans) -> bool:
     return isinstance(one, OnDisk) and isinstance(two, OnDisk) and one.location.resolve() == two.location.resolve()
 
 
+def _and(labels: list[str]) -> str:
+    return " and ".join(f"`{label}`" for label in labels)
+
+
 class Layout:
     """The parts of a study and the paths of its results, whether they exist or not."""
 
@@ -65,6 +69,15 @@ class Layout:
         settings = self.study.datasets[dataset]
         patients = not isinstance(settings, Made) and not settings.healthy and not settings.controls
         return patients and bool(self.controls(dataset)) and not self._of_own_source(dataset)
+
+    def controls_in_words(self, dataset: str) -> str:
+        """Which healthy scans the scans of a data set are compared with, and which set the threshold of their scores."""
+        role = self.study.threshold_role(healthy=True)
+        cut = f"the threshold of scores rests on {role} scans of {_and(self.calibration_sets(dataset))}"
+        text = f"controls are the healthy test scans of {_and(self.controls(dataset))}"
+        if self.foreign_controls(dataset):
+            text += ", another source than the patients: scanner and disease are confounded"
+        return f"{text}; {cut}."
 
     def calibration_sets(self, dataset: str) -> list[str]:
         """The healthy data sets whose scans set the threshold of a data set's scores: of its own source if they can.

@@ -309,6 +309,7 @@ def report(plan: Plan) -> ReportJob:
         shown=shown,
         methods=plan.methods(),
         decisions=decided,
+        controls={label: plan.controls_in_words(label) for label in study.scored_sets() if plan.controls(label)},
         study=study,
         preprocessed=plan.root / "preprocess" / study.recipe_name,
     )

@@ -236,7 +236,8 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
     posts = {"none": world.post("dae", "ixi", "none", one_voxel)}
     out = world.run("dae", "ixi", posts, tmp_path / "out")
     table = tables.read(out / "metrics.tsv", tables.METRICS)
-    assert set(table["metric"]) == {"threshold", "fp_per_scan", "fp_ml_per_scan", "voxel_fpr"}
+    realised = {"nominal_fpr", "healthy_fpr", "healthy_fpr_min", "healthy_fpr_max", "healthy_fp_ml_max"}
+    assert set(table["metric"]) == {"threshold", "fp_per_scan", "fp_ml_per_scan", "voxel_fpr"} | realised
     found = metrics(out)["value"]["none", "fixed_2"]
     assert found["fp_per_scan"] == 1
     assert found["fp_ml_per_scan"] == 0.008
@@ -246,6 +247,33 @@ def test_a_healthy_data_set_has_false_positives_and_no_auprc(world, tmp_path):
     assert scans[["auprc", "auroc", "dice", "lesion_share_outside"]].isna().all(axis=None)
     assert set(tables.read(out / "curves.tsv", tables.CURVES)["curve"]) == {"healthy"}
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
+
+
+def test_realised_rates_of_false_positives_stand_beside_the_nominal_one(world, tmp_path):
+    sites = ("Guys 1.5T", "HH", "Guys 1.5T")
+    world.scans["ixi"] = [replace(scan, site=site) for scan, site in zip(world.scans["ixi"], sites, strict=True)]
+    entries = [world.entry(scan, "ixi") for scan in world.scans["ixi"]]
+    array_cache.write(world.root / "array_caches" / "ixi", entries, CacheHeader(AFFINE))
+    world.infer("dae", "ixi", lambda lesion: lesion * 0.0)
+    voxels = iter([1, 1, 2, 2, 6, 6])  # of each scan, for both rules
+
+    def some(lesion):
+        mask = np.zeros_like(lesion)
+        mask[6, 6, 3 : 3 + next(voxels)] = True
+        return mask
+
+    posts = {"none": world.post("dae", "ixi", "none", some)}
+    found = metrics(world.run("dae", "ixi", posts, tmp_path / "out"))["value"]["none"]
+    scored = 8 * 9 * 6
+    rates = found[LABELS[0]]
+    values = {"nominal_fpr": 0.02, "healthy_fpr": 3 / scored, "healthy_fpr_min": 1 / scored}
+    values |= {"healthy_fpr_max": 6 / scored, "healthy_fp_ml_max": 6 * 0.008}
+    values |= {"healthy_fpr_guys_1_5t": 3.5 / scored, "healthy_fpr_hh": 2 / scored}
+    assert rates[list(values)].to_dict() == pytest.approx(values, rel=1e-4)
+    assert "nominal_fpr" not in found["fixed_2"].index, "a constant aims at nothing"
+    assert set(tables.read(tmp_path / "out/scans.tsv", tables.SCANS)["site"]) == set(sites)
+    patients = world.run("dae", "ms", {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}, tmp_path / "ms")
+    assert not [name for name in metrics(patients).index.get_level_values("metric") if name.startswith("healthy_")]
 
 
 def test_intervals_are_empty_under_three_patients(world, tmp_path):

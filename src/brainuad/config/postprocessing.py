@@ -201,6 +201,11 @@ class HealthyQuantile(Section):
         """The name in tables."""
         return f"healthy_quantile_{self.quantile:g}"
 
+    @property
+    def aims_at(self) -> float:
+        """The share of healthy voxels above the threshold that the rule aims at."""
+        return 1 - self.quantile
+
 
 class Conformal(Section):
     """Conformal risk control [@angelopoulos2024]: the lowest threshold that keeps the false-positive share of new healthy scans at a level.
@@ -228,6 +233,11 @@ class Conformal(Section):
         bound = f"_of_{self.largest_share:g}" if self.largest_share < 1 else ""
         return f"conformal_{self.false_positive_share:g}{bound}"
 
+    @property
+    def aims_at(self) -> float:
+        """The share of healthy voxels above the threshold that the rule aims at."""
+        return self.false_positive_share
+
 
 class ValDice(Section):
     """The threshold with the best pooled Dice on labelled scans, which share no subject with the test."""
@@ -238,6 +248,10 @@ class ValDice(Section):
     def label(self) -> str:
         """The name in tables."""
         return self.rule
+
+    @property
+    def aims_at(self) -> None:
+        """It aims at no share of healthy voxels."""
 
 
 class Fixed(Section):
@@ -251,6 +265,10 @@ class Fixed(Section):
     def label(self) -> str:
         """The name in tables."""
         return f"fixed_{self.value:g}"
+
+    @property
+    def aims_at(self) -> None:
+        """It aims at no share of healthy voxels."""
 
 
 Threshold = Annotated[HealthyQuantile | Conformal | Burden | ValDice | Fixed, Field(discriminator="rule")]

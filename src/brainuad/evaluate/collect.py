@@ -127,8 +127,9 @@ def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
     if missing := [rule.label for rule in rules if rule.label not in found]:
         do = checksums.remedy(post)
         raise InputError("a threshold is missing", file=post / thresholds.NAME, why=", ".join(missing), do=do)
-    values = [(rule.label, found[rule.label].value) for rule in rules]
-    return {rule: ScoredMasks(value) for rule, value in values if value is not None}
+    values = [(rule, found[rule.label].value) for rule in rules]
+    aims = {rule.label: np.nan if rule.aims_at is None else rule.aims_at for rule in rules}
+    return {rule.label: ScoredMasks(value, aims[rule.label]) for rule, value in values if value is not None}
 
 
 def _scores(inputs: EvaluateInputs) -> Scores:

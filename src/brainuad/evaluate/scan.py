@@ -30,6 +30,8 @@ class ScanFacts:
     """Whether it holds neither lesion nor other pathology, scored or not, and is not corrupted."""
     unmarked: bool
     """Whether it is a patient's, and the lesion mask marks nothing."""
+    site: str
+    """Site or scanner; empty where unknown."""
     lesion_type: str
     """Type of its artificial anomaly or corruption, or types of its lesions, joined by `;`; else empty."""
     corrupted: bool
@@ -91,6 +93,7 @@ def scan_truth(
         person=scan.person,
         healthy=not pathology and not scan.corrupted,
         unmarked=bool(scan.unmarked),
+        site=scan.site,
         lesion_type=scan.lesion_type,
         corrupted=bool(scan.corrupted),
         brain_ml=int(scored.sum()) * own_ml,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from brainuad.evaluate.scan import ScanFacts
 from brainuad.formats.scans import lesion_types_in
 from brainuad.metrics import conformal, pooled, scanwise, statistics
 from brainuad.metrics.evidence import (
+    HealthyMasks,
     MapEvidence,
     MaskCounts,
     MaskEvidence,
@@ -145,6 +147,8 @@ class ScoredMasks:
     """The masks of a threshold rule."""
 
     threshold: float
+    nominal: float
+    """The share of healthy voxels above the threshold that the rule aims at; NaN where it aims at none."""
     counts: list[MaskCounts] = field(default_factory=list)
     """For each scan."""
     metrics: dict[str, list[float]] = field(default_factory=dict)
@@ -175,6 +179,27 @@ class ScoredPostprocessing:
         """The masks of a threshold rule."""
         masks = self.masks[rule]
         return MaskEvidence(scans.patients, rule, masks.threshold, masks.counts)
+
+    def healthy_masks(self, rule: str, scans: ScoredScans) -> HealthyMasks | None:
+        """The masks of healthy scans; None without any."""
+        masks, healthy = self.masks[rule], np.array([scan.healthy for scan in scans.facts], dtype=bool)
+        healthy &= [mask.normal > 0 for mask in masks.counts]
+        chosen = [mask for mask, take in zip(masks.counts, healthy, strict=True) if take]
+        if not chosen:
+            return None
+        return HealthyMasks(
+            scans.patients.some(healthy),
+            rule,
+            np.array([mask.predicted / mask.normal for mask in chosen]),
+            np.array([mask.predicted_ml for mask in chosen]),
+            [_in_names(scan.site) for scan, take in zip(scans.facts, healthy, strict=True) if take],
+            masks.nominal,
+        )
+
+
+def _in_names(site: str) -> str:
+    """A site as it stands in the names of metrics."""
+    return re.sub("[^a-z0-9]+", "_", site.lower()).strip("_")
 
 
 def oracle(maps: MapEvidence) -> OracleEvidence:

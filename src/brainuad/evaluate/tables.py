@@ -63,7 +63,7 @@ def mask_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
     """Rows of `metrics.tsv` by threshold rule; nothing for corrupted scans, in which no predicted voxel is wrong."""
     rows: list[TableRow] = []
     for rule, masks in postprocessing.masks.items() if not scans.corrupted else ():
-        rows += metric_rows(postprocessing.mask_evidence(rule, scans))
+        rows += metric_rows(postprocessing.mask_evidence(rule, scans), postprocessing.healthy_masks(rule, scans))
         rows += mean_rows(rule, masks.metrics, scans)
     return rows
 

@@ -31,6 +31,7 @@ SCANS = JOB_COLUMNS | {
     "healthy": "1 if the scan holds neither lesion nor other pathology, and is not corrupted",
     "unmarked": "1 for a patient whose lesion mask marks nothing: neither healthy nor abnormal in numbers of whole "
     "scans; its voxels count as free of lesion",
+    "site": "site or scanner; empty where unknown",
     "lesion_type": "type of its artificial anomaly or corruption, or types of its lesions, joined by `;`; else empty",
     "brain_ml": "volume of the scored brain in the scan's own space, in ml",
     "lesion_ml": "volume of the lesion mask in and outside the scored brain in the scan's own space, in ml",
@@ -99,7 +100,7 @@ CURVES = JOB_COLUMNS | {
 }
 DIGITS = 6
 TEXT = (
-    *("model", "dataset", "postprocessing", "scan", "subject", "lesion_type", "map_moved"),
+    *("model", "dataset", "postprocessing", "scan", "subject", "site", "lesion_type", "map_moved"),
     *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind", "space"),
 )
 """Columns of text."""

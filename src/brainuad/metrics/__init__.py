@@ -11,6 +11,7 @@ from types import ModuleType
 
 from brainuad.metrics import (
     boundary_metrics,
+    healthy_metrics,
     map_metrics,
     mask_metrics,
     peak_metrics,
@@ -27,7 +28,15 @@ def declared(*modules: ModuleType) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-METRICS = declared(map_metrics, mask_metrics, boundary_metrics, scan_metrics, peak_metrics, reconstruction_metrics)
+METRICS = declared(
+    map_metrics,
+    mask_metrics,
+    healthy_metrics,
+    boundary_metrics,
+    scan_metrics,
+    peak_metrics,
+    reconstruction_metrics,
+)
 PRIMARY = map_metrics.auprc_scan
 """The number by which models are compared: the first column, and the one whose differences are tested."""
 

@@ -254,6 +254,28 @@ class MaskEvidence(Evidence):
 
 
 @dataclass(frozen=True)
+class HealthyMasks(Evidence):
+    """The predicted masks of the healthy scans of a data set under one threshold rule: all of them is false."""
+
+    shares: PerScan
+    """Share of the scored voxels that is predicted."""
+    ml: PerScan
+    """Predicted volume in the scan's own space."""
+    sites: Sequence[str]
+    """Site or scanner of each scan, as it stands in names of metrics; empty where unknown."""
+    nominal: float
+    """The share that the rule aims at, before mask operators; NaN where it aims at none."""
+
+    def parts(self, by: str) -> Iterator[tuple[str, HealthyMasks]]:
+        """By site, where there are several."""
+        names = sorted(set(self.sites) - {""}) if by == "site" else []
+        for name in names if len(names) > 1 else ():
+            chosen = np.array(self.sites) == name
+            shares, ml = self.shares[chosen], self.ml[chosen]
+            yield name, replace(self, patients=self.patients.some(chosen), shares=shares, ml=ml, sites=[])
+
+
+@dataclass(frozen=True)
 class ScanScores(Evidence):
     """Anomaly scores of abnormal and healthy scans; there is at least one of each."""
 

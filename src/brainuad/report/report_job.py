@@ -36,6 +36,8 @@ class ReportJob(Job):
     """Paragraphs of the methods section by heading, from each job's `describe`."""
     decisions: dict[str, dict[str, str]]
     """A person's decisions in words, by data set and scan."""
+    controls: dict[str, str]
+    """Which healthy scans whole scans are compared with, in words, by data set."""
     study: Study
     preprocessed: Path
     """Folder of the recipe's preprocessed scans."""
@@ -44,7 +46,7 @@ class ReportJob(Job):
         from brainuad.report.study_report import ReportSources, write_report
 
         folder = self.outputs.failures.parent
-        sources = ReportSources(self.study, folder, self.preprocessed, self.methods, self.decisions)
+        sources = ReportSources(self.study, folder, self.preprocessed, self.methods, self.decisions, self.controls)
         write_report(sources, self.outputs.page.parent)
 
 

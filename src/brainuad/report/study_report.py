@@ -24,6 +24,7 @@ from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
 from brainuad.report.methods_section import checklist, participants, section
 from brainuad.report.missed import NUMBERS, counted_as_missed
+from brainuad.report.realised import realised
 from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import StudyResults, presence, read_results
 from brainuad.report.subgroups import FEWEST_FOR_INTERVAL, subgroups
@@ -57,6 +58,7 @@ class ReportSources:
     preprocessed: Path
     methods: Mapping[str, Sequence[str]] = field(default_factory=dict)
     decisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_report(sources: ReportSources, out: Path) -> None:
@@ -91,6 +93,8 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "study": study,
         "examples": list(examples.by_dataset(pictures)),
         "omitted_examples": len(shown) - len(pictures),
+        "controls": sources.controls,
+        "realised": realised(results.metrics),
         "overlays": list(_overlays(study, sources.preprocessed, results)),
         "qualities": list(_qualities(study, folder, out)),
         "failures": _rows(failed),

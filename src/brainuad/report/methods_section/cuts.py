@@ -29,7 +29,7 @@ def table(study: Study, metrics: pd.DataFrame, folder: Path) -> Facts | None:
         nominal = f"{100 * above:.3g}" if above else "–"
         rates = _rates(metrics, "voxel_fpr", rule.label, healthy)
         sets = sorted({name.partition("/")[0] for each in used for name in each.scans})
-        behind = _range([len(each.scans) for each in used]) if used else "none"
+        behind = _range([len(each.scans) for each in used]) if used else found[0].note or "none"
         rows.append([rule.label, f"{behind} ({', '.join(sets)})" if sets else behind, nominal, rates])
     scan = metrics[(metrics["metric"] == "threshold_scan")]
     if len(scan):
