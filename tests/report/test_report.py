@@ -185,6 +185,10 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
     if has_lesion:
         metrics += [metric("auprc_scan", "none", auprc), metric("prevalence", "none", 0.012)]
         metrics += [metric("dice_volume", RULE, auprc / 2), metric("dice_volume", "oracle", auprc)]
+    else:
+        realised = {"nominal_fpr": 0.02, "healthy_fpr": 0.0313, "healthy_fpr_min": 0.0041, "healthy_fpr_max": 0.0552}
+        realised |= {"fp_ml_per_scan": 2.7, "healthy_fp_ml_max": 8.1, "healthy_fpr_guys": 0.0461}
+        metrics += [metric(name, RULE, value) for name, value in realised.items()]
     rows = [
         base
         | {"scan": row.scan, "subject": row.subject, "healthy": int(not has_lesion), "lesion_ml": 4.0 * has_lesion}
@@ -207,7 +211,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study = settings()
     folder, preprocess = results(tmp_path_factory.mktemp("results"), study)
     decisions = {"ms": {"sub-97": Decision("include", by="AB").text, "sub-96": Decision("exclude", "moved", "AB").text}}
-    write_report(ReportSources(study, folder, preprocess, METHODS, decisions), folder / "report")
+    sources = ReportSources(study, folder, preprocess, METHODS, decisions, {"ms": "controls are those of `healthy`."})
+    write_report(sources, folder / "report")
     return folder, (folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
@@ -351,6 +356,13 @@ def test_failures_and_costs_are_listed(made: tuple[Path, str]) -> None:
     assert list(costs.columns) == ["stage", "model", "dataset", "jobs", "seconds", "cpu_seconds", "peak_memory_mb"]
     inferred = costs[costs["stage"] == "infer"][["model", "dataset", "jobs"]].to_numpy().tolist()
     assert sorted(inferred) == [[model, dataset, 1] for model in sorted(MODELS) for dataset in ("healthy", "ms")]
+
+
+def test_the_rate_of_false_positives_that_thresholds_have_stands_beside_the_nominal_one(made: tuple[Path, str]) -> None:
+    part = made[1].split('id="thresholds"')[1].split("<h2")[0]
+    assert "ms: controls are those of <code>healthy</code>." in part
+    for text in (">2</td>", ">3.13</td>", "0.41 to 5.52", ">2.7</td>", ">8.1</td>", "guys 4.61"):
+        assert text in part
 
 
 def test_the_head_tells_the_scans_left_out_and_rows_what_they_rest_on(made: tuple[Path, str]) -> None:

@@ -36,8 +36,9 @@ def realised(metrics: pd.DataFrame) -> list[Realised]:
     """The rows of the report's table. `metrics`: as `metrics.tsv`."""
     keys = ["dataset", "model", "postprocessing", "threshold_rule"]
     rows = []
-    for (dataset, model, postprocessing, rule), part in metrics.groupby(keys, sort=False):
-        values = {name: each for name, each in part.groupby("metric", sort=False)}
+    for key, part in metrics.groupby(keys, sort=False):
+        dataset, model, postprocessing, rule = (str(each) for each in key)
+        values = {str(name): each for name, each in part.groupby("metric", sort=False)}
         if "healthy_fpr" not in values:
             continue
         numbers = {name: _over_seeds(name, values) for name in NUMBERS}
