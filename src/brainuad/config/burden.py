@@ -23,3 +23,7 @@ class Burden(Section):
     def label(self) -> str:
         """The name in tables."""
         return f"burden_{self.ml:g}_ml"
+
+    @property
+    def aims_at(self) -> None:
+        """It aims at a volume, not at a share of voxels."""
