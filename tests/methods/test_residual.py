@@ -241,3 +241,10 @@ def test_z_score_by_hand():
     scan = np.full(SHAPE, -0.5, np.float32)
     for sign, expected in (("bright", -2.5), ("dark", 2.5), ("both", 2.5)):
         np.testing.assert_allclose(method.anomaly_map(scan, full(), SPACING, sign), expected, rtol=1e-6)
+
+
+def test_the_methods_section_says_where_an_absolute_map_does_not_follow_the_sign_of_lesions():
+    said = {sign: " ".join(ResidualMap(residual="absolute").describe(sign)) for sign in ("dark", "bright", "both")}
+    assert "darker than its reconstruction counts as well" in said["bright"]
+    assert "brighter than its reconstruction counts as well" in said["dark"]
+    assert "counts as well" not in said["both"]

@@ -124,7 +124,8 @@ class ResidualMap(Standardised):
     """How a reconstruction becomes an anomaly map."""
 
     residual: Literal["absolute", "signed"] = "absolute"
-    """`absolute` takes the absolute value of each voxel's residual first. `signed` standardises and smooths it with its
+    """`absolute` takes the absolute value of each voxel's residual first, whatever `lesion_sign` says, as the papers do;
+    the methods section says so. `signed` standardises and smooths it with its
     sign, so that noise cancels out, and then follows the study's `lesion_sign`: what is darker or brighter than its
     reconstruction, or for `both` the absolute value of either."""
     residual_at: Literal["scan", "network"] = "scan"
@@ -159,7 +160,7 @@ class ResidualMap(Standardised):
             unused = "sd_floor", "min_coverage"
         if told.residual_at == "network" and not told.standardise:
             text += ", taken between input and output of the network and then brought to the scan's grid"
-        sign = SIGNS[lesion_sign] if told.residual == "signed" else ""
+        sign = SIGNS[lesion_sign] if told.residual == "signed" else ABSOLUTE[lesion_sign]
         return [f"{text}{smoothed(told.smooth_mm)}{sign}.", *told.rest(*unused)]
 
 
@@ -175,6 +176,12 @@ SIGNS = {
     "both": "; its absolute value was taken, since lesions may be darker or brighter than tissue",
 }
 """What follows from the study's `lesion_sign`, in the methods section."""
+ABSOLUTE = {
+    "dark": "; what is brighter than its reconstruction counts as well, though lesions are darker than tissue",
+    "bright": "; what is darker than its reconstruction counts as well, though lesions are brighter than tissue",
+    "both": "",
+}
+"""The same of absolute residuals, which do not follow `lesion_sign`."""
 
 
 def smoothed(sigma_mm: float) -> str:
