@@ -123,6 +123,20 @@ def test_a_component_of_a_lesion_too_small_to_count_is_neither_right_nor_wrong()
     assert found(boxes(BIG, SMALL), shared, min_lesion_ml=9, matching=Matching(rule="any")).detected.all()
 
 
+def test_small_components_stand_in_groups_and_keep_their_volume():
+    """A noisy map has more of them than memory holds for many scans; only their false-positive volume counts."""
+    grid = np.zeros((40, 40, 20), bool)
+    grid[::2, ::2, ::2] = True  # 4,000 components of a voxel
+    anomaly = np.random.default_rng(0).random(grid.shape).astype(np.float32)
+    lesions = label_lesions(np.zeros_like(grid), np.ones_like(grid), 0.001)
+    result = find(lesions, grid, anomaly, Evaluate())
+    assert len(result.component_scores) <= 200
+    assert not result.component_false.any()
+    assert result.component_false_ml.sum() == pytest.approx(4)
+    upper = result.component_false_ml[result.component_scores >= 0.5].sum()
+    assert upper == pytest.approx(0.001 * (anomaly[grid] >= 0.5).sum(), abs=4 / 200)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_pairs_are_the_best_assignment_of_scipy(seed):
     """As many pairs as an assignment over the whole table of intersections over unions, computed pair by pair."""

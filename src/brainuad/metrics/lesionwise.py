@@ -19,6 +19,10 @@ Mask = Bool[np.ndarray, "x y z"]
 Volume = Float[np.ndarray, "x y z"]
 
 
+MOST_SMALL = 200
+"""Groups of components that are too small to count."""
+
+
 @dataclass(frozen=True)
 class Lesions:
     """The lesions of a scan, in and outside the scored brain, largest first. `labels`: 1 to n."""
@@ -46,7 +50,8 @@ class Found:
     scores: Float[np.ndarray, "n"]
     """The highest value of the map in the component that detects it; -inf for a missed lesion."""
     component_scores: Float[np.ndarray, "m"]
-    """The same for each component."""
+    """The same for each component; those too small to count, of which a noisy map has tens of thousands, stand in
+    groups of similar scores."""
     component_false: Bool[np.ndarray, "m"]
     """Whether it is of a counted size and belongs to no lesion; one that belongs to a lesion too small to count is
     neither right nor wrong."""
@@ -130,14 +135,27 @@ def paired(lesions: Lesions, predicted: Components, settings: Evaluate) -> Found
     false[of_component] = False
     detector = np.full(len(counted), -np.inf)
     detector[of_lesion] = predicted.scores[of_component]
+    false_ml = (predicted.voxels - predicted.in_lesions) * lesions.voxel_ml
+    kept = false.copy()
+    kept[of_component] = True
+    small_scores, small_ml = _in_groups(predicted.scores[~kept], false_ml[~kept])
     return Found(
         overlaps=predicted.overlaps[counted],
         detected=np.isfinite(detector)[counted],
         scores=detector[counted],
-        component_scores=predicted.scores,
-        component_false=false,
-        component_false_ml=(predicted.voxels - predicted.in_lesions) * lesions.voxel_ml,
+        component_scores=np.concatenate([predicted.scores[kept], small_scores]),
+        component_false=np.concatenate([false[kept], np.zeros(len(small_ml), dtype=bool)]),
+        component_false_ml=np.concatenate([false_ml[kept], small_ml]),
     )
+
+
+def _in_groups(scores: Float[np.ndarray, "m"], ml: Float[np.ndarray, "m"]) -> tuple[np.ndarray, np.ndarray]:
+    """The highest score and the summed volume of up to `MOST_SMALL` groups of components with similar scores."""
+    if len(scores) <= MOST_SMALL:
+        return scores, ml
+    order = np.argsort(-scores, kind="stable")
+    starts = np.linspace(0, len(scores), MOST_SMALL, endpoint=False).astype(np.intp)
+    return scores[order][starts], np.add.reduceat(ml[order], starts)
 
 
 @dataclass(frozen=True)
