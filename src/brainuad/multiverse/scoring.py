@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,15 @@ class Counts:
     """Of each scan: true positives, predicted voxels, lesion voxels."""
     lesions: list[Float[np.ndarray, "postprocessings rules hits sizes 3"]] = field(default_factory=list)
     """Of each scan: lesions, those that are detected, false positives."""
+
+    @cached_property
+    def all_voxels(self) -> Float[np.ndarray, "scans postprocessings rules 3"]:
+        """`voxels`, and `all_lesions` likewise, once all scans are read."""
+        return np.array(self.voxels)
+
+    @cached_property
+    def all_lesions(self) -> Float[np.ndarray, "scans postprocessings rules hits sizes 3"]:
+        return np.array(self.lesions)
 
     @classmethod
     def empty(cls, grid: Grid) -> Counts:
@@ -132,10 +142,10 @@ def value(choice: Choice, counts: Counts, grid: Grid, people: Sequence[str]) -> 
     place = list(grid.postprocessings).index(choice.postprocessing)
     rule = [rule.label for rule in grid.rules].index(choice.threshold_rule)
     if choice.metric == DICE:
-        true, predicted, lesion = np.array(counts.voxels)[:, place, rule].T
+        true, predicted, lesion = counts.all_voxels[:, place, rule].T
         return _ratio(choice, 2 * true, predicted + lesion, people)
     hit, size = grid.hits.index(choice.hit_rule), [f"{size:g}" for size in grid.sizes].index(choice.min_lesion_ml)
-    lesions, detected, false = np.array(counts.lesions)[:, place, rule, hit, size].T
+    lesions, detected, false = counts.all_lesions[:, place, rule, hit, size].T
     if choice.metric == LESION_RECALL:
         return _ratio(choice, detected, lesions, people)
     return _ratio(choice, 2 * detected, detected + false + lesions, people)
