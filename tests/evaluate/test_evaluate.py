@@ -508,7 +508,7 @@ def test_scans_are_called_abnormal_above_a_conformal_cut_of_healthy_scans(role, 
     posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
     settings = SETTINGS.model_copy(update={"scan_threshold_quantile": 0.5})
     found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
-    found = found.loc["conformal_0.5"]
+    found = found.loc["conformal_specificity_0.5"]
     values = {"threshold_scan": 3, "nominal_specificity_scan": 0.5, "sensitivity_scan": 0.4, "specificity_scan": 0.75}
     assert found["value"].to_dict() == values
     assert found["n"].to_dict() == dict(zip(values, (4, 4, 5, 4), strict=True))
@@ -516,7 +516,7 @@ def test_scans_are_called_abnormal_above_a_conformal_cut_of_healthy_scans(role, 
     assert found.loc["specificity_scan", ["ci_low", "ci_high"]].tolist() == pytest.approx([exact.low, exact.high], 1e-4)
     scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
     assert scans["p_healthy"].tolist() == pytest.approx([0.2, 1, 0.6, 0.6, 0.2])
-    few = metrics(world.run("known", "ms", posts, tmp_path / "few")).loc["none"].loc["conformal_0.8"]
+    few = metrics(world.run("known", "ms", posts, tmp_path / "few")).loc["none"].loc["conformal_specificity_0.8"]
     assert few.loc["threshold_scan", "value"] == 4
     assert few.loc["nominal_specificity_scan", "value"] == 0.8, "four people allow no more"
 

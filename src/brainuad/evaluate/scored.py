@@ -112,7 +112,7 @@ class ScoredScans:
         if not len(self.scores.healthy):
             return None
         cut = conformal.cut(self.scores.healthy, self.settings.scan_threshold_quantile)
-        return ScanThreshold(scores.patients, f"conformal_{cut.specificity:.3g}", scores, cut)
+        return ScanThreshold(scores.patients, f"conformal_specificity_{cut.specificity:.3g}", scores, cut)
 
     def scan_oracle(self, scores: ScanScores) -> ScanOracle:
         """The scores at their best Youden index."""

@@ -129,7 +129,7 @@ def facts(
     people = {scan.person: scan for scan in used}.values()
     by_role = {
         role: sum(len(g.used) for g in groups if g.role == role and not g.made)
-        for role in ("train", "validation", "test")
+        for role in filter(None, ROLES)
     }
     failed, excluded = (sum(len(getattr(g, key)) for g in groups if not g.made) for key in ("failed", "excluded"))
     sites = {scan.site for scan in people if scan.site}
