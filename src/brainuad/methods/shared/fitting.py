@@ -6,11 +6,21 @@ import logging
 from collections.abc import Sequence
 
 from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
 from brainuad.methods.base import Brain, TrainingScans
 
 MOST_CUT = 0.01
 """Share of the training brains that cropping may cut off; a larger one would be missed in every scan."""
 Part = tuple[slice, ...]
+HANDLED = (
+    Handling(
+        "study",
+        f"`network.fit: pad` with an input that cuts off more than {MOST_CUT:.0%} of the training brains",
+        "refused",
+        "training stops before its first step with the share that is cut off; of a single scan that reaches beyond the "
+        "input, what lies outside is not marked, with a warning",
+    ),
+)
 logger = logging.getLogger("brainuad.methods")
 
 
