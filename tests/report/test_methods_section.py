@@ -171,11 +171,13 @@ def metrics(rows: list[tuple[str, str, str, float, int]]) -> pd.DataFrame:
 
 
 def test_metrics_are_defined_where_they_have_values() -> None:
-    table = scoring.metrics_table(
-        metrics([("ms", "none", "auprc_scan", 0.5, 3), ("ms", "a", "lesion_recall_small", 1, 3)])
-    )
+    rows = [("ms", "none", "auprc_scan", 0.5, 3), ("ms", "none", "auprc_scan_large", 0.5, 3)]
+    rows += [("ms", "a", "lesion_recall_small", 1.0, 3), ("odd", "none", "auroc_scan_blur", 1.0, 3)]
+    table = scoring.metrics_table(metrics(rows))
     assert table is not None
-    assert [row[0] for row in table.rows] == ["auprc_scan", "lesion_recall_<lesion_size>"]
+    assert [row[0] for row in table.rows] == [
+        *("auprc_scan", "auprc_scan_<lesion_load>", "lesion_recall_<lesion_size>", "auroc_scan_<lesion_type>"),
+    ]
     assert all(row[2] for row in table.rows)
     assert scoring.metrics_table(metrics([])) is None
     settings = scoring.settings_table(study().evaluate)
