@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from brainuad.metrics.pooled import MapValues, ValuesOnDisk, count_in_bins, oracle_dice, oracle_threshold, pooled_areas
@@ -143,6 +144,14 @@ def test_the_scored_brain_has_lost_its_rim():
     assert scored_brain(brain, 0).sum() == 125
     assert scored_brain(brain, 1).sum() == 27
     assert scored_brain(brain, 2).sum() == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_rim_is_that_of_scipy(depth):
+    brain = ndimage.gaussian_filter(np.random.default_rng(0).random((20, 24, 9)), 1) > 0.47
+    expected = ndimage.binary_erosion(brain, iterations=depth, border_value=1)
+    assert expected.any()
+    np.testing.assert_array_equal(scored_brain(brain, depth), expected)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

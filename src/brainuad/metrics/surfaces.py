@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from brainuad.images import components
+from brainuad.metrics.voxelwise import without_rim
 
 Mask = Bool[np.ndarray, "x y z"]
 Points = Float[np.ndarray, "n 3"]
@@ -30,12 +31,7 @@ class Surface:
         """Of a mask with at least one voxel; what lies beyond the grid is outside it."""
         box = components.box(mask)
         part, corner = mask[box], [each.start for each in box]
-        inner = part.copy()
-        for axis in range(3):
-            kept, neighbours = np.moveaxis(inner, axis, 0), np.moveaxis(part, axis, 0)
-            kept[1:] &= neighbours[:-1]
-            kept[:-1] &= neighbours[1:]
-            kept[[0, -1]] = False
+        inner = without_rim(np.pad(part, 1))[1:-1, 1:-1, 1:-1]
         return cls((np.argwhere(part & ~inner) + corner) * np.array(spacing))
 
     @cached_property

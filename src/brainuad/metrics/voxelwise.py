@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 
 Values = Float[np.ndarray, "n"]
 Counts = Float[np.ndarray, "*resamples bins"]
@@ -23,7 +22,19 @@ def scored_brain(brain: Bool[np.ndarray, "x y z"], voxels: int) -> Bool[np.ndarr
 
     Where the grid ends, as at the first and last slice of a slab, the brain goes on: that is no rim.
     """
-    return ndimage.binary_erosion(brain, iterations=voxels, border_value=1) if voxels else brain
+    for _ in range(voxels):  # several times as fast as scipy.ndimage.binary_erosion
+        brain = without_rim(brain)
+    return brain
+
+
+def without_rim(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """The voxels without any of 6 neighbours outside the mask; what lies beyond the grid is inside it."""
+    inner = mask.copy()
+    for axis in range(3):
+        kept, neighbours = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        kept[1:] &= neighbours[:-1]
+        kept[:-1] &= neighbours[1:]
+    return inner
 
 
 def scan_areas(lesion: Values, normal: Values, lost: int = 0) -> tuple[float, float]:
