@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from brainuad.bibliography import CITATION, ENTRIES
+from brainuad.config.datasets import AnyDataset
 from brainuad.config.load import load_study
 from brainuad.config.model import map_text, validate
 from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
@@ -20,6 +21,7 @@ from brainuad.config.recipe import Intensity, Recipe
 from brainuad.config.section import Section, flat
 from brainuad.config.steps import step_classes
 from brainuad.config.told import Told, between, count, first_sentence, in_words, listed
+from brainuad.download.source_of import source_of
 from brainuad.normalize.in_words import models_grid
 from brainuad.normalize.scaling_job import ScalingJob
 from brainuad.postprocess.postprocess_job import PostprocessJob
@@ -127,7 +129,7 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     standardised = getattr(model.map, "standardise", None)
     assert untold <= ({"sd_floor", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
-    assert len(signs) == (1 if getattr(model.map, "residual", "") == "absolute" else 3)
+    assert len(signs) == 3
 
 
 @pytest.mark.parametrize("path", shipped("recipes"), ids=lambda path: path.stem)
@@ -218,6 +220,22 @@ def test_each_operator_and_threshold_is_told(path: Path) -> None:
         for _, changed in variants(operator):
             operators = [*postprocessing.operators[:i], changed, *postprocessing.operators[i + 1 :]]
             assert told(postprocessing.model_copy(update={"operators": operators})) != text
+
+
+def test_who_was_selected_of_a_data_set_is_told_and_no_place_of_a_machine() -> None:
+    given = {
+        "source": "openneuro",
+        "accession": "ds000011",
+        "root": "/data/of/me",
+        "healthy": True,
+        "exclude": ["sub-9"],
+    }
+    given |= {"groups": {"healthy": ["control"]}, "subjects": ["sub-01", "sub-02"]}
+    text = source_of("x", TypeAdapter(AnyDataset).validate_python(given)).describe()
+    for words in ("T1w scans of healthy subjects", "1 subject left out", "ds000011", "control", "sub-01 and sub-02"):
+        assert words in text
+    assert "openneuro.org" in text
+    assert "/data/of/me" not in text
 
 
 class Inner(Section):

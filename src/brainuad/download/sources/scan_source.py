@@ -7,11 +7,27 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from brainuad.config.datasets import Scans
-from brainuad.config.told import count, modality_in_words
+from brainuad.config.told import Told, count, modality_in_words
 from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
 
 S = TypeVar("S", bound=Scans)
+
+
+TOLD_ELSEWHERE = (
+    "source",
+    "modality",
+    "healthy",
+    "split",
+    "exclude",
+    "controls",
+    "optional",
+    "register_with",
+    "reading",
+)
+"""Settings that other sentences of the methods section tell."""
+PLACES = ("root", "file", "mask", "accept_licence")
+"""Settings that say where files are, on one machine."""
 
 
 class ScanSource(ABC, Generic[S]):
@@ -44,7 +60,8 @@ class ScanSource(ABC, Generic[S]):
         people = "healthy subjects" if self.settings.healthy else "subjects with lesions"
         left_out = self.settings.exclude
         named = f"; {count(len(left_out), 'subject')} left out by name" if left_out else ""
-        return f"Data set `{self.label}`: {modality_in_words(self.settings.modality)} scans of {people}{named}."
+        what = f"Data set `{self.label}`: {modality_in_words(self.settings.modality)} scans of {people}{named}."
+        return " ".join([what, *Told(self.settings).rest(*TOLD_ELSEWHERE, *PLACES)])
 
     @abstractmethod
     def find_scans(self) -> list[Scan] | None:
