@@ -14,7 +14,7 @@ def test_ranks_and_leads_share_ties_and_leave_out_what_is_undefined():
     values = np.array([[3.0, 2, 1], [1, 3, 2], [2, 2, 1], [np.nan, 9, 9]])
     assert ranks(values[:3]).tolist() == [[1, 2, 3], [3, 1, 2], [1.5, 1.5, 3]]
     found = stability(values)
-    assert found.choices == 3
+    assert (found.choices, found.equal) == (3, 0)
     assert found.led.tolist() == pytest.approx([1.5 / 3, 1.5 / 3, 0])
     assert found.median_rank.tolist() == [1.5, 1.5, 3]
     assert [found.best_rank.tolist(), found.worst_rank.tolist()] == [[1, 1, 2], [3, 2, 3]]
@@ -64,3 +64,4 @@ def test_shares_of_variance_are_those_of_least_squares():
 def test_what_is_the_same_everywhere_has_no_shares():
     assert variance_shares(np.ones((3, 2)), {}) == {}
     assert np.isnan(stability(np.full((2, 2), np.nan)).agreement)
+    assert stability(np.zeros((2, 2))).equal == 2

@@ -83,14 +83,15 @@ def lines(universes: Sequence[Universe], missing: Sequence[str], folder: Path) -
 def lead(universe: Universe) -> str:
     """The data set in one sentence, with the model that leads most often."""
     found = stability(universe.values)
-    of = f"{universe.scans} scans of {universe.patients} patients; {found.choices} choices"
+    of = f"{_count(universe.scans, 'scan')} of {_count(universe.patients, 'patient')}; {found.choices} choices"
     if not found.choices:
         return f"{of}: no metric is defined for every model"
     first = int(np.argmax(found.led))
     without = len(universe.choices) - found.choices
     left_out = f", {without} more without a value for some model" if without else ""
-    share = f"{universe.models[first]} leads in {found.led[first]:.0%} of them"
-    return f"{of}{left_out}; {share}; Kendall's W {found.agreement:.2f}"
+    equal = f" (in {found.equal} all models are equal and share the lead)" if found.equal else ""
+    share = f"{universe.models[first]} leads in {found.led[first]:.0%} of them{equal}"
+    return f"{of}{left_out}; {share}; Kendall's W {_number(found.agreement)}"
 
 
 def led(universe: Universe) -> Cells:
@@ -165,6 +166,10 @@ def _of(universe: Universe, metric: str) -> Bool[np.ndarray, "choices"]:
 
 def _levels(universe: Universe, factor: str) -> list[str]:
     return [str(getattr(choice, factor)) for choice in universe.choices]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number != 1 else ''}"
 
 
 def _share(value: float) -> str:

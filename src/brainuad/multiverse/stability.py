@@ -27,6 +27,8 @@ class Stability:
     agreement: float
     """Kendall's W of the ranks, 0 (none) to 1 (always the same order); NaN under two choices or without any order."""
     choices: int
+    equal: int
+    """Choices in which all models have the same value, such as a lesion recall of 0: they share the lead."""
 
 
 def ranks(values: Table) -> Table:
@@ -40,11 +42,12 @@ def stability(values: Table) -> Stability:
     places = ranks(whole)
     if not len(places):
         unknown = np.full(values.shape[1], np.nan)
-        return Stability(unknown, unknown, unknown, unknown, np.nan, 0)
+        return Stability(unknown, unknown, unknown, unknown, np.nan, 0, 0)
     first = whole == whole.max(axis=1, keepdims=True)
     led = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     spread = np.median(places, axis=0), places.min(axis=0), places.max(axis=0)
-    return Stability(led, *spread, kendall_w(places), len(places))
+    equal = int((whole.max(axis=1) == whole.min(axis=1)).sum())
+    return Stability(led, *spread, kendall_w(places), len(places), equal)
 
 
 def kendall_w(places: Table) -> float:
