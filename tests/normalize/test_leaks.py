@@ -74,7 +74,7 @@ def test_linked_and_copied_files_of_other_subjects_are_refused_before_the_first_
             write(target, number, level=6 if how == "copy" else 1)
     with pytest.raises(InputError, match="in two roles") as caught:
         plan(ixi, root=str(tmp_path / "other")).refuse_leaks()
-    for word in ("of ixi", "sub-X", "of again", "test scan", "the same file"):
+    for word in ("of ixi", "sub-X", "of again", "test scan", "the same content"):
         assert word in (caught.value.why or "")
 
 

@@ -88,7 +88,7 @@ def refuse_shared_files(rows: Mapping[str, Iterable[Scan]]) -> None:
     checksum and the length of its content. Files that cannot be read are left to the jobs that read them.
     """
     usable = [row for each in rows.values() for row in each if row.role and row.image]
-    _refuse_two_roles(usable, _fingerprints(usable), "the same file")
+    _refuse_two_roles(usable, _fingerprints(usable), "the same content")
 
 
 def refuse_shared_scans(rows: Sequence[Scan]) -> None:
