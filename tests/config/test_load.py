@@ -242,6 +242,8 @@ def test_an_optional_set_that_is_absent_is_left_out_with_a_note(demo, capsys):
     demo["datasets"]["more"] = {"source": "table", "file": "/nowhere.tsv", "healthy": True, "optional": True}
     assert "more" not in build_study(demo, DEMO).datasets
     assert "there is no /nowhere.tsv" in capsys.readouterr().err
+    demo["datasets"]["patients"]["controls"] = ["more", "healthy"]
+    assert build_study(demo, DEMO).datasets["patients"].controls == ["healthy"]
 
 
 def test_overrides_and_sweeps_make_models_of_their_own(demo):

@@ -82,10 +82,12 @@ def test_patients_are_compared_with_healthy_people_of_their_own_source(tmp_path)
     study = {"study": "mine", "datasets": sets, "recipe": "mri_2mm", "models": {"zscore_atlas": None}}
     alone = plan(study)
     assert (alone.controls("patients"), alone.foreign_controls("patients")) == (["ixi"], True)
+    assert "scanner and disease are confounded" in alone.controls_in_words("patients")
     assert alone.calibration_sets("patients") == alone.calibration_sets("ixi") == ["ixi"]
     sets["own"] = {**hospital, "healthy": True, "exclude": ["sub-hospital0", "sub-hospital1"]}
     both = plan(study)
     assert (both.controls("patients"), both.foreign_controls("patients")) == (["own"], False)
+    assert "confounded" not in both.controls_in_words("patients")
     assert both.calibration_sets("patients") == ["ixi"], "the own ones are test scans alone"
     sets["own"]["split"] = {"validation": 0.5, "test": 0.5}
     assert plan(study).calibration_sets("patients") == ["own"]

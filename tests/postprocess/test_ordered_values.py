@@ -139,6 +139,7 @@ def test_memory_does_not_grow_with_the_scans(tmp_path):
                 each.add(np.random.default_rng(scan).random(60_000, np.float32))
         healthy_quantile(values[0], 0.98)
         best_dice(values[1], values[0])
+        conformal_cut(values[0], [str(scan) for scan in range(scans)], 0.3, 1.0)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found

@@ -183,7 +183,18 @@ def _operators(folder: Path, use: Any) -> dict[str, Any]:
 
 
 def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:
-    """The data sets without those that are optional and not there; faults of their settings are reported first."""
+    """The data sets without those that are optional and not there, which are nobody's controls either."""
+    there = dict(_without_absent(datasets, file))
+    for label, settings in there.items():
+        if isinstance(settings, dict) and isinstance(controls := settings.get("controls"), list):
+            kept = [name for name in controls if name in there or name not in datasets]
+            yield label, {**settings, "controls": kept}
+        else:
+            yield label, settings
+
+
+def _without_absent(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:
+    """Faults of the settings of optional data sets are reported first."""
     for label, settings in datasets.items():
         if isinstance(settings, dict) and settings.get("optional"):
             checked = _validated(TypeAdapter(AnyDataset), settings, file, f"datasets.{label}")
