@@ -150,7 +150,13 @@ def mcc_volume(masks: MaskEvidence) -> Estimate | None:
     return masks.patients.mean(masks.each(lambda scan: scan.mcc)) if masks.patients.with_lesions else None
 
 
-@metric(MaskEvidence, label="lesion recall", direction="higher", shown=Column(every_rule=False), tracked=True)
+@metric(
+    MaskEvidence,
+    label="lesion recall",
+    direction="higher",
+    shown=Column(every_rule=False, quantity="lesions"),
+    tracked=True,
+)
 def lesion_recall(masks: MaskEvidence) -> Estimate | None:
     """Share of the lesions of a counted size that are detected: paired with a predicted component of their own."""
     if not masks.lesions.any():
@@ -175,7 +181,13 @@ def lesion_precision(masks: MaskEvidence) -> Estimate | None:
     return masks.patients.ratio(masks.detected, masks.detected + masks.false_positives)
 
 
-@metric(MaskEvidence, label="lesion F1", direction="higher", shown=Column(every_rule=False), tracked=True)
+@metric(
+    MaskEvidence,
+    label="lesion F1",
+    direction="higher",
+    shown=Column(every_rule=False, quantity="lesions"),
+    tracked=True,
+)
 def lesion_f1(masks: MaskEvidence) -> Estimate | None:
     """Harmonic mean of `lesion_recall` and `lesion_precision`, over the lesions of all scans."""
     if not masks.lesions.any():
@@ -188,7 +200,7 @@ def lesion_f1(masks: MaskEvidence) -> Estimate | None:
     label="FP per scan",
     direction="lower",
     unit="components",
-    shown=Column(digits=1, every_rule=False),
+    shown=Column(digits=1, every_rule=False, quantity="false positives"),
     tracked=True,
 )
 def fp_per_scan(masks: MaskEvidence) -> Estimate:
@@ -201,7 +213,7 @@ def fp_per_scan(masks: MaskEvidence) -> Estimate:
     label="FP volume per scan",
     direction="lower",
     unit="ml",
-    shown=Column(digits=1, every_rule=False),
+    shown=Column(digits=1, every_rule=False, quantity="false positives"),
     tracked=True,
 )
 def fp_ml_per_scan(masks: MaskEvidence) -> Estimate:

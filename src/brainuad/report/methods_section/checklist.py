@@ -127,10 +127,7 @@ def facts(
     """What the study fills in, by the names in `Item.filled`."""
     used = [scan for group in groups for scan in group.used if not group.made]
     people = {scan.person: scan for scan in used}.values()
-    by_role = {
-        role: sum(len(g.used) for g in groups if g.role == role and not g.made)
-        for role in filter(None, ROLES)
-    }
+    by_role = {role: sum(len(g.used) for g in groups if g.role == role and not g.made) for role in filter(None, ROLES)}
     failed, excluded = (sum(len(getattr(g, key)) for g in groups if not g.made) for key in ("failed", "excluded"))
     sites = {scan.site for scan in people if scan.site}
     attributes = list(dict.fromkeys(each.attribute for each in subgroups))
