@@ -307,7 +307,7 @@ def report(plan: Plan) -> ReportJob:
         ),
         outputs=ReportOutputs(page=page, failures=folder / "failures.tsv", costs=folder / "costs.tsv"),
         shown=shown,
-        methods=plan.methods(),
+        methods=list(plan.methods().items()),
         decisions=decided,
         controls={label: plan.controls_in_words(label) for label in study.scored_sets() if plan.controls(label)},
         study=study,

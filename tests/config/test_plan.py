@@ -61,6 +61,8 @@ def test_the_methods_section_names_every_part_of_a_study(demo):
     assert "seeds 3 and 4" in models
     assert text["Preprocessing"][0].count("mri_2mm") == 1
     assert set(CITATION.findall(str(text))) <= set(REFERENCES)
+    passed_on = json.loads(plan(demo).job("report").tracked_json())["methods"]
+    assert [heading for heading, _ in passed_on] == list(text)  # not sorted, as the keys of params are
 
 
 def test_patients_are_compared_with_healthy_people_of_their_own_source(tmp_path):

@@ -32,8 +32,8 @@ class ReportJob(Job):
     outputs: ReportOutputs
     shown: dict[str, Any]
     """What the page shows of the study's settings and no other input tells."""
-    methods: dict[str, list[str]]
-    """Paragraphs of the methods section by heading, from each job's `describe`."""
+    methods: list[tuple[str, list[str]]]
+    """Headings and paragraphs of the methods section, from each job's `describe`; a list, since params sort keys."""
     decisions: dict[str, dict[str, str]]
     """A person's decisions in words, by data set and scan."""
     controls: dict[str, str]
@@ -46,7 +46,9 @@ class ReportJob(Job):
         from brainuad.report.study_report import ReportSources, write_report
 
         folder = self.outputs.failures.parent
-        sources = ReportSources(self.study, folder, self.preprocessed, self.methods, self.decisions, self.controls)
+        sources = ReportSources(
+            self.study, folder, self.preprocessed, dict(self.methods), self.decisions, self.controls
+        )
         write_report(sources, self.outputs.page.parent)
 
 
