@@ -132,7 +132,7 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
         "ceiling_marks": ceilings.marks(results.ceilings),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),
         "metrics_total": len(results.metrics),
-        "comparisons": _rows(results.comparisons),
+        "comparisons": _rows(results.comparisons[results.comparisons["same_as"].isna()]),
         "descriptions": {"metrics": tables.METRICS, "comparisons": tables.COMPARISONS},
         "oracle_label": table.ORACLE_LABEL,
         "baselines": study.baselines(),
