@@ -265,7 +265,6 @@ def summarise(plan: Plan) -> SummariseJob:
     return SummariseJob(
         inputs=SummariseInputs(subjects=plan.subjects_table(), folders=plan.evaluations()),
         outputs=SummariseOutputs.model_validate({path.stem: path for path in plan.tables()}),
-        evaluate=plan.study.evaluate,
         seeds=len(plan.study.seeds),
         baselines=plan.study.baselines(),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from brainuad.config.evaluate import Evaluate
 from brainuad.errors import InputError
 from brainuad.formats.missing import Missing
 from brainuad.jobs.base import Job, Paths
@@ -32,11 +31,10 @@ class SummariseJob(Job):
     untracked: ClassVar[frozenset[str]] = frozenset({"missing"})
     inputs: SummariseInputs
     outputs: SummariseOutputs
-    evaluate: Evaluate
     seeds: int
     """Trainings of each model."""
     baselines: list[str]
-    """Labels of the trivial baselines, with which each other model is compared."""
+    """Labels of the trivial baselines, the references of all other models."""
     missing: list[Missing] = []
     """What the tables will lack, where some evaluations are not there."""
 
