@@ -71,7 +71,7 @@ class Layout:
         return patients and bool(self.controls(dataset)) and not self._of_own_source(dataset)
 
     def controls_in_words(self, dataset: str) -> str:
-        """Which healthy scans the scans of a data set are compared with, and which set the threshold of their scores."""
+        """Which healthy scans a data set's scans are compared with, and which set the threshold of their scores."""
         role = self.study.threshold_role(healthy=True)
         cut = f"the threshold of scores rests on {role} scans of {_and(self.calibration_sets(dataset))}"
         text = f"controls are the healthy test scans of {_and(self.controls(dataset))}"

@@ -124,9 +124,9 @@ class ResidualMap(Standardised):
     """How a reconstruction becomes an anomaly map."""
 
     residual: Literal["absolute", "signed"] = "absolute"
-    """`absolute` takes the absolute value of each voxel's residual first, whatever `lesion_sign` says, as the papers do;
-    the methods section says so. `signed` standardises and smooths it with its
-    sign, so that noise cancels out, and then follows the study's `lesion_sign`: what is darker or brighter than its
+    """`absolute` takes the absolute value of each voxel's residual first, whatever `lesion_sign` says, as the papers
+    do; the methods section says so. `signed` standardises and smooths it with its sign, so that noise cancels out, and
+    then follows the study's `lesion_sign`: what is darker or brighter than its
     reconstruction, or for `both` the absolute value of either."""
     residual_at: Literal["scan", "network"] = "scan"
     """Where the residual is taken. `network`: between input and output of the network; it is then brought to the scan's

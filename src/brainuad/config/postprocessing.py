@@ -208,9 +208,10 @@ class HealthyQuantile(Section):
 
 
 class Conformal(Section):
-    """Conformal risk control [@angelopoulos2024]: the lowest threshold that keeps the false-positive share of new healthy scans at a level.
+    """The lowest threshold that keeps the false-positive share of new healthy scans at a level.
 
-    It holds on average, and needs many healthy calibration scans, or validation scans.
+    By conformal risk control [@angelopoulos2024]. It holds on average, and needs many healthy calibration scans, or
+    validation scans.
     """
 
     rule: Literal["conformal"]

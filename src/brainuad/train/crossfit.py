@@ -9,8 +9,7 @@ from brainuad.config.network import NetworkSettings
 from brainuad.formats.coding import Picked
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.shared.reconstruction import ReconstructionMethod, Residual, accumulators
-from brainuad.methods.shared.residual import Statistics
+from brainuad.methods.shared.residual import Residual, Statistics, accumulators
 from brainuad.train.fit import TrainingRun, fit_network
 
 
@@ -32,11 +31,11 @@ def cross_fitted(
     `subjects`: of the training scans, in order. Every fold trains as the model does, with the same seed, and resumes
     from its own checkpoints.
     """
-    gathered = accumulators(training)
+    gathered = accumulators(training.images[0].shape)
     of_scan = fold_of(subjects, model.train.crossfit)
     for fold in sorted(set(of_scan)):
-        method = registry.build(model)
-        assert isinstance(method, ReconstructionMethod)
+        method = registry.build(model).neural()
+        assert method is not None, "settings of a network build a network"
         name = f"fold-{fold + 1}"
         part = replace(run, folder=run.folder / name, key=f"{run.key}-{name}", label=f"{run.label} {name}")
         fit_network(method, _chosen(training, [other != fold for other in of_scan]), held_out, part)

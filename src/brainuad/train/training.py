@@ -61,7 +61,6 @@ def train(
         method = registry.build(model)
         method.initialise(seed)
         if (neural := method.neural()) is not None:
-            from brainuad.methods.shared.reconstruction import ReconstructionMethod
             from brainuad.train.crossfit import cross_fitted
             from brainuad.train.fit import TrainingRun, fit_network
 
@@ -73,9 +72,7 @@ def train(
                 fitted = fit_network(neural, training, validation, this)
                 if isinstance(model, NetworkSettings) and model.train.crossfit:
                     subjects = [f"{scan.dataset}/{scan.subject}" for scan in scans if scan.role == "train"]
-                    statistics = cross_fitted(model, subjects, training, validation, this)
-                    assert isinstance(method, ReconstructionMethod)
-                    method.crossfit = statistics
+                    neural.crossfit = cross_fitted(model, subjects, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)
         if model.learns:

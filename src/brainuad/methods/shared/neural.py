@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from brainuad.config.network import Optimisation, Train
 from brainuad.errors import InputError
 from brainuad.methods.base import Method, TrainingScans
+from brainuad.methods.shared.residual import Accumulator, Rescaling, Residual, Statistics
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -50,6 +51,8 @@ class NeuralMethod(Method):
 
     network: nn.Module
     train: Train
+    crossfit: Mapping[Residual, Statistics]
+    """Residuals of training scans by networks that were trained without them; empty unless the train stage did so."""
 
     @abstractmethod
     def make_network(self) -> nn.Module:
@@ -75,6 +78,12 @@ class NeuralMethod(Method):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = self.make_network()
+
+    def prepare(self, held_out: TrainingScans | None) -> None:
+        """Learn from healthy scans what maps need besides the network's weights; by default nothing."""
+
+    def add_residuals(self, scans: TrainingScans, gathered: Mapping[Residual, Accumulator | Rescaling]) -> None:
+        """Count the residuals of these scans, signed and absolute; by default there are none."""
 
     @property
     def device(self) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,23 +16,25 @@ from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.neural import Examples, NeuralMethod
-from brainuad.methods.shared.residual import Accumulator, Rescaling, Statistics, signed, standardise
+from brainuad.methods.shared.residual import (
+    RESIDUALS,
+    Accumulator,
+    Rescaling,
+    Residual,
+    Statistics,
+    accumulators,
+    signed,
+    standardise,
+)
 from brainuad.methods.shared.slices import SliceView
 from brainuad.methods.shared.volumes import VolumeView
 
-Residual = Literal["signed", "absolute"]
-RESIDUALS: tuple[Residual, ...] = ("signed", "absolute")
 REMEDIES: dict[Source, str] = {
     "training": "train it first",
     "held_out": "give a healthy data set a split with validation above 0, or set map.standardise: training",
     "crossfit": "set train.crossfit to the number of folds, and train again",
 }
 """What to do for the residual statistics of a source that are missing."""
-
-
-def accumulators(scans: TrainingScans) -> dict[Residual, Accumulator]:
-    """Empty statistics of residuals on the grid of these scans."""
-    return {residual_type: Accumulator(scans.images[0].shape) for residual_type in RESIDUALS}
 
 
 class View(Protocol):
@@ -63,8 +65,7 @@ class ReconstructionMethod(NeuralMethod):
             SliceView(grid.size, self.train.min_brain_share, grid.fit) if slices else VolumeView(grid.size, grid.fit)
         )
         self.residual_statistics: dict[Source, dict[Residual, Statistics]] = {}
-        self.crossfit: dict[Residual, Statistics] = {}
-        """Residuals of training scans by networks that were trained without them; empty unless the train stage did so."""
+        self.crossfit: Mapping[Residual, Statistics] = {}
         self.initialise(seed=0)
 
     def reconstruct_batch(self, batch: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class ReconstructionMethod(NeuralMethod):
     def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:
         """Mean and sd of the training residuals, signed and absolute; and of held-out ones, if there are such scans."""
         self.prepare(held_out)
-        gathered = accumulators(training)
+        gathered = accumulators(training.images[0].shape)
         self.add_residuals(training, gathered)
         own = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
         self.residual_statistics["training"] = own
@@ -93,11 +94,7 @@ class ReconstructionMethod(NeuralMethod):
             rescaled = {residual_type: scale.result() for residual_type, scale in scales.items()}
             self.residual_statistics["held_out"] = rescaled
 
-    def prepare(self, held_out: TrainingScans | None) -> None:
-        """Learn what reconstructions need besides the network's weights."""
-
     def add_residuals(self, scans: TrainingScans, gathered: Mapping[Residual, Accumulator | Rescaling]) -> None:
-        """Count the residuals of these scans, signed and absolute."""
         for image, brain in zip(scans.images, scans.brains, strict=True):
             residual = image - self.reconstruct(image, brain)
             gathered["signed"].add(residual, brain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,9 @@ from jaxtyping import Float
 from brainuad.config.model import Standardised
 from brainuad.errors import InputError
 from brainuad.methods.base import Brain, Image, Sign
+
+Residual = Literal["signed", "absolute"]
+RESIDUALS: tuple[Residual, ...] = ("signed", "absolute")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Accumulator:
         sd = np.sqrt(self.squares / np.maximum(self.count - 1, 1))
         parts = self.mean, sd, self.count / self.seen
         return Statistics(*(part.astype(np.float32) for part in parts))
+
+
+def accumulators(shape: tuple[int, ...]) -> dict[Residual, Accumulator]:
+    """Empty statistics of residuals on a grid."""
+    return {residual_type: Accumulator(shape) for residual_type in RESIDUALS}
 
 
 POOL_MM = 8.0
