@@ -176,7 +176,7 @@ def _processed(
 ) -> Iterator[tuple[str, Map, Postprocessing]]:
     """The map after the map operators of each postprocessing, by its label; equal operators run once."""
     known: dict[str, Map] = {}
-    for label, postprocessing in job.postprocessing.items():
+    for label, postprocessing in sorted(job.postprocessing.items()):  # Snakemake hands settings on sorted
         steps = postprocessing.on_map()
         if (key := repr(steps)) not in known:
             known[key] = process_map(anomaly, truth.image, truth.brain, spacing, steps)
