@@ -1,4 +1,4 @@
-"""The networks of a study against its best trivial baseline: each training once, each at its best."""
+"""The networks of a study beside its best trivial baseline: each training once."""
 
 from __future__ import annotations
 
@@ -8,68 +8,86 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brainuad.metrics import statistics
-from brainuad.papers.claims import holm, paired
+from brainuad.formats.verdicts import Comparisons
 from brainuad.papers.finished_study import FinishedStudy
 
 
 @dataclass(frozen=True)
 class AgainstBaselines:
-    """One data set, by AUPRC of each scan. Labels are of a model and a postprocessing.
-
-    Each training and the best baseline stand at that map and postprocessing that give it the highest mean on the test
-    scans themselves: in favour of both.
-    """
+    """One data set, by AUPRC of each scan, mean over patients and seeds. Texts name model, postprocessing and mean."""
 
     dataset: str
     patients: int
     seeds: int
     baseline: str
+    """The baseline and the postprocessing with the highest mean on the test scans."""
     value: float
     above: list[str]
-    """Trainings with a higher mean, best first, with it."""
+    """Trainings with a higher mean, each at its own best map and postprocessing: an order, no test. Best first."""
     trainings: int
     better: list[str]
-    """Those that the paired test finds better, after Holm's correction over all trainings; and those it finds worse."""
+    """Maps that `comparisons.tsv` calls better than that baseline after that postprocessing."""
     worse: list[str]
+    """Trainings each of whose maps it calls worse."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    mean: float
+    model: str
+    chain: str
+
+    @property
+    def label(self) -> str:
+        return f"`{self.model}` after `{self.chain}`"
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.mean:.3f})"
 
 
 def against_baselines(study: FinishedStudy) -> Iterator[AgainstBaselines]:
     """One for each data set with lesions and a trivial baseline."""
     baselines, trainings = study.study.baselines(), study.study.trainings()
-    scored = study.scans.dropna(subset=["auprc"])
-    for dataset, rows in scored.groupby("dataset", sort=False):
-        best: dict[str, tuple[float, str, pd.DataFrame]] = {}
+    comparisons = Comparisons(study.comparisons)
+    for dataset, rows in study.scans.dropna(subset=["auprc"]).groupby("dataset", sort=False):
+        found: dict[str, list[_Scored]] = {}
         for (model, chain), each in rows.groupby(["model", "postprocessing"], sort=False):
-            values = each.pivot_table(index="subject", columns="seed", values="auprc")
             owner = "" if model in baselines else trainings[str(model)]
-            found = float(np.nanmean(values.to_numpy())), f"`{model}` after `{chain}`", values
-            if owner not in best or found[0] > best[owner][0]:
-                best[owner] = found
-        if "" in best:
-            yield _compared(str(dataset), best.pop(""), best)
+            found.setdefault(owner, []).append(_Scored(_mean(each), str(model), str(chain)))
+        if "" not in found:
+            continue
+        baseline = max(found.pop(""), key=lambda each: each.mean)
+        networks = sorted((sorted(maps, key=lambda each: -each.mean) for maps in found.values()), key=_highest)
+        verdicts = [
+            [
+                (each, _verdict(comparisons, str(dataset), each, baseline))
+                for each in maps
+                if each.chain == baseline.chain
+            ]
+            for maps in networks
+        ]
+        yield AgainstBaselines(
+            str(dataset),
+            rows["subject"].nunique(),
+            rows["seed"].nunique(),
+            baseline.label,
+            baseline.mean,
+            [f"{maps[0]}" for maps in networks if maps[0].mean > baseline.mean],
+            len(networks),
+            [f"{each}" for maps in verdicts for each, verdict in maps if verdict == "better"],
+            [f"{maps[0][0]}" for maps in verdicts if maps and all(verdict == "worse" for _, verdict in maps)],
+        )
 
 
-def _compared(
-    dataset: str, baseline: tuple[float, str, pd.DataFrame], networks: dict[str, tuple[float, str, pd.DataFrame]]
-) -> AgainstBaselines:
-    value, name, reference = baseline
-    ordered = sorted(networks.values(), key=lambda each: -each[0])
-    tests = [paired((values - reference).dropna(how="all").to_numpy()) for _, _, values in ordered]
-    p = holm([1.0 if np.isnan(test.p) else test.p for test in tests])
-    decided = [
-        (f"{label} ({mean:.3f})", test.difference > 0)
-        for (mean, label, _), test, each in zip(ordered, tests, p, strict=True)
-        if each < statistics.LEVEL and test.patients >= statistics.FEWEST_DECIDED
-    ]
-    return AgainstBaselines(
-        dataset,
-        len(reference),
-        len(reference.columns),
-        name,
-        value,
-        [f"{label} ({mean:.3f})" for mean, label, _ in ordered if mean > value],
-        len(ordered),
-        [text for text, higher in decided if higher],
-        [text for text, higher in decided if not higher],
-    )
+def _mean(rows: pd.DataFrame) -> float:
+    """Over patients and seeds."""
+    return float(np.nanmean(rows.pivot_table(index="subject", columns="seed", values="auprc").to_numpy()))
+
+
+def _highest(maps: list[_Scored]) -> float:
+    return -maps[0].mean
+
+
+def _verdict(comparisons: Comparisons, dataset: str, each: _Scored, baseline: _Scored) -> str:
+    found = comparisons.between(dataset, baseline.chain, each.model, baseline.model)
+    return found.verdict if found else ""

@@ -72,6 +72,7 @@ class FinishedStudy:
     origins: dict[str, Origin]
     metrics: pd.DataFrame
     scans: pd.DataFrame
+    comparisons: pd.DataFrame
     ceilings: pd.DataFrame
     training: pd.DataFrame
     """model, seed, step, name, value."""
@@ -235,6 +236,7 @@ def read_finished_study(file: Path, files: Mapping[str, Section]) -> FinishedStu
         {label: known for label, known in origins.items() if known is not None},
         results.metrics,
         results.scans,
+        results.comparisons,
         results.ceilings,
         results.training,
         results.records,

@@ -205,8 +205,8 @@ def _baselines(studies: Sequence[FinishedStudy]) -> Iterator[str]:
         return
     yield from _wrapped(
         "AUPRC of each scan. Each network counts once. It and the baseline stand at the map and postprocessing that "
-        "are best on the test scans, in favour of both. better, worse: paired over patients and trainings, after "
-        "Holm's correction."
+        "are best on the test scans, in favour of both: an order, no test. Better, worse: decided against that "
+        "baseline, all after its postprocessing (docs/evaluation.md)."
     )
     yield ""
     for study, each in found:
