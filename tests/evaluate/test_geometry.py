@@ -72,6 +72,14 @@ def test_a_map_that_is_in_its_place_is_not_named(map_):
     assert map_fit(MAP, BRAIN, SPACING).map_empty == 0
 
 
+@pytest.mark.parametrize("brain", [True, False])
+def test_a_map_of_one_voxel_or_a_scan_without_brain_has_a_fit(brain):
+    shape = (140, 8, 8)
+    scan, map_ = np.full(shape, brain), np.zeros(shape, np.float32)
+    map_[61, 3, 3] = 1
+    assert map_fit(map_, scan, SPACING).map_moved == ("" if brain else UNEXPLAINED)
+
+
 def test_a_map_of_the_whole_head_is_said_to_leave_the_brain():
     whole = RNG.normal(size=SHAPE)
     fit = map_fit(whole, BRAIN, SPACING)

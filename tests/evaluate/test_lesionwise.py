@@ -91,6 +91,12 @@ def test_components_detect_lesions_one_to_one(lesion, predicted, matching, detec
     assert result.component_false.sum() == false
 
 
+def test_of_two_centres_in_a_lesion_the_component_that_overlaps_more_detects_it():
+    predicted = boxes(np.s_[2, 2, 2], np.s_[4:6, 2:6, 2:6])
+    result = found(boxes(BIG), predicted, min_component_ml=2, matching=Matching(rule="centroid"))
+    assert (result.detected.tolist(), result.component_false.sum()) == ([True], 0)
+
+
 def test_the_whole_brain_scores_badly():
     """Ten lesions and one component that holds all of them: it is no detection, and nearly all of it is false."""
     lesion = boxes(*(np.s_[4 * i : 4 * i + 2, 4 * j : 4 * j + 2, 3:5] for i in range(5) for j in range(2)))

@@ -132,6 +132,20 @@ def test_patients_and_seeds_without_a_value_do_not_count():
     assert np.isnan([paired(np.ones((2, 1))).low, paired(np.ones((2, 1))).p]).all()
 
 
+@pytest.mark.parametrize("patients", [3, 9, 10, 14])
+def test_equal_differences_have_the_p_of_as_many_equal_signs(patients):
+    (((test,),),) = adjusted([[np.stack([np.full((patients, 2), 0.5), np.zeros((patients, 2))])]])
+    assert test.p == pytest.approx(2 / 2**patients)
+    assert test.p_adjusted == pytest.approx(2 / 2**patients)
+
+
+def test_models_without_a_common_seed_have_no_patients_in_common():
+    seeds = np.full((2, 12, 2), np.nan)
+    seeds[0, :, 0], seeds[1, :, 1] = 0.5, 0.2
+    (((test,),),) = adjusted([[seeds]])
+    assert (test.patients, np.isnan(test.p)) == (0, True)
+
+
 def test_independent_tests_are_corrected_as_by_holm_and_sidak():
     rng = np.random.default_rng(0)
     groups = [[rng.normal(np.array([shift, 0])[:, None, None], 1, (2, 12, 1))] for shift in (0, 0.5, 1, 1.5, 2)]
@@ -261,3 +275,7 @@ def test_nothing_is_needed_in_vain():
     assert np.isnan(sample_size.needed(np.array([0, 0.01]), np.array([0.05, 0.05]))).all()
     assert sample_size.corrected_level(2, 1) == pytest.approx(0.05)
     assert 0.05 / 153 < sample_size.corrected_level(18, 1) < 0.001
+
+
+def test_no_fewer_patients_are_needed_than_decide():
+    assert sample_size.needed(np.array([0.01, np.inf]), np.array([0.05, 0.05]))[1] == 10

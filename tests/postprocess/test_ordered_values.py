@@ -120,6 +120,11 @@ def test_equal_burden_is_the_lowest_cut_that_keeps_the_volume(kind, ml, tmp_path
     assert lower.size == 0 or plain_burden(parts, people, voxel_ml, lower.max()) > ml
 
 
+@pytest.mark.parametrize("lowest", [-1.0, 0.0, 0.1])
+def test_a_burden_larger_than_any_brain_marks_all_but_the_lowest_value(lowest, tmp_path):
+    assert burden_cut(ordered(tmp_path, [lowest, 0.2], [0.5, 0.3]), ["a", "b"], [1, 1], 5) == np.float32(lowest)
+
+
 def test_equal_burden_needs_a_healthy_scan(tmp_path):
     with pytest.raises(InputError, match="no healthy validation scan"):
         burden_cut(ordered(tmp_path), [], [], 5.0)

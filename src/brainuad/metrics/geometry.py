@@ -64,6 +64,8 @@ def _moved(reached: Mask, brain: Mask, spacing: tuple[float, float, float], outs
     step = -(-max(brain.shape) // MOST_VOXELS)
     reached, brain = (each[::step, ::step, ::step] for each in (reached, brain))
     before = np.count_nonzero(reached ^ brain)
+    if not (reached.any() and brain.any()):  # nothing to move
+        return UNEXPLAINED if outside > ODD_OUTSIDE else ""
     least, words = before, ""
     for moved, text in _moves(reached, brain, [step * size for size in spacing], step):
         error = min(np.count_nonzero(reached ^ moved), np.count_nonzero(reached ^ (moved & brain)))

@@ -169,11 +169,12 @@ class _Pairs:
 
 def _pairs(lesions: Lesions, predicted: Components, matching: Matching) -> _Pairs:
     """Components and lesions that fit by the rule."""
-    if matching.rule == "centroid":
-        (inside,) = np.nonzero(predicted.around >= 0)
-        return _Pairs(inside, predicted.around[inside], np.zeros(len(inside)))
     component, lesion, shared = predicted.shared
     iou = shared / (predicted.voxels[component] + lesions.voxels[lesion] - shared)
+    if matching.rule == "centroid":
+        (inside,) = np.nonzero(predicted.around >= 0)
+        around, of_pair = predicted.around[inside], dict(zip(zip(component, lesion, strict=True), iou, strict=True))
+        return _Pairs(inside, around, np.array([of_pair.get(pair, 0.0) for pair in zip(inside, around, strict=True)]))
     fit = iou > matching.iou if matching.rule == "iou" else np.ones(len(iou), dtype=bool)
     return _Pairs(component[fit], lesion[fit], iou[fit])
 

@@ -38,7 +38,7 @@ def needed(effects: Float[np.ndarray, "n"], levels: Float[np.ndarray, "n"]) -> F
         middle = np.floor((low + high) / 2)
         enough = _power(effects, middle, levels) >= POWER
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(reached, high, np.nan)
+    return np.where(reached, np.maximum(high, FEWEST_DECIDED), np.nan)
 
 
 def _power(

@@ -39,6 +39,8 @@ DRAWS = 10_000
 EXACT_PATIENTS = 14
 ROUNDING = 1e-9
 """Sums of equal numbers in another order differ by less, relative to their size."""
+SMALLEST_P = 1e-100
+"""Smaller ones, as of equal differences, have no t that SciPy finds; none of them is ever drawn by chance."""
 MOST_LOG = 50.0
 """Logarithm of the largest factor of an interval."""
 
@@ -114,9 +116,10 @@ def means_of(values: Float[np.ndarray, "*n patients seeds"], between: Each | flo
 
 
 def complete(values: Values) -> Values:
-    """The seeds that have values, and the patients with a value for each of them."""
-    there = values[:, np.isfinite(values).any(axis=0)]
-    return there[np.isfinite(there).all(axis=1)]
+    """The seeds that have values, and the patients with a value for each of them; without such seeds no patient."""
+    seeds = np.isfinite(values).any(axis=0)
+    there = values[:, seeds]
+    return there[np.isfinite(there).all(axis=1) & seeds.any()]
 
 
 def paired(difference: Values) -> PairedTest:
@@ -254,7 +257,7 @@ def _effects(values: Float[np.ndarray, "n patients seeds"]) -> Each:
 
 def _ratio_of(chance: Each, patients: int) -> Each:
     """The ratio |sum| / sqrt(patients x sum of squares) whose t has this two-sided p; from 0 to 1."""
-    t = special.stdtrit(patients - 1, np.minimum(chance, 1) / 2)
+    t = special.stdtrit(patients - 1, np.clip(chance, SMALLEST_P, 1) / 2)
     with np.errstate(divide="ignore"):
         return np.asarray(1 / np.sqrt(1 + (patients - 1) / t**2))
 

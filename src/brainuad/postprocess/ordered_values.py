@@ -111,6 +111,8 @@ def best_dice(lesion: OrderedValues, normal: OrderedValues) -> float:
 def lowest_cut(values: OrderedValues, weights: Sequence[float], largest: float, budget: float) -> float:
     """The lowest value above which the weighted shares of the parts sum to at most `budget`, which is 0 or more.
 
+    The lowest value of all where the budget is never reached; there must be some.
+
     A part is what one call of `add` brought, such as a scan; `weights`: one for each; `largest`: what a part's share
     counts at most.
     """
@@ -118,8 +120,8 @@ def lowest_cut(values: OrderedValues, weights: Sequence[float], largest: float, 
     for part, size, weight in zip(values.parts(), values.sizes, weights, strict=True):
         counts = sum((np.bincount(ranks >> BITS, minlength=BINS) for ranks in part), np.zeros(BINS, np.int64))
         by_bin += weight * _shares(_at_or_above(counts) - counts, size, largest)
-    bin_ = int(np.argmax(by_bin <= budget + ROUNDING))
-    in_bin = np.zeros(BINS)
+    bin_ = max(int(np.argmax(by_bin <= budget + ROUNDING)), int(np.flatnonzero(values.counts)[0]))
+    in_bin, lowest = np.zeros(BINS), BINS - 1
     for part, size, weight in zip(values.parts(), values.sizes, weights, strict=True):
         inside, higher = np.zeros(BINS, np.int64), 0
         for ranks in part:
@@ -127,7 +129,8 @@ def lowest_cut(values: OrderedValues, weights: Sequence[float], largest: float, 
             higher += int((high > bin_).sum())
             inside += np.bincount(ranks[high == bin_] & (BINS - 1), minlength=BINS)
         in_bin += weight * _shares(_at_or_above(inside) - inside + higher, size, largest)
-    low = int(np.argmax(in_bin <= budget + ROUNDING))
+        lowest = min([lowest, *np.flatnonzero(inside)[:1].tolist()])
+    low = max(int(np.argmax(in_bin <= budget + ROUNDING)), lowest)
     return float(_values(np.array([(bin_ << BITS) + low], np.uint32))[0])
 
 
