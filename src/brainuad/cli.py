@@ -215,7 +215,7 @@ def multiverse(
     folder: ResultsFolder,
     study: Annotated[Path | None, typer.Option(help="Study file; by default that of the last run.")] = None,
 ) -> None:
-    """Score the anomaly maps of a study under many defensible choices, without training; show how stable ranks are."""
+    """Score the anomaly maps of a study under many choices of scoring, without training; show how stable ranks are."""
     from brainuad.clean import study_file
     from brainuad.multiverse.command import multiverse as score_anew
 

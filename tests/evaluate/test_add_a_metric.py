@@ -21,7 +21,7 @@ TOY = '''
 @metric(MaskEvidence, label="predicted share", direction="neither", shown=True, tracked=True)
 def predicted_share(masks: MaskEvidence) -> Estimate:
     """Predicted voxels for each lesion voxel, over all scans together."""
-    return masks.patients.ratio(masks.predicted, masks.lesion)
+    return masks.patients.ratio(masks.predicted, masks.lesion, scale="amount")
 
 
 @metric(ScanMaskEvidence, label="volume difference", direction="neither", unit="voxels")

@@ -210,13 +210,13 @@ class HealthyQuantile(Section):
 class Conformal(Section):
     """The lowest threshold that keeps the false-positive share of new healthy scans at a level.
 
-    By conformal risk control [@angelopoulos2024]. It holds on average, and needs many healthy calibration scans, or
-    validation scans.
+    By conformal risk control [@angelopoulos2024]. It holds on average, for people exchangeable with those behind it,
+    and needs many healthy calibration scans, or validation scans.
     """
 
     rule: Literal["conformal"]
     false_positive_share: float = Field(0.02, gt=0, lt=1)
-    """The level: share of a healthy scan's scored voxels above the threshold. n scans allow (largest_share / (n + 1))
+    """The level: share of a healthy scan's scored voxels above the threshold. n people allow largest_share / (n + 1)
     and above: 0.02 needs 49."""
     largest_share: float = Field(1.0, gt=0, le=1)
     """A scan's share counts at most this much, so that fewer scans suffice: with 0.1, 0.02 needs 4. The level then

@@ -106,8 +106,8 @@ def _parts(scans: pd.DataFrame, baselines: Sequence[str]) -> Iterator[_Part]:
 def _by_patient(cube: Cube, subjects: np.ndarray) -> ModelValues:
     """Mean over the scans of each patient.
 
-    A scan that any model lacks is left out, unless the patient has no other: then he counts for the models that have
-    all of his scans.
+    A scan that any model lacks is left out, unless the patient has no other: then the patient counts for the models
+    that have all these scans.
     """
     there = np.isfinite(cube)
     run = there.any(axis=1, keepdims=True)  # a training whose evaluation is missing lacks no scan

@@ -42,8 +42,8 @@ SCANS = JOB_COLUMNS | {
     "map_outside": "share of the anomaly map that lies outside the brain",
     "map_moved": "how the anomaly map seems to have been moved from the brain, such as `flipped along x`; else empty",
     "score": "anomaly score of the scan",
-    "p_healthy": "conformal p value of the score: (1 + healthy calibration people who reach it) / (1 + their number); "
-    "empty without calibration scans",
+    "p_healthy": "conformal p value of the score: (1 + people of the healthy calibration or validation scans who reach "
+    "it) / (1 + their number); empty without such scans",
     "auprc": "area under the precision-recall curve over its voxels; empty without lesions",
     "auroc": "area under the ROC curve over its voxels; empty without lesions",
     "residual_rms": "root mean square of scan minus reconstruction over the scored brain; empty without reconstruction",
@@ -87,8 +87,8 @@ COMPARISONS = {
     "p_adjusted": "the same, corrected for all comparisons of the table; empty in data sets of under ten patients",
     "verdict": "`better` or `worse` than the reference where p_adjusted is under 0.05, else `undecided`; `too few` "
     "under ten patients",
-    "n_needed": "patients with which a difference of this size would be decided (80 % power); empty where it is, and "
-    "where over 10,000 or more seeds are needed",
+    "n_needed": "patients with which a difference of this size would be decided (80 % power); empty where it is "
+    "decided, where over 10,000 would be needed, and where only more seeds would help",
     "same_as": "earlier postprocessing that gives the same numbers, so that this row is not counted again; else empty",
 }
 CURVES = JOB_COLUMNS | {

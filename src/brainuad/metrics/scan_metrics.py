@@ -72,7 +72,7 @@ def sensitivity_scan(scans: ScanThreshold) -> Estimate:
 
 @metric(ScanThreshold, label="scan specificity", direction="higher")
 def specificity_scan(scans: ScanThreshold) -> Estimate:
-    """Share of healthy scans at `threshold_scan` or below."""
+    """Share of healthy scans (the controls) at `threshold_scan` or below."""
     return _share(scans, ~scans.scores.abnormal, scans.scores.scores <= scans.cut.threshold)
 
 
@@ -83,18 +83,18 @@ def _share(scans: ScanThreshold, chosen: Bool[np.ndarray, "scans"], found: Bool[
 
 @metric(ScanOracle, label="scan sensitivity", direction="higher")
 def oracle_youden_sensitivity(scans: ScanOracle) -> Estimate:
-    """Scan level, at the threshold with the best Youden index: share of abnormal scans that reach it."""
+    """Scan level, at the threshold with the best Youden index on the test scans: share of abnormal scans at or above."""
     return Estimate(scans.sensitivity, n=int(scans.scores.abnormal.sum()))
 
 
 @metric(ScanOracle, label="scan specificity", direction="higher")
 def oracle_youden_specificity(scans: ScanOracle) -> Estimate:
-    """Scan level, at the threshold with the best Youden index: share of healthy scans below it."""
+    """Scan level, at the threshold with the best Youden index on the test scans: share of healthy scans below it."""
     return Estimate(scans.specificity, n=int((~scans.scores.abnormal).sum()))
 
 
 @metric(ScanOracle, label="scan accuracy", direction="higher")
 def oracle_youden_accuracy(scans: ScanOracle) -> Estimate:
-    """Scan level, at the threshold with the best Youden index: share of scans classified correctly."""
+    """Scan level, at the threshold with the best Youden index on the test scans: share of scans called correctly."""
     right = (scans.scores.scores >= scans.threshold) == scans.scores.abnormal
     return Estimate(float(np.mean(right)), n=len(right))

@@ -137,7 +137,7 @@ def adjusted(groups: Sequence[Sequence[ModelValues]]) -> list[list[list[PairedTe
 
     The arrays of a group have the same patients, whose signs flip together: the correlation of the tests is kept, and
     tests that stand twice count once. Groups are taken as independent (Šidák 1967). If no model differs from another,
-    a study has a corrected p under 0.05 with a probability of 5 %. Pairs with under three patients do not count.
+    about 5 % of studies have a corrected p under 0.05. Pairs with under three patients do not count.
     Each model comes with each later one, then the second: the order of `itertools.combinations`.
     """
     tests = [_Tests.of(arrays) for arrays in groups]

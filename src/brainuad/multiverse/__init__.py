@@ -1,1 +1,1 @@
-"""Score the anomaly maps of a study anew under many defensible choices, without training, and compare the rankings."""
+"""Score the anomaly maps of a study anew under many choices of scoring, without training, and compare the rankings."""

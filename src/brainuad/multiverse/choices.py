@@ -1,4 +1,4 @@
-"""The grid of defensible choices: those of the study, and a small set that is built in."""
+"""The grid of choices: those of the study, and a small set that is built in."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUANTILES = (0.95, 0.98, 0.99, 0.995, 0.999)
 """Of healthy validation voxels; thresholds beside those of the study."""
 HITS: tuple[Hit, ...] = ("iou", "centroid", "any")
 SMALLEST_ML = (0.014, 0.5)
-"""Volumes beside that of the study from which on lesions and components count: spheres of 3 and 10 mm."""
+"""Volumes beside that of the study from which on lesions and components count: spheres 3 and 10 mm across."""
 POOLING: tuple[Pooling, ...] = ("per scan", "pooled")
 FACTORS = {
     "pooling": "pooling",

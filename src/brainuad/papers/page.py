@@ -26,7 +26,7 @@ MOST_FIGURES = 60
 """Rows of a picture; what a paper has beyond stands in the table of all numbers."""
 CEILINGS = (
     "ceiling: what a perfect map reaches through resizing and the paper's postprocessing (ours where only our map was "
-    "run), mean over scans, Dice at its best threshold. **bold**: a tenth or more is lost, and numbers are cut down."
+    "run), mean over scans, Dice at its best threshold. **bold**: more than a tenth is lost, so ours may be low."
 )
 OWN_MAP = {True: "the paper's", False: "ours"}
 

@@ -38,7 +38,7 @@ def _moved(scans: pd.DataFrame) -> Iterator[str]:
         for move, same in odd[odd["map_moved"] != ""].groupby("map_moved", sort=False):
             yield (
                 f"{model} on {dataset}: {len(same)} of {len(rows)} anomaly maps do not lie on the brain of their scan: "
-                f"{move} ({_named(same)}). Their numbers mean nothing before that is mended."
+                f"{move} ({_named(same)}). Look at these maps before you read their numbers."
             )
 
 
