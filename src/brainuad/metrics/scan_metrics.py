@@ -54,7 +54,7 @@ def ap_scan_by_lesion_type(scans: ScanScores) -> Estimate:
 
 @metric(ScanThreshold, label="scan threshold", direction="neither", unit="score units")
 def threshold_scan(scans: ScanThreshold) -> Estimate:
-    """Scan level: the conformal cut above which a scan is called abnormal; n: the healthy people that it rests on."""
+    """Scan level: the conformal threshold above which a scan is called abnormal; n: the healthy people behind it."""
     return Estimate(scans.cut.threshold, n=scans.cut.people)
 
 
@@ -83,7 +83,7 @@ def _share(scans: ScanThreshold, chosen: Bool[np.ndarray, "scans"], found: Bool[
 
 @metric(ScanOracle, label="scan sensitivity", direction="higher")
 def oracle_youden_sensitivity(scans: ScanOracle) -> Estimate:
-    """Scan level, at the threshold with the best Youden index on the test scans: share of abnormal scans at or above."""
+    """Scan level, at the threshold with the best Youden index on the test scans: share of abnormal scans found."""
     return Estimate(scans.sensitivity, n=int(scans.scores.abnormal.sum()))
 
 
