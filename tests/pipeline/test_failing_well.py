@@ -86,14 +86,20 @@ def one_failed_training_withholds_nothing(own, study):
     assert "2 of 9 scans were left out" in shown
     # whatever is done next, the tables are made again, and of what finished nothing else
     ends = {"summarise": 1, "track": 1, "report": 1}
-    assert own.would_run(study) == ends | {"ceilings": 1}  # the model had another input
+    assert without_ceilings(own.would_run(study)) == ends
     wild["models"]["wild"]["set"]["train"]["lr"] = 1e-3
-    assert own.would_run(wild) == {"train": 1, "infer": 1, "postprocess": 1, "evaluate": 1, **ends}
+    again = {"train": 1, "infer": 1, "postprocess": 1, "evaluate": 1, **ends}
+    assert without_ceilings(own.would_run(wild)) == again
     assert own.snakemake(study).returncode == 0
     assert {name: (folder / f"evaluate/{name}.tsv").read_bytes() for name in names} == complete
     assert not (folder / "evaluate/missing.tsv").exists()
     assert "wild" not in (folder / "report/index.html").read_text()
     assert own.would_run(study) == {}
+
+
+def without_ceilings(jobs):
+    """The model has another input, with ceilings of its own, which the scheduler may make before the training fails."""
+    return {rule: count for rule, count in jobs.items() if rule != "ceilings"}
 
 
 def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
