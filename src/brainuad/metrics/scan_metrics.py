@@ -60,7 +60,7 @@ def threshold_scan(scans: ScanThreshold) -> Estimate:
 
 @metric(ScanThreshold, label="nominal scan specificity", direction="neither")
 def nominal_specificity_scan(scans: ScanThreshold) -> Estimate:
-    """The specificity that `threshold_scan` has on average: what was asked for, or n / (n + 1) of n healthy people."""
+    """The specificity that `threshold_scan` has on average at least: what was asked for, or n / (n + 1) of n people."""
     return Estimate(scans.cut.specificity, n=scans.cut.people)
 
 

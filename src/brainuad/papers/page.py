@@ -250,8 +250,8 @@ def _all_deviations(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[
             yield f"{name}{text}: {'all networks' if len(labels) == len(sources) > 1 else _ticked(labels)}"
         if any(not each.origins[label].own_map for label in each.trained):
             yield (
-                f"{name}our map: its settings were chosen on IXI heads with inserted strokes; on test scans among these its "
-                "numbers are optimistic (decision 43)"
+                f"{name}our map: its settings were chosen on IXI heads with inserted strokes; on test scans among "
+                "these its numbers are optimistic (decision 43)"
             )
     known = [each.origins[label] for each in studies for label in each.trained]
     missing = [system for system in paper.systems if system not in {origin.system for origin in known}]
