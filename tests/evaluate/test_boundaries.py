@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+from brainuad.evaluate.tables import mean_rows
 from brainuad.metrics.boundary_metrics import hd95, nsd
-from brainuad.metrics.evidence import ScanMaskEvidence
+from brainuad.metrics.evidence import Patients, ScanMaskEvidence
+from brainuad.metrics.statistics import leave_one_out
 from brainuad.metrics.surfaces import MOST, Surface
 
 SHAPE = (24, 20, 16)
@@ -71,3 +75,9 @@ def test_a_percentile_of_a_large_surface_is_that_of_an_even_part_of_it():
     other = Surface(np.argwhere(rng.random((60, 60, 10)) < 0.001).astype(float))
     exact = float(np.percentile(other.tree.query(points)[0], 95))
     assert Surface(points).distance(other, 95) == pytest.approx(exact, rel=0.01)
+
+
+def test_millimetres_under_one_are_no_shares():
+    scans = SimpleNamespace(patients=Patients(list("abc"), leave_one_out(list("abc"))))
+    distance, share = mean_rows("r", {"hd95": [0.5, 0.8, 1.0], "nsd": [0.5, 0.8, 1.0]}, scans)
+    assert distance["ci_high"] > 1 > share["ci_high"]

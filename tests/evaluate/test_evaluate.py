@@ -647,3 +647,10 @@ def test_a_patient_without_a_marked_lesion_is_neither_healthy_nor_abnormal(world
         "four patients, three controls"
     )
     assert found.loc["auroc_scan", "n"] == 7
+
+
+def test_a_rim_deeper_than_every_brain_is_said(world, tmp_path):
+    posts = {"none": world.post("dae", "ms", "none", lambda lesion: lesion)}
+    deep = SETTINGS.model_copy(update={"erode_voxels": 20})
+    with pytest.raises(InputError, match="erode_voxels is 20"):
+        world.run("dae", "ms", posts, tmp_path / "out", settings=deep)

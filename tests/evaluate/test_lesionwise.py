@@ -8,10 +8,14 @@ from sklearn.metrics import f1_score, jaccard_score, matthews_corrcoef, precisio
 
 from brainuad.config.evaluate import Evaluate, Matching
 from brainuad.evaluate.scan import count_mask, map_values, scan_truth
+from brainuad.evaluate.scored import ScoredScans, Scores
 from brainuad.formats.scans import Scan
 from brainuad.images import components
+from brainuad.metrics import mask_metrics
+from brainuad.metrics.evidence import MaskEvidence, Patients
 from brainuad.metrics.froc import Components, Froc
 from brainuad.metrics.lesionwise import find, label_lesions
+from brainuad.metrics.statistics import leave_one_out
 
 SHAPE = (20, 20, 10)
 ALL = np.ones(SHAPE, bool)
@@ -199,6 +203,19 @@ def test_a_mask_that_lost_its_voxels_on_the_way_is_missed():
     seen, mask = counted(ALL, boxes(), boxes(), Scan("a", "a", "ms", mask="lost.nii.gz"))
     assert (seen.facts.lesion_share_outside, seen.facts.dice_ceiling, mask.dice) == (1, 0, 0)
     assert map_values(FLAT, seen).auprc == 0
+
+
+def test_a_volume_bias_may_be_negative_where_no_observed_one_is():
+    masks = [counted(ALL, boxes(BIG), boxes(BIG, np.s_[10, 10, :extra]))[1] for extra in (0, 1, 9)]
+    patients = Patients(list("abc"), leave_one_out(list("abc")))
+    found = mask_metrics.volume_bias(MaskEvidence(patients, "r", 0.5, masks))
+    half = 4.302653 * np.std([0, 1, 9], ddof=1) / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((10 / 3 - half, 10 / 3 + half), rel=1e-5)
+
+
+def test_patients_whose_lesions_were_all_lost_on_the_way_have_numbers():
+    facts = [counted(ALL, boxes(), boxes(), Scan(name, name, "ms", mask="lost.nii.gz"))[0].facts for name in "ab"]
+    assert ScoredScans(EVERY, Scores([0, 0], [], []), facts).patients.with_lesions
 
 
 def test_ignored_voxels_of_a_lesion_are_neither_found_nor_missed():

@@ -57,6 +57,12 @@ def test_a_share_of_all_is_not_certain():
     assert (low, high) == (0, pytest.approx(stats.beta.ppf(0.975, 1, 8)))
 
 
+def test_nothing_is_certain_of_an_amount_of_which_there_was_none():
+    weights, ones = leave_one_out(list("abcd")), np.ones(4)
+    assert np.isnan(ratio(np.zeros(4), ones, weights, "amount")[1:]).all()
+    assert ratio(np.zeros(4), ones, weights)[2] == pytest.approx(1 - 0.025**0.25)
+
+
 def test_interval_leaves_out_samples_without_a_value():
     low, high = interval(0.5, np.array([0.4, np.nan, 0.5, 0.6]))
     assert (low, high) == interval(0.5, np.array([0.4, 0.5, 0.6]))

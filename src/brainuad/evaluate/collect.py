@@ -95,7 +95,14 @@ def collect(
                 _add_mask(scored, masks[rule], truth, grid.spacing, settings)
             peak = find_peak(anomaly, truth, grid.affine, settings.peak_distance_mm, within)
             postprocessing.peaks.append(peak)
+    _require_scored(scans, settings)
     return scans, postprocessings
+
+
+def _require_scored(scans: ScoredScans, settings: Evaluate) -> None:
+    if scans.facts and not any(scan.brain_ml for scan in scans.facts):
+        why = f"evaluate.erode_voxels is {settings.erode_voxels}, and no brain of the test scans is thicker"
+        raise InputError("nothing is left to score", why=why, do="set evaluate.erode_voxels lower")
 
 
 def _map_fit(anomaly: Float[np.ndarray, "x y z"], opened: ArrayCache, row: int, path: Path) -> MapFit:

@@ -69,8 +69,8 @@ class ScoredScans:
 
     @property
     def with_lesions(self) -> bool:
-        """Whether any scan holds lesion, scored or not."""
-        return any(scan.lesion_ml > 0 for scan in self.facts)
+        """Whether any scan holds lesion, scored or not, or one that was lost on the way to the grid."""
+        return any(not np.isnan(scan.lesion_share_outside) for scan in self.facts)
 
     @property
     def corrupted(self) -> bool:

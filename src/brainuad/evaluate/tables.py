@@ -10,9 +10,10 @@ import numpy as np
 
 from brainuad import metrics
 from brainuad.evaluate.scored import ScoredMaps, ScoredPostprocessing, ScoredScans, oracle
-from brainuad.metrics import pooled
+from brainuad.metrics import by_name, pooled
 from brainuad.metrics.evidence import Evidence
 from brainuad.metrics.registry import NO_RULE, Estimate
+from brainuad.metrics.statistics import Scale
 
 TableRow = dict[str, Any]
 METRICS, SCANS, LESIONS, CURVES = "metrics.tsv", "scans.tsv", "lesions.tsv", "curves.tsv"
@@ -71,7 +72,12 @@ def mask_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
 def mean_rows(rule: str, metrics: Mapping[str, Sequence[float]], scans: ScoredScans) -> list[TableRow]:
     """Rows of `metrics.tsv`: the mean over patients of metrics of each scan, by name, where any scan has a value."""
     defined = {name: np.array(values) for name, values in metrics.items() if np.isfinite(values).any()}
-    return [_metric_row(rule, name, scans.patients.mean(values)) for name, values in defined.items()]
+    return [_metric_row(rule, name, scans.patients.mean(values, _scale(name))) for name, values in defined.items()]
+
+
+def _scale(name: str) -> Scale | None:
+    """Of a metric of one scan: what has a unit is no share, even where all values are under 1."""
+    return "amount" if by_name()[name].unit else None
 
 
 def scan_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:

@@ -19,7 +19,7 @@ METRICS = JOB_COLUMNS | {
     "threshold_rule": "how maps were thresholded: none, a rule of the study, or oracle (chosen on the test labels)",
     "metric": "name, see below",
     "value": "the number",
-    "ci_low": "lower end of the 95 % interval over patients, empty under three patients; for "
+    "ci_low": "lower end of the 95 % interval over patients, empty under three patients and for an amount of 0; for "
     "`sensitivity_scan` and `specificity_scan` of the exact binomial interval",
     "ci_high": "upper end",
     "n": "scans that the number rests on",

@@ -45,9 +45,12 @@ class Patients:
         number = statistics.ratio(numerator, denominator, self.weights, scale)
         return Estimate(*number, len(self.subjects) if n is None else n)
 
-    def mean(self, values: PerScan) -> Estimate:
-        """Mean over patients of the mean over their scans; scans without a value (NaN) are excluded."""
-        number = statistics.patient_mean(values, self.subjects, self.weights)
+    def mean(self, values: PerScan, scale: Scale | None = None) -> Estimate:
+        """Mean over patients of the mean over their scans; scans without a value (NaN) are excluded.
+
+        `scale`: by default that of the values.
+        """
+        number = statistics.patient_mean(values, self.subjects, self.weights, scale)
         return Estimate(*number, int(np.isfinite(values).sum()))
 
     def over_samples(

@@ -249,7 +249,7 @@ def voxel_fpr(masks: MaskEvidence) -> Estimate:
 @metric(MaskEvidence, label="volume bias", direction="neither", unit="ml")
 def volume_bias(masks: MaskEvidence) -> Estimate | None:
     """Predicted minus true lesion volume of a scan, mean over patients, in the scan's own space."""
-    return masks.patients.mean(masks.bias_ml) if masks.patients.with_lesions else None
+    return masks.patients.mean(masks.bias_ml, "any") if masks.patients.with_lesions else None
 
 
 @metric(MaskEvidence, label="lower limit of agreement", direction="neither", unit="ml")

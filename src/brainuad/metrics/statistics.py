@@ -308,7 +308,7 @@ def interval(
     A t interval on the logit (share) or the logarithm (amount), which keeps its level for skewed numbers, or as it is.
     Its degrees of freedom are those of the variance at the kurtosis of the patients' influence: few where few patients
     make the number. A share of exactly 0 or 1 has the limit of Clopper and Pearson (1934), with the `independent`
-    observations, by default the patients. NaN under three patients.
+    observations, by default the patients. NaN under three patients, and for an amount of exactly 0.
     """
     known = np.zeros(0) if without is None else without[np.isfinite(without)]
     if len(known) < FEWEST_PATIENTS or not np.isfinite(value):
@@ -317,8 +317,8 @@ def interval(
     beyond = (LEVEL / 2) ** (1 / (independent or patients))
     squares = float((influence**2).sum())
     if squares <= (ROUNDING * abs(value)) ** 2:
-        ends = {0.0: (0.0, 1 - beyond), 1.0: (beyond, 1.0)} if scale == "share" else {}
-        return ends.get(value, (value, value))
+        ends = {"share": {0.0: (0.0, 1 - beyond), 1.0: (beyond, 1.0)}, "amount": {0.0: (np.nan, np.nan)}, "any": {}}
+        return ends[scale].get(value, (value, value))
     df = np.clip(3 * squares**2 / float((influence**4).sum()) - 1, 1, patients - 1)
     half = -float(special.stdtrit(df, LEVEL / 2)) * np.sqrt((patients - 1) / patients * squares)
     if scale == "share" and 0 < value < 1:
@@ -355,9 +355,14 @@ def ratio(
     return value, *interval(value, weighted(weights[counted]), scale)
 
 
-def patient_mean(values: Float[np.ndarray, "scans"], subjects: Sequence[str], weights: Weights | None) -> Number:
-    """Mean over patients of the mean over their scans, with its interval; scans without a value (NaN) are excluded."""
+def patient_mean(
+    values: Float[np.ndarray, "scans"], subjects: Sequence[str], weights: Weights | None, scale: Scale | None = None
+) -> Number:
+    """Mean over patients of the mean over their scans, with its interval; scans without a value (NaN) are excluded.
+
+    `scale`: by default that of the values.
+    """
     patient, valid = patient_index(subjects), np.isfinite(values)
     scans = np.bincount(patient[valid], minlength=int(patient.max(initial=-1)) + 1)
     share = np.where(valid, 1 / np.maximum(scans[patient], 1), 0.0)
-    return ratio(np.where(valid, values, 0) * share, share, weights, scale_of(values))
+    return ratio(np.where(valid, values, 0) * share, share, weights, scale or scale_of(values))
