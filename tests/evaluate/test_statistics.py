@@ -119,6 +119,18 @@ def test_a_crossed_interval_by_hand():
     assert mean.df == pytest.approx(variance**2 / ((8 / 6) ** 2 / 2 + (13.5 / 6) ** 2 / 1))
 
 
+def barely_different_trainings():
+    """Differences of 12 patients in two trainings, whose means differ by little more than chance."""
+    signs, patients = np.where(np.arange(12) % 2, 1, -1), np.linspace(-1, 1, 12)
+    return 0.1 + 0.1 * np.outer(signs, [1, -1]) + 0.01 * patients[:, None] + np.array([-0.04, 0.04])
+
+
+def test_two_trainings_that_barely_differ_have_a_finite_interval():
+    means = means_of(barely_different_trainings())
+    assert means.df == 1
+    assert means.interval()[1] < 1
+
+
 @pytest.mark.parametrize("patients", [3, 8, 14, 40])
 def test_p_is_that_of_scipys_permutation_test(patients):
     difference = np.random.default_rng(patients).normal(0.4, 1, patients)
@@ -258,6 +270,16 @@ def test_under_ten_patients_nothing_is_decided():
     assert set(table["verdict"]) == {"too few"}
     assert table["p_adjusted"].isna().all()
     assert table["p"].iloc[0] == 2 / 2**9
+
+
+def test_where_trainings_are_too_few_no_number_of_patients_is_told():
+    keys = [(seed, f"sub-{i:02}", "s") for seed in (0, 1) for i in range(12)]
+    gains = {"a": (0.2, 0.21), "b": (0, 0.01), "wild": (-0.4, 0.4)}
+    rng = np.random.default_rng(0)
+    values = {name: {key: 0.5 + of[key[0]] + 0.01 * rng.random() for key in keys} for name, of in gains.items()}
+    row = compare(scans(values), []).iloc[0]
+    assert (row["model"], row["reference"], row["verdict"], row["n"]) == ("a", "b", "undecided", 12)
+    assert np.isnan(row["n_needed"])  # by the patients alone ten would do
 
 
 def test_a_postprocessing_with_the_same_maps_is_marked_and_changes_nothing():

@@ -54,7 +54,8 @@ def compare(scans: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
             levels.append(sample_size.corrected_level(len(part.models), distinct))
     table = pd.DataFrame(rows, columns=list(tables.COMPARISONS))
     needed = sample_size.needed(np.array(effects), np.array(levels))
-    table["n_needed"] = np.where(table["verdict"].isin(["undecided", "too few"]), needed, np.nan)
+    open_ = table["verdict"].isin(["undecided", "too few"]) & (needed > table["n"])  # else only more seeds would help
+    table["n_needed"] = np.where(open_, needed, np.nan)
     return table
 
 

@@ -88,8 +88,9 @@ def means_of(values: Float[np.ndarray, "*n patients seeds"], between: Each | flo
     """Means over patients and seeds, which are random and crossed; NaN errors under three patients.
 
     Their variance is (MS_patients + MS_seeds - MS_rest) / (patients x seeds), not less than the part of the patients;
-    the degrees of freedom are Satterthwaite's (1946). `between`: a variance between trainings, with its degrees of
-    freedom, that MS_seeds may exceed, not undercut: a few seeds that agree by luck do not make a small error.
+    the degrees of freedom are Satterthwaite's (1946), at least 1. `between`: a variance between trainings, with its
+    degrees of freedom, that MS_seeds may exceed, not undercut: a few seeds that agree by luck do not make a small
+    error.
     """
     patients, seeds = values.shape[-2:]
     mean = values.mean(axis=(-2, -1)) if patients * seeds else np.full(values.shape[:-2], np.nan)
@@ -108,7 +109,7 @@ def means_of(values: Float[np.ndarray, "*n patients seeds"], between: Each | flo
         counts = of_seeds > of_rest
         variance = np.where(counts, of_patients + of_seeds - of_rest, of_patients)
         parts = of_patients**2 / (patients - 1) + of_seeds**2 / seeds_df + of_rest**2 / rest_df
-        df = np.where(counts, variance**2 / np.where(counts, parts, 1), df)
+        df = np.where(counts, np.maximum(variance**2 / np.where(counts, parts, 1), 1), df)
     error = np.sqrt(variance)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = np.where(mean == 0, 0.0, mean / error)
