@@ -51,6 +51,7 @@ def claim(check: str, **given: Any) -> Claim:
     [
         (0.37, OURS, "reproduced"),
         (0.449, OURS, "reproduced"),
+        (0.35, OURS, "reproduced"),
         (0.37, WIDE, "close"),
         (0.41, Number(0.40, NAN, NAN), "close"),
         (0.55, WIDE, "undecided"),
@@ -183,6 +184,12 @@ def test_a_bound_needs_the_interval_of_every_training_above_it(tmp_path, value, 
     paired = claim("above", metric="auroc_scan", systems=["paolini_ae"], references=["paolini_ceae"])
     (without,) = verdicts(tmp_path / "b", [paired], auroc={"paolini_ae": (value, half)})
     assert (without.outcome, "no paired test" in without.why) == ("open", True)
+
+
+def test_scans_of_a_person_do_not_make_a_bound_decided(tmp_path):
+    bound = claim("at_least", metric="auroc_scan", bound=0.7, systems=["paolini_ae"])
+    (found,) = verdicts(tmp_path, [bound], auroc={"paolini_ae": (0.8, 0.08)}, patients=18, sessions=2)
+    assert (found.outcome, found.why.split()[0]) == ("open", "9")
 
 
 @pytest.mark.parametrize(
@@ -383,8 +390,13 @@ def finished_study(folder: Path, **given: Any) -> Path:
                 lines += metric_rows({**at, "n": made["patients"]}, dice + shift, made["auroc"].get(model))
                 auprc = made["auprc"].get(model, dice)
                 scans += [
-                    {**at, "scan": f"sub-{i:02d}", "subject": f"sub-{i:02d}", "healthy": 0, "brain_ml": 1200.0}
-                    | {"lesion_ml": 2.0, "predicted_ml": made["predicted"], "threshold_rule": "healthy_quantile_0.98"}
+                    {**at, "scan": f"sub-{i:02d}", "subject": f"sub-{i // made['sessions']:02d}", "healthy": 0}
+                    | {
+                        "brain_ml": 1200.0,
+                        "lesion_ml": 2.0,
+                        "predicted_ml": made["predicted"],
+                        "threshold_rule": "healthy_quantile_0.98",
+                    }
                     | {"false_ml": made["predicted"] - (dice + each + shift) * (made["predicted"] + 2.0) / 2}
                     | {"dice": dice + each + shift, "auprc": auprc + each + shift}
                     for i, each in enumerate(of_scans)
@@ -407,6 +419,7 @@ MADE: dict[str, Any] = {
     "noise": 0.05,
     "lucky": 0.0,
     "patients": 20,
+    "sessions": 1,
     "predicted": 2.0,
     "explained": {},
     "seconds": {},

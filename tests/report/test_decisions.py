@@ -33,6 +33,17 @@ def test_the_interval_of_several_seeds_holds_the_mean_of_all_trainings(seeds: in
     assert 0.935 < ((found["ci_low"] <= 0.5) & (found["ci_high"] >= 0.5)).mean() < 0.99
 
 
+def test_trainings_without_a_value_do_not_count() -> None:
+    two = metrics(2)
+    lacking = two.iloc[:1].assign(seed=2, value=np.nan, ci_low=np.nan, ci_high=np.nan)
+    pd.testing.assert_frame_equal(table.summary(pd.concat([two, lacking])), table.summary(two))
+
+
+def test_false_positives_are_no_share_even_under_one() -> None:
+    low = metrics(2).assign(metric="fp_per_scan", value=[0.5, 0.9], ci_low=[0.4, 0.8], ci_high=[0.6, 1])
+    assert table.summary(low)["ci_high"].item() > 1 == table.summary(low.assign(metric="nsd"))["ci_high"].item()
+
+
 def test_the_interval_of_one_seed_and_of_equal_seeds_stays() -> None:
     one = metrics(1)
     pd.testing.assert_frame_equal(

@@ -180,9 +180,10 @@ def paired(values: Values) -> PairedTest:
     The first alone is too lenient far out in its tail where trainings differ more than patients: three trainings say
     little of how much a fourth may differ.
     """
-    found, means = statistics.paired(values), statistics.complete(values).mean(axis=0)
-    if len(means) < 2 or math.isnan(found.p):
+    found = statistics.paired(values)
+    if found.seeds < 2 or math.isnan(found.p):
         return found
+    means = statistics.complete(values).mean(axis=0)
     if means.std() < 1e-12 * max(1.0, abs(means).max()):
         return found
     return replace(found, p=max(found.p, float(stats.ttest_1samp(means, 0).pvalue)))
@@ -230,7 +231,7 @@ MEANT = {
 def _at_least(claim: Claim, study: FinishedStudy, dataset: str, labels: dict[str, str]) -> Evidence | Untested:
     """By the interval of each training: all must lie above the bound, or below it."""
     assert claim.bound is not None
-    metric, outcomes, texts, scans = _metric(claim), [], [], []
+    metric, outcomes, texts, patients = _metric(claim), [], [], []
     for system in claim.systems:
         numbers = study.numbers(labels[system], dataset, metric)
         if not numbers:
@@ -238,9 +239,9 @@ def _at_least(claim: Claim, study: FinishedStudy, dataset: str, labels: dict[str
         each = [_against_bound(number, claim.bound) for number in numbers]
         outcomes.append((max(a for a, _ in each), max(b for _, b in each)))
         texts += [f"{system}: {number}" for number in numbers]
-        scans.append(min(number.n for number in numbers))
+        patients.append(min(study.patients(labels[system], dataset), *(number.n for number in numbers)))
     note = "the bound is the highest value there is, which no interval can exceed" if claim.bound >= 1 else ""
-    return _joined(outcomes, min(scans), texts, note)
+    return _joined(outcomes, min(patients), texts, note)
 
 
 def _against_bound(number: Number, bound: float) -> tuple[float, float]:

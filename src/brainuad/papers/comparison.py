@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from brainuad.metrics.statistics import ROUNDING
 from brainuad.papers.finished_study import Number
 
 CLOSE = 0.05
@@ -25,6 +26,6 @@ def agreement(reported: float | None, ours: Number, unlike: str) -> Agreement:
         return "not comparable"
     if reported is None:
         return "not in text"
-    if abs(reported - ours.value) <= CLOSE:
-        return "reproduced" if ours.high - ours.low <= WIDEST else "close"
+    if abs(reported - ours.value) <= CLOSE + ROUNDING:
+        return "reproduced" if ours.high - ours.low <= WIDEST + ROUNDING else "close"
     return "undecided" if pd.isna(ours.low) or ours.low <= reported <= ours.high else "differs"

@@ -136,6 +136,11 @@ class FinishedStudy:
         rows = self._rows(label, dataset, metric).to_dict("records")
         return [Number(row["value"], row["ci_low"], row["ci_high"], n=int(row["n"])) for row in rows]
 
+    def patients(self, label: str, dataset: str) -> int:
+        """People behind a model's test scans of a data set."""
+        rows = self.scans[(self.scans["dataset"] == dataset) & (self.scans["model"] == label)]
+        return int(rows["subject"].nunique())
+
     def values(self, label: str, dataset: str, metric: str) -> pd.DataFrame | None:
         """A value of each patient (row) and seed (column): the mean over a patient's scans; None where there is none.
 

@@ -25,6 +25,8 @@ MUCH_OUTSIDE = 0.1
 """Share of the lesion volume outside the scored brain above which the table says so."""
 PRIMARY_KEY = (PRIMARY.name, NO_RULE)
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
+IN_UNITS = {metric.name for metric in declared.METRICS if metric.unit}
+"""Metrics that are no shares."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,17 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
 
     The distances to the ends are the root of the sum of squares (MOVER, Zou and Donner 2008) of the mean distances
     within a seed and of the t interval of the mean of seeds, which has as many degrees of freedom as seeds less one.
+    Seeds without a value do not count; a share stays between 0 and 1.
     """
     low, high = (metrics["value"] - metrics["ci_low"]) ** 2, (metrics["ci_high"] - metrics["value"]) ** 2
-    grouped = metrics.assign(ci_low=low, ci_high=high).groupby(KEY, sort=False)
+    there = metrics["seed"].where(metrics["value"].notna())
+    grouped = metrics.assign(ci_low=low, ci_high=high, there=there).groupby(KEY, sort=False)
     found = grouped.agg(
         value=("value", "mean"),
         ci_low=("ci_low", "mean"),
         ci_high=("ci_high", "mean"),
         n=("n", "max"),
-        seeds=("seed", "nunique"),
+        seeds=("there", "nunique"),
         between=("value", "var"),
         least=("value", "min"),
         most=("value", "max"),
@@ -175,7 +179,8 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
     ends["ci_high"] = found["value"] + np.sqrt(found["ci_high"] + between)
     bounds = metrics.groupby(KEY, sort=False).agg(low=("ci_low", "min"), high=("ci_high", "max")).reset_index()
     ends["ci_low"] = ends["ci_low"].mask((bounds["low"] >= 0) & (ends["ci_low"] < 0), 0)
-    ends["ci_high"] = ends["ci_high"].mask((bounds["high"] <= 1) & (ends["ci_high"] > 1), 1)
+    share = (bounds["high"] <= 1) & ~found["metric"].isin(IN_UNITS)
+    ends["ci_high"] = ends["ci_high"].mask(share & (ends["ci_high"] > 1), 1)
     return found.assign(**ends)[[*KEY, "value", "ci_low", "ci_high", "n", "seeds"]]
 
 
