@@ -230,7 +230,8 @@ def test_nobody_trains_as_healthy_and_is_tested_as_a_patient(tmp_path):
     demo = Path(__file__).parents[2] / "config.yaml"
     with pytest.raises(ConfigError, match="controls and patients share people") as caught:
         Plan(build_study(study, demo))
-    assert "sub-3" in (caught.value.why or "")
+    assert "sub-3 is in controls" in (caught.value.why or "")
+    assert "patients, a set of patients" in (caught.value.why or "")
     sets["controls"]["exclude"] = ["sub-3"]
     assert len(Plan(build_study(study, demo)).scans["controls"]) == 14
 

@@ -20,6 +20,7 @@ from brainuad.layout import Layout
 from brainuad.metrics import voxelwise
 from brainuad.multiverse import choices, pages
 from brainuad.multiverse.progress import FIRST_SECONDS, Progress
+from brainuad.multiverse.rescore import Universe
 
 SHAPE, AFFINE = (14, 15, 12), np.diag([2.0, 2, 2, 1])
 ROLES = {"healthy": ["validation", "validation", "test"], "patients": ["test"] * 4}
@@ -186,3 +187,13 @@ def test_time_left_follows_the_pace_of_each_kind_of_step():
 
 def test_the_caveat_claims_nothing():
     assert "no test" in pages.CAVEAT
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [([0.2, 0.2], "a leads in 100%"), ([0.5, 0.2], "a leads in 75%"), ([0.7, 0.2], "a and b each lead in 50%")],
+)
+def test_models_that_lead_equally_often_are_both_named(second, told):
+    of = [choices.Choice(choices.AUPRC, pooling, "none") for pooling in choices.POOLING]
+    values = np.array([[0.5, second[0]], [0.5, second[1]]])
+    assert told in pages.lead(Universe("ms", ["a", "b"], [1, 1], of, values, 3, 3))

@@ -249,7 +249,7 @@ def test_val_dice_is_left_out_with_a_note_without_labelled_validation_scans(stud
     postprocess(inputs(ms, [healthy]), thresholding(True), PLAIN, tmp_path / "out", TAGS)
     threshold = thresholds.read(tmp_path / "out")["val_dice"]
     assert threshold.value is None
-    assert "no validation scan with lesions" in threshold.note
+    assert "no validation scan with lesions in the scored brain" in threshold.note
     assert not list((tmp_path / "out").glob("*val_dice*"))
 
 
@@ -257,6 +257,16 @@ def test_a_study_without_healthy_validation_scans_is_told_so(study, tmp_path):
     with pytest.raises(InputError, match="no healthy validation scan"):
         postprocess(inputs(study[1], [study[1]]), thresholding(False), PLAIN, tmp_path / "out", TAGS)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("roles", "deep", "told"),
+    [(["calibration"], 0, "no healthy calibration scan is left"), (None, 9, "no voxel of 2 healthy validation scans")],
+)
+def test_why_healthy_scans_give_no_threshold_is_told(study, tmp_path, roles, deep, told):
+    with pytest.raises(InputError, match=told):
+        given = thresholding(True, roles=roles, erode_voxels=deep)
+        postprocess(inputs(study[1], [study[0]]), given, PLAIN, tmp_path / "out", TAGS)
 
 
 def test_a_map_on_another_grid_is_refused(study, tmp_path):

@@ -86,11 +86,12 @@ def lead(universe: Universe) -> str:
     of = f"{_count(universe.scans, 'scan')} of {_count(universe.patients, 'patient')}; {found.choices} choices"
     if not found.choices:
         return f"{of}: no metric is defined for every model"
-    first = int(np.argmax(found.led))
+    best = [model for model, led in zip(universe.models, found.led, strict=True) if np.isclose(led, found.led.max())]
     without = len(universe.choices) - found.choices
     left_out = f", {without} more without a value for some model" if without else ""
     equal = f" (in {found.equal} all models are equal and share the lead)" if found.equal else ""
-    share = f"{universe.models[first]} leads in {found.led[first]:.0%} of them{equal}"
+    leads = f"{best[0]} leads" if len(best) == 1 else f"{' and '.join(best)} each lead"
+    share = f"{leads} in {found.led.max():.0%} of them{equal}"
     return f"{of}{left_out}; {share}; Kendall's W {_number(found.agreement)}"
 
 

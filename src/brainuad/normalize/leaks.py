@@ -69,7 +69,8 @@ def _refuse_people(study: Study, one: tuple[str, Sequence[Scan]], two: tuple[str
     in_two = [person for person in both if roles[person] and others[person] and roles[person] != others[person]]
     in_two.sort(key=lambda person: "train" not in (roles[person], others[person]))  # the worst first
     if training and patients and both:
-        first, known = both[0], "models would be tested on persons of their training"
+        first = both[0]
+        known = f"{first} is in {training[0]}, on which models are trained, and in {patients[0]}, a set of patients"
     elif in_two:
         first = in_two[0]
         known = f"{first} is {_said(roles[first])} in {label} and {_said(others[first])} in {other}"

@@ -86,18 +86,36 @@ def find_thresholds(
     for rule in rules:
         match rule:
             case HealthyQuantile() | Conformal() | Burden():
-                healthy = healthy or _voxel_values([each for each in sets if each.healthy], voxels)
+                healthy = healthy or _healthy_values([each for each in sets if each.healthy], voxels)
                 found[rule.label] = _healthy_threshold(rule, healthy)
             case ValDice():
-                labelled = _voxel_values([each for each in sets if not each.healthy], voxels, True)
+                patients = [each for each in sets if not each.healthy]
+                labelled = _voxel_values(patients, voxels, True)
                 if len(labelled.lesion):
                     value = best_dice(labelled.lesion, labelled.normal)
                     found[rule.label] = FoundThreshold(value, "labelled validation", labelled.scans)
                 else:
-                    note = "no threshold: the study has no validation scan with lesions"
+                    note = f"no threshold: no {_role(patients)} scan with lesions in the scored brain"
                     found[rule.label] = FoundThreshold(None, "labelled validation", note=note)
             case Fixed():
                 found[rule.label] = FoundThreshold(rule.value, "paper constant")
+    return found
+
+
+def _role(sets: Sequence[ValidationSet]) -> str:
+    return sets[0].role if sets else "validation"
+
+
+def _healthy_values(sets: Sequence[ValidationSet], voxels: Voxels) -> VoxelValues:
+    """Raises InputError where scans that are there have no voxel that is scored, or none is left for calibration."""
+    found, role = _voxel_values(sets, voxels), _role(sets)
+    if found.scans and not len(found.normal):
+        why = f"evaluate.erode_voxels is {voxels.erode_voxels}"
+        what = f"no voxel of {len(found.scans)} healthy {role} scans is scored"
+        raise InputError(what, why=why, do="set it lower")
+    if not found.scans and role == "calibration":
+        do = "raise the calibration share of a healthy set, or mend its scans that failed"
+        raise InputError("no healthy calibration scan is left to take a threshold from", do=do)
     return found
 
 
