@@ -80,6 +80,19 @@ def test_a_map_of_one_voxel_or_a_scan_without_brain_has_a_fit(brain):
     assert map_fit(map_, scan, SPACING).map_moved == ("" if brain else UNEXPLAINED)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [np.s_[:, :, 14:], np.s_[:, :, :14], np.s_[20:], np.s_[18:23, 26:32, 12:17]],
+    ids=["upper half", "lower half", "one hemisphere", "a block"],
+)
+def test_a_map_of_half_the_brain_or_less_is_not_said_to_be_moved(part):
+    there = np.zeros(SHAPE, bool)
+    there[part] = True
+    fit = map_fit(np.where(there, MAP, 0), BRAIN, SPACING)
+    assert (fit.map_moved, fit.map_outside) == ("", 0)
+    assert fit.map_empty > 0.4
+
+
 def test_a_map_of_the_whole_head_is_said_to_leave_the_brain():
     whole = RNG.normal(size=SHAPE)
     fit = map_fit(whole, BRAIN, SPACING)

@@ -148,6 +148,12 @@ def test_a_file_that_changed_since_is_refused(world, changed):
         world.truth()
 
 
+def test_a_file_that_is_gone_is_named(world):
+    world.mask.unlink()
+    with pytest.raises(InputError, match=f"cannot read {world.mask.name}"):
+        world.truth()
+
+
 def test_sets_without_masks_of_their_own_are_refused_by_name(tmp_path):
     study = tmp_path / "x.yaml"
     study.write_text(

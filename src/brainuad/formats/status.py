@@ -120,9 +120,13 @@ def checked_paths(out: Path) -> dict[str, Path]:
 def require_preprocessed(out: Path, file: Path) -> None:
     """Raises InputError unless `file` is one of those that the scan was preprocessed from. `out`: its folder."""
     inputs = read(out / NAME).provenance.get("inputs", {})
-    if inputs and sha256(file) not in [about.get("sha256") for about in inputs.values()]:
+    do = "give the file that was, or run preprocess again if it changed"
+    try:
+        known = not inputs or sha256(file) in [about.get("sha256") for about in inputs.values()]
+    except OSError as error:
+        raise InputError(f"cannot read {file.name}", file=file, why=error.strerror, do=do) from None
+    if not known:
         there = ", ".join(about["file"] for about in inputs.values())
-        do = "give the file that was, or run preprocess again if it changed"
         raise InputError(f"{file.name} is not what was preprocessed", file=file, why=f"that was {there}", do=do)
 
 

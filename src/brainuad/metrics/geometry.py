@@ -21,6 +21,8 @@ BETTER = 0.5
 """Largest difference after a move, relative to that before, at which the move is named."""
 ODD_OUTSIDE = 0.02
 """Share of the map outside the brain above which a map that no move explains is `UNEXPLAINED`."""
+MOST_EMPTY = 1 / 3
+"""Share of the brain that a map inside it may leave empty: beyond, some move fits any gap, and none is named."""
 UNEXPLAINED = "no flip, swap or shift explains it"
 MOST_VOXELS = 128
 """Per axis, of the masks on which moves are tried; larger ones are thinned out."""
@@ -46,7 +48,9 @@ def map_fit(anomaly: Float[np.ndarray, "x y z"], brain: Mask, spacing: tuple[flo
     empty = 1 - inside / whole if whole else 0.0
     outside = 1 - inside / total if total else 0.0
     difference = (whole + total - 2 * inside) / max(whole, 1)
-    return MapFit(empty, outside, _moved(reached, brain, spacing, outside) if difference > TOLERATED and total else "")
+    if difference <= TOLERATED or not total or (outside <= ODD_OUTSIDE and empty > MOST_EMPTY):
+        return MapFit(empty, outside, "")
+    return MapFit(empty, outside, _moved(reached, brain, spacing, outside))
 
 
 def reach(anomaly: Float[np.ndarray, "x y z"], brain: Mask) -> Mask:
