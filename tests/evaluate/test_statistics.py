@@ -9,6 +9,8 @@ from statsmodels.stats.power import TTestPower
 
 from brainuad.evaluate.comparisons import compare
 from brainuad.metrics import sample_size
+from brainuad.metrics.evidence import Patients, ScanScores
+from brainuad.metrics.pooled import BinnedCounts, pooled_areas
 from brainuad.metrics.scanwise import auroc, youden
 from brainuad.metrics.statistics import adjusted, interval, leave_one_out, means_of, paired, patient_mean, ratio
 
@@ -67,6 +69,22 @@ def test_interval_leaves_out_samples_without_a_value():
     low, high = interval(0.5, np.array([0.4, np.nan, 0.5, 0.6]))
     assert (low, high) == interval(0.5, np.array([0.4, 0.5, 0.6]))
     assert np.isnan(interval(0.5, np.full(3, np.nan))).all()
+
+
+@pytest.mark.parametrize(("abnormal", "known"), [(1, False), (2, False), (3, True)])
+def test_an_area_of_one_or_two_abnormal_people_has_no_interval(abnormal, known):
+    people = [f"sub-{i:02}" for i in range(10)]
+    kinds, scores = np.arange(10) < abnormal, np.array([4.5, 5.5, 7.5, 1, 2, 3, 4, 5, 6, 7])
+    evidence = ScanScores(Patients(people, leave_one_out(people)), "none", scores, kinds, [[]] * 10)
+    assert np.isfinite(evidence.area(auroc).low) == known
+
+
+def test_pooled_numbers_that_rest_on_one_patient_have_no_interval():
+    lesion, normal = np.zeros((4, 3)), np.random.default_rng(0).integers(1, 9, (4, 3)).astype(float)
+    for with_lesion, known in ((1, False), (4, True)):
+        lesion[:with_lesion] = [[1, 2, 4], [2, 2, 3], [3, 1, 2], [1, 3, 2]][:with_lesion]
+        counts = BinnedCounts(lesion, normal, np.arange(3.0), np.zeros(4))
+        assert np.isfinite(pooled_areas(counts, leave_one_out(list("abcd"))).auprc[1]) == known
 
 
 def covered(samples, truth):

@@ -60,6 +60,8 @@ class Patients:
         scans = len(self.subjects)
         number = float(value(np.ones((1, scans)))[0])
         without = None if self.weights is None else value(self.weights)
+        if without is not None and np.isnan(without).any():  # it rests on one patient alone
+            without = None
         return Estimate(number, *statistics.interval(number, without, scale), scans if n is None else n)
 
 
@@ -289,12 +291,13 @@ class ScanScores(Evidence):
     """Of each scan, or how it is corrupted."""
 
     def area(self, of: Callable[[PerScan, Bool[np.ndarray, "scans"], Weights], PerScan]) -> Estimate:
-        """An area under a curve, with its interval."""
+        """An area under a curve, with its interval; without one under three people of either kind."""
         weights = self.patients.weights
         value = float(of(self.scores, self.abnormal, np.ones(len(self.scores))))
-        without = None if weights is None else of(self.scores, self.abnormal, weights)
         people = np.asarray(self.patients.subjects)
         smaller = min(len(set(people[self.abnormal])), len(set(people[~self.abnormal])))
+        few = weights is None or smaller < statistics.FEWEST_PATIENTS
+        without = None if few else of(self.scores, self.abnormal, weights)
         return Estimate(value, *statistics.interval(value, without, independent=smaller), len(self.scores))
 
     def parts(self, by: str) -> Iterator[tuple[str, ScanScores]]:

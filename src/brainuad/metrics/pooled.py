@@ -116,6 +116,7 @@ def pooled_areas(counts: BinnedCounts, weights: Weights | None) -> PooledAreas:
     spread = None
     if weights is not None:
         spread = np.concatenate([each(weights[i : i + CHUNK]) for i in range(0, len(weights), CHUNK)], axis=1)
+        spread[np.isnan(spread).any(axis=1)] = np.nan  # what rests on one patient alone
     intervals = [interval(float(value[i]), None if spread is None else spread[i]) for i in range(3)]
     auprc, auroc, dice = ((float(number), *ends) for number, ends in zip(value, intervals, strict=True))
     return PooledAreas(auprc, auroc, dice)
