@@ -296,8 +296,9 @@ class ScanScores(Evidence):
         value = float(of(self.scores, self.abnormal, np.ones(len(self.scores))))
         people = np.asarray(self.patients.subjects)
         smaller = min(len(set(people[self.abnormal])), len(set(people[~self.abnormal])))
-        few = weights is None or smaller < statistics.FEWEST_PATIENTS
-        without = None if few else of(self.scores, self.abnormal, weights)
+        without = None
+        if weights is not None and smaller >= statistics.FEWEST_PATIENTS:
+            without = of(self.scores, self.abnormal, weights)
         return Estimate(value, *statistics.interval(value, without, independent=smaller), len(self.scores))
 
     def parts(self, by: str) -> Iterator[tuple[str, ScanScores]]:
