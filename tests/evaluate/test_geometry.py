@@ -115,7 +115,7 @@ def test_a_flipped_export_is_told_before_any_number(tmp_path, caplog):
     found = map_geometry(rows)
     assert "dae on ms: 1 of 5 anomaly maps" in found.moved[0]
     assert "shifted by 2 voxels (4 mm) along y (sub-1_ses-2)" in found.moved[0]
-    assert "in 5 of 5 scans" in found.below_chance[0], "lesions are darker in these maps"
+    assert "in 5 of 5 maps" in found.below_chance[0], "lesions are darker in these maps"
     assert brain().any()
 
 
@@ -128,5 +128,5 @@ def test_lesions_that_look_more_normal_than_the_brain_are_told(below, told):
     ]
     found = map_geometry(pd.DataFrame(rows))
     assert bool(found.below_chance) == told
-    assert not told or f"in {below} of 10 scans" in found.below_chance[0]
+    assert not told or f"in {below} of 10 maps" in found.below_chance[0]
     assert not found.moved

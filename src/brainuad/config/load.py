@@ -297,7 +297,9 @@ def _explained(
     place = ".".join([prefix] * bool(prefix) + _written(first["loc"], content, first["type"] == "missing"))
     more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
     if first["type"] == "extra_forbidden" and (new := new_name(place)):
-        return ConfigError(f"{place} is now {new}", file=file, why=more, do="write the new name")
+        gone = new.startswith("gone")
+        what, do = (f"{place} is {new}", "delete the key") if gone else (f"{place} is now {new}", "write the new name")
+        return ConfigError(what, file=file, why=more, do=do)
     if first["type"] == "union_tag_invalid" and (tag := RENAMED_SOURCES.get(first["ctx"]["tag"])):
         what = f"{place}: source: {first['ctx']['tag']} is now source: {tag}"
         return ConfigError(what, file=file, why=more, do="write the new name")

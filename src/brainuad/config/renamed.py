@@ -31,6 +31,7 @@ RENAMED: dict[str, str] = {
     "evaluate.detection_overlap": "evaluate.matching, which pairs components and lesions: `{rule: iou, iou: 0.1}`",
     "evaluate.min_component": "evaluate.min_component_ml, in ml of the scan's own space",
     "evaluate.min_component_voxels": "evaluate.min_component_ml, in ml of the scan's own space",
+    "evaluate.bootstrap_resamples": "gone, as intervals are computed without resampling",
     "evaluate.peak_mm": "evaluate.peak_distance_mm",
     "evaluate.scan_quantile": "evaluate.scan_threshold_quantile",
     "preprocess.n4": "preprocess.steps, a list: `- {step: n4}`",

@@ -53,7 +53,7 @@ class SummariseJob(Job):
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
         over_seeds = "; of means over seeds they also hold the t interval of the seeds' mean" if self.seeds > 1 else ""
         return [
-            f"Each model was trained with {seeds} on healthy scans only. Intervals are 95 % t intervals "
+            f"Each model that learns was trained with {seeds}, on healthy scans only. Intervals are 95 % t intervals "
             "over patients, of shares on the logit and of other amounts on the log scale, with jackknife errors"
             f"{over_seeds}. Every two models were compared by their AUPRC of each patient, in a permutation test "
             "by sign flips in which the variance between seeds counts, corrected for all pairs, data sets and "

@@ -47,7 +47,7 @@ def _below_chance(scans: pd.DataFrame) -> Iterator[str]:
         below = rows[rows["auroc"] < 0.5]
         if len(below) >= max(2, BELOW_CHANCE * len(rows)):
             yield (
-                f"{model} on {dataset}: in {len(below)} of {len(rows)} scans lesions score lower than the rest of the "
+                f"{model} on {dataset}: in {len(below)} of {len(rows)} maps lesions score lower than the rest of the "
                 f"brain (voxel AUROC under 0.5: {_named(below)}). The method misses these lesions, `lesion_sign` is "
                 "wrong, or an axis of the maps is flipped."
             )
