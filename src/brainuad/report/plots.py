@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 from markupsafe import Markup
@@ -21,35 +21,33 @@ BASELINE_DASH = (6.0, 3.0)
 
 def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
     """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
-    chosen = curves[(curves["curve"] == "pr") & (curves["postprocessing"] == next(iter(study.postprocessing)))]
     plots = {}
-    for dataset, rows in chosen.groupby("dataset", sort=False):
-        lines = [
-            _line(study, str(model), group)
-            for (model, _), group in rows.groupby(["model", "seed"], sort=False)
-            if model in study.models
-        ]
+    for dataset, rows, lines in _curves(study, curves, "pr"):
         complete = rows["x"] >= rows["x"].max() - 0.001  # lesion outside the scored brain is never found
         chance = float(rows[complete]["y"].min())
         plot = figures.precision_recall(f"Precision and recall of voxels on {dataset}", lines, chance)
-        plots[str(dataset)] = svg(plot) + legend(lines)
+        plots[dataset] = svg(plot) + legend(lines)
     return plots
 
 
 def froc(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
     """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
-    chosen = curves[(curves["curve"] == "froc_ml") & (curves["postprocessing"] == next(iter(study.postprocessing)))]
-    plots = {}
+    return {
+        dataset: svg(figures.froc(f"Lesion recall and false positives on {dataset}", lines)) + legend(lines)
+        for dataset, _, lines in _curves(study, curves, "froc_ml")
+    }
+
+
+def _curves(study: Study, curves: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.DataFrame, list[Line]]]:
+    """By data set: the rows of one kind of curve after the study's first postprocessing, and the lines they make."""
+    chosen = curves[(curves["curve"] == name) & (curves["postprocessing"] == next(iter(study.postprocessing)))]
     for dataset, rows in chosen.groupby("dataset", sort=False):
-        lines = [
-            _line(study, str(model), group)
-            for (model, _), group in rows.groupby(["model", "seed"], sort=False)
-            if model in study.models
-        ]
-        plots[str(dataset)] = svg(figures.froc(f"Lesion recall and false positives on {dataset}", lines)) + legend(
-            lines
+        of_models = rows.groupby(["model", "seed"], sort=False)
+        yield (
+            str(dataset),
+            rows,
+            [_line(study, str(model), each) for (model, _), each in of_models if model in study.models],
         )
-    return plots
 
 
 def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Markup]:
