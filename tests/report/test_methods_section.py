@@ -135,12 +135,27 @@ def test_subgroups_split_the_patients_of_a_set() -> None:
     found = subgroups(study(), table, people)
     assert [(each.attribute, each.value, each.patients) for each in found] == [
         *(("sex", "F", 12), ("sex", "M", 3)),
-        *(("age", "up to 25", 5), ("age", "25 to 29", 5), ("age", "above 29", 5)),
+        *(("age", "up to 24", 5), ("age", "25 to 29", 5), ("age", "above 29", 5)),
     ]
     women, men = found[:2]
     assert women.numbers["z"][0] == pytest.approx(np.mean(values[:12]))
     assert women.numbers["z"][1] < women.numbers["z"][0] < women.numbers["z"][2]
     assert np.isnan(men.numbers["eq"][1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("ages", "names"),
+    [
+        ([30.2, 30.4, 30.45], ["up to 30.2", "30.4 to 30.4", "above 30.4"]),
+        ([30, 30, 31], ["up to 30", "above 30"]),
+        ([30, 30, 30, 30, 40], ["up to 30", "above 30"]),
+    ],
+)
+def test_age_thirds_are_named_by_the_ages_in_them(ages: list[float], names: list[str]) -> None:
+    people = [scan(f"p-{i}", "ms", "test", age=str(age)) for i, age in enumerate(ages)]
+    rows = [row.scan for row in people]
+    found = subgroups(study(), scored(scan=rows, subject=rows, auprc=[0.5] * len(rows)), people)
+    assert [each.value for each in found] == names
 
 
 def test_lesions_are_counted_once_and_masks_of_unknown_origin_are_said_to_be(tmp_path: Path) -> None:

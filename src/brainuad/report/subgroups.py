@@ -71,10 +71,13 @@ def _thirds(known: Mapping[str, Scan]) -> Iterator[tuple[str, str]]:
     """Age third of each subject by its range, in years."""
     of = {name: age for name, scan in known.items() for age in ages([scan])}
     if len(of) >= 3:
-        cuts = np.quantile(list(of.values()), [1 / 3, 2 / 3])
-        names = [f"up to {cuts[0]:.0f}", f"{cuts[0]:.0f} to {cuts[1]:.0f}", f"above {cuts[1]:.0f}"]
+        every = np.sort(list(of.values()))
+        places = np.searchsorted(np.quantile(every, [1 / 3, 2 / 3]), every)
+        ends = [(part[0], part[-1]) if len(part := every[places == place]) else (0.0, 0.0) for place in range(3)]
+        names = [f"up to {ends[0][1]:g}", f"{ends[1][0]:g} to {ends[1][1]:g}", f"above {every[places < 2][-1]:g}"]
+        third = dict(zip(every.tolist(), places.tolist(), strict=True))
         for name, age in of.items():
-            yield name, names[int(np.searchsorted(cuts, age))]
+            yield name, names[third[age]]
 
 
 def _shown(values: Mapping[str, str]) -> list[str]:
