@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from brainuad.metrics import statistics
 from brainuad.metrics.statistics import PairedTest
@@ -112,11 +113,7 @@ def _verdict(found: Evidence | Untested, p: float | None) -> Verdict:
 
 def holm(p: Sequence[float]) -> list[float]:
     """P values corrected for their number by Holm's step-down (1979)."""
-    order = np.argsort(p, kind="stable")
-    corrected = np.ones(len(p))
-    if len(p):
-        corrected[order] = np.maximum.accumulate([(len(p) - rank) * p[i] for rank, i in enumerate(order)])
-    return np.minimum(corrected, 1).tolist()
+    return multipletests(p, method="holm")[1].tolist() if len(p) else []
 
 
 def _above(claim: Claim, study: FinishedStudy, dataset: str, labels: dict[str, str]) -> Evidence | Untested:
