@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
@@ -43,6 +44,19 @@ def test_distances_are_those_of_monai(case, tolerance, spacing):
     assert nsd(scan) == pytest.approx(expected, abs=1e-6)
     expected = float(compute_hausdorff_distance(*theirs, True, percentile=95, spacing=spacing))
     assert hd95(scan) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.0, 3.0)])
+def test_the_largest_distance_is_that_of_simpleitk(spacing):
+    """Of a mask inside another, so that the largest distance of ITK, which is of whole masks, is one of surfaces."""
+    masks = ball((12, 10, 8), 7), ball((11, 9, 8), 3)
+    images = [SimpleITK.GetImageFromArray(mask.astype(np.uint8)) for mask in masks]
+    for image in images:
+        image.SetSpacing(spacing[::-1])
+    theirs = SimpleITK.HausdorffDistanceImageFilter()
+    theirs.Execute(*images)
+    outer, inner = (Surface.of(mask, spacing) for mask in masks)
+    assert outer.distance(inner, 100) == pytest.approx(theirs.GetHausdorffDistance(), abs=1e-5)
 
 
 def test_two_plates_by_hand():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK
 from monai.metrics.froc import compute_froc_curve_data
 from scipy import optimize
 from sklearn.metrics import f1_score, jaccard_score, matthews_corrcoef, precision_score, recall_score
@@ -50,6 +51,16 @@ def test_lesions_are_numbered_from_the_largest():
     assert lesions.ml == pytest.approx([64 * 0.008, 8 * 0.008])
     assert (lesions.labels[BIG] == 1).all()
     assert (lesions.labels[SMALL] == 2).all()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_lesions_are_the_components_of_simpleitk(share):
+    mask = np.random.default_rng(3).random(SHAPE) < share
+    theirs = SimpleITK.GetImageFromArray(mask.astype(np.uint8))
+    theirs = SimpleITK.RelabelComponent(SimpleITK.ConnectedComponent(theirs, True))  # 26 neighbours, largest first
+    shape = SimpleITK.LabelShapeStatisticsImageFilter()
+    shape.Execute(theirs)
+    assert label_lesions(mask, ALL, 1.0).ml.tolist() == [shape.GetNumberOfPixels(i) for i in shape.GetLabels()]
 
 
 def test_a_lesion_outside_the_scored_brain_is_there_and_a_divided_one_stays_one():
