@@ -27,6 +27,10 @@ PROPERTIES = ("learns", "uses_gpu", "reconstructs", "trivial_baseline")
 """What each family's `Settings` must declare."""
 
 
+Combination = Literal["mean_asinh", "rank", "maximum"]
+"""How several maps of a scan become one."""
+
+
 class MapSettings(Section, ABC):
     """How what was learnt becomes an anomaly map, with sentences on it."""
 
