@@ -7,13 +7,13 @@ are those of `formats.names`, their checksums lie beside them (`formats.checksum
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float
 
 from brainuad.errors import InputError
@@ -139,9 +139,9 @@ def read_scores(folder: Path) -> dict[str, float]:
     record = checksums.read(folder)
     path = record.check(folder / SCORES)
     try:
-        table = pd.read_csv(path, sep="\t", dtype={"scan": str}, float_precision="round_trip")
-        scores = dict(zip(table["scan"], table["score"].astype(float), strict=True))
-    except (OSError, ValueError, KeyError) as error:
+        with path.open(newline="") as table:
+            scores = {row["scan"]: float(row["score"]) for row in csv.DictReader(table, delimiter="\t")}
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a row cut short has None
         raise record.refused("cannot read the scores", path, str(error)) from None
     if odd := [scan for scan, score in scores.items() if not np.isfinite(score)]:
         raise record.refused("a score is no number", path, ", ".join(odd))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 
 from brainuad.config.section import Section
 from brainuad.config.study import Compute
@@ -43,7 +42,6 @@ def infer(
     Writes anomaly maps, reconstructions if the method has them, `scores.tsv` and `run.json`. Raises InputError if the
     array cache is on another grid than the training scans.
     """
-    torch.set_num_threads(compute.threads)
     trained = bundles.read(bundle)
     data = array_caches.read(array_cache)
     if tags.get("seed", str(trained.about["seed"])) != str(trained.about["seed"]):
@@ -54,6 +52,10 @@ def infer(
         array_caches.require_data_set(array_cache, tags["dataset"])
     scans = data.select("validation", "calibration", "test")
     method = registry.load_method(trained, map_settings)
+    if method.neural() is not None:
+        import torch  # late: it takes longer to load than a method without a network to run
+
+        torch.set_num_threads(compute.threads)
     method.to(compute.accelerator)
     content = map_settings.model_dump(mode="json") if isinstance(map_settings, Section) else dict(map_settings)
     settings = {"map": content, "lesion_sign": lesion_sign, "model": trained.about["model"]}
@@ -76,8 +78,8 @@ def infer(
             rows.append((scan.scan, scan.subject, scan.role, result.score))
         for future in written:
             future.result()
-        with atomic(folder / maps.SCORES) as part:
-            pd.DataFrame(rows, columns=COLUMNS).to_csv(part, sep="\t", index=False)
+        with atomic(folder / maps.SCORES) as part, part.open("w", newline="") as file:
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows([COLUMNS, *rows])
         files.finish([maps.SCORES], tags, array_cache=data.seal, bundle=trained.about["arrays_sha256"])
         names_of_means = similarities[0] if similarities else ()
         means = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import stats
+from scipy import special
 
 from brainuad.metrics.registry import Estimate
 from brainuad.metrics.statistics import patient_index
@@ -26,6 +26,6 @@ def share(found: Bool[np.ndarray, "scans"], people: Sequence[str]) -> Estimate:
     effective = scans**2 / float((each**2).sum())
     value = float(found.mean())
     some, rest = value * effective, (1 - value) * effective  # no whole numbers, which binomtest asks for
-    low = stats.beta.ppf(0.025, some, rest + 1) if found.any() else 0.0
-    high = stats.beta.ppf(0.975, some + 1, rest) if not found.all() else 1.0
+    low = special.betaincinv(some, rest + 1, 0.025) if found.any() else 0.0
+    high = special.betaincinv(some + 1, rest, 0.975) if not found.all() else 1.0
     return Estimate(value, float(low), float(high), scans)

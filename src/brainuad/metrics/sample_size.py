@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special, stats
+from scipy import special
 
 from brainuad.metrics.statistics import FEWEST_DECIDED, LEVEL
 
@@ -24,6 +24,8 @@ def corrected_level(models: int, families: int) -> float:
     level = 1 - (1 - LEVEL) ** (1 / max(families, 1))
     if models < 3:
         return level
+    from scipy import stats  # slow to import
+
     return float(2 * special.ndtr(-stats.studentized_range.isf(level, models, np.inf) / np.sqrt(2)))
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from brainuad.cluster.stop_monitor import stop_monitor
 from brainuad.config.model import MethodSettings
@@ -43,7 +42,6 @@ def train(
     Slurm job stop the training between two steps; the next call resumes there. Raises InputError without training
     scans, for scans with lesions or other pathology, and for array caches on different grids.
     """
-    torch.set_num_threads(compute.threads)
     opened = [array_cache.read(path) for path in array_caches]
     training = _gathered(opened, array_caches, "train")
     if training is None:
@@ -61,9 +59,12 @@ def train(
         method = registry.build(model)
         method.initialise(seed)
         if (neural := method.neural()) is not None:
+            import torch  # late: it takes longer to load than a method without a network to fit
+
             from brainuad.train.crossfit import cross_fitted
             from brainuad.train.fit import TrainingRun, fit_network
 
+            torch.set_num_threads(compute.threads)
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
             key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags) or "train"
