@@ -181,6 +181,27 @@ ENTRIES: dict[str, Entry] = {
         2017,
         eprint="1704.00028",
     ),
+    "kascenas2022": _meeting(
+        "Kascenas A, Pugeault N, O'Neil AQ",
+        "Denoising autoencoders for unsupervised anomaly detection in brain MRI",
+        "MIDL 2022",
+        2022,
+    ),
+    "loshchilov2019": _meeting(
+        "Loshchilov I, Hutter F",
+        "Decoupled weight decay regularization",
+        "ICLR 2019",
+        2019,
+        eprint="1711.05101",
+    ),
+    "ronneberger2015": _meeting(
+        "Ronneberger O, Fischer P, Brox T",
+        "U-Net: convolutional networks for biomedical image segmentation",
+        "MICCAI 2015",
+        2015,
+        eprint="1505.04597",
+    ),
+    "wu2018": _meeting("Wu Y, He K", "Group normalization", "ECCV 2018", 2018, eprint="1803.08494"),
     "kwon2019": _meeting(
         "Kwon G, Han C, Kim D",
         "Generation of 3D brain MRI using auto-encoding generative adversarial networks",

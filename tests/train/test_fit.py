@@ -33,8 +33,20 @@ def fit(made: AutoencoderMethod, folder: Path, key: str = "k", seed: int = 0, **
     return fit_network(made, data, held_out, TrainingRun(seed, COMPUTE, folder, key), **options)
 
 
+SCHEDULED = {
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "warmup_steps": 5,
+    "schedule": "cosine",
+    "clip": 0.5,
+    "ema": 0.9,
+}
+
+
 @pytest.mark.parametrize("kill", [4, 6, 8, 13, 14])
-@pytest.mark.parametrize("length", [{"keep": "last"}, {"keep": "best"}, {"epochs": 3, "keep": "last"}])
+@pytest.mark.parametrize(
+    "length", [{"keep": "last"}, {"keep": "best"}, {"epochs": 3, "keep": "last"}, SCHEDULED | {"keep": "last"}]
+)
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(kill, length, tmp_path):
     whole, broken = method(**length), method(**length)
     expected = fit(whole, tmp_path / "whole")

@@ -14,7 +14,7 @@ Channels = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
 class Optimisation(Section):
-    """Optimisation by Adam. All stages of a training see the examples of the first (`Train`)."""
+    """Optimisation by gradients. All stages of a training see the examples of the first (`Train`)."""
 
     epochs: int | None = Field(None, ge=1)
     """Passes over the training examples; give this or `steps`."""
@@ -28,6 +28,21 @@ class Optimisation(Section):
     """Adam's first decay rate."""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's second decay rate."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """`adamw` decays weights by themselves, `adam` through the gradient."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises to `lr`, linearly."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The learning rate after that. `cosine`: half a cosine down to `lr_end`."""
+    lr_end: float = Field(0.02, ge=0, le=1)
+    """Last learning rate of `cosine`, as a share of `lr`."""
+    clip: float = Field(0.0, ge=0)
+    """Largest norm of the gradient over all weights together; 0 for any."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay rate of a running mean of the weights, which is validated and kept in their place; 0 for none. It starts
+    lower: at most (1 + n) / (10 + n) after n steps."""
     validate_every: int = Field(100, ge=1)
     """Steps between checkpoints with a healthy validation loss, where `steps` is given; else after each epoch."""
     keep: Literal["best", "last"] = "best"
@@ -56,6 +71,37 @@ class Train(Optimisation):
         if self.crossfit == 1:
             raise ValueError("crossfit needs at least two folds; 0 for none")
         return self
+
+
+class UNetwork(Section):
+    """A U-Net: at each level two convolutions of kernel 3, each with group normalisation and SiLU.
+
+    Levels are joined by average pooling down, and by the nearest pixel and concatenation up.
+    """
+
+    channels: Channels = [16, 32, 64]
+    """Channels of each level, from the finest to the coarsest."""
+    patch: int = Field(2, ge=1, le=4)
+    """The finest level has a pixel for each `patch` x `patch` pixels, whose values are its channels. 2 costs a third of
+    the time of 1."""
+    groups: int = Field(8, ge=1)
+    """Groups of each normalisation, but never of fewer than four channels."""
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of an input must be multiples of, in pixels."""
+        return int(self.patch * 2 ** (len(self.channels) - 1))
+
+    @model_validator(mode="after")
+    def _even_groups(self) -> UNetwork:
+        for channels in self.channels:
+            if channels % self.groups_of(channels):
+                raise ValueError(f"{channels} channels cannot be divided into {self.groups_of(channels)} groups")
+        return self
+
+    def groups_of(self, channels: int) -> int:
+        """Groups of the normalisation of a level."""
+        return max(1, min(self.groups, channels // 4))
 
 
 class Grid(Section):
@@ -258,8 +304,15 @@ class NetworkSettings(MethodSettings):
         )
 
 
+def check_turns(train: Train) -> None:
+    """Raise ValueError for settings that the turns of a generator and its critic do not know."""
+    if train.ema or train.warmup_steps or train.schedule != "constant":
+        raise ValueError("a generator and its critic have a constant learning rate: no ema, warmup_steps or schedule")
+
+
 def check_last_weights(train: Train) -> None:
     """Raise ValueError for a GAN of which the best weights are to be kept."""
+    check_turns(train)
     if train.keep != "last":
         raise ValueError("a GAN's loss does not choose weights: give train keep: last")
 

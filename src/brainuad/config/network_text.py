@@ -103,13 +103,38 @@ def training_text(train: Told, what: str, unit: str, judged_by: str = "the loss"
     """One stage of a training. `what`: what is trained; `unit`: of its examples; `judged_by`: on validation scans."""
     batch = count(train.batch_size, unit)
     length = f"{count(train.epochs, 'epoch')}, {batch} a step" if train.epochs else f"{train.steps:,} steps of {batch}"
-    text = f"{what} was trained with Adam [@kingma2015] for {length}, at the learning rate "
-    text += f"{train.lr:g} with decay rates {train.beta1:g} and {train.beta2:g}"
+    name = "AdamW [@loshchilov2019]" if train.optimizer == "adamw" else "Adam [@kingma2015]"
+    text = f"{what} was trained with {name} for {length}, at the learning rate "
+    text += f"{train.lr:g} with decay rates {train.beta1:g} and {train.beta2:g}{_schedule(train)}"
     if train.keep == "last":
         return [f"{text}, without early stopping; the last weights were kept."]
     when = "after each epoch" if train.epochs else f"every {train.validate_every} steps"
     kept = f"{judged_by} on the healthy validation scans was computed {when}, and the weights with the lowest were kept"
     return [f"{text}, without early stopping; {kept}."]
+
+
+def _schedule(train: Told) -> str:
+    """What follows the learning rate, where there is anything to say."""
+    parts = [f"weight decay {train.weight_decay:g}"] if train.weight_decay else []
+    parts += [f"{train.warmup_steps} steps of warm-up"] if train.warmup_steps else []
+    if train.schedule == "cosine":
+        parts.append(f"half a cosine down to {100 * train.lr_end:g} % of the learning rate")
+    parts += [f"gradients clipped to a norm of {train.clip:g}"] if train.clip else []
+    parts += [f"a running mean of the weights (decay {train.ema:g}) in their place"] if train.ema else []
+    return f"; {listed(parts)}" if parts else ""
+
+
+def unet_text(network: Told) -> str:
+    """The layers of a U-Net."""
+    levels, channels = count(len(network.channels), "level"), listed([str(n) for n in network.channels])
+    first = f"; the first sees patches of {network.patch} x {network.patch} pixels" if network.patch > 1 else ""
+    text = (
+        f"The U-Net [@ronneberger2015] has {levels} of {channels} channels{first}. Each level has two convolutions of "
+    )
+    text += (
+        f"kernel 3 with group normalisation [@wu2018] (up to {network.groups} groups) and SiLU; levels are joined by "
+    )
+    return f"{text}average pooling down, and by the nearest pixel and concatenation up."
 
 
 def examples_text(train: Told) -> list[str]:

@@ -205,7 +205,7 @@ class CheckpointCallback(Callback):  # type: ignore[misc]
         if validation and not math.isfinite(loss):
             raise InputError(f"the healthy validation loss is {loss} after step {step}", do=REMEDY)
         if validation and loss < self.best["loss"]:
-            weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
+            weights = {k: v.detach().cpu().clone() for k, v in pl_module.kept.state_dict().items()}
             self.best = {"loss": loss, "step": step, "weights": weights}
         self.batches_done, self._seconds, self._training, self._random_states = 0, 0.0, RunningMeans(), {}
         self._unchecked = None

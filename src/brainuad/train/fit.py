@@ -82,6 +82,7 @@ def fit_network(
     torch.set_num_threads(run.compute.threads)
     run.folder.mkdir(parents=True, exist_ok=True)
     method.initialise(run.seed)
+    method.observe(training)
     examples = method.examples(training)
     held_out = None if validation is None else method.examples(validation)
     curves: list[tuple[int, str, float]] = []
@@ -124,7 +125,8 @@ class _StageTraining:
             raise InputError("the end of the training is lost", file=path, why=why, do="check the disk, then run again")
         state = saved["callbacks"][STATE_KEY]
         best = train.keep == "best" and bool(state["best"]["weights"])
-        last = {n.removeprefix("network."): t for n, t in saved["state_dict"].items() if n.startswith("network.")}
+        kept_part = "averaged." if train.ema else "network."
+        last = {n.removeprefix(kept_part): t for n, t in saved["state_dict"].items() if n.startswith(kept_part)}
         method.network.load_state_dict(state["best"]["weights"] if best else last)
         kept = state["best"]["step"] if best else state["step"]
         facts = {"steps": state["step"], "kept_step": kept, "resumed_at_epoch": done, "resumed_at_step": start["step"]}
@@ -140,12 +142,15 @@ class _StageTraining:
         position = (done, int(start["batches_done"]))
         data = ExampleBatches(self.examples, self.held_out, train, self.seed, start=position)
         label = f"{run.label} {self.stage.name}".strip()
-        bar = TrainingProgressBar(int(start["step"]), steps(len(self.examples), train), label)
+        total = steps(len(self.examples), train)
+        bar = TrainingProgressBar(int(start["step"]), total, label)
+        objective: Any = self.stage.objective()
+        objective.total_steps = total
         with _quiet():
             errors = SharedErrors(run.compute.devices)
             trainer = _trainer(train, run, epochs(train) - done, [writer, bar, *callbacks], errors)
             try:
-                trainer.fit(self.stage.objective(), datamodule=data, ckpt_path=resumed, weights_only=True)
+                trainer.fit(objective, datamodule=data, ckpt_path=resumed, weights_only=True)
             except (HaltError, ProcessRaisedException):
                 if run.monitor.stopped:
                     raise run.monitor.stop_error(f"the training {self.stage.name}".strip()) from None

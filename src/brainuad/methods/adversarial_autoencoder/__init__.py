@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from brainuad.config.model import TOLD_ELSEWHERE
-from brainuad.config.network import Adversarial, Loss, Network, NetworkSettings, Train, check_kl
+from brainuad.config.network import Adversarial, Loss, Network, NetworkSettings, Train, check_kl, check_turns
 from brainuad.config.network_text import (
     adversarial_text,
     architecture,
@@ -36,6 +36,7 @@ class Settings(NetworkSettings):
     @model_validator(mode="after")
     def _kl_needs_a_variance(self) -> Settings:
         check_kl(self.network, self.loss)
+        check_turns(self.train)
         return self
 
     def describe(self) -> list[str]:

@@ -47,7 +47,7 @@ class Stage:
 
 
 class NeuralMethod(Method):
-    """A method around one network. The train stage calls `initialise`, `examples` and `stages`, then `fit`."""
+    """A method around one network. The train stage calls `initialise`, `observe`, `examples` and `stages`, then `fit`."""
 
     network: nn.Module
     train: Train
@@ -57,6 +57,9 @@ class NeuralMethod(Method):
     @abstractmethod
     def make_network(self) -> nn.Module:
         """A network with fresh weights."""
+
+    def observe(self, training: TrainingScans) -> None:
+        """Learn from training scans what the network's inputs need, before `examples`; by default nothing."""
 
     @abstractmethod
     def examples(self, scans: TrainingScans) -> Examples:
