@@ -167,6 +167,32 @@ ENTRIES: dict[str, Entry] = {
         "1611.02648",
         2016,
     ),
+    "disyre2024": _meeting(
+        "Naval Marimont S, Siomos V, Baugh M, Tzelepis C, Kainz B, Tarroni G",
+        "Ensembled cold-diffusion restorations for unsupervised anomaly detection",
+        "MICCAI 2024",
+        2024,
+        eprint="2407.06635",
+    ),
+    "riad2021": _article(
+        "Zavrtanik V, Kristan M, Skočaj D",
+        "Reconstruction by inpainting for visual anomaly detection",
+        "Pattern Recognit",
+        "112",
+        2021,
+    ),
+    "you2019": _meeting(
+        "You S, Tezcan KC, Chen X, Konukoglu E",
+        "Unsupervised lesion detection via image restoration with a normative prior",
+        "MIDL 2019",
+        2019,
+    ),
+    "mao2020": _meeting(
+        "Mao Y, Xue FF, Wang R, Zhang J, Zheng WS, Liu H",
+        "Abnormality detection in chest X-ray images using uncertainty prediction autoencoders",
+        "MICCAI 2020",
+        2020,
+    ),
     "oord2017": _meeting(
         "van den Oord A, Vinyals O, Kavukcuoglu K",
         "Neural discrete representation learning",

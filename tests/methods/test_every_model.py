@@ -21,7 +21,9 @@ FILES = sorted(Path(__file__).parents[2].joinpath("config", "models").glob("*.ya
 NAMES = [path.stem for path in FILES]
 SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
 CODEBOOK = {"codes": 32, "embedding": 8, "codebook_decay": 0.5}
-SMALL = {"network": {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "dense_channels": 2} | CODEBOOK}
+U_NET = {"groups": 4, "res_blocks": 1, "attention_sides": [], "head_channels": 4, "fold": 2}
+TINY = {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "dense_channels": 2}
+SMALL = {"network": TINY | CODEBOOK | U_NET, "corruption": {"radius": (2, 6)}}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
 STEPS = {"epochs": None, "steps": 40, "batch_size": 8, "validate_every": 10, "lr": 0.01}
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
@@ -30,9 +32,11 @@ DUEL = {"adversarial": {"lr": 0.002, "critic_steps": 2}}
 OWN = {
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
+    "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
+    "disyre_small": {"train": {"steps": 20}},
 }
 """What a model needs besides."""
-FALLS = {"anogan": None, "fanogan": ("encoder_", 0.95)}
+FALLS = {"anogan": None, "disyre": ("", 0.95), "fanogan": ("encoder_", 0.95)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
@@ -61,7 +65,14 @@ PARAMETERS = {
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
 }
 """Trainable numbers, each confirmed layer by layer (docs/methods/)."""
-UNSTATED = {"baur_anogan", "chatterjee_ae3d", "chatterjee_gmvae", "strega_ccevae", "zimmerer_cevae"}
+UNSTATED = {
+    "baur_anogan",
+    "chatterjee_ae3d",
+    "chatterjee_gmvae",
+    "disyre",
+    "strega_ccevae",
+    "zimmerer_cevae",
+}
 """Full-size networks without an independent count: ours would prove nothing."""
 VARIANTS = [
     *[

@@ -126,7 +126,7 @@ class ReconstructionMethod(NeuralMethod):
         """Map and reconstruction; the network runs once."""
         reconstruction, residual = self._reconstruct(image, brain)
         if self.map_settings.at_network():
-            return self._finished(residual, brain, spacing, sign), reconstruction
+            return self.finished(residual, brain, spacing, sign), reconstruction
         return self.residual_map(image, reconstruction, brain, spacing, sign), reconstruction
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
@@ -137,16 +137,22 @@ class ReconstructionMethod(NeuralMethod):
         self, image: Image, reconstruction: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> Image:
         """Residual on the scan's grid, standardised, smoothed and signed as the settings say. Needs no network."""
-        residual_type = self.map_settings.residual
         residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
-        residual = np.abs(residual) if residual_type == "absolute" else residual
-        if source := self.map_settings.standardise:
-            if source not in self.residual_statistics:
-                raise InputError(f"{self.name} has no {source} residuals", do=REMEDIES[source])
-            residual = standardise(residual, brain, self.residual_statistics[source][residual_type], self.map_settings)
-        return self._finished(residual, brain, spacing, sign)
+        residual = np.abs(residual) if self.map_settings.residual == "absolute" else residual
+        return self.finished(self.standardised(residual, brain), brain, spacing, sign)
 
-    def _finished(self, residual: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
+    def standardised(self, residual: Image, brain: Brain) -> Image:
+        """By the statistics that the map's settings name; unchanged if they name none."""
+        source = self.map_settings.standardise
+        if not source:
+            return residual
+        if source not in self.residual_statistics:
+            raise InputError(f"{self.name} has no {source} residuals", do=REMEDIES[source])
+        statistics = self.residual_statistics[source][self.map_settings.residual]
+        return standardise(residual, brain, statistics, self.map_settings)
+
+    def finished(self, residual: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
+        """Smoothed, and signed unless it is absolute."""
         smooth = smooth_inside(residual, brain, self.map_settings.smooth_mm, spacing)
         return check_finite(smooth if self.map_settings.residual == "absolute" else signed(smooth, sign), self.name)
 
