@@ -118,10 +118,14 @@ class Standardised(MapSettings):
 
     def describe(self, lesion_sign: str) -> list[str]:
         told = Told(self)
-        floor = f"an sd below {told.sd_floor:g} of the median sd counts as that"
-        covered = f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0"
-        text = f"is the z-score of each voxel against the healthy training scans ({floor}; {covered})"
-        return [f"{text}{smoothed(told.smooth_mm)}{SIGNS[lesion_sign]}.", *told.rest()]
+        return [f"{standardised(told)}{smoothed(told.smooth_mm)}{SIGNS[lesion_sign]}.", *told.rest()]
+
+
+def standardised(told: Told) -> str:
+    """A z-score by the settings of `Standardised`, in the methods section."""
+    floor = f"an sd below {told.sd_floor:g} of the median sd counts as that"
+    covered = f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0"
+    return f"is the z-score of each voxel against the healthy training scans ({floor}; {covered})"
 
 
 class ResidualMap(Standardised):

@@ -1,0 +1,46 @@
+"""What is done last to the signed map of a method without a network."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from brainuad.config.model import SIGNS, MapSettings, smoothed
+from brainuad.config.told import Told
+from brainuad.methods.base import Brain, Image, Sign, check_finite
+from brainuad.methods.shared.per_scan import robust_z
+from brainuad.methods.shared.residual import signed
+
+
+class FinishedMap(MapSettings):
+    """Smoothing, units and sign of a map; what it shows is said by the class that derives from it."""
+
+    smooth_mm: float = Field(0.0, ge=0)
+    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
+    per_scan: bool = False
+    """Whether the map is brought to units of its own scan: its median is subtracted, and it is divided by 1.4826 times
+    its median absolute deviation in the brain. Holds the rate of false positives on other scanners."""
+
+    def describe(self, lesion_sign: str) -> list[str]:
+        told = Told(self)
+        return [f"{self.shown(told)}{ending(told, lesion_sign)}.", *told.rest()]
+
+    def shown(self, told: Told) -> str:
+        """For the methods section: what follows `The map`, without smoothing, units and sign."""
+        raise NotImplementedError
+
+
+def ending(told: Told, lesion_sign: str) -> str:
+    """Smoothing, units and sign in the methods section."""
+    unit = ", minus its median and divided by 1.4826 times its median absolute deviation in the brain of the scan"
+    return f"{smoothed(told.smooth_mm)}{unit if told.per_scan else ''}{SIGNS[lesion_sign]}"
+
+
+def finished(
+    values: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign, settings: FinishedMap, name: str
+) -> Image:
+    """The anomaly map of method `name` from `values`, which are above 0 where a scan is brighter than healthy ones."""
+    from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
+
+    smooth = smooth_inside(values, brain, settings.smooth_mm, spacing)
+    smooth = robust_z(smooth, brain, brain) if settings.per_scan else smooth
+    return check_finite(signed(smooth, sign), name)

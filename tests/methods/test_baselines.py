@@ -1,0 +1,128 @@
+"""Methods without gradient training, on tiny grids; their model files run in tests/methods/test_every_model.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from brainuad.errors import InputError
+from brainuad.images.smooth import smooth_inside
+from brainuad.methods import registry
+from brainuad.methods.base import Method, TrainingScans
+from brainuad.methods.shared.per_scan import robust_z
+
+SHAPE, SPACING = (17, 18, 8), (4.0, 4.0, 4.0)
+BRAIN = sum(axis**2 for axis in np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")) < 1.2
+LESION = np.zeros(SHAPE, bool)
+LESION[4:7, 8:11, 3:6] = True
+SIGNED: list[dict[str, Any]] = [
+    {"family": "zscore_atlas"},
+    {"family": "zscore_atlas", "map": {"per_scan": True}},
+    {"family": "zscore_mirror"},
+    {"family": "zscore_mirror", "map": {"of": "sum", "per_scan": True}},
+    {"family": "matched_filter"},
+    {"family": "matched_filter", "difference_smooth_mm": [], "gaussian": {"mirror": False}},
+]
+UNSIGNED: list[dict[str, Any]] = []
+
+
+def scans(count: int, seed: int, anatomy: float = 0.1) -> TrainingScans:
+    """Scans that differ in a smooth gradient and in noise."""
+    rng = np.random.default_rng(seed)
+    x, y, _ = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    images = [
+        (0.5 + 0.2 * np.cos(3 * x) + anatomy * rng.normal() * y + 0.04 * rng.normal(size=SHAPE)) * BRAIN
+        for _ in range(count)
+    ]
+    return TrainingScans([each.astype(np.float32) for each in images], [BRAIN] * count, SPACING)
+
+
+def fitted(settings: dict[str, Any], training: TrainingScans | None = None) -> Method:
+    method = registry.build(registry.validate(settings))
+    method.initialise(0)
+    method.fit(training or scans(12, 0))
+    return method
+
+
+def ids(settings: dict[str, Any]) -> str:
+    return "-".join([settings["family"], *map(str, settings.get("map", {}).values())])
+
+
+@pytest.mark.parametrize("settings", SIGNED + UNSIGNED, ids=ids)
+def test_finds_a_dark_lesion_and_comes_back_bit_by_bit(settings):
+    method = fitted(settings)
+    image = scans(1, 7).images[0] - 0.12 * LESION
+    anomaly = method.anomaly_map(image, BRAIN, SPACING, "dark")
+    found = average_precision_score(LESION[BRAIN], anomaly[BRAIN])
+    assert found > 0.5 > 20 * LESION[BRAIN].mean()
+    if settings in SIGNED:
+        bright = method.anomaly_map(image, BRAIN, SPACING, "bright")
+        np.testing.assert_array_equal(bright, -anomaly)
+        np.testing.assert_array_equal(method.anomaly_map(image, BRAIN, SPACING, "both"), np.abs(anomaly))
+
+    again = registry.build(registry.validate(settings))
+    with pytest.raises(InputError, match=r"train|lacks"):
+        again.anomaly_map(image, BRAIN, SPACING, "dark")
+    with pytest.raises(InputError, match="lacks"):
+        again.load({})
+    again.load(method.state())
+    np.testing.assert_array_equal(again.anomaly_map(image, BRAIN, SPACING, "dark"), anomaly)
+    assert all(array.dtype != object for array in method.state().values())
+
+
+@pytest.mark.parametrize("settings", SIGNED + UNSIGNED, ids=ids)
+def test_what_is_learnt_does_not_grow_with_the_number_of_scans(settings):
+    few, many = (fitted(settings, scans(count, 0)).state() for count in (8, 40))
+    assert sum(each.nbytes for each in few.values()) == sum(each.nbytes for each in many.values())
+
+
+@pytest.mark.parametrize("settings", SIGNED, ids=ids)
+def test_says_how_it_works_and_leaves_no_setting_out(settings):
+    model = registry.validate(settings)
+    said = " ".join([*model.describe(), *model.map.describe("dark")])
+    assert "Further settings" not in said
+    assert ("median absolute deviation" in said) == settings.get("map", {}).get("per_scan", False)
+
+
+def test_the_left_right_difference_is_blind_to_what_both_sides_have():
+    both_sides = LESION | LESION[::-1]
+    image = scans(1, 7).images[0] - 0.12 * both_sides
+    difference, total = (
+        fitted({"family": "zscore_mirror", "map": {"of": of}}).anomaly_map(image, BRAIN, SPACING, "dark")
+        for of in ("difference", "sum")
+    )
+    assert abs(difference[both_sides].mean()) < 0.2
+    assert total[both_sides].mean() > 1
+
+
+def test_per_scan_brings_a_map_to_units_of_its_scan():
+    image = scans(1, 7).images[0] - 0.12 * LESION
+    plain, per_scan = (
+        fitted({"family": "zscore_atlas", "map": {"smooth_mm": 3, "per_scan": each}}).anomaly_map(
+            image, BRAIN, SPACING, "bright"
+        )
+        for each in (False, True)
+    )
+    np.testing.assert_array_equal(per_scan, robust_z(plain, BRAIN, BRAIN))
+
+
+def test_the_matched_filter_is_that_of_its_formula():
+    gaussian = {"pool_mm": 0, "sd_floor": 0, "ridge": 0.2, "mirror": False}
+    training, new = scans(9, 0), scans(1, 3)
+    settings = {"family": "matched_filter", "smooth_mm": [0, 6], "difference_smooth_mm": [6], "gaussian": gaussian}
+    found = fitted(settings | {"map": {"smooth_mm": 0}}, training).anomaly_map(new.images[0], BRAIN, SPACING, "bright")
+
+    def features(image: np.ndarray) -> np.ndarray:
+        smooth = smooth_inside(image, BRAIN, 6, SPACING)
+        return np.array([each[5, 9, 4] for each in (image, smooth, smooth - smooth[::-1])])
+
+    values = np.stack([features(each) for each in training.images])
+    mean, sd = values.mean(0), values.std(0, ddof=1)
+    covariance = np.cov(((values - mean) / sd).T) + 0.2 * np.eye(3)
+    lesion = np.array([1, 1, 0.8])
+    weights = np.linalg.solve(covariance, lesion)
+    expected = weights @ ((features(new.images[0]) - mean) / sd) / np.sqrt(lesion @ weights)
+    assert found[5, 9, 4] == pytest.approx(expected, rel=1e-3)
