@@ -136,8 +136,8 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
         ("images/equalise.py", "(levels - 1) /", "levels /", of("train thresh_histeq", "infer thresh_histeq")),
         (
             "methods/zscore_atlas.py",
-            "signed(z, sign)",
-            "signed(-z, sign)",
+            "finished(z, brain",
+            "finished(-z, brain",
             of("train zscore_atlas", "infer zscore_atlas"),
         ),
         ("methods/fanogan/objective.py", "image + self", "image - self", of("train fanogan", "infer fanogan")),
