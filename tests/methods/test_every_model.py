@@ -23,7 +23,8 @@ SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
 CODEBOOK = {"codes": 32, "embedding": 8, "codebook_decay": 0.5}
 U_NET = {"groups": 4, "res_blocks": 1, "attention_sides": [], "head_channels": 4, "fold": 2}
 TINY = {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "dense_channels": 2}
-SMALL = {"network": TINY | CODEBOOK | U_NET, "corruption": {"radius": (2, 6)}}
+SMALL = {"network": TINY | CODEBOOK | U_NET, "corruption": {"radius": (2, 6)}, "hiding": {"squares": [4, 8]}}
+SMALL |= {"similarity": {"mean_filter": 3}}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
 STEPS = {"epochs": None, "steps": 40, "batch_size": 8, "validate_every": 10, "lr": 0.01}
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
@@ -32,11 +33,12 @@ DUEL = {"adversarial": {"lr": 0.002, "critic_steps": 2}}
 OWN = {
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
+    "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
 }
 """What a model needs besides."""
-FALLS = {"anogan": None, "disyre": ("", 0.95), "fanogan": ("encoder_", 0.95)}
+FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
@@ -70,6 +72,7 @@ UNSTATED = {
     "chatterjee_ae3d",
     "chatterjee_gmvae",
     "disyre",
+    "riad",
     "strega_ccevae",
     "zimmerer_cevae",
 }

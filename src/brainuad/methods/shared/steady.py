@@ -15,4 +15,4 @@ class SteadyObjective(Objective):
         """Terms of a batch of healthy validation examples; the random numbers of the training go on as they were."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            return self.terms(batch)
+            return super().validation_step(batch)
