@@ -15,7 +15,7 @@ from pydantic import Field
 from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings
 from brainuad.config.told import Told, listed
 from brainuad.errors import InputError
-from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.finishing import FinishedMap, finished
 from brainuad.methods.shared.healthy_atlas import Feature, left_right_difference, mirrored
 from brainuad.methods.shared.voxel_gaussians import (
@@ -147,7 +147,7 @@ class MatchedFilter(Method):
         output = np.zeros(image.shape, np.float32)
         output[known] = (self.arrays["weights"] * features).sum(axis=0) - self.arrays["expected"]
         output[~brain] = 0
-        return finished(output, brain, spacing, sign, self.settings.map, "matched_filter")
+        return check_finite(finished(output, brain, spacing, sign, self.settings.map), "matched_filter")
 
     def state(self) -> dict[str, np.ndarray]:
         return dict(self.arrays)

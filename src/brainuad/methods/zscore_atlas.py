@@ -11,20 +11,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings, Standardised, standardised
+from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings
 from brainuad.config.told import Told
 from brainuad.errors import InputError
-from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans
-from brainuad.methods.shared.finishing import FinishedMap, ending, finished
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
+from brainuad.methods.shared.finishing import StandardisedMap, finished
 from brainuad.methods.shared.residual import Accumulator, Statistics, standardise
-
-
-class AtlasMap(FinishedMap, Standardised):
-    """How the atlas turns a scan into a map of z-scores."""
-
-    def describe(self, lesion_sign: str) -> list[str]:
-        told = Told(self)
-        return [f"{standardised(told)}{ending(told, lesion_sign)}.", *told.rest()]
 
 
 class Settings(MethodSettings):
@@ -38,7 +30,7 @@ class Settings(MethodSettings):
     family: Literal["zscore_atlas"]
     smooth_mm: float = Field(4.0, ge=0)
     """Sigma of the smoothing of scans before mean and sd are taken, in mm."""
-    map: AtlasMap = AtlasMap(smooth_mm=2.0)
+    map: StandardisedMap = StandardisedMap(smooth_mm=2.0)
 
     def describe(self) -> list[str]:
         told = Told(self)
@@ -71,7 +63,7 @@ class AtlasDistance(Method):
             raise InputError("zscore_atlas has no atlas yet", do="train it first")
         smooth = _smooth(image, brain, self.settings.smooth_mm, spacing)
         z = standardise(smooth, brain, self.atlas, self.settings.map)
-        return finished(z, brain, spacing, sign, self.settings.map, "zscore_atlas")
+        return check_finite(finished(z, brain, spacing, sign, self.settings.map), "zscore_atlas")
 
     def state(self) -> dict[str, np.ndarray]:
         return {} if self.atlas is None else self.atlas.state("atlas")

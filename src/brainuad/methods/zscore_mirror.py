@@ -13,7 +13,7 @@ from pydantic import Field
 
 from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings
 from brainuad.config.told import Told
-from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.finishing import FinishedMap, finished
 from brainuad.methods.shared.healthy_atlas import AtlasSettings, Feature, HealthyAtlas
 
@@ -83,7 +83,7 @@ class MirrorDistance(Method):
         z = self.atlas.z(image, brain, spacing, self.difference)
         if how.of == "sum":
             z = how.difference_weight * z + self.atlas.z(image, brain, spacing, self.scan)
-        return finished(z, brain, spacing, sign, how, "zscore_mirror")
+        return check_finite(finished(z, brain, spacing, sign, how), "zscore_mirror")
 
     def state(self) -> dict[str, np.ndarray]:
         return self.atlas.state()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import SIGNS, MapSettings, smoothed
+from brainuad.config.model import ABSOLUTE, SIGNS, MapSettings, Standardised, smoothed, standardised
 from brainuad.config.told import Told
-from brainuad.methods.base import Brain, Image, Sign, check_finite
+from brainuad.methods.base import Brain, Image, Sign
 from brainuad.methods.shared.per_scan import robust_z
 from brainuad.methods.shared.residual import signed
 
@@ -29,6 +30,26 @@ class FinishedMap(MapSettings):
         raise NotImplementedError
 
 
+class StandardisedMap(FinishedMap, Standardised):
+    """How statistics of healthy scans turn a value into a map of z-scores."""
+
+    def shown(self, told: Told) -> str:
+        return standardised(told)
+
+
+class DistanceMap(FinishedMap):
+    """How distances from healthy scans become a map."""
+
+    signed: bool = False
+    """Whether the distance counts as negative where the scan is darker than healthy ones, so that the map follows the
+    study's `lesion_sign`. Else a distance in any direction counts, whatever that says."""
+
+    def describe(self, lesion_sign: str) -> list[str]:
+        told = Told(self)
+        end = ending(told, lesion_sign) if told.signed else ending(told, "both").split(";")[0] + ABSOLUTE[lesion_sign]
+        return [f"{self.shown(told)}{end}.", *told.rest()]
+
+
 def ending(told: Told, lesion_sign: str) -> str:
     """Smoothing, units and sign in the methods section."""
     unit = ", minus its median and divided by 1.4826 times its median absolute deviation in the brain of the scan"
@@ -36,11 +57,16 @@ def ending(told: Told, lesion_sign: str) -> str:
 
 
 def finished(
-    values: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign, settings: FinishedMap, name: str
+    values: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign, settings: FinishedMap
 ) -> Image:
-    """The anomaly map of method `name` from `values`, which are above 0 where a scan is brighter than healthy ones."""
+    """The anomaly map from `values`, which are above 0 where a scan is brighter than healthy ones."""
     from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
 
     smooth = smooth_inside(values, brain, settings.smooth_mm, spacing)
     smooth = robust_z(smooth, brain, brain) if settings.per_scan else smooth
-    return check_finite(signed(smooth, sign), name)
+    return signed(smooth, sign)
+
+
+def directed(distance: Image, direction: Image, sign: Sign, settings: DistanceMap) -> tuple[Image, Sign]:
+    """What `finished` takes, of distances of at least 0. `direction`: above 0 where brighter than healthy."""
+    return (np.sign(direction) * distance, sign) if settings.signed else (distance, "bright")
