@@ -34,6 +34,7 @@ OWN = {
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
     "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
+    **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast")},
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
 }
@@ -64,6 +65,9 @@ PARAMETERS = {
     "kuz_vqvae": 1_481_025,
     "kuz_vqvae_t": 1_481_025 + 54_881,
     "fanogan3d": 86_568_512 + 92_939_396 + 11_049_665,
+    "dae": 3 * 4 * 16 * 9 + 119_108,
+    "dae_x": 119_108,
+    "dae_fast": 119_108,
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
 }
 """Trainable numbers, each confirmed layer by layer (docs/methods/)."""

@@ -111,6 +111,8 @@ class Standardised(MapSettings):
 
     sd_floor: float = Field(0.05, ge=0)
     """Smallest sd, as a share of the median sd."""
+    sd_added: float = Field(0.0, ge=0)
+    """Added to each sd after that, as a share of the median sd."""
     min_coverage: float = Field(0.8, gt=0, le=1)
     """Voxels inside the brain of a smaller share of training scans are 0."""
     smooth_mm: float = Field(0.0, ge=0)
@@ -123,7 +125,7 @@ class Standardised(MapSettings):
 
 def standardised(told: Told) -> str:
     """A z-score by the settings of `Standardised`, in the methods section."""
-    floor = f"an sd below {told.sd_floor:g} of the median sd counts as that"
+    floor = f"an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}"
     covered = f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0"
     return f"is the z-score of each voxel against the healthy training scans ({floor}; {covered})"
 
@@ -159,13 +161,11 @@ class ResidualMap(Standardised):
             text += (
                 f", minus the mean and divided by the sd of these differences in {SOURCES[told.standardise]}, voxel by "
             )
-            text += (
-                f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that; voxels in the brain of less "
-            )
-            text += f"than {100 * told.min_coverage:g} % of the training scans are 0)"
+            text += f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in "
+            text += f"the brain of less than {100 * told.min_coverage:g} % of the training scans are 0)"
             unused: tuple[str, ...] = ()
         else:
-            unused = "sd_floor", "min_coverage"
+            unused = "sd_floor", "sd_added", "min_coverage"
         if told.residual_at == "network" and not told.standardise:
             text += ", taken between input and output of the network and then brought to the scan's grid"
         sign = SIGNS[lesion_sign] if told.residual == "signed" else ABSOLUTE[lesion_sign]
@@ -190,6 +190,11 @@ ABSOLUTE = {
     "both": "",
 }
 """The same of absolute residuals, which do not follow `lesion_sign`."""
+
+
+def added(share: float) -> str:
+    """What is added to each sd, in the methods section."""
+    return f"; {share:g} of the median sd was added to each" if share else ""
 
 
 def smoothed(sigma_mm: float) -> str:

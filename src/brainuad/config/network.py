@@ -270,7 +270,7 @@ class NetworkInput(Section):
         return ", ".join(parts)
 
 
-class NetworkSettings(MethodSettings):
+class TrainedSettings(MethodSettings):
     """Settings of a family whose method trains a network and reconstructs scans."""
 
     learns: ClassVar[bool] = True
@@ -278,15 +278,20 @@ class NetworkSettings(MethodSettings):
     reconstructs: ClassVar[bool] = True
     trivial_baseline: ClassVar[bool] = False
 
-    network: Grid
     train: Train
     map: ResidualMap = ResidualMap()
 
     @model_validator(mode="after")
-    def _residuals_of_the_folds(self) -> NetworkSettings:
+    def _residuals_of_the_folds(self) -> TrainedSettings:
         if self.map.standardise == "crossfit" and not self.train.crossfit:
             raise ValueError("map.standardise: crossfit needs train.crossfit, the number of folds")
         return self
+
+
+class NetworkSettings(TrainedSettings):
+    """The same of a network that sees slices or volumes of a size of its own."""
+
+    network: Grid
 
     def input_size(self) -> tuple[int, ...]:
         return (self.network.size,) * self.network.dims

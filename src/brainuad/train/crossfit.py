@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from brainuad.config.network import NetworkSettings
+from brainuad.config.network import TrainedSettings
 from brainuad.formats.coding import Picked
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
@@ -20,7 +20,7 @@ def fold_of(subjects: Sequence[str], folds: int) -> list[int]:
 
 
 def cross_fitted(
-    model: NetworkSettings,
+    model: TrainedSettings,
     subjects: Sequence[str],
     training: TrainingScans,
     held_out: TrainingScans | None,

@@ -15,7 +15,7 @@ import numpy as np
 
 from brainuad.cluster.stop_monitor import stop_monitor
 from brainuad.config.model import MethodSettings
-from brainuad.config.network import NetworkSettings
+from brainuad.config.network import TrainedSettings
 from brainuad.config.study import Compute
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle
@@ -71,7 +71,7 @@ def train(
             with stop_monitor() as monitor:
                 this = TrainingRun(seed, compute, _resume_folder(out / RESUME, key), key, label, monitor, clock)
                 fitted = fit_network(neural, training, validation, this)
-                if isinstance(model, NetworkSettings) and model.train.crossfit:
+                if isinstance(model, TrainedSettings) and model.train.crossfit:
                     subjects = [f"{scan.dataset}/{scan.subject}" for scan in scans if scan.role == "train"]
                     neural.crossfit = cross_fitted(model, subjects, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts

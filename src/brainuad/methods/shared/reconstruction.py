@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from brainuad.config.model import ResidualMap, Source
-from brainuad.config.network import NetworkSettings
+from brainuad.config.network import NetworkSettings, TrainedSettings
 from brainuad.errors import InputError
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
@@ -53,17 +53,22 @@ class View(Protocol):
         """Write a difference of two inputs or outputs into a scan, in units of its intensity."""
 
 
+def view_of(settings: TrainedSettings) -> View:
+    """Slices or volumes of the size of the `network` section."""
+    assert isinstance(settings, NetworkSettings), "other families bring a view of their own"
+    grid = settings.network
+    if grid.dims == 3:
+        return VolumeView(grid.size, grid.fit)
+    return SliceView(grid.size, settings.train.min_brain_share, grid.fit)
+
+
 class ReconstructionMethod(NeuralMethod):
     """A network that reconstructs slices or volumes. Maps are residuals on the scan's grid, by the `map` section."""
 
-    def __init__(self, settings: NetworkSettings):
+    def __init__(self, settings: TrainedSettings, view: View | None = None):
         self.name, self.train = settings.family, settings.train
         self.map_settings: ResidualMap = settings.map
-        grid = settings.network
-        slices = grid.dims == 2
-        self.view: View = (
-            SliceView(grid.size, self.train.min_brain_share, grid.fit) if slices else VolumeView(grid.size, grid.fit)
-        )
+        self.view = view or view_of(settings)
         self.residual_statistics: dict[Source, dict[Residual, Statistics]] = {}
         self.crossfit: Mapping[Residual, Statistics] = {}
         self.initialise(seed=0)
@@ -81,7 +86,7 @@ class ReconstructionMethod(NeuralMethod):
         """Mean and sd of the training residuals, signed and absolute; and of held-out ones, if there are such scans."""
         self.prepare(held_out)
         gathered = accumulators(training.images[0].shape)
-        self.add_residuals(training, gathered)
+        self.add_own_residuals(training, gathered)
         own = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
         self.residual_statistics["training"] = own
         for residual_type, statistics in self.crossfit.items():
@@ -99,6 +104,10 @@ class ReconstructionMethod(NeuralMethod):
             residual = image - self.reconstruct(image, brain)
             gathered["signed"].add(residual, brain)
             gathered["absolute"].add(np.abs(residual), brain)
+
+    def add_own_residuals(self, training: TrainingScans, gathered: Mapping[Residual, Accumulator]) -> None:
+        """The same of the scans that the method was trained on."""
+        self.add_residuals(training, gathered)
 
     def reconstruct(self, image: Image, brain: Brain) -> Image:
         """The reconstruction on the scan's grid: the scan where the network does not see it, 0 outside the brain."""

@@ -101,16 +101,8 @@ class SliceExamples:
 
     def __init__(self, scans: TrainingScans, size: int, min_brain_share: float, fit: Fit = "resize"):
         self.scans, self.size, self.fit = scans, size, fit
-        self.positions = [
-            (i, int(level))
-            for i, brain in enumerate(scans.brains)
-            for level in np.flatnonzero(brain.any(axis=(0, 1)) & (brain.mean(axis=(0, 1)) >= min_brain_share))
-        ]
-        if not self.positions:
-            why = f"no slice holds {100 * min_brain_share:g} % brain"
-            raise InputError(
-                "there is nothing to train on", why=why, do="lower train.min_brain_share, or look at the brain masks"
-            )
+        levels = levels_with_brain(scans.brains, min_brain_share)
+        self.positions = [(scan, int(level)) for scan, found in enumerate(levels) for level in found]
         self.kept: Tensor | None = None
         if len(self) * size * size * 4 <= IN_MEMORY:
             self.kept = torch.empty(len(self), 1, size, size)
@@ -128,11 +120,20 @@ class SliceExamples:
 
     def _prepared(self, indices: Sequence[int]) -> Tensor:
         chosen = [self.positions[index] for index in indices]
-        slices = np.stack([_level(self.scans.images, scan, level) for scan, level in chosen])
+        slices = np.stack([axial_level(self.scans.images, scan, level) for scan, level in chosen])
         return to_network(torch.from_numpy(slices), self.size, self.fit)
 
 
-def _level(images: Sequence[Image], scan: int, level: int) -> Float[np.ndarray, "x y"]:
+def levels_with_brain(brains: Sequence[Brain], least: float) -> list[np.ndarray]:
+    """For each scan the axial levels with this share of brain or more; raises InputError if there is none in any."""
+    found = [np.flatnonzero(each.any(axis=(0, 1)) & (each.mean(axis=(0, 1)) >= least)) for each in brains]
+    if not any(len(levels) for levels in found):
+        why, do = f"no slice holds {100 * least:g} % brain", "lower train.min_brain_share, or look at the brain masks"
+        raise InputError("there is nothing to train on", why=why, do=do)
+    return found
+
+
+def axial_level(images: Sequence[Image], scan: int, level: int) -> Float[np.ndarray, "x y"]:
     """One axial level; of an encoded array cache only that is decoded."""
     plane = images.axial_slice(scan, level) if isinstance(images, Picked) else images[scan][:, :, level]
     return np.ascontiguousarray(plane, dtype=np.float32)
