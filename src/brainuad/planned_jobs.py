@@ -176,14 +176,20 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
 def infer(plan: Plan, model: str, seed: str, dataset: str) -> InferJob:
     """Of one model, seed and data set."""
     settings, compute, bundle = plan.study.models[model], plan.study.compute, plan.bundle(model, seed)
+    members = settings.member_labels()
+    by_scan = bool(members) or getattr(settings.map, "per_scan", "none") != "none"
     return InferJob(
         inputs=InferInputs(
-            weights=bundle / "arrays.safetensors", bundle=bundle / "bundle.json", array_cache=plan.array_cache(dataset)
+            weights=bundle / "arrays.safetensors",
+            bundle=bundle / "bundle.json",
+            array_cache=plan.array_cache(dataset),
+            members=[plan.maps(label, seed, dataset) for label in members],
         ),
         outputs=InferOutputs(maps=plan.maps(model, seed, dataset)),
         family=settings.family,
         map=settings.map.model_dump(mode="json"),
         lesion_sign=plan.study.lesion_sign,
+        erode_voxels=plan.study.evaluate.erode_voxels if by_scan else 0,
         threads=compute.threads,
         accelerator=compute.accelerator,
         scratch=compute.scratch,

@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 import brainuad
 from brainuad import metrics
 from brainuad.config import anomalies, datasets, evaluate, insertion, postprocessing, reading, recipe, study
-from brainuad.config.model import MethodSettings, families, settings_class
+from brainuad.config.model import Combination, MethodSettings, families, settings_class
 from brainuad.config.model import schema as models_schema
 from brainuad.config.section import Section
 from brainuad.download.catalogue import datasets_page
@@ -69,9 +69,9 @@ def settings_page() -> str:
     lines += [
         "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
         "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`, where",
-        "`maps` names further `map` settings for the same training; a postprocessing is the name of a file in",
-        "`config/postprocessing/` or a list of operators. Editors can check a study file with the schema",
-        "`config/study.schema.json`.",
+        "`maps` names further `map` settings for the same training; an ensemble is `{use: ensemble, of, by, weights}`",
+        "with the labels of models; a postprocessing is the name of a file in `config/postprocessing/` or a list of",
+        "operators. Editors can check a study file with the schema `config/study.schema.json`.",
     ]
     for title, classes in PARTS.items():
         lines += ["", f"## {title}"]
@@ -120,6 +120,9 @@ def schema() -> str:
             "set": {"type": "object"},
             "sweep": {"type": "object"},
             "maps": {"type": "object"},
+            "of": {"type": "array", "items": name},
+            "by": {"enum": list(get_args(Combination))},
+            "weights": {"type": "object"},
         },
         "required": ["use"],
         "additionalProperties": False,

@@ -15,7 +15,7 @@ from brainuad.formats import array_cache, bundle, checksums, maps, names, run, v
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
-from brainuad.infer.inference import infer
+from brainuad.infer.inference import MapMaking, infer
 from brainuad.infer.maps import reconstruction_similarity
 from brainuad.methods import registry
 from brainuad.train.training import train
@@ -65,7 +65,7 @@ def made(tmp_path):
 def test_maps_scores_and_record_of_validation_and_test_scans(made, tmp_path):
     trained, data = made(NETWORK)
     out = tmp_path / "maps"
-    infer(trained, data, ResidualMap(standardise=True), "dark", COMPUTE, out, {"model": "toy"})
+    infer(trained, data, MapMaking(ResidualMap(standardise=True), "dark"), COMPUTE, out, {"model": "toy"})
     of_the_set = {checksums.NAME, names.DESCRIPTION, names.README, names.IGNORE, "scores.tsv", "run.json"}
     assert {path.name for path in out.iterdir()} == {"sub-3", "sub-4", "sub-5"} | of_the_set
     for i in (3, 4, 5):
@@ -95,7 +95,7 @@ def test_map_settings_and_sign_apply_without_training_again(made, tmp_path):
         ("smooth", Standardised(smooth_mm=6), "bright"),
         ("dark", {"smooth_mm": 0.0}, "dark"),
     ):
-        infer(trained, data, settings, sign, COMPUTE, tmp_path / name, {})
+        infer(trained, data, MapMaking(settings, sign), COMPUTE, tmp_path / name, {})
     found = {n: volume.read(maps.anomaly_path(tmp_path / n, "sub-4")).data for n in ("sharp", "smooth", "dark")}
     assert found["smooth"].std() < 0.7 * found["sharp"].std()
     np.testing.assert_array_equal(found["dark"], -found["sharp"])
@@ -105,13 +105,13 @@ def test_map_settings_and_sign_apply_without_training_again(made, tmp_path):
 def test_map_settings_of_another_family_are_refused(made, tmp_path):
     trained, data = made(ATLAS)
     with pytest.raises(InputError, match="do not fit"):
-        infer(trained, data, {"levels": 300}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({"levels": 300}, "dark"), COMPUTE, tmp_path / "out", {})
 
 
 def test_an_array_cache_on_another_grid(made, tmp_path):
     trained, _ = made(ATLAS)
     with pytest.raises(InputError, match="another grid"):
-        infer(trained, stored(tmp_path / "b", (12, 16, 6)), {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, stored(tmp_path / "b", (12, 16, 6)), MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
 
 
@@ -128,31 +128,31 @@ def test_an_array_cache_on_another_grid(made, tmp_path):
 def test_an_array_cache_that_looks_alike_and_is_of_another_recipe(made, tmp_path, other, says):
     trained, _ = made(ATLAS)
     with pytest.raises(InputError, match=says):
-        infer(trained, stored(tmp_path / "b", **other), {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, stored(tmp_path / "b", **other), MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
 
 
 def test_the_bundle_of_another_seed(made, tmp_path):
     trained, data = made(ATLAS)
     with pytest.raises(InputError, match=r"another training(?s:.*)seed 0, the job has seed 3"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"seed": "3"})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {"seed": "3"})
 
 
 def test_a_bundle_in_the_folder_of_another_model(made, tmp_path):
     trained, data = made(ATLAS)
     for place in ("toy/seed-0", "other/seed-0", "toy/seed-1"):
         shutil.copytree(trained, tmp_path / "train" / place)
-    infer(tmp_path / "train/toy/seed-0", data, {}, "dark", COMPUTE, tmp_path / "out", {})
+    infer(tmp_path / "train/toy/seed-0", data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     for place in ("other/seed-0", "toy/seed-1"):
         with pytest.raises(InputError, match=rf"another training(?s:.*)as toy/seed-0, and lies in {place}"):
-            infer(tmp_path / "train" / place, data, {}, "dark", COMPUTE, tmp_path / "none", {})
+            infer(tmp_path / "train" / place, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "none", {})
 
 
 def test_the_array_cache_of_another_data_set(made, tmp_path):
     trained, data = made(ATLAS)
     with pytest.raises(InputError, match=r"another data set(?s:.*)those of toy, the job is for mine"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"dataset": "mine"})
-    infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {"dataset": "toy"})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {"dataset": "mine"})
+    infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {"dataset": "toy"})
 
 
 def test_an_altered_volume_is_not_mapped(made, tmp_path):
@@ -161,7 +161,7 @@ def test_an_altered_volume_is_not_mapped(made, tmp_path):
     content[-1] ^= 64
     (data / "images.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"volume 6 of images\.npy was altered"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
 
 
@@ -172,7 +172,7 @@ def test_altered_weights(made, tmp_path):
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(InputError, match="weights were altered"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
 
 
 def test_a_bundle_of_another_version(made, tmp_path):
@@ -180,7 +180,7 @@ def test_a_bundle_of_another_version(made, tmp_path):
     about = json.loads((trained / "bundle.json").read_text())
     (trained / "bundle.json").write_text(json.dumps(about | {"format": 99}))
     with pytest.raises(InputError, match="another version") as caught:
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     assert "train the model again" in str(caught.value)
 
 
@@ -190,21 +190,21 @@ def test_a_bundle_whose_settings_are_unknown_here(made, tmp_path):
     read.about["model"]["temperature"] = 3
     bundle.write(trained, read)
     with pytest.raises(InputError, match="do not fit"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
 
 
 def test_a_failure_leaves_no_half_written_folder(made, tmp_path, monkeypatch):
     trained, data = made(ATLAS)
     monkeypatch.setattr(volume, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(InputError, match="cannot write"):
-        infer(trained, data, {}, "dark", COMPUTE, tmp_path / "out", {})
+        infer(trained, data, MapMaking({}, "dark"), COMPUTE, tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".part*"))
 
 
 def test_the_record_has_the_similarity_of_reconstructions_and_the_number_of_slices(made, tmp_path):
     trained, data = made(NETWORK)
-    infer(trained, data, ResidualMap(), "dark", COMPUTE, tmp_path / "maps", {"model": "toy"})
+    infer(trained, data, MapMaking(ResidualMap(), "dark"), COMPUTE, tmp_path / "maps", {"model": "toy"})
     facts = run.read(tmp_path / "maps/run.json")["facts"]
     assert (facts["scans"], facts["slices"]) == (3, 15)
     assert facts["reconstruction_explained_variance"] < 1

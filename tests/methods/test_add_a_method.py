@@ -125,7 +125,7 @@ from brainuad.config.study import Compute
 from brainuad.formats import array_cache, bundle, names
 from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.scans import Scan
-from brainuad.infer.inference import infer
+from brainuad.infer.inference import MapMaking, infer
 from brainuad.methods import registry
 from brainuad.papers.catalogue import rows
 from brainuad.plan import Plan
@@ -148,7 +148,7 @@ job.model_copy(update={"inputs": inputs}).run()
 study = load_study("config.yaml")
 settings = study.models["gaussian_voxel"]
 folder = outputs.bundle.parent
-infer(folder, cache, settings.map, "both", Compute(threads=1, accelerator="gpu"), Path("maps"), {})
+infer(folder, cache, MapMaking(settings.map, "both"), Compute(threads=1, accelerator="gpu"), Path("maps"), {})
 direct = registry.build(settings)
 scans = array_cache.read(cache)
 direct.fit(scans.select("train"))

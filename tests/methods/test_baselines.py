@@ -13,7 +13,6 @@ from brainuad.images.smooth import smooth_inside
 from brainuad.methods import registry
 from brainuad.methods.base import Method, TrainingScans
 from brainuad.methods.pca import principal_components, robust_fit
-from brainuad.methods.shared.per_scan import robust_z
 
 SHAPE, SPACING = (17, 18, 8), (4.0, 4.0, 4.0)
 BRAIN = sum(axis**2 for axis in np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")) < 1.2
@@ -21,9 +20,8 @@ LESION = np.zeros(SHAPE, bool)
 LESION[4:7, 8:11, 3:6] = True
 SIGNED: list[dict[str, Any]] = [
     {"family": "zscore_atlas"},
-    {"family": "zscore_atlas", "map": {"per_scan": True}},
     {"family": "zscore_mirror"},
-    {"family": "zscore_mirror", "map": {"of": "sum", "per_scan": True}},
+    {"family": "zscore_mirror", "map": {"of": "sum"}},
     {"family": "matched_filter"},
     {"family": "matched_filter", "difference_smooth_mm": [], "gaussian": {"mirror": False}},
     {"family": "pca", "components": 2},
@@ -88,7 +86,6 @@ def test_says_how_it_works_and_leaves_no_setting_out(settings):
     model = registry.validate(settings)
     said = " ".join([*model.describe(), *model.map.describe("dark")])
     assert "Further settings" not in said
-    assert ("median absolute deviation" in said) == settings.get("map", {}).get("per_scan", False)
 
 
 def test_the_left_right_difference_is_blind_to_what_both_sides_have():
@@ -100,17 +97,6 @@ def test_the_left_right_difference_is_blind_to_what_both_sides_have():
     )
     assert abs(difference[both_sides].mean()) < 0.2
     assert total[both_sides].mean() > 1
-
-
-def test_per_scan_brings_a_map_to_units_of_its_scan():
-    image = scans(1, 7).images[0] - 0.12 * LESION
-    plain, per_scan = (
-        fitted({"family": "zscore_atlas", "map": {"smooth_mm": 3, "per_scan": each}}).anomaly_map(
-            image, BRAIN, SPACING, "bright"
-        )
-        for each in (False, True)
-    )
-    np.testing.assert_array_equal(per_scan, robust_z(plain, BRAIN, BRAIN))
 
 
 def test_the_matched_filter_is_that_of_its_formula():

@@ -8,13 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from brainuad.config.datasets import AnyDataset
-from brainuad.config.model import MethodSettings, families, settings_class
+from brainuad.config.model import ENSEMBLE, MethodSettings, families, settings_class
 from brainuad.config.postprocessing import POSTPROCESSING
 from brainuad.config.recipe import Recipe
 from brainuad.config.renamed import RENAMED_SOURCES, new_name
@@ -27,6 +28,9 @@ SHIPPED = {"models": "model", "recipes": "recipe", "postprocessing": "postproces
 TEXT_EXPECTED = ("string_type", "literal_error")
 """Errors of pydantic where it wants text."""
 MOST_MODELS = 1000
+BESIDE_USE = ("use", "set", "sweep", "maps", "label")
+OF_ENSEMBLES = ("of", "by", "weights")
+"""Keys that stand beside `use` where the model is an ensemble: a short spelling of `set`."""
 ON_THE_NODE = ("compute", "scratch")
 """The setting whose `${NAME}` is replaced by the job that reads it."""
 
@@ -71,11 +75,12 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
             if len(models) > MOST_MODELS:
                 why = f"with all values of sweep there are more than {MOST_MODELS} models"
                 raise ConfigError("there are too many models", file=file, why=why, do=f"shorten models.{label}.sweep")
-    content["models"] = models
+    content["models"] = _with_members(folder, models, file)
     if "postprocessing" in raw:
         postprocessing = _mapping(raw, "postprocessing", file)
         content["postprocessing"] = {label: _operators(folder, use) for label, use in postprocessing.items()}
     _check_parts(content, file)
+    _check_members(content["models"], file)
     content = _expanded(content, file)
     if isinstance(content.get("datasets"), dict):
         content["datasets"] = dict(_present(content["datasets"], file))
@@ -130,21 +135,37 @@ def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, 
     """The content of `{use: name, set: {...}}`, or of a bare name."""
     if isinstance(use, str):
         return _named(folder, part, use)
-    allowed = {"use", "set", "sweep", "maps", "label"}
     if not isinstance(use, dict) or "use" not in use:
         raise ConfigError(
             f"a {SHIPPED[part]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(part, folder))
         )
+    named = _named(folder, part, use["use"])
+    short = OF_ENSEMBLES if named.get("family") == ENSEMBLE else ()
     for key in use:
-        if key not in allowed:
-            near = _nearest(str(key), sorted(allowed))
+        if key not in (*BESIDE_USE, *short):
+            near = _nearest(str(key), [*BESIDE_USE, *short])
             raise ConfigError(
                 f"unknown key {key} beside use: {use['use']}", file=file, do=near and f"did you mean {near}?"
             )
     over = use.get("set") or {}
     if not isinstance(over, dict):
         raise ConfigError(f"set beside use: {use['use']} must map keys to values", file=file, why=f"it is {over!r}")
-    return _merged(_named(folder, part, use["use"]), over)
+    if isinstance(members := named.get("members"), dict):
+        named = {**named, "members": {name: _as_use(each) for name, each in members.items()}}
+    settings = _merged(named, over)
+    of = {key: use[key] for key in short if key in use}
+    return _merged(settings, _of_ensemble(of)) if of else settings
+
+
+def _as_use(name: Any) -> Any:
+    """`{use: name}` of a bare name, so that `set` can be laid on it."""
+    return {"use": name} if isinstance(name, str) else name
+
+
+def _of_ensemble(short: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the keys in `OF_ENSEMBLES` stand for."""
+    of = {"of": short["of"]} if "of" in short else {}
+    return {**of, "map": {key: value for key, value in short.items() if key != "of"}}
 
 
 def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -176,6 +197,70 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
         yield label + suffix, settings
         for name, over in maps.items():
             yield f"{label}{suffix}_{name}", _merged(settings, {"map": over})
+
+
+def _with_members(folder: Path, models: dict[str, dict[str, Any]], file: str | Path) -> dict[str, dict[str, Any]]:
+    """The models, each one that is made of `members` followed by these, as `<label>_<name>`.
+
+    A member that is a model of the study already, with the same settings, is that model.
+    """
+    known, found = dict(models), {}
+    for label, settings in models.items():
+        for name, each in _composed(folder, label, settings, known, file):
+            found[name] = each
+            if len(found) > MOST_MODELS:
+                raise ConfigError("there are too many models", file=file, why=f"{label} is made of itself")
+    return found
+
+
+def _composed(
+    folder: Path, label: str, model: dict[str, Any], known: dict[str, dict[str, Any]], file: str | Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """An ensemble whose `of` names its members, then those of them that are not `known`; any other model alone."""
+    members = model.get("members")
+    if not isinstance(members, dict) or not members:
+        yield label, model
+        return
+    labels: dict[str, str] = {}
+    new: dict[str, dict[str, Any]] = {}
+    for name, use in members.items():
+        if use is None:
+            continue
+        if isinstance(use, dict) and (odd := [key for key in use if key not in ("use", "set", *OF_ENSEMBLES)]):
+            raise ConfigError(f"models.{label}.members.{name}: unknown key {odd[0]}", file=file, do="use and set alone")
+        settings = _resolved(folder, "models", use, file)
+        same = next((other for other, each in known.items() if other != label and each == settings), None)
+        labels[name] = same or f"{label}_{name}"
+        if same is None:
+            if labels[name] in known:
+                why = f"{label} has a member {name}"
+                raise ConfigError(f"two models are called {labels[name]}", file=file, why=why, do="rename the other")
+            known[labels[name]] = new[labels[name]] = settings
+    made = {key: value for key, value in model.items() if key != "members"}
+    if isinstance(how := made.get("map"), dict) and isinstance(weights := how.get("weights"), dict):
+        kept = {name: value for name, value in weights.items() if members.get(name, "") is not None}
+        made["map"] = {**how, "weights": {labels.get(name, name): value for name, value in kept.items()}}
+    yield label, {**made, "of": [*made.get("of", []), *labels.values()]}
+    for name, settings in new.items():
+        yield from _composed(folder, name, settings, known, file)
+
+
+def _check_members(models: Mapping[str, dict[str, Any]], file: str | Path) -> None:
+    """Raise ConfigError for an ensemble of nothing, of a model that is not there, or of itself."""
+    ensembles = {label: model.get("of", []) for label, model in models.items() if model["family"] == ENSEMBLE}
+    for label, members in ensembles.items():
+        if not members:
+            do = f"write of: [...] with labels of the study: {', '.join(name for name in models if name != label)}"
+            raise ConfigError(f"models.{label}.of: an ensemble needs its members", file=file, do=do)
+        for name in members:
+            if name not in models:
+                do = hint(name, [other for other in models if other != label])
+                raise ConfigError(f"models.{label}.of: the study has no model {name}", file=file, do=do)
+    try:
+        TopologicalSorter(ensembles).prepare()
+    except CycleError as error:
+        circle = " of ".join(reversed(error.args[1]))
+        raise ConfigError("an ensemble is made of itself", file=file, why=circle, do="take one out of `of`") from None
 
 
 def _operators(folder: Path, use: Any) -> dict[str, Any]:

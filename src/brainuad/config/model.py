@@ -23,6 +23,8 @@ TOLD_ELSEWHERE = ("family", "cite", "map")
 """Settings that `describe` leaves to others."""
 NOT_FAMILIES = ("base", "registry", "shared")
 """Modules of the package that hold no family."""
+ENSEMBLE = "ensemble"
+"""The family whose models combine others."""
 PROPERTIES = ("learns", "uses_gpu", "reconstructs", "trivial_baseline")
 """What each family's `Settings` must declare."""
 
@@ -34,6 +36,10 @@ Combination = Literal["mean_asinh", "rank", "maximum"]
 class MapSettings(Section, ABC):
     """How what was learnt becomes an anomaly map, with sentences on it."""
 
+    per_scan: Literal["none", "robust"] = "none"
+    """`robust`: maps in units of their own scan, (map - median) / (1.4826 MAD) over its scored brain. This holds the
+    false-positive rate on other scanners; large lesions lower the values of their scan."""
+
     @abstractmethod
     def describe(self, lesion_sign: str) -> list[str]:
         """For the methods section: what follows `The map`, then sentences. `lesion_sign`: that of the study."""
@@ -42,7 +48,8 @@ class MapSettings(Section, ABC):
 def map_text(settings: Section, lesion_sign: str) -> list[str]:
     """What `MapSettings.describe` says; of a section without sentences of its own, what it is with all settings."""
     if isinstance(settings, MapSettings):
-        return settings.describe(lesion_sign)
+        told = settings.model_copy(update={"per_scan": "none"}).describe(lesion_sign)
+        return [*told, PER_SCAN] if settings.per_scan == "robust" else told
     return [f"is made from what was learnt ({with_settings(settings)})."]
 
 
@@ -81,6 +88,10 @@ class MethodSettings(Section, ABC):
     @abstractmethod
     def method_class(cls) -> type[Any]:
         """The class of the method (a `brainuad.methods.base.Method`), built from these settings; imported late."""
+
+    def member_labels(self) -> list[str]:
+        """Labels of the models of the study whose maps the method combines; none for a method that maps scans."""
+        return []
 
     def input_size(self) -> tuple[int, ...] | None:
         """Pixels or voxels of one input of the method; None where this is the whole scan on its grid."""
@@ -200,6 +211,10 @@ def added(share: float) -> str:
 def smoothed(sigma_mm: float) -> str:
     """The smoothing of a map, in the methods section."""
     return f", smoothed by a 3D Gaussian of sigma {sigma_mm:g} mm inside the brain" if sigma_mm else ""
+
+
+PER_SCAN = "Each map was standardised by the median and 1.4826 MAD of the scored brain of its own scan."
+"""On `map.per_scan`, in the methods section."""
 
 
 def families() -> list[str]:

@@ -13,6 +13,8 @@ class InferInputs(Paths):
     weights: Path
     bundle: Path
     array_cache: Path
+    members: list[Path] = []
+    """Maps of the models that an ensemble combines."""
 
 
 class InferOutputs(Paths):
@@ -30,6 +32,8 @@ class InferJob(Job):
     map: dict[str, Any]
     """The `map` section of the model."""
     lesion_sign: Literal["dark", "bright", "both"]
+    erode_voxels: int = 0
+    """Of the brain's rim, not scored; set where maps are in units of their scan's scored brain."""
     threads: int
     accelerator: Literal["auto", "cpu", "gpu"]
     scratch: str | None
@@ -37,14 +41,13 @@ class InferJob(Job):
     def run(self) -> None:
         from brainuad.cluster.scratch import scratch_copies
         from brainuad.config.study import Compute
-        from brainuad.infer.inference import infer
+        from brainuad.infer.inference import MapMaking, infer
 
         with scratch_copies([self.inputs.array_cache], self.scratch) as (array_cache,):
             infer(
                 bundle=self.inputs.bundle.parent,
                 array_cache=array_cache,
-                map_settings=self.map,
-                lesion_sign=self.lesion_sign,
+                making=MapMaking(self.map, self.lesion_sign, self.erode_voxels, self.inputs.members),
                 compute=Compute(threads=self.threads, accelerator=self.accelerator),
                 out=self.outputs.maps,
                 tags={"family": self.family, **self.tags},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.maps import MapWriter
 from brainuad.formats.run import Record
-from brainuad.infer.maps import predict, reconstruction_similarity
+from brainuad.infer.maps import combine, in_own_units, predict, reconstruction_similarity
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.resources import recording
@@ -28,19 +30,32 @@ from brainuad.resources import recording
 COLUMNS = ["scan", "subject", "role", "score"]
 
 
+@dataclass(frozen=True)
+class MapMaking:
+    """How maps are made of a trained model.
+
+    `settings`: its `map` section; `erode_voxels`: of the brain's rim, not scored; `members`: folders with the maps of
+    the models that an ensemble combines, in the order of its settings.
+    """
+
+    settings: Section | Mapping[str, Any]
+    lesion_sign: Sign
+    erode_voxels: int = 0
+    members: Sequence[Path] = ()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The `map` section as plain values."""
+        return self.settings.model_dump(mode="json") if isinstance(self.settings, Section) else dict(self.settings)
+
+
 def infer(
-    bundle: Path,
-    array_cache: Path,
-    map_settings: Section | Mapping[str, Any],
-    lesion_sign: Sign,
-    compute: Compute,
-    out: Path,
-    tags: Mapping[str, str],
+    bundle: Path, array_cache: Path, making: MapMaking, compute: Compute, out: Path, tags: Mapping[str, str]
 ) -> None:
     """Write the anomaly maps of all but the training scans of an array cache to the folder `out`, all or none.
 
     Writes anomaly maps, reconstructions if the method has them, `scores.tsv` and `run.json`. Raises InputError if the
-    array cache is on another grid than the training scans.
+    array cache is on another grid than the training scans, or maps of members are missing or of other scans.
     """
     trained = bundles.read(bundle)
     data = array_caches.read(array_cache)
@@ -51,14 +66,14 @@ def infer(
     if "dataset" in tags:
         array_caches.require_data_set(array_cache, tags["dataset"])
     scans = data.select("validation", "calibration", "test")
-    method = registry.load_method(trained, map_settings)
+    method = registry.load_method(trained, making.content)
     if method.neural() is not None:
         import torch  # late: it takes longer to load than a method without a network to run
 
         torch.set_num_threads(compute.threads)
     method.to(compute.accelerator)
-    content = map_settings.model_dump(mode="json") if isinstance(map_settings, Section) else dict(map_settings)
-    settings = {"map": content, "lesion_sign": lesion_sign, "model": trained.about["model"]}
+    made_of = _made_of(trained, data, making.members, tags)
+    settings = {"map": making.content, "lesion_sign": making.lesion_sign, "model": trained.about["model"]}
     record = Record("infer", dict(tags), settings, trained.about["seed"], trained.about["arrays_sha256"])
     rows: list[tuple[str, str, str, float]] = []
     similarities: list[dict[str, float]] = []
@@ -69,7 +84,13 @@ def infer(
         slices = 0
         for row, scan in enumerate(scans.scans):
             image, brain = scans.image(row), scans.brain(row)
-            result = predict(method, image, brain, scans.spacing, lesion_sign)
+            if making.members:
+                parts = [maps.read_map(maps.anomaly_path(each, scan.scan), brain.shape) for each in making.members]
+                result = combine(method, parts, image, brain, making.erode_voxels)
+            else:
+                result = predict(method, image, brain, scans.spacing, making.lesion_sign)
+            if making.content.get("per_scan") == "robust":
+                result = in_own_units(method, result, image, brain, making.erode_voxels)
             slices += int(brain.any((0, 1)).sum())
             written.append(writer.submit(files.anomaly, scan.scan, result.anomaly))
             if result.reconstruction is not None:
@@ -80,12 +101,28 @@ def infer(
             future.result()
         with atomic(folder / maps.SCORES) as part, part.open("w", newline="") as file:
             csv.writer(file, delimiter="\t", lineterminator="\n").writerows([COLUMNS, *rows])
-        files.finish([maps.SCORES], tags, array_cache=data.seal, bundle=trained.about["arrays_sha256"])
+        files.finish([maps.SCORES], tags, array_cache=data.seal, bundle=made_of)
         names_of_means = similarities[0] if similarities else ()
         means = {
             f"reconstruction_{name}": float(np.mean([each[name] for each in similarities])) for name in names_of_means
         }
         record.facts = {"scans": len(rows), "slices": slices, **means}
+
+
+def _made_of(trained: bundles.Bundle, data: ArrayCache, members: Sequence[Path], tags: Mapping[str, str]) -> str:
+    """What names the bundle that maps are made of; for an ensemble, its own and those of its members.
+
+    Raises InputError if the maps of a member are of another model, seed or data set, or of other scans.
+    """
+    labels = trained.about["model"].get("of", [])
+    own = str(trained.about["arrays_sha256"])
+    if not members:
+        return own
+    parts = [own]
+    for label, folder in zip(labels, members, strict=True):
+        made = maps.checked(folder, {**tags, "model": label}, array_cache=data.seal).made_of
+        parts.append(made.get("bundle", ""))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from brainuad.methods.base import Brain, Image, Method, Sign
+from brainuad.methods.shared.per_scan import robust_z
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,24 @@ def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, fl
     anomaly, reconstruction = method.predict(image, brain, spacing, sign)
     anomaly[~brain] = 0
     return Prediction(anomaly, reconstruction, method.anomaly_score(anomaly, brain, image))
+
+
+def combine(method: Method, parts: Sequence[Image], image: Image, brain: Brain, rim: int) -> Prediction:
+    """The prediction of an ensemble from its members' maps of one scan. `rim`: its depth, not scored."""
+    anomaly = method.combined_map(parts, brain, _scored(brain, rim))
+    return Prediction(anomaly, None, method.anomaly_score(anomaly, brain, image))
+
+
+def in_own_units(method: Method, made: Prediction, image: Image, brain: Brain, rim: int) -> Prediction:
+    """The prediction with its map in units of its own scan."""
+    anomaly = robust_z(made.anomaly, brain, _scored(brain, rim))
+    return replace(made, anomaly=anomaly, score=method.anomaly_score(anomaly, brain, image))
+
+
+def _scored(brain: Brain, rim: int) -> Brain:
+    from brainuad.metrics.voxelwise import scored_brain  # late: metrics take longer to load than an ensemble to run
+
+    return scored_brain(brain, rim)
 
 
 def reconstruction_similarity(image: Image, reconstruction: Image, brain: Brain) -> dict[str, float]:

@@ -60,9 +60,16 @@ class Method(ABC):
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
         """The anomaly map of one scan: float32, (x, y, z) as the scan, higher = more abnormal, 0 outside the brain.
 
-        May be negative; never rescaled by scan. `spacing`: voxel size in mm; `sign`: how lesions differ from healthy
-        tissue.
+        May be negative; not rescaled by scan, for which there is `map.per_scan`. `spacing`: voxel size in mm; `sign`:
+        how lesions differ from healthy tissue.
         """
+
+    def combined_map(self, maps: Sequence[Image], brain: Brain, scored: Brain) -> Image:  # noqa: ARG002
+        """The map of one scan from those of the models in `MethodSettings.member_labels`, in their order.
+
+        `scored`: the brain without the rim that is not scored. Raises InputError in a method that maps scans itself.
+        """
+        raise InputError(f"{type(self).__name__} combines no maps", do="give its settings no member_labels")
 
     def reconstruct(self, image: Image, brain: Brain) -> Image | None:  # noqa: ARG002
         """The scan as the model of health reconstructs it, or None for a method without reconstructions."""

@@ -8,25 +8,21 @@ from pydantic import Field
 from brainuad.config.model import ABSOLUTE, SIGNS, MapSettings, Standardised, smoothed, standardised
 from brainuad.config.told import Told
 from brainuad.methods.base import Brain, Image, Sign
-from brainuad.methods.shared.per_scan import robust_z
 from brainuad.methods.shared.residual import signed
 
 
 class FinishedMap(MapSettings):
-    """Smoothing, units and sign of a map; what it shows is said by the class that derives from it."""
+    """Smoothing and sign of a map; what it shows is said by the class that derives from it."""
 
     smooth_mm: float = Field(0.0, ge=0)
     """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
-    per_scan: bool = False
-    """Whether the map is brought to units of its own scan: its median is subtracted, and it is divided by 1.4826 times
-    its median absolute deviation in the brain. Holds the rate of false positives on other scanners."""
 
     def describe(self, lesion_sign: str) -> list[str]:
         told = Told(self)
         return [f"{self.shown(told)}{ending(told, lesion_sign)}.", *told.rest()]
 
     def shown(self, told: Told) -> str:
-        """For the methods section: what follows `The map`, without smoothing, units and sign."""
+        """For the methods section: what follows `The map`, without smoothing and sign."""
         raise NotImplementedError
 
 
@@ -51,9 +47,8 @@ class DistanceMap(FinishedMap):
 
 
 def ending(told: Told, lesion_sign: str) -> str:
-    """Smoothing, units and sign in the methods section."""
-    unit = ", minus its median and divided by 1.4826 times its median absolute deviation in the brain of the scan"
-    return f"{smoothed(told.smooth_mm)}{unit if told.per_scan else ''}{SIGNS[lesion_sign]}"
+    """Smoothing and sign in the methods section."""
+    return f"{smoothed(told.smooth_mm)}{SIGNS[lesion_sign]}"
 
 
 def finished(
@@ -63,7 +58,6 @@ def finished(
     from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
 
     smooth = smooth_inside(values, brain, settings.smooth_mm, spacing)
-    smooth = robust_z(smooth, brain, brain) if settings.per_scan else smooth
     return signed(smooth, sign)
 
 
