@@ -79,6 +79,8 @@ class Plan(Layout):
     def __init__(self, study: Study):
         super().__init__(study)
         templates.check(study.recipe.preprocess.template)
+        for model in study.models.values():
+            model.pinned()  # a file that is missing is told before the first job
         self._sources = {label: source_of(label, dataset) for label, dataset in study.scan_sets().items()}
         found = {label: source.find_scans() for label, source in self._sources.items()}
         self.absent = [label for label, scans in found.items() if scans is None]

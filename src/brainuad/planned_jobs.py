@@ -162,7 +162,7 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
         outputs=TrainOutputs(
             weights=folder / "arrays.safetensors", bundle=folder / "bundle.json", record=folder / "run.json"
         ),
-        model=settings.model_dump(mode="json", exclude={"map", "cite"}),
+        model=settings.pinned().model_dump(mode="json", exclude={"map", "cite"}),
         seed=int(seed),
         label=model,
         threads=compute.threads,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from tiny_weights import tiny_backbone, write_tiny_weights
 
 from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
@@ -32,6 +34,15 @@ STEPS = {"epochs": None, "steps": 40, "batch_size": 8, "validate_every": 10, "lr
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
 CALM = {part: {"lr": 0.002} for part in ("train", "encoder_train")}
 DUEL = {"adversarial": {"lr": 0.002, "critic_steps": 2}}
+FEATURES = {"channels": [4, 8], "memory": {"candidates": 200, "share": 0.5, "largest": 60}}
+"""The same of families that compare features."""
+BY_FAMILY = {
+    "anomaly_dino": {"size": 32, "map": {"smooth_mm": 0.0}},
+    "feature_autoencoder": {"size": 64, "map": {"smooth_mm": 0.0, "standardise": True}},
+    "patchcore": {"size": 64, "layers": (1, 2), "map": {"smooth_mm": 0.0, "standardise": True}},
+    "rd4ad": {"size": 96, "map": {"smooth_mm": 0.0, "standardise": True}},
+}
+"""What such a family needs to see a blob of four voxels with the features of a tiny random network."""
 OWN = {
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
@@ -42,6 +53,7 @@ OWN = {
 }
 """What a model needs besides."""
 FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
+FALLS |= {"feature_autoencoder": ("", 0.8)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
@@ -71,6 +83,9 @@ PARAMETERS = {
     "dae_x": 119_108,
     "dae_fast": 119_108,
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
+    "fae": 25 * 130_600 + 36 * 130_600 + 2 * 1_456 + 256 * 256,
+    "patchcore": 0,
+    "anomaly_dino": 0,
 }
 """Trainable numbers, each confirmed layer by layer (docs/methods/)."""
 UNSTATED = {
@@ -80,6 +95,7 @@ UNSTATED = {
     "disyre",
     "riad",
     "strega_ccevae",
+    "rd4ad",
     "zimmerer_cevae",
 }
 """Full-size networks without an independent count: ours would prove nothing."""
@@ -114,9 +130,14 @@ def settings(name: str) -> MethodSettings:
 
 def shrunk(name: str) -> MethodSettings:
     raw = settings(name).model_dump()
+    if "backbone" in raw:
+        raw |= {key: value for key, value in {**FEATURES, **BY_FAMILY[raw["family"]]}.items() if key in raw}
+        raw["backbone"] = tiny_backbone(raw["backbone"])
     for part, values in [*(SMALL | SHORT).items(), *OWN.get(name, {}).items()]:
         if raw.get(part):
             raw[part] |= {key: value for key, value in values.items() if key in raw[part]}
+    if "backbone" in raw and "train" in raw:
+        raw["train"] |= {"steps": 20}
     return registry.validate(raw)
 
 
@@ -133,6 +154,7 @@ def scans(count: int, seed: int) -> TrainingScans:
 
 def trained(model: MethodSettings, folder: Path, seed: int = 0) -> tuple[Method, dict[str, list[float]]]:
     method = registry.build(model)
+    method.initialise(seed)
     curves: dict[str, list[float]] = {}
     if (neural := method.neural()) is not None:
         run = TrainingRun(seed, Compute(threads=1, accelerator="cpu"), folder, "k")
@@ -141,6 +163,15 @@ def trained(model: MethodSettings, folder: Path, seed: int = 0) -> tuple[Method,
             curves.setdefault(name, []).append(value)
     method.fit(scans(6, 0), scans(2, 1))
     return method, curves
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("torch")
+        patch.setenv("TORCH_HOME", str(folder))
+        write_tiny_weights(folder)
+        yield
 
 
 def test_every_family_has_a_module_and_a_model_file():

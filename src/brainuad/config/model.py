@@ -11,7 +11,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, Literal, Union
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
@@ -83,6 +83,13 @@ class MethodSettings(Section, ABC):
         learnt = "It learns from the healthy training scans." if self.learns else "It needs no training."
         what = f"of the family `{self.family}`: {first_sentence(type(self))}"
         return [what, learnt, *Told(self).rest(*TOLD_ELSEWHERE)]
+
+    def pinned(self) -> Self:
+        """The settings with what they take from files outside pinned by a checksum, so that other content trains again.
+
+        Raises InputError for a file that is not there.
+        """
+        return self
 
     @classmethod
     @abstractmethod

@@ -73,7 +73,7 @@ class NeuralMethod(Method):
         """The stages of the training in order; each resumes from its own checkpoint."""
         return [Stage("", self.train, self.objective)]
 
-    def neural(self) -> NeuralMethod:
+    def neural(self) -> NeuralMethod | None:
         return self
 
     def initialise(self, seed: int) -> None:
