@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 from sealed import sealed
 
-from brainuad.config.burden import Burden
+from brainuad.config.burden import Burden, Components
 from brainuad.config.postprocessing import POSTPROCESSING, Conformal, Fixed, HealthyQuantile, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, thresholds, volume
@@ -209,6 +209,19 @@ def test_equal_burden_is_the_volume_of_healthy_scans_before_mask_operators(study
     found = run(study, tmp_path / "out", rules=[rule])["burden_0.4_ml"]
     volumes = [(voxels(study[0], [f"sub-{i}"]) > found.value).sum() * 0.008 for i in range(2)]
     assert 0.39 < np.mean(volumes) <= 0.4
+    assert found.scans == ("ixi/sub-0", "ixi/sub-1")
+
+
+def test_equal_false_alarms_are_the_components_of_healthy_scans(study, tmp_path):
+    rule = Components(rule="components", per_scan=2.5, min_ml=0.008)
+    found = run(study, tmp_path / "out", rules=[rule])["components_2.5"]
+    maps = [files.read_map(files.anomaly_path(study[0][0], f"sub-{i}"), SHAPE) for i in range(2)]
+
+    def alarms(threshold):
+        return sum(ndimage.label(brain() & (each > threshold), np.ones((3, 3, 3)))[1] for each in maps)
+
+    assert alarms(found.value) == 5
+    assert alarms(found.value - 0.01) > 5
     assert found.scans == ("ixi/sub-0", "ixi/sub-1")
 
 

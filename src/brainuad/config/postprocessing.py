@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from brainuad.config.burden import Burden
+from brainuad.config.burden import Burden, Components
 from brainuad.config.section import Section
 
 RENAMED_OPERATORS = {
@@ -272,7 +272,7 @@ class Fixed(Section):
         """It aims at no share of healthy voxels."""
 
 
-Threshold = Annotated[HealthyQuantile | Conformal | Burden | ValDice | Fixed, Field(discriminator="rule")]
+Threshold = Annotated[HealthyQuantile | Conformal | Burden | Components | ValDice | Fixed, Field(discriminator="rule")]
 """How a map becomes a mask. The oracle is no threshold rule: only evaluate computes it, under that name."""
 
 POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from brainuad.config.burden import Burden
+from brainuad.config.burden import Burden, Components
 from brainuad.config.postprocessing import Conformal, Fixed, HealthyQuantile, Postprocessing, Threshold, ValDice
 from brainuad.errors import InputError
 from brainuad.formats import array_cache as array_caches
+from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.images import components
 from brainuad.metrics import conformal, voxelwise
 from brainuad.postprocess.apply import processed_maps
 from brainuad.postprocess.burden import burden_cut
+from brainuad.postprocess.false_alarms import HealthyMap, components_cut
 from brainuad.postprocess.ordered_values import ROUNDING, OrderedValues, best_dice, lowest_cut
 
 
@@ -88,6 +90,10 @@ def find_thresholds(
             case HealthyQuantile() | Conformal() | Burden():
                 healthy = healthy or _healthy_values([each for each in sets if each.healthy], voxels)
                 found[rule.label] = _healthy_threshold(rule, healthy)
+            case Components():
+                maps = list(_healthy_maps([each for each in sets if each.healthy], voxels))
+                cut = components_cut(maps, rule.per_scan, rule.min_ml)
+                found[rule.label] = FoundThreshold(cut, "unsupervised", tuple(each.scan for each in maps))
             case ValDice():
                 patients = [each for each in sets if not each.healthy]
                 labelled = _voxel_values(patients, voxels, True)
@@ -158,24 +164,39 @@ def healthy_quantile(healthy: OrderedValues, quantile: float) -> float:
     return healthy.quantile(quantile)
 
 
+def _healthy_maps(sets: Sequence[ValidationSet], voxels: Voxels) -> Iterator[HealthyMap]:
+    for opened, row, anomaly, scored, _ in _scored_maps(sets, voxels):
+        scan = opened.scans[row]
+        ml = float(np.prod(opened.spacing)) / 1000 * scan.own_volume
+        yield HealthyMap(f"{scan.dataset}/{scan.scan}", scan.person, np.where(scored, anomaly, -np.inf), ml)
+
+
 def _voxel_values(sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool = False) -> VoxelValues:
     """Values of the maps after the map operators. `lesions`: whether to read the lesion masks."""
     place = Path(tempfile.mkdtemp(dir=voxels.folder))
     normal, lesion = OrderedValues(place / "normal"), OrderedValues(place / "lesion")
     scans: list[Scan] = []
     voxel_ml: list[float] = []
+    for opened, row, anomaly, scored, truths in _scored_maps(sets, voxels, lesions):
+        truth = np.zeros_like(scored) if truths is None else truths
+        normal.add(anomaly[scored & ~truth])
+        lesion.add(anomaly[scored & truth])
+        scans.append(opened.scans[row])
+        voxel_ml.append(float(np.prod(opened.spacing)) / 1000 * opened.scans[row].own_volume)
+    named = tuple(f"{scan.dataset}/{scan.scan}" for scan in scans)
+    return VoxelValues(normal, lesion, named, tuple(scan.person for scan in scans), tuple(voxel_ml))
+
+
+def _scored_maps(
+    sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool = False
+) -> Iterator[tuple[ArrayCache, int, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Array cache and row of each scan; map after the map operators, scored voxels and lesion in the brain's box."""
     for each in sets:
         opened = array_caches.read(each.array_cache)
         truths = array_caches.read_lesions(each.array_cache) if lesions else None
         ignored = array_caches.read_ignored(each.array_cache)
         for row, anomaly, brain in processed_maps(each.maps, opened, each.role, voxels.postprocessing.on_map()):
             box = components.box(brain, margin=1)
-            truth = np.zeros_like(brain[box]) if truths is None else truths[row][box]
             scored = voxelwise.scored_brain(brain[box], voxels.erode_voxels)
             scored = scored if ignored is None else scored & ~ignored[row][box]
-            normal.add(anomaly[box][scored & ~truth])
-            lesion.add(anomaly[box][scored & truth])
-            scans.append(opened.scans[row])
-            voxel_ml.append(float(np.prod(opened.spacing)) / 1000 * opened.scans[row].own_volume)
-    named = tuple(f"{scan.dataset}/{scan.scan}" for scan in scans)
-    return VoxelValues(normal, lesion, named, tuple(scan.person for scan in scans), tuple(voxel_ml))
+            yield opened, row, anomaly[box], scored, None if truths is None else truths[row][box]
