@@ -44,8 +44,7 @@ class Layout:
 
     def origin(self, dataset: str) -> str:
         """The data set whose preprocessed scans a data set uses: itself, or the one that `into` names."""
-        settings = self.study.datasets[dataset]
-        return settings.into if isinstance(settings, Made) else dataset
+        return self.study.origin(dataset)
 
     def training_sets(self) -> list[str]:
         """Labels of the data sets with training subjects."""
@@ -72,7 +71,8 @@ class Layout:
 
     def controls_in_words(self, dataset: str) -> str:
         """Which healthy scans a data set's scans are compared with, and which set the threshold of their scores."""
-        role = self.study.threshold_role(healthy=True)
+        own = self.study.own_calibration(dataset)
+        role = "calibration" if own else self.study.threshold_role(healthy=True)
         cut = f"the threshold of scores rests on {role} scans of {_and(self.calibration_sets(dataset))}"
         text = f"controls are the healthy test scans of {_and(self.controls(dataset))}"
         if self.foreign_controls(dataset):
@@ -82,10 +82,14 @@ class Layout:
     def calibration_sets(self, dataset: str) -> list[str]:
         """The healthy data sets whose scans set the threshold of a data set's scores: of its own source if they can.
 
-        Else the training sets or, where they have no share for it, all healthy data sets that have one.
+        Else the training sets or, where they have no share for it, all healthy data sets that have one. A data set that
+        names one with `calibrate` has that alone.
         """
+        if own_calibration := self.study.own_calibration(dataset):
+            return [own_calibration]
+        aside = self.study.set_aside()
         role, origin = self.study.threshold_role(healthy=True), self.origin(dataset)
-        healthy = [label for label, d in self.study.scan_sets().items() if d.healthy]
+        healthy = [label for label, d in self.study.scan_sets().items() if d.healthy and label not in aside]
         own = [origin] if origin in healthy else self.controls(dataset)
         candidates = (self._with_share(role, labels) for labels in (own, self.training_sets(), healthy))
         return next((labels for labels in candidates if labels), [])

@@ -198,7 +198,7 @@ def infer(plan: Plan, model: str, seed: str, dataset: str) -> InferJob:
 
 def postprocess(plan: Plan, model: str, seed: str, dataset: str, postprocessing: str) -> PostprocessJob:
     """Of one model, seed, data set and postprocessing."""
-    validation = plan.study.threshold_sets()
+    validation = plan.study.threshold_sets(dataset)
     return PostprocessJob(
         inputs=PostprocessInputs(
             maps=plan.maps(model, seed, dataset),

@@ -98,6 +98,21 @@ def test_patients_are_compared_with_healthy_people_of_their_own_source(tmp_path)
     assert calibrated.calibration_sets("patients") == ["ixi"]
     job = calibrated.job("postprocess", model="zscore_atlas", seed="0", dataset="patients", postprocessing="none")
     assert json.loads(job.tracked_json())["validation_roles"] == ["calibration"]
+    sets["own"] |= {"split": {"calibration": 0.5, "test": 0.5}, "calibrate": "own"}
+    sets["patients"]["calibrate"] = "own"
+    aside = plan(study)
+    assert {label: aside.calibration_sets(label) for label in sets} == {
+        "ixi": ["ixi"],
+        "patients": ["own"],
+        "own": ["own"],
+    }
+    assert aside.study.threshold_sets("ixi") == {"ixi": "calibration"}
+    assert aside.study.threshold_sets("patients") == aside.study.threshold_sets("own") == {"own": "calibration"}
+    sets["patients"]["calibrate"] = "patients"
+    with pytest.raises(ConfigError) as refused:
+        plan(study)
+    assert "no healthy data set with a calibration share" in refused.value.what
+    del sets["patients"]["calibrate"], sets["own"]["calibrate"]
     sets["patients"]["controls"] = ["ixi"]
     assert (plan(study).controls("patients"), plan(study).foreign_controls("patients")) == (["ixi"], False)
     sets["patients"]["controls"] = ["patients"]

@@ -153,6 +153,11 @@ class Study(Section):
                 named = self.scan_sets().get(name)
                 if named is None or not named.healthy or not (named.split and named.split.test):
                     raise ValueError(f"datasets.{label}.controls: {name} is no healthy data set with a test share")
+            if patients.calibrate:
+                named = self.scan_sets().get(patients.calibrate)
+                if named is None or not named.healthy or not (named.split and named.split.calibration):
+                    why = f"{patients.calibrate} is no healthy data set with a calibration share"
+                    raise ValueError(f"datasets.{label}.calibrate: {why}")
         trained = [d for d in self.scan_sets().values() if d.split and d.split.train]
         if not trained:
             raise ValueError("datasets: no healthy training subject; give one data set a split with train above 0")
@@ -168,18 +173,39 @@ class Study(Section):
         """Labels of the data sets that are scored, in the order of the file."""
         return [label for label, d in self.datasets.items() if isinstance(d, Made) or d.split is not None]
 
+    def origin(self, label: str) -> str:
+        """The data set whose scans those of a data set are, or are made of."""
+        d = self.datasets[label]
+        return d.into if isinstance(d, Made) else label
+
+    def own_calibration(self, label: str) -> str | None:
+        """The healthy data set on which alone the thresholds for a data set rest, if it names one."""
+        return self.scan_sets()[self.origin(label)].calibrate
+
+    def set_aside(self) -> set[str]:
+        """Healthy data sets that set the thresholds of those alone which name them; never one with training scans."""
+        sets = self.scan_sets()
+        named = {d.calibrate for d in sets.values() if d.calibrate}
+        return {label for label in named if (split := sets[label].split) is None or not split.train}
+
     def threshold_role(self, healthy: bool) -> ThresholdRole:
         """Role of the scans from which thresholds are drawn: of healthy subjects, or of labelled patients."""
-        splits = [d.split for d in self.scan_sets().values() if d.healthy == healthy]
+        aside = self.set_aside()
+        splits = [d.split for label, d in self.scan_sets().items() if d.healthy == healthy and label not in aside]
         return "calibration" if any(split and split.calibration for split in splits) else "validation"
 
-    def threshold_sets(self) -> dict[str, ThresholdRole]:
-        """The data sets from which thresholds may be drawn, with the role of their scans."""
+    def threshold_sets(self, scored: str | None = None) -> dict[str, ThresholdRole]:
+        """The data sets from which thresholds may be drawn, with the role of their scans; for the data set `scored`."""
+        own, aside = self.own_calibration(scored) if scored else None, self.set_aside()
         found: dict[str, ThresholdRole] = {}
         for label, d in self.datasets.items():
+            if label == own:
+                found[label] = "calibration"
+            elif label in aside or (own and d.healthy):
+                continue
             role = self.threshold_role(d.healthy)
             if role in d.roles if isinstance(d, Made) else d.split is not None and getattr(d.split, role) > 0:
-                found[label] = role
+                found.setdefault(label, role)
         return found
 
     def trainings(self) -> dict[str, str]:

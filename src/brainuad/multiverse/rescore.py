@@ -73,13 +73,13 @@ class Runs:
 
 def find_runs(layout: Layout) -> Runs:
     """The runs with maps of a data set and of all validation scans. Raises InputError if no data set has two models."""
-    study, validation = layout.study, layout.study.threshold_sets()
+    study = layout.study
     there: dict[str, list[Run]] = {}
     missing = []
     for dataset in scored_datasets(layout):
         there[dataset] = []
         for model, seed, _ in layout.runs(dataset):
-            needed = {label: layout.maps(model, seed, label) for label in [dataset, *validation]}
+            needed = {label: layout.maps(model, seed, label) for label in [dataset, *study.threshold_sets(dataset)]}
             if absent := [label for label, maps in needed.items() if not (maps / checksums.NAME).exists()]:
                 missing.append(f"{model}, seed {seed}: no anomaly maps of {' and '.join(absent)}")
             else:
@@ -109,7 +109,10 @@ def rescore(layout: Layout, runs: Runs, grid: Grid, folder: Path) -> list[Univer
     Raises InputError for maps and array caches that do not belong together or are not what was written.
     """
     caches = {dataset: layout.array_cache(dataset) for dataset in runs.there}
-    distinct = {(run.model, run.seed): run for each in runs.there.values() for run in each}
+    own = {dataset: layout.study.own_calibration(dataset) for dataset in runs.there}
+    distinct = {
+        (own[dataset], run.model, run.seed): (dataset, run) for dataset, each in runs.there.items() for run in each
+    }
     scans = {
         dataset: sum(scan.role == "test" for scan in array_caches.read(cache).scans)
         for dataset, cache in caches.items()
@@ -124,8 +127,8 @@ def rescore(layout: Layout, runs: Runs, grid: Grid, folder: Path) -> list[Univer
             require_related(run, dataset, caches[dataset])
     rim = layout.study.evaluate.erode_voxels
     thresholds = {
-        key: find_all_thresholds(_validation(layout, run), grid, rim, folder, lambda: progress.step(THRESHOLDS))
-        for key, run in distinct.items()
+        key: find_all_thresholds(_validation(layout, *where), grid, rim, folder, lambda: progress.step(THRESHOLDS))
+        for key, where in distinct.items()
     }
     return [
         _universe(dataset, caches[dataset], each, thresholds, grid, layout, progress)
@@ -163,11 +166,11 @@ def own_scans(layout: Layout, dataset: str) -> OwnScans | None:
     return OwnScans(layout.preprocessed(origin), reading)
 
 
-def _validation(layout: Layout, run: Run) -> list[ValidationSet]:
+def _validation(layout: Layout, dataset: str, run: Run) -> list[ValidationSet]:
     datasets = layout.study.datasets
     return [
         ValidationSet(run.maps[label], layout.array_cache(label), datasets[label].healthy, role)
-        for label, role in layout.study.threshold_sets().items()
+        for label, role in layout.study.threshold_sets(dataset).items()
     ]
 
 
@@ -175,7 +178,7 @@ def _universe(
     dataset: str,
     cache: Path,
     runs: Sequence[Run],
-    thresholds: dict[tuple[str, int], Thresholds],
+    thresholds: dict[tuple[str | None, str, int], Thresholds],
     grid: Grid,
     layout: Layout,
     progress: Progress,
@@ -188,7 +191,8 @@ def _universe(
         for run in runs:
             key = run.model, run.seed
             path = anomaly_path(run.maps[dataset], placed.truth.facts.scan)
-            count_scan(path, opened, placed, grid, thresholds[key], counts[key])
+            own = layout.study.own_calibration(dataset)
+            count_scan(path, opened, placed, grid, thresholds[own, *key], counts[key])
             progress.step(SCANS)
     by_model: dict[str, list[Counts]] = defaultdict(list)
     for (model, _), each in counts.items():
