@@ -25,10 +25,11 @@ NAMES = [name for name in EVERY if "family: ensemble" not in (FILES[0].parent / 
 """Those that map scans; ensembles combine their maps."""
 SHAPE, SPACING = (20, 24, 6), (2.0, 2.0, 2.0)
 CODEBOOK = {"codes": 32, "embedding": 8, "codebook_decay": 0.5}
-U_NET = {"groups": 4, "res_blocks": 1, "attention_sides": [], "head_channels": 4, "fold": 2}
+U_NET = {"groups": 4, "res_blocks": 1, "attention_sides": [], "head_channels": 4, "fold": 2, "convolutions": 1}
 TINY = {"size": 32, "channels": [4, 8], "kernel": 3, "latent": 4, "dense_channels": 2}
 SMALL = {"network": TINY | CODEBOOK | U_NET, "corruption": {"radius": (2, 6)}, "hiding": {"squares": [4, 8]}}
 SMALL |= {"similarity": {"mean_filter": 3}}
+SMALL |= {"restoration": {"phases": [{"steps": 3, "size": 0.05}], "weights": [0.1, 0.3], "slices": 4}}
 """What a network is shrunk to; keys that a family's network lacks are left out."""
 STEPS = {"epochs": None, "steps": 40, "batch_size": 8, "validate_every": 10, "lr": 0.01}
 SHORT = {"train": STEPS, "transformer_train": STEPS, "encoder_train": STEPS, "fine_tune_train": STEPS}
@@ -50,6 +51,7 @@ OWN = {
     **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast")},
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
+    "you_gmvae": {"train": {"lr": 0.001}},
 }
 """What a model needs besides."""
 FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
@@ -96,6 +98,7 @@ UNSTATED = {
     "riad",
     "strega_ccevae",
     "rd4ad",
+    "you_gmvae",
     "zimmerer_cevae",
 }
 """Full-size networks without an independent count: ours would prove nothing."""

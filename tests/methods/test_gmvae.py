@@ -7,12 +7,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from brainuad.config.network import Loss, Train
+from brainuad.config.network import Train
+from brainuad.methods.gmvae import MixtureLoss as Loss
 from brainuad.methods.gmvae import MixtureNetwork
 from brainuad.methods.gmvae import Settings as GmVae
+from brainuad.methods.gmvae.bound import component_kl, component_log_posterior, conditional_kl
 from brainuad.methods.gmvae.method import GmVaeMethod
 from brainuad.methods.gmvae.network import Gaussian, MixtureAutoencoder
-from brainuad.methods.gmvae.objective import MixtureObjective, component_kl, component_log_posterior, conditional_kl
+from brainuad.methods.gmvae.objective import MixtureObjective
 from brainuad.methods.shared.objective import kl_divergence
 
 TINY = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
@@ -146,7 +148,9 @@ def test_two_groups_of_images_get_two_components():
         ({}, {"kl": 0.0}, "needs loss.kl"),
         ({}, {"kl": 1.0, "context_encoding": 1.0}, "no loss.context"),
         ({"variational": False}, {"kl": 1.0}, "network.variational"),
-        ({"bottleneck": "spatial"}, {"kl": 1.0}, "network.bottleneck"),
+        ({"bottleneck": "conv"}, {"kl": 1.0}, "network.bottleneck"),
+        ({"bottleneck": "spatial"}, {"kl": 1.0}, "norm: none"),
+        ({"convolutions": 2}, {"kl": 1.0}, "bottleneck: spatial"),
         ({"components": 0}, {"kl": 1.0}, "network.components"),
     ],
 )

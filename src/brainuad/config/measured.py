@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from brainuad.config.model import ABSOLUTE, SIGNS, SOURCES, ResidualMap, smoothed
+from brainuad.config.model import ABSOLUTE, SIGNS, SOURCES, ResidualMap, added, smoothed
 from brainuad.config.told import Told
 
 
@@ -33,10 +33,10 @@ class MeasureMap(ResidualMap):
         if source:
             text += (
                 f", minus the mean and divided by the sd of the same in {SOURCES[source]}, voxel by voxel (an sd below "
-                f"{told.sd_floor:g} of the median sd counts as that; voxels in the brain of less than "
+                f"{told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in the brain of less than "
                 f"{100 * told.min_coverage:g} % of the training scans are 0)"
             )
         else:
-            unused += ["sd_floor", "min_coverage"]
+            unused += ["sd_floor", "sd_added", "min_coverage"]
         sign = SIGNS[lesion_sign] if signed else ABSOLUTE[lesion_sign]
         return [f"{text}{smoothed(told.smooth_mm)}{sign}.", *told.rest(*unused)]

@@ -1,56 +1,23 @@
-"""The evidence lower bound of a Gaussian mixture's autoencoder. Source: Dilokthanakul et al. 2016, section 3."""
+"""The objective of a Gaussian mixture's autoencoder."""
 
 from __future__ import annotations
 
-import math
-
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.config.network import Loss, Optimisation
-from brainuad.methods.gmvae.network import Gaussian
-from brainuad.methods.shared.objective import Objective, Terms, distance, kl_divergence
+from brainuad.config.network import Optimisation
+from brainuad.methods.gmvae import MixtureLoss
+from brainuad.methods.gmvae.bound import negative_bound
+from brainuad.methods.shared.objective import Objective, Terms
 
 
 class MixtureObjective(Objective):
     """Reconstruction, and the divergences of the code, of w and of the component from their priors."""
 
-    def __init__(self, network: nn.Module, loss: Loss, train: Optimisation):
+    def __init__(self, network: nn.Module, loss: MixtureLoss, train: Optimisation):
         super().__init__(network, train)
         self.loss = loss
 
     def terms(self, batch: Float[Tensor, "n 1 *size"]) -> Terms:
         """The loss and its parts."""
-        output = self.network(batch)
-        log_posterior = component_log_posterior(output.code, output.components)
-        divergences = {
-            "kl_code": conditional_kl(output.code_posterior, output.components, log_posterior),
-            "kl_w": kl_divergence(*output.w_posterior),
-            "kl_component": component_kl(log_posterior),
-        }
-        reconstruction = distance(batch, output.reconstruction, self.loss)
-        loss = reconstruction + self.loss.kl * sum(divergences.values())
-        parts = {"reconstruction": reconstruction, **divergences}
-        return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
-
-
-def component_log_posterior(code: Float[Tensor, "n d"], components: Gaussian) -> Float[Tensor, "n components"]:
-    """Logarithm of the posterior probability of each component, p(c | code, w), under equal prior probabilities."""
-    squared = (code[:, None] - components.mean).square() / components.log_variance.exp()
-    return torch.log_softmax(-0.5 * (squared + components.log_variance).sum(2), dim=1)
-
-
-def conditional_kl(
-    code_posterior: Gaussian, components: Gaussian, log_posterior: Float[Tensor, "n components"]
-) -> Float[Tensor, ""]:
-    """KL of the code's posterior to each component, weighted by its probability; averaged over the batch."""
-    mean, log_variance = (parameter[:, None] for parameter in code_posterior)
-    spread = (log_variance.exp() + (mean - components.mean).square()) / components.log_variance.exp()
-    divergence = 0.5 * (spread - 1 + components.log_variance - log_variance).sum(2)
-    return (log_posterior.exp() * divergence).sum() / len(log_posterior)
-
-
-def component_kl(log_posterior: Float[Tensor, "n components"]) -> Float[Tensor, ""]:
-    """KL of the components' posterior probabilities to equal ones; averaged over the batch."""
-    return (log_posterior.exp() * (log_posterior + math.log(log_posterior.shape[1]))).sum() / len(log_posterior)
+        return negative_bound(self.network, batch, self.loss)
