@@ -224,3 +224,29 @@ def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
         != after.job("quality", dataset="healthy").tracked_json()
     )
     assert after.job("quality", dataset="healthy").outputs.table == after.job("split", dataset="healthy").inputs.quality
+
+
+def test_maps_of_an_ensemble_are_made_again_when_those_of_a_member_are(demo):
+    """Snakemake follows files; settings of other models are no part of the job, those of the combination are."""
+    rule = {"rule": "infer", "model": "vote", "seed": "3", "dataset": "patients"}
+    demo["models"]["vote"] = {"use": "ensemble", "of": ["baur_dae_small", "zscore_atlas"]}
+    demo["seeds"] = [0, 3]
+    before = plan(demo)
+    job = before.job(**rule)
+    assert [path.parts[-4:] for path in job.inputs.members] == [
+        ("infer", name, "seed-3", "patients") for name in ("baur_dae_small", "zscore_atlas")
+    ]
+    assert not before.job(**rule | {"model": "zscore_atlas"}).inputs.members
+    changes = {
+        "zscore_atlas": {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 9.0}}},
+        "more": {"use": "ensemble", "of": ["vote", "zscore_atlas"]},
+    }
+    other = plan({**demo, "models": demo["models"] | changes})
+    assert (job.tracked_json(), job.inputs) == (other.job(**rule).tracked_json(), other.job(**rule).inputs)
+    assert other.job(**rule | {"model": "more"}).inputs.members[0] == job.outputs.maps
+    for key, value in {"by": "rank", "weights": {"zscore_atlas": 2}}.items():
+        changed_one = plan({**demo, "models": demo["models"] | {"vote": demo["models"]["vote"] | {key: value}}})
+        assert changed_one.job(**rule).tracked_json() != job.tracked_json()
+        train = [each.job("train", model="vote", seed="3").tracked_json() for each in (before, changed_one)]
+        assert train[0] == train[1]
+    assert plan({**demo, "evaluate": {"erode_voxels": 2}}).job(**rule).tracked_json() != job.tracked_json()

@@ -129,7 +129,7 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     standardised = getattr(model.map, "standardise", None)
     assert untold <= ({"sd_floor", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
-    assert len(signs) == 3
+    assert len(signs) == (1 if model.family == "ensemble" else 3)  # its members' maps have the sign
 
 
 @pytest.mark.parametrize("path", shipped("recipes"), ids=lambda path: path.stem)

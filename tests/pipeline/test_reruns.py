@@ -101,6 +101,11 @@ EDITS: list[tuple[str, Any]] = [
     ("models__zscore_atlas", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"levels": 5000}}}),
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"smooth_mm": 2.0}}}),
+    *[
+        (f"models__{name}", {"use": name, "set": {"map": {"per_scan": "robust"}}})
+        for name in ("zscore_atlas", "thresh_histeq")
+    ],
+    ("models__vote", {"use": "ensemble", "of": ["zscore_atlas", "sae_test"]}),
     ("models__another", {"use": "zscore_atlas", "set": {"smooth_mm": 3.0}}),
     ("models__twin", {"use": "zscore_atlas", "set": {"map": {"smooth_mm": 3.0}}}),
     *[
@@ -155,6 +160,7 @@ EDITS: list[tuple[str, Any]] = [
             "smooth_mm": 2.0,
             "sd_floor": 0.1,
             "min_coverage": 0.7,
+            "per_scan": "robust",
         }.items()
     ],
     (SET + "train", {"epochs": 2, "batch_size": 4}),

@@ -17,9 +17,9 @@ from brainuad.methods.base import Brain, Image, Method, Sign, check_finite
 
 OWN_UNITS = "(map - median) / (1.4826 MAD) over the scored brain of the scan"
 COMBINED: dict[Combination, str] = {
-    "mean_asinh": f"mean of asinh(z / 2) over its members, where z = {OWN_UNITS}",
-    "rank": "mean over its members of the share of the scan's scored voxels that a voxel exceeds, less a half",
-    "maximum": f"largest z of its members at each voxel, where z = {OWN_UNITS}",
+    "mean_asinh": f"mean of asinh(z / 2) over the maps of the members, where z = {OWN_UNITS}",
+    "rank": "mean over the members of the share of the scan's scored voxels that a voxel exceeds, less a half",
+    "maximum": f"largest z of the members at each voxel, where z = {OWN_UNITS}",
 }
 """In the methods section."""
 
