@@ -53,7 +53,7 @@ onstart:
         preflight_checks(
             workflow,
             PLAN.folder,
-            THREADS * max(map(PLAN.processes, PLAN.study.models)),
+            max(map(PLAN.training_threads, PLAN.study.models)),
         )
     except BrainuadError as error:
         sys.exit(str(error))

@@ -10,7 +10,7 @@ rule train:
         "<study>/logs/train/<run>.log",
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: THREADS * PLAN.processes(wildcards.model)
+    threads: lambda wildcards: PLAN.training_threads(wildcards.model)
     resources:
         **gpus(lambda wildcards: PLAN.gpus(wildcards.model)),
         mem_mb=lambda wildcards, attempt: PLAN.megabytes(3900, volumes=60)

@@ -113,6 +113,12 @@ class Layout:
         """Processes of one training, each with threads of its own."""
         return self.study.compute.devices if self.study.models[model].uses_gpu else 1
 
+    def training_threads(self, model: str) -> int:
+        """Threads of one training with all its processes, and those of the processes that draw its examples."""
+        compute = self.study.compute
+        workers = compute.workers if self.study.models[model].draws_examples else 0
+        return self.processes(model) * (compute.threads + workers)
+
     def runs(self, dataset: str | None = None) -> list[tuple[str, int, str]]:
         """Every model, seed and scored data set."""
         sets = [dataset] if dataset else self.study.scored_sets()

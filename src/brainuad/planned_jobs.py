@@ -168,6 +168,7 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
         threads=compute.threads,
         devices=compute.devices,
         accelerator=compute.accelerator,
+        workers=compute.workers,
         scratch=compute.scratch,
         cite=settings.cite,
     )

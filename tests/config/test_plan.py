@@ -206,6 +206,13 @@ def test_a_training_on_two_devices_asks_for_two_gpus_and_two_processes_where_the
     assert all(plan(demo).gpus(label) == 0 and plan(demo).processes(label) == 2 for label in networks)
 
 
+def test_workers_that_draw_examples_have_threads_of_their_own(demo):
+    demo["compute"] = {"threads": 4, "workers": 3}
+    demo["models"] = {"zscore_atlas": None, "synseg": None}
+    made = plan(demo)
+    assert [made.training_threads(label) for label in ("zscore_atlas", "synseg")] == [4, 7]
+
+
 def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     before = plan(demo)
     demo["recipe"] = {

@@ -29,7 +29,7 @@ from brainuad.train.fit import TrainingResult
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (12, 16, 5)
 ROLES = ["train"] * 3 + ["validation"] * 2 + ["test"]
-COMPUTE = Compute(threads=1, accelerator="cpu")
+COMPUTE = Compute(threads=1, accelerator="cpu", workers=0)
 NETWORK = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
 LENGTH = {"steps": 14, "validate_every": 4, "batch_size": 4, "lr": 0.01}
 

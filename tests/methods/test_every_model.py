@@ -44,6 +44,11 @@ BY_FAMILY = {
     "rd4ad": {"size": 96, "map": {"smooth_mm": 0.0, "standardise": True}},
 }
 """What such a family needs to see a blob of four voxels with the features of a tiny random network."""
+LESIONS = {
+    "lesions": {"radius_mm": (4, 9), "kinds": {"added": 1.0}, "dark": 0.5, "shift": (0.3, 2.0), "selective": 0.0},
+    "train": {"warmup_steps": 3, "batch_size": 4, "ema": 0.0, "steps": 30},
+    "inputs": {"coarse_mm": 4.0},
+}
 OWN = {
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
@@ -52,10 +57,12 @@ OWN = {
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
     "you_gmvae": {"train": {"lr": 0.001}},
+    "synseg": LESIONS,
+    "synseg_fast": LESIONS,
 }
 """What a model needs besides."""
 FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
-FALLS |= {"feature_autoencoder": ("", 0.8)}
+FALLS |= {"feature_autoencoder": ("", 0.8), "synseg": ("", 0.9)}
 """By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
@@ -99,6 +106,8 @@ UNSTATED = {
     "strega_ccevae",
     "rd4ad",
     "you_gmvae",
+    "synseg",
+    "synseg_fast",
     "zimmerer_cevae",
 }
 """Full-size networks without an independent count: ours would prove nothing."""
@@ -160,7 +169,7 @@ def trained(model: MethodSettings, folder: Path, seed: int = 0) -> tuple[Method,
     method.initialise(seed)
     curves: dict[str, list[float]] = {}
     if (neural := method.neural()) is not None:
-        run = TrainingRun(seed, Compute(threads=1, accelerator="cpu"), folder, "k")
+        run = TrainingRun(seed, Compute(threads=1, accelerator="cpu", workers=0), folder, "k")
         found = fit_network(neural, scans(6, 0), scans(2, 1), run)
         for _, name, value in found.curves:
             curves.setdefault(name, []).append(value)

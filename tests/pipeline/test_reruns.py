@@ -184,6 +184,7 @@ EDITS: list[tuple[str, Any]] = [
     ("compute__threads", 1),
     ("compute__accelerator", "cpu"),
     ("compute__devices", 2),
+    ("compute__workers", 3),
     ("compute__scans_per_job", 4),
     ("compute__scratch", "${TMPDIR}"),
     ("track__uri", "http://127.0.0.1:1"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainuad.config.network import Train
-from brainuad.train.sampler import batches, epochs, steps, torch_seed
+from brainuad.train.sampler import batches, epochs, numbers, steps, torch_seed
 
 
 def test_an_epoch_shows_every_example_once_in_another_order():
@@ -42,6 +42,19 @@ def test_devices_share_each_batch():
     assert len(shares[0]) == len(shares[1]) == 2  # the last batch, of one example, cannot be shared
     for batch, left, right in zip(whole, *shares, strict=False):
         assert sorted(left + right) == sorted(batch)
+
+
+@pytest.mark.parametrize("train", [Train(epochs=3, batch_size=4), Train(steps=8, batch_size=4, validate_every=3)])
+def test_a_number_of_a_drawn_example_is_used_once_in_a_training_and_on_one_device(train):
+    parts = [
+        number
+        for epoch in range(epochs(train))
+        for rank in range(2)
+        for batch in numbers(10, train, epoch, rank, 2)
+        for number in batch
+    ]
+    assert sorted(parts) == list(range(30 if train.epochs else 32))
+    assert [len(batch) for batch in numbers(10, train, 0)] == ([4, 4, 2] if train.epochs else [4, 4, 4])
 
 
 def test_random_numbers_differ_by_seed_epoch_and_device():

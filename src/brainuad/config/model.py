@@ -68,6 +68,8 @@ class MethodSettings(Section, ABC):
     """Whether each scan gets a reconstruction beside its map."""
     trivial_baseline: ClassVar[bool]
     """Whether the report compares the other models with this one, as a method that any of them should outperform."""
+    draws_examples: ClassVar[bool] = False
+    """Whether training examples are drawn by `compute.workers` processes beside the training."""
 
     family: str
     """Name of the module in `brainuad.methods`."""

@@ -34,6 +34,9 @@ class Compute(Section):
     """Lightning's name."""
     devices: int = Field(1, ge=1)
     """GPUs (or processes) for one training."""
+    workers: int = Field(1, ge=0)
+    """Further processes of each that draw training examples ahead of the network, for models that learn from drawn ones
+    (`synseg`). 0 draws them between the steps. The number changes no result."""
     scans_per_job: int = Field(1, ge=1)
     """Scans per preprocess job: with 25, 5,000 scans are 200 jobs. A change preprocesses no scan again, but all later
     rules run again: choose the number before the first run."""

@@ -140,7 +140,7 @@ class _StageTraining:
         done = int(start["epoch"])
         writer = CheckpointCallback(path, run.key, self.seed, run.monitor, run.clock.so_far())
         position = (done, int(start["batches_done"]))
-        data = ExampleBatches(self.examples, self.held_out, train, self.seed, start=position)
+        data = ExampleBatches(self.examples, self.held_out, train, self.seed, position, run.compute.workers)
         label = f"{run.label} {self.stage.name}".strip()
         total = steps(len(self.examples), train)
         bar = TrainingProgressBar(int(start["step"]), total, label)

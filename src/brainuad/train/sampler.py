@@ -31,6 +31,17 @@ def batches(count: int, train: Optimisation, seed: int, epoch: int, rank: int = 
     return [batch[rank::world].tolist() for batch in whole if len(batch) >= world]
 
 
+def numbers(count: int, train: Optimisation, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
+    """Numbers of examples that are drawn, batch by batch as `batches` gives them; each is used once in a training."""
+    if train.epochs is not None:
+        chosen = range(epoch * count, (epoch + 1) * count)
+    else:
+        last = min((epoch + 1) * train.validate_every, train.steps or 0)
+        chosen = range(epoch * train.validate_every * train.batch_size, last * train.batch_size)
+    whole = [chosen[i : i + train.batch_size] for i in range(0, len(chosen), train.batch_size)]
+    return [list(batch[rank::world]) for batch in whole if len(batch) >= world]
+
+
 def steps(count: int, train: Optimisation) -> int:
     """Optimiser steps of the whole training."""
     return train.steps if train.steps is not None else (train.epochs or 0) * math.ceil(count / train.batch_size)

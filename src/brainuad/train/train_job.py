@@ -23,7 +23,7 @@ class TrainJob(Job):
 
     rule = "train"
     resumes: ClassVar[bool] = True
-    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "scratch", "cite", "label"})
+    untracked: ClassVar[frozenset[str]] = frozenset({"accelerator", "workers", "scratch", "cite", "label"})
     inputs: TrainInputs
     outputs: TrainOutputs
     model: dict[str, Any]
@@ -35,6 +35,7 @@ class TrainJob(Job):
     devices: int
     accelerator: Literal["auto", "cpu", "gpu"]
     scratch: str | None
+    workers: int = 0
     cite: str | None = None
     """Key of the model's paper."""
 
@@ -46,7 +47,9 @@ class TrainJob(Job):
         from brainuad.train.training import train
 
         model = validate(self.model)
-        compute = Compute(threads=self.threads, devices=self.devices, accelerator=self.accelerator)
+        compute = Compute(
+            threads=self.threads, devices=self.devices, accelerator=self.accelerator, workers=self.workers
+        )
         tags = {"family": model.family, **self.tags}
         for array_cache in self.inputs.array_caches:
             require_data_set(array_cache, array_cache.name)

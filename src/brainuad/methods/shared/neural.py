@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +30,22 @@ class Examples(Protocol):
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         """These examples as one input of the network, (n, 1, *size)."""
+
+
+class DrawnExamples(ABC):
+    """Examples that are drawn at random when they are asked for, by their number alone: it is the seed.
+
+    A training asks for every number once, from 0 up, so that no two epochs are alike; a validation asks for the same
+    numbers each time. `compute.workers` processes draw them while the network trains, from copies of this object.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Examples of a validation, and of an epoch where a training is given in epochs."""
+
+    @abstractmethod
+    def fetch(self, indices: Sequence[int]) -> Tensor:
+        """The examples of these numbers as one input of the objective, (n, channels, *size)."""
 
 
 @dataclass(frozen=True)
