@@ -304,6 +304,34 @@ def datasets(
     terminal.show(*([catalogue.description(name)] if name else catalogue.datasets_table()))
 
 
+@app.command(
+    rich_help_panel=DATA,
+    epilog=_example("brainuad lesions results/mine/normalize/ixi --model synseg --out lesions.png"),
+)
+def lesions(
+    array_cache: Annotated[Path, typer.Argument(help="Healthy scans: results/<study>/normalize/<data set>.")],
+    model: Annotated[str, typer.Option(help="A model of config/models, or a model file.")] = "synseg",
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("lesions.png"),
+    seed: Annotated[int, typer.Option(help="Another seed draws other lesions.")] = 0,
+) -> None:
+    """Draw a sheet of the synthetic lesions that a model learns from."""
+    from brainuad.config.synthetic import SyntheticLesions
+    from brainuad.figures.lesion_sheet import example_tiles, lesion_sheet
+    from brainuad.formats import array_cache as caches
+    from brainuad.papers.catalogue import model_of
+
+    settings = getattr(model_of(model), "lesions", None)
+    if not isinstance(settings, SyntheticLesions):
+        raise InputError(f"{model} draws no lesions", do="name a model such as synseg")
+    scans = caches.read(array_cache).select("train")
+    if not scans.scans:
+        raise InputError("there is no training scan", file=array_cache, do="name a healthy data set of the study")
+    spacing = sum(scans.spacing) / 3
+    tiles = example_tiles(scans.images, scans.brains, spacing, settings, seed)
+    lesion_sheet(f"synthetic lesions of {model}: before, after, label", tiles).save(out)
+    terminal.show(f"wrote {out}")
+
+
 @app.command(rich_help_panel=CLUSTER, epilog=_example("brainuad site", "brainuad site --write"))
 def site(
     write: Annotated[

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from brainuad.config.synthetic import ScannerChanges, SyntheticLesions
-from brainuad.figures.lesion_sheet import Tile, lesion_sheet
+from brainuad.errors import InputError
+from brainuad.figures.lesion_sheet import Tile, example_tiles, lesion_sheet
 from brainuad.images.seeds import rng_for
 from brainuad.images.synthetic_lesions.kinds import Levels
 from brainuad.images.synthetic_lesions.lesions import HealthySlab, Sample, draw_lesions
@@ -144,6 +145,19 @@ def test_the_sheet_shows_each_slice_with_the_outline_of_its_label():
     sample = drawn(ALWAYS.model_copy(update={"kinds": {"added": 1.0}, "shift": (0.5, 0.5)}))
     level = int(np.argmax((sample.dark | sample.bright).sum((0, 1))))
     tile = Tile("added 5 mm", *[part[:, :, level] for part in (slab().image, sample.image, sample.dark, sample.bright)])
-    page = np.asarray(lesion_sheet("lesions", [tile] * 5, 1.0))
+    page = np.asarray(lesion_sheet("lesions", [tile] * 5))
     coloured = page.max(2).astype(int) - page.min(2) > 60
     assert ndimage.label(coloured)[1] >= 5
+
+
+def test_examples_are_of_each_kind_that_is_drawn_from_small_to_large():
+    settings = ALWAYS.model_copy(update={"kinds": {"added": 1.0, "towards": 0.0, "moved": 2.0}})
+    healthy = slab()
+    tiles = example_tiles([healthy.image] * 2, [healthy.brain] * 2, SPACING, settings)
+    kinds, radii = zip(*[tile.caption.split(", ")[:2] for tile in tiles], strict=True)
+    assert kinds == ("added",) * 8 + ("moved",) * 8
+    sizes = [float(radius.split()[0]) for radius in radii]
+    assert sizes[:8] == sorted(sizes[:8])
+    assert all((tile.dark | tile.bright).any() for tile in tiles)
+    with pytest.raises(InputError, match="visible"):
+        example_tiles([healthy.image], [healthy.brain], SPACING, settings.model_copy(update={"visible": 9.0}))

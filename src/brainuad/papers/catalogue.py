@@ -40,6 +40,14 @@ def shipped_models(folder: Path | None = None) -> dict[str, MethodSettings]:
     return {name: validate(read_yaml(folder / "models" / f"{name}.yaml")) for name in names}
 
 
+def model_of(name: str) -> MethodSettings:
+    """A shipped model, or that of a model file; raises ConfigError if it is neither."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = config_folder(Path.cwd() / "config.yaml") / "models" / f"{name}.yaml"
+    return validate(read_yaml(path))
+
+
 def rows(models: dict[str, MethodSettings]) -> list[ModelRow]:
     """A row per model."""
     return [_row(name, model) for name, model in models.items()]

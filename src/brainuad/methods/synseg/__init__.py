@@ -98,8 +98,8 @@ class Settings(MethodSettings):
         inputs, lesions = told.inputs, told.lesions
         seen = f"It sees a slice and those {inputs.neighbours_mm:g} mm above and below, its mirror image, the mean of "
         seen += "the healthy training scans, and z-scores against them: of the slice, of the scan smoothed by "
-        seen += f"Gaussians of sigma {inputs.smooth_mm:g} mm (also mirrored) and {inputs.coarse_mm:g} mm, and of its left-right "
-        seen += f"difference at {inputs.smooth_mm:g} mm; a training scan is compared with the others."
+        seen += f"Gaussians of sigma {inputs.smooth_mm:g} mm (also mirrored) and {inputs.coarse_mm:g} mm, and of its "
+        seen += f"left-right difference at {inputs.smooth_mm:g} mm; a training scan is compared with the others."
         shapes = "Lesions are rough ellipsoids with soft edges at random places, with a radius of "
         shapes += f"{between(lesions.radius_mm, 'mm')} whose density falls with its power of {lesions.radius_power:g}; "
         shapes += f"{100 * lesions.healthy:g} % of the samples have none; {100 * lesions.dark:g} % of those that "
