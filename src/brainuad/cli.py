@@ -327,7 +327,7 @@ def lesions(
     if not scans.scans:
         raise InputError("there is no training scan", file=array_cache, do="name a healthy data set of the study")
     spacing = sum(scans.spacing) / 3
-    tiles = example_tiles(scans.images, scans.brains, spacing, settings, seed)
+    tiles = example_tiles(list(scans.images), list(scans.brains), spacing, settings, seed)
     lesion_sheet(f"synthetic lesions of {model}: before, after, label", tiles).save(out)
     terminal.show(f"wrote {out}")
 

@@ -160,4 +160,9 @@ def test_examples_are_of_each_kind_that_is_drawn_from_small_to_large():
     assert sizes[:8] == sorted(sizes[:8])
     assert all((tile.dark | tile.bright).any() for tile in tiles)
     with pytest.raises(InputError, match="visible"):
-        example_tiles([healthy.image], [healthy.brain], SPACING, settings.model_copy(update={"visible": 9.0}))
+        example_tiles(
+            [healthy.image],
+            [healthy.brain],
+            SPACING,
+            settings.model_copy(update={"visible": 9.0, "kinds": {"added": 1.0}}),
+        )

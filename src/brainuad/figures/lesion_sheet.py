@@ -26,8 +26,8 @@ ENLARGED = 2
 """Pixels of the picture along a voxel."""
 BRIGHTEST = 99.0
 """Percentile of all brains that is drawn white; 0 is black."""
-MOST_SCANS, TRIES = 12, 60
-"""Scans of which samples are drawn, and draws for each tile that shows nothing."""
+MOST_SCANS, TRIES = 12, 10
+"""Scans of which samples are drawn, and draws for each tile, as some show nothing."""
 
 
 @dataclass(frozen=True)
