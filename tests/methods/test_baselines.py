@@ -23,6 +23,7 @@ SIGNED: list[dict[str, Any]] = [
     {"family": "zscore_mirror"},
     {"family": "zscore_mirror", "map": {"of": "sum"}},
     {"family": "matched_filter"},
+    {"family": "matched_filter", "lesion_mm": 3},
     {"family": "matched_filter", "difference_smooth_mm": [], "gaussian": {"mirror": False}},
     {"family": "pca", "components": 2},
     {"family": "gaussian_features", "map": {"signed": True}},
@@ -99,10 +100,12 @@ def test_the_left_right_difference_is_blind_to_what_both_sides_have():
     assert total[both_sides].mean() > 1
 
 
-def test_the_matched_filter_is_that_of_its_formula():
+@pytest.mark.parametrize("size", [None, 3])
+def test_the_matched_filter_is_that_of_its_formula(size):
     gaussian = {"pool_mm": 0, "sd_floor": 0, "ridge": 0.2, "mirror": False}
     training, new = scans(9, 0), scans(1, 3)
     settings = {"family": "matched_filter", "smooth_mm": [0, 6], "difference_smooth_mm": [6], "gaussian": gaussian}
+    settings["lesion_mm"] = size
     found = fitted(settings | {"map": {"smooth_mm": 0}}, training).anomaly_map(new.images[0], BRAIN, SPACING, "bright")
 
     def features(image: np.ndarray) -> np.ndarray:
@@ -112,7 +115,8 @@ def test_the_matched_filter_is_that_of_its_formula():
     values = np.stack([features(each) for each in training.images])
     mean, sd = values.mean(0), values.std(0, ddof=1)
     covariance = np.cov(((values - mean) / sd).T) + 0.2 * np.eye(3)
-    lesion = np.array([1, 1, 0.8])
+    kept = (9 / (9 + 36)) ** 1.5
+    lesion = np.array([1, 1, 0.8]) if size is None else np.array([1, kept, 0.8 * kept]) / sd
     weights = np.linalg.solve(covariance, lesion)
     expected = weights @ ((features(new.images[0]) - mean) / sd) / np.sqrt(lesion @ weights)
     assert found[5, 9, 4] == pytest.approx(expected, rel=1e-3)

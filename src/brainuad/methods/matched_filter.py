@@ -51,7 +51,10 @@ class Settings(MethodSettings):
     difference_smooth_mm: tuple[float, ...] = (3.0, 6.0, 10.0)
     """Sigmas of the smoothed scans whose differences between left and right are features, in mm."""
     difference_weight: float = Field(0.8, ge=0)
-    """What a lesion changes in a difference, where it changes each smoothed scan by 1 sd."""
+    """What a lesion changes in a difference, where it changes each smoothed scan by 1 (sd, or unit of intensity)."""
+    lesion_mm: float | None = Field(None, gt=0)
+    """Size of the lesion that the filter looks for: sigma in mm of a blob of one intensity, of which each scale keeps
+    its share. None: a lesion that changes all scales by 1 sd, which is a large one."""
     gaussian: GaussianSettings = GaussianSettings()
     map: FilterMap = FilterMap(smooth_mm=2.0)
 
@@ -67,10 +70,16 @@ class Settings(MethodSettings):
         if told.difference_smooth_mm:
             scales = listed([f"{sigma:g}" for sigma in told.difference_smooth_mm])
             features += f" and the difference between left and right of the scan smoothed by {scales} mm"
+        size = told.lesion_mm
+        makes = (
+            f"1 in each smoothed scan, {told.difference_weight:g} in each difference"
+            if size is None
+            else f"that of a blob of sigma {size:g} mm in each smoothed scan, {told.difference_weight:g} of it in each "
+            "difference"
+        )
         change = (
             "The filter of a voxel is the inverse of the covariance of its standardised features times the change that "
-            f"a lesion makes: 1 in each smoothed scan, {told.difference_weight:g} in each difference. No gradient "
-            "descent is involved."
+            f"a lesion makes: {makes}. No gradient descent is involved."
         )
         return [
             "a matched filter at each voxel",
@@ -86,7 +95,7 @@ class Settings(MethodSettings):
 
 
 class MatchedFilter(Method):
-    """Map: w.f / sqrt(d.w) with w = inv(C) d, of features f and lesion d in sds, signed and smoothed.
+    """Map: w.f / sqrt(d.w) with w = inv(C) d, of features f and lesion d in sds of each voxel, signed and smoothed.
 
     It is stored as weights of the raw features and an expected value: (features, voxels) and (voxels).
     """
@@ -107,21 +116,26 @@ class MatchedFilter(Method):
         self._keep(gaussians(moments, known, spacing, settings.gaussian))
 
     def _keep(self, healthy: VoxelGaussians) -> None:
-        lesion = np.array(
-            [self.settings.difference_weight if each.difference else 1 for each in self.settings.features()]
-        )
         weights = np.empty_like(healthy.mean)
         for part, covariance in healthy.matrices():
-            raw = np.linalg.solve(covariance, np.broadcast_to(lesion[:, None], (len(covariance), len(lesion), 1)))[
-                ..., 0
-            ]
-            weights[:, part] = (raw / np.sqrt(raw @ lesion)[:, None]).T / healthy.sd[:, part]
+            lesion = self._lesion(healthy.sd[:, part])
+            raw = np.linalg.solve(covariance, lesion[..., None])[..., 0]
+            weights[:, part] = (raw / np.sqrt((raw * lesion).sum(axis=1))[:, None]).T / healthy.sd[:, part]
         expected = (weights * healthy.mean).sum(axis=0)
         self.arrays = {
             "known": healthy.known,
             "weights": weights.astype(np.float32),
             "expected": expected.astype(np.float32),
         }
+
+    def _lesion(self, sd: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "n k"]:
+        """What a lesion changes in each feature, in sds of some voxels."""
+        settings, size = self.settings, self.settings.lesion_mm
+        change = np.array([settings.difference_weight if each.difference else 1.0 for each in settings.features()])
+        if size is None:
+            return np.broadcast_to(change, (sd.shape[1], len(change)))
+        kept = [(size**2 / (size**2 + each.smooth_mm**2)) ** 1.5 for each in settings.features()]
+        return (change * kept)[None] / sd.T
 
     def _features(
         self, image: Image, brain: Brain, spacing: tuple[float, float, float]
