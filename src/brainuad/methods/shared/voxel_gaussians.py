@@ -55,22 +55,24 @@ def well_covered(training: TrainingScans, settings: GaussianSettings) -> Brain:
 
 
 class FeatureMoments:
-    """Mean and covariance of `features` values at each of `voxels`, scan by scan (Welford), in float64.
+    """Mean (float64) and covariance (float32) of `features` values at each of `voxels`, scan by scan (Welford).
 
-    Memory: features x (features + 3) / 2 numbers a voxel, however many scans are added.
+    Memory: 2 x features x (features + 5) bytes a voxel, however many scans are added.
     """
 
     def __init__(self, features: int, voxels: int):
         self.pairs = [(i, j) for i in range(features) for j in range(i + 1)]
         self.count = np.zeros(voxels, np.int32)
-        self.mean, self.products = np.zeros((features, voxels)), np.zeros((len(self.pairs), voxels))
+        self.mean = np.zeros((features, voxels))
+        self.products = np.zeros((len(self.pairs), voxels), np.float32)
 
     def add(self, values: Float[np.ndarray, "k v"], seen: Bool[np.ndarray, "v"]) -> None:
         """Count one more scan at the voxels `seen`."""
         self.count += seen
         step = np.where(seen, values - self.mean, 0)
         self.mean += step / np.maximum(self.count, 1)
-        after = np.where(seen, values - self.mean, 0)
+        after = np.where(seen, values - self.mean, 0).astype(np.float32)
+        step = step.astype(np.float32)
         for row, (i, j) in zip(self.products, self.pairs, strict=True):
             row += step[i] * after[j]
 
