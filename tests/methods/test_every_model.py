@@ -59,6 +59,8 @@ OWN = {
     "you_gmvae": {"train": {"lr": 0.001}},
     "synseg": LESIONS,
     "synseg_fast": LESIONS,
+    "mao_aeu": {"network": {"hidden": 64}},
+    "mao_aeu_small": {"network": {"hidden": 64}, "train": {"lr": 0.003}},
 }
 """What a model needs besides."""
 FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
@@ -77,6 +79,7 @@ PARAMETERS = {
     "kuz_ae": 512_329,
     "kuz_resvae": 545_129,
     "kuz_vae": 3_460_721,
+    "mao_aeu": 4_487_504,
     "paolini_ae": 93_740_576,
     "paolini_ceae": 93_740_576,
     "paolini_vae1": 138_215_968,

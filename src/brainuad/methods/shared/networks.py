@@ -116,13 +116,13 @@ def encoder(settings: Trunk, first_norm: bool = True) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def decoder(settings: Trunk) -> nn.Sequential:
-    """Transposed convolutions of stride 2, from a map like the encoder's output to an image (`decoder_end`)."""
+def decoder(settings: Trunk, outputs: int = 1) -> nn.Sequential:
+    """Transposed convolutions of stride 2, from a map like the encoder's output to images (`decoder_end`)."""
     channels, dims, kernel = settings.channels, settings.dims, settings.kernel
     side = settings.size // 2 ** len(channels)
     mirrored = settings.decoder_end == "up"
     halved = [max(channels[0], channels[-1] // 2**step) for step in range(len(channels))]
-    widths = [*channels[-2::-1], 1] if mirrored else halved
+    widths = [*channels[-2::-1], outputs] if mirrored else halved
     layers: list[nn.Module] = [] if mirrored else [*_norm(channels[-1], side, settings), nn.ReLU()]
     for number, (before, after) in enumerate(pairwise([channels[-1], *widths])):
         side *= 2
@@ -138,7 +138,7 @@ def decoder(settings: Trunk) -> nn.Sequential:
         ends = mirrored and number == len(widths) - 1
         layers += [*_coordinates(settings), up, *([] if ends else _after(after, side, settings))]
     if not mirrored:
-        layers.append(CONV[dims](widths[-1], 1, 1))
+        layers.append(CONV[dims](widths[-1], outputs, 1))
     if settings.output == "sigmoid":
         layers.append(nn.Sigmoid())
     return nn.Sequential(*layers)
