@@ -247,6 +247,37 @@ ENTRIES: dict[str, Entry] = {
         "MIDL 2022",
         2022,
     ),
+    "ho2020": _meeting(
+        "Ho J, Jain A, Abbeel P", "Denoising diffusion probabilistic models", "NeurIPS 2020", 2020, eprint="2006.11239"
+    ),
+    "wyatt2022": _meeting(
+        "Wyatt J, Leach A, Schmon SM, Willcocks CG",
+        "AnoDDPM: anomaly detection with denoising diffusion probabilistic models using simplex noise",
+        "CVPR Workshops 2022",
+        2022,
+    ),
+    "frotscher2023": _preprint(
+        "Frotscher A, Kapoor J, Wolfers T, Baumgartner CF",
+        "Unsupervised anomaly detection using aggregated normative diffusion",
+        "2312.01904",
+        2023,
+    ),
+    "behrendt2023": _meeting(
+        "Behrendt F, Bhattacharya D, Krüger J, Opfer R, Schlaefer A",
+        "Patched diffusion models for unsupervised anomaly detection in brain MRI",
+        "MIDL 2023",
+        2023,
+        eprint="2303.03758",
+    ),
+    "behrendt2023b": _preprint(
+        "Behrendt F, Bhattacharya D, Mieling R, Maack L, Krüger J, et al.",
+        "Guided reconstruction with conditioned diffusion models for unsupervised anomaly detection in brain MRIs",
+        "2312.04215",
+        2023,
+    ),
+    "cardoso2022": _preprint(
+        "Cardoso MJ, et al.", "MONAI: an open-source framework for deep learning in healthcare", "2211.02701", 2022
+    ),
     "loshchilov2019": _meeting(
         "Loshchilov I, Hutter F",
         "Decoupled weight decay regularization",

@@ -49,7 +49,22 @@ LESIONS = {
     "train": {"warmup_steps": 3, "batch_size": 4, "ema": 0.0, "steps": 30},
     "inputs": {"coarse_mm": 4.0},
 }
+DENOISER = {
+    "network": {"size": 16, "fit": "resize"},
+    "diffusion": {"statistics_scans": 2},
+    "partial": {"start": 200, "passes": 2},
+    "aggregation": {"passes": 2},
+    "patches": {"side": 8},
+    "train": {"ema": 0.0, "warmup_steps": 0, "steps": 8, "batch_size": 4, "validate_every": 4},
+}
+CONDITIONED = DENOISER | {
+    "network": {"size": 64, "fit": "resize"},
+    "encoder": {"blocks": "basic", "layers": [1, 1, 1, 1], "width": 2, "features": 4},
+    "encoder_train": {"steps": 2, "batch_size": 2},
+}
 OWN = {
+    **dict.fromkeys(("andi", "andi_small", "anoddpm", "anoddpm_small", "pddpm", "pddpm_small"), DENOISER),
+    **dict.fromkeys(("cddpm", "cddpm_small"), CONDITIONED),
     "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
     "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
@@ -64,8 +79,9 @@ OWN = {
 }
 """What a model needs besides."""
 FALLS = {"anogan": None, "disyre": ("", 0.95), "riad": ("", 0.8), "fanogan": ("encoder_", 0.95)}
-FALLS |= {"feature_autoencoder": ("", 0.8), "synseg": ("", 0.9)}
-"""By family the stage whose loss falls, and to what share; that of two who play against each other need not."""
+FALLS |= {"feature_autoencoder": ("", 0.8), "synseg": ("", 0.9)} | dict.fromkeys(("andi", "anoddpm", "cddpm", "pddpm"))
+"""By family the stage whose loss falls, and to what share; that of two who play against each other need not, nor
+that at random time steps within a dozen steps."""
 PARAMETERS = {
     "baur_dae": 5_562_865,
     "baur_dvae": 7_660_529,
@@ -101,10 +117,14 @@ PARAMETERS = {
 }
 """Trainable numbers, each confirmed layer by layer (docs/methods/)."""
 UNSTATED = {
+    "andi",
+    "anoddpm",
     "baur_anogan",
+    "cddpm",
     "chatterjee_ae3d",
     "chatterjee_gmvae",
     "disyre",
+    "pddpm",
     "riad",
     "strega_ccevae",
     "rd4ad",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,10 @@ class MeasuringMethod(ReconstructionMethod):
     def measure(self, batch: Float[Tensor, "n 1 *size"]) -> Measures:
         """Reconstruction and measures of slices or volumes, in evaluation mode."""
 
+    def measure_at(self, batch: Float[Tensor, "n 1 *size"], position: Any) -> Measures:  # noqa: ARG002
+        """The same where it depends on the position in the scan, as `View.inputs` gives it."""
+        return self.measure(batch)
+
     def reconstruct_batch(self, batch: Tensor) -> Tensor:
         return self.measure(batch).reconstruction
 
@@ -67,7 +71,7 @@ class MeasuringMethod(ReconstructionMethod):
         self.network.eval()
         found = _OfScan(np.array(image, dtype=np.float32), *(np.zeros(image.shape, np.float32) for _ in range(2)))
         for position, batch in self.view.inputs(image, brain):
-            measures = self.measure(batch.to(self.device))
+            measures = self.measure_at(batch.to(self.device), position)
             self.view.insert(measures.reconstruction, position, found.reconstruction)
             self.view.insert_difference(measures.signed, position, found.signed)
             self.view.insert_difference(measures.absolute, position, found.absolute)

@@ -78,6 +78,10 @@ class ReconstructionMethod(NeuralMethod):
         reconstruction: Tensor = self.network(batch).reconstruction
         return reconstruction
 
+    def reconstruct_at(self, batch: Tensor, position: Any) -> Tensor:  # noqa: ARG002
+        """The same where it depends on the position in the scan, as `View.inputs` gives it."""
+        return self.reconstruct_batch(batch)
+
     def examples(self, scans: TrainingScans) -> Examples:
         """Slices with enough brain, or whole scans."""
         return self.view.examples(scans)
@@ -120,7 +124,7 @@ class ReconstructionMethod(NeuralMethod):
         reconstruction, residual = np.array(image, dtype=np.float32), np.zeros(image.shape, dtype=np.float32)
         for position, batch in self.view.inputs(image, brain):
             seen = batch.to(self.device)
-            output = self.reconstruct_batch(seen)
+            output = self.reconstruct_at(seen, position)
             self.view.insert(output, position, reconstruction)
             if self.map_settings.at_network():
                 difference = seen - output
