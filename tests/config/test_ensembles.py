@@ -86,8 +86,9 @@ def test_a_model_file_brings_its_members(study, models, expected):
 
 
 def test_weights_and_settings_of_members_follow_their_labels(study):
-    models = study({"p": {"use": "pair", "set": {"members": {"sharp": {"set": {"smooth_mm": 2.0}}}}}}).models
-    assert models["p"].map.weights == {"p_sharp": 2}
+    alone = {"map": {"alone": {"histeq": 0.5}}}
+    models = study({"p": {"use": "pair", "set": {**alone, "members": {"sharp": {"set": {"smooth_mm": 2.0}}}}}}).models
+    assert (models["p"].map.weights, models["p"].map.alone) == ({"p_sharp": 2}, {"p_histeq": 0.5})
     assert models["p_sharp"].smooth_mm == 2.0
 
 
@@ -103,6 +104,7 @@ def test_weights_and_settings_of_members_follow_their_labels(study):
         ({"v": {"use": "ensemble", "of": ["atlas"], "by": "mean"}}, "mean_asinh"),
         ({"v": {"use": "ensemble", "of": ["atlas"], "weights": {"atls": 2}}}, "atls is none of its members"),
         ({"v": {"use": "ensemble", "of": ["atlas"], "weights": {"atlas": 2}, "by": "maximum"}}, "maximum has none"),
+        ({"v": {"use": "ensemble", "of": ["atlas"], "set": {"map": {"alone": {"atlas": 1}}}}}, "left for the mean"),
         ({"v": {"use": "ensemble", "off": ["atlas"]}}, "unknown key off.*did you mean of"),
         ({"v": {"use": "atlas", "of": ["atlas"]}}, "unknown key of beside use: atlas"),
         ({"v": {"use": "pair", "set": {"members": {"sharp": {"sweep": {}}}}}}, "members.sharp.*sweep"),

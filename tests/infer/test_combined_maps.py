@@ -15,7 +15,7 @@ from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
 from brainuad.infer.inference import MapMaking, infer
 from brainuad.methods import registry
-from brainuad.methods.shared.per_scan import combined, robust_z
+from brainuad.methods.shared.per_scan import combined, robust_z, with_alone
 from brainuad.metrics.voxelwise import scored_brain
 from brainuad.train.training import train
 
@@ -83,6 +83,13 @@ def test_an_ensemble_is_made_of_the_maps_of_its_members(members, tmp_path, setti
     assert maps.read_scores(out)["sub-3"] == pytest.approx(expected[BRAIN].clip(min=0).mean(), rel=1e-5)
     bundles = {checksums.read(each).made_of["bundle"] for each in [*folders, out]}
     assert len(bundles) == 3, "other weights of a member are noticed"
+
+
+def test_a_member_that_counts_alone_is_no_part_of_the_mean(members, tmp_path):
+    data, folders = members
+    out = run(tmp_path, data, "vote", MapMaking({"softening": 8, "alone": {"histeq": 0.8}}, "dark", 1, folders))
+    mean, alone = combined([read(folders[0])], BRAIN, SCORED, "mean_asinh", softening=8), read(folders[1])
+    np.testing.assert_allclose(read(out), with_alone(mean, [(alone, 0.8)], BRAIN, SCORED), rtol=1e-5)
 
 
 def test_maps_in_units_of_their_own_scan(members, tmp_path):

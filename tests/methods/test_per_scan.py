@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainuad.methods.shared.per_scan import combined, rank, robust_z
+from brainuad.methods.shared.per_scan import combined, rank, robust_z, with_alone
 
 BRAIN = np.zeros((6, 6, 6), bool)
 BRAIN[1:5, 1:5, 1:5] = True
@@ -68,3 +68,10 @@ def test_a_model_alone_keeps_its_order():
     order = np.argsort(NOISE[BRAIN])
     for by in ("mean_asinh", "rank", "maximum"):
         assert (np.diff(combined([NOISE], BRAIN, BRAIN, by)[BRAIN][order]) > 0).all()
+
+
+def test_a_map_alone_takes_over_where_it_is_larger():
+    other = np.roll(NOISE, 1, 0) * 9
+    found = with_alone(NOISE, [(other, 0.5)], BRAIN, SCORED)
+    expected = np.maximum(robust_z(NOISE, BRAIN, SCORED), 0.5 * robust_z(other, BRAIN, SCORED))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -237,9 +237,10 @@ def _composed(
                 raise ConfigError(f"two models are called {labels[name]}", file=file, why=why, do="rename the other")
             known[labels[name]] = new[labels[name]] = settings
     made = {key: value for key, value in model.items() if key != "members"}
-    if isinstance(how := made.get("map"), dict) and isinstance(weights := how.get("weights"), dict):
-        kept = {name: value for name, value in weights.items() if members.get(name, "") is not None}
-        made["map"] = {**how, "weights": {labels.get(name, name): value for name, value in kept.items()}}
+    for key in ("weights", "alone"):
+        if isinstance(how := made.get("map"), dict) and isinstance(named := how.get(key), dict):
+            kept = {name: value for name, value in named.items() if members.get(name, "") is not None}
+            made["map"] = {**how, key: {labels.get(name, name): value for name, value in kept.items()}}
     yield label, {**made, "of": [*made.get("of", []), *labels.values()]}
     for name, settings in new.items():
         yield from _composed(folder, name, settings, known, file)

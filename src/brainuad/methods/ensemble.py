@@ -33,16 +33,30 @@ class CombinedMap(MapSettings):
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}
     """By member, for the means; a member that is not named has the weight 1."""
 
+    softening: float = Field(2.0, gt=0)
+    """Of `mean_asinh`, the 2 in asinh(z / 2): z-scores far above it count by their logarithm."""
+    alone: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Members that are no part of the mean, with a factor: where the z of one times its factor is larger than the z of
+    the mean, it is the map. For a member that finds what the others smooth away."""
+
     @model_validator(mode="after")
     def _weighs_a_mean(self) -> CombinedMap:
         if self.by == "maximum" and self.weights:
             raise ValueError("weights: a maximum has none; set by to mean_asinh or rank, or take them out")
+        if self.by == "maximum" and self.alone:
+            raise ValueError("alone: in a maximum every member counts alone; set by to mean_asinh or rank")
+        if both := sorted({*self.weights} & {*self.alone}):
+            raise ValueError(f"{both[0]} is in weights and in alone")
         return self
 
     def describe(self, lesion_sign: str) -> list[str]:  # noqa: ARG002 - the members' maps have the sign
         told = Told(self)
         weighted = f", with the weights {in_words(told.weights)} (else 1)" if told.weights else ""
-        return [f"is the {COMBINED[told.by]}{weighted}.", *told.rest()]
+        softened = COMBINED[told.by].replace("z / 2", f"z / {told.softening:g}")
+        alone = listed([f"{factor:g} z of `{name}`" for name, factor in told.alone.items()])
+        among = " of the members but those that count alone" if alone else ""
+        beside = f" Where {alone} is larger than the z of that mean{among}, it took its place." if alone else ""
+        return [f"is the {softened}{weighted}.{beside}", *told.rest()]
 
 
 class Settings(MethodSettings):
@@ -67,8 +81,11 @@ class Settings(MethodSettings):
     def _weighs_its_members(self) -> Settings:
         if len(set(self.of)) < len(self.of):
             raise ValueError("of: one is listed twice; give it a weight instead")
-        if self.of and (others := [name for name in self.map.weights if name not in self.of]):
-            raise ValueError(f"map.weights: {others[0]} is none of its members, {listed(self.of)}")
+        for key, named in (("weights", self.map.weights), ("alone", self.map.alone)):
+            if self.of and (others := [name for name in named if name not in self.of]):
+                raise ValueError(f"map.{key}: {others[0]} is none of its members, {listed(self.of)}")
+        if self.of and not {*self.of} - {*self.map.alone}:
+            raise ValueError("map.alone: a member must be left for the mean")
         return self
 
     def member_labels(self) -> list[str]:
@@ -89,10 +106,18 @@ class Ensemble(Method):
         self.settings = settings
 
     def combined_map(self, maps: Sequence[Image], brain: Brain, scored: Brain) -> Image:
-        from brainuad.methods.shared.per_scan import combined  # late: settings are read without it
+        from brainuad.methods.shared.per_scan import combined, with_alone  # late: settings are read without it
 
-        by, weights = self.settings.map.by, [self.settings.map.weights.get(name, 1.0) for name in self.settings.of]
-        return check_finite(combined(maps, brain, scored, by, weights), "the ensemble")
+        settings, of = self.settings.map, self.settings.of
+        parts = [(name, each) for name, each in zip(of, maps, strict=True) if name not in settings.alone]
+        weights = [settings.weights.get(name, 1.0) for name, _ in parts]
+        mean = combined([each for _, each in parts], brain, scored, settings.by, weights, settings.softening)
+        if settings.alone:
+            alone = [
+                (each, settings.alone[name]) for name, each in zip(of, maps, strict=True) if name in settings.alone
+            ]
+            mean = with_alone(mean, alone, brain, scored)
+        return check_finite(mean, "the ensemble")
 
     def anomaly_map(
         self,

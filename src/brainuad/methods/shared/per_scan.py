@@ -51,11 +51,16 @@ def rank(anomaly: Image, brain: Brain, scored: Brain) -> Image:
 
 
 def combined(
-    maps: Sequence[Image], brain: Brain, scored: Brain, by: Combination, weights: Sequence[float] | None = None
+    maps: Sequence[Image],
+    brain: Brain,
+    scored: Brain,
+    by: Combination,
+    weights: Sequence[float] | None = None,
+    softening: float = SOFTENING,
 ) -> Float[np.ndarray, "x y z"]:
     """One map from several of one scan, each first brought to units of the scan; float32, 0 outside the brain.
 
-    `mean_asinh`: mean of asinh(z / 2) of the robust z; `rank`: mean rank less a half, so that the middle of the brain
+    `mean_asinh`: mean of asinh(z / `softening`) of the robust z; `rank`: mean rank less a half, so that the middle of the brain
     is 0; `maximum`: of the robust z. `weights` of the means need no sum of 1; the maximum takes none.
     """
     if by == "maximum":
@@ -65,5 +70,15 @@ def combined(
         if by == "rank":
             total[brain] += weight * (rank(each, brain, scored)[brain] - 0.5)
         else:
-            total += weight * np.arcsinh(robust_z(each, brain, scored) / SOFTENING)
+            total += weight * np.arcsinh(robust_z(each, brain, scored) / softening)
     return (total / sum(weights or [len(maps)])).astype(np.float32)
+
+
+def with_alone(
+    mean: Image, alone: Sequence[tuple[Image, float]], brain: Brain, scored: Brain
+) -> Float[np.ndarray, "x y z"]:
+    """The largest of the robust z of `mean` and those of other maps, each times its factor; float32."""
+    largest = robust_z(mean, brain, scored)
+    for each, factor in alone:
+        largest = np.maximum(largest, np.float32(factor) * robust_z(each, brain, scored))
+    return largest
