@@ -127,7 +127,7 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     assert untold == set()
     untold = {name for name, changed in variants(model.map) if map_text(changed, "dark") == map_text(model.map, "dark")}
     standardised = getattr(model.map, "standardise", None)
-    assert untold <= ({"sd_floor", "min_coverage"} if standardised is False else {"residual_at"})
+    assert untold <= ({"sd_floor", "sd_added", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
     assert len(signs) == (1 if model.family == "ensemble" else 3)  # its members' maps have the sign
 

@@ -33,8 +33,8 @@ class MeasureMap(ResidualMap):
         if source:
             text += (
                 f", minus the mean and divided by the sd of the same in {SOURCES[source]}, voxel by voxel (an sd below "
-                f"{told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in the brain of less than "
-                f"{100 * told.min_coverage:g} % of the training scans are 0)"
+                f"{told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in the brain of less "
+                f"than {100 * told.min_coverage:g} % of the training scans are 0)"
             )
         else:
             unused += ["sd_floor", "sd_added", "min_coverage"]

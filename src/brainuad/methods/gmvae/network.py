@@ -26,7 +26,7 @@ class Gaussian(NamedTuple):
 
 
 class MixtureOutput(NamedTuple):
-    """Output for a batch. Of a spatial code each pixel is a code, so that there are m = n x pixels of them, else m = n."""
+    """Output for a batch of n. Each pixel of a spatial code counts as a code, so that m = n x pixels; else m = n."""
 
     reconstruction: Float[Tensor, "n 1 *size"]
     code: Float[Tensor, "m d"]
