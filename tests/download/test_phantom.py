@@ -74,15 +74,15 @@ def test_two_processes_started_by_a_script_without_guard_give_the_same_files(tmp
         "from pathlib import Path\n"
         "from brainuad.download.sources.phantom_files import PhantomSet, make_dataset\n"
         "logging.basicConfig(level=logging.INFO)\n"
-        f"make_dataset(Path({str(tmp_path / 'pool')!r}), PhantomSet(4, 0, 'T1w', 'none', {GRID}), 2)\n"
+        f"make_dataset(Path({str(tmp_path / 'pool')!r}), PhantomSet(2, 0, 'T1w', 'none', {GRID}), 2)\n"
     )
     path = str(Path(brainuad.__file__).parents[1])
     run = subprocess.run(
         [sys.executable, script], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0, run.stderr
-    assert "pool: 4 of 4 heads, 0:00 min left" in run.stderr
-    make_dataset(tmp_path / "alone", PhantomSet(4, 0, "T1w", "none", GRID), 1)
+    assert "pool: 2 of 2 heads, 0:00 min left" in run.stderr
+    make_dataset(tmp_path / "alone", PhantomSet(2, 0, "T1w", "none", GRID), 1)
     assert files(tmp_path / "alone") == files(tmp_path / "pool")
 
 

@@ -65,7 +65,8 @@ CONDITIONED = DENOISER | {
 OWN = {
     **dict.fromkeys(("andi", "andi_small", "anoddpm", "anoddpm_small", "pddpm", "pddpm_small"), DENOISER),
     **dict.fromkeys(("cddpm", "cddpm_small"), CONDITIONED),
-    "fanogan2d": CALM | DUEL | {"encoder_train": {"lr": 0.0005}},
+    "baur_anogan": {"search": {"steps": 15}},
+    "fanogan2d": DUEL | {"train": {"lr": 0.002, "steps": 20}, "encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
     "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
     **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast")},
