@@ -25,9 +25,9 @@ from brainuad.config.model import MethodSettings
 from brainuad.config.study import Compute
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
-from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.methods.shared.neural import DrawnExamples, NeuralMethod
 from brainuad.train.fit import TrainingRun, fit_network
-from brainuad.train.sampler import batches
+from brainuad.train.sampler import batches, numbers
 
 MODELS = Path(__file__).parents[1] / "config" / "models"
 SHAPE = (91, 109, 40)
@@ -65,6 +65,7 @@ class Stopwatch(Callback):  # type: ignore[misc]
 def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Callable[[], float]) -> list[float]:
     """Seconds of each stage in the shortest loops that train this network."""
     method.initialise(0)
+    method.observe(data)
     method.to(accelerator)
     examples, seconds = method.examples(data), []
     for stage in method.stages():
@@ -73,7 +74,10 @@ def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Cal
         module.on_fit_start()
         module.train()
         started = clock()
-        for indices in batches(len(examples), stage.train, seed=0, epoch=0):
+        drawn = isinstance(examples, DrawnExamples)
+        count = len(examples)
+        order = numbers(count, stage.train, 0) if drawn else batches(count, stage.train, seed=0, epoch=0)
+        for indices in order:
             batch = examples.fetch(indices).to(method.device)
             if turns is None:
                 loss = _step(optimizers, module.terms, batch)
@@ -118,7 +122,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="networks at the papers' size")
     parser.add_argument("--models", nargs="+", default=["baur_dae_small", "baur_dvae_small"])
     options = parser.parse_args()
-    compute = Compute(threads=options.threads, accelerator=options.accelerator)
+    # workers would draw beside the trainer's loop: examples cost both loops the same
+    compute = Compute(threads=options.threads, accelerator=options.accelerator, workers=0)
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.accelerator == "cpu" else time.perf_counter
     rng = np.random.default_rng(0)
