@@ -69,12 +69,13 @@ OWN = {
     "fanogan2d": DUEL | {"train": {"lr": 0.002, "steps": 20}, "encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
     "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
-    **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast")},
+    **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast", "dae_mixed")},
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
     "you_gmvae": {"train": {"lr": 0.001}},
     "synseg": LESIONS,
     "synseg_fast": LESIONS,
+    "synseg_fine": LESIONS,
     "mao_aeu": {"network": {"hidden": 64}},
     "mao_aeu_small": {"network": {"hidden": 64}, "train": {"lr": 0.003}},
 }
@@ -111,6 +112,7 @@ PARAMETERS = {
     "dae": 3 * 4 * 16 * 9 + 119_108,
     "dae_x": 119_108,
     "dae_fast": 119_108,
+    "dae_mixed": 119_108,
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
     "fae": 25 * 130_600 + 36 * 130_600 + 2 * 1_456 + 256 * 256,
     "patchcore": 0,
@@ -132,6 +134,7 @@ UNSTATED = {
     "you_gmvae",
     "synseg",
     "synseg_fast",
+    "synseg_fine",
     "zimmerer_cevae",
 }
 """Full-size networks without an independent count: ours would prove nothing."""
