@@ -41,7 +41,7 @@ def model(name: str, steps: int, batch: int, full: bool) -> MethodSettings:
     raw = registry.validate(raw).model_dump(mode="json")
     for part in [key for key in raw if raw[key] and (key == "train" or key.endswith("_train"))]:
         raw[part] |= {"epochs": None, "steps": steps, "validate_every": steps, "batch_size": batch}
-    if not full and not name.endswith("_small"):
+    if not full and "size" in raw["network"] and not name.endswith("_small"):
         raw["network"] |= {key: value for key, value in SMALLER.items() if key in raw["network"]}
     return registry.validate(raw)
 
@@ -71,6 +71,7 @@ def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Cal
     for stage in method.stages():
         module = stage.objective()
         optimizers, turns = module.configure_optimizers(), getattr(module, "adversarial", None)
+        module.total_steps = stage.train.steps
         module.on_fit_start()
         module.train()
         started = clock()
@@ -80,7 +81,7 @@ def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Cal
         for indices in order:
             batch = examples.fetch(indices).to(method.device)
             if turns is None:
-                loss = _step(optimizers, module.terms, batch)
+                loss = _step(optimizers, module.terms, batch, stage.train.clip)
                 continue
             for part in batch.chunk(turns.critic_steps):
                 _step(optimizers[1], module.critic_terms, part)
@@ -95,10 +96,14 @@ def bare(method: NeuralMethod, data: TrainingScans, accelerator: str, clock: Cal
     return seconds
 
 
-def _step(optimizer: torch.optim.Optimizer, terms: Callable[[Tensor], dict[str, Tensor]], batch: Tensor) -> Tensor:
+def _step(
+    optimizer: torch.optim.Optimizer, terms: Callable[[Tensor], dict[str, Tensor]], batch: Tensor, clip: float = 0
+) -> Tensor:
     optimizer.zero_grad()
     loss = terms(batch)["loss"]
     loss.backward()
+    if clip:
+        torch.nn.utils.clip_grad_norm_([value for group in optimizer.param_groups for value in group["params"]], clip)
     optimizer.step()
     return loss
 

@@ -161,6 +161,7 @@ def test_the_text_tells_noise_inputs_and_atlas():
     text = " ".join(both.describe())
     for part in ("its mirror image", "8 mm (weight 1)", "16 mm (weight 2)", "0.4 of the median sd", "other ones"):
         assert part in text
+    assert "train.lr" not in text
     alone = " ".join(settings(inputs=[]).describe())
     assert "mirror image" not in alone
     assert "z-score" not in alone

@@ -77,7 +77,7 @@ class Settings(TrainedSettings):
         kinds = [f"sd {kind.sd:g} on cells of {kind.cell_mm:g} mm" for kind in told.noise]
         if len(kinds) > 1:
             kinds = [f"{each} (weight {kind.weight:g})" for each, kind in zip(kinds, self.noise, strict=True)]
-        beside = f", beside it {listed([WORDS[extra] for extra in told.inputs])}" if told.inputs else ""
+        beside = f", and beside it {listed([WORDS[extra] for extra in told.inputs])}" if told.inputs else ""
         what = (
             "a denoising U-Net [@kascenas2022] on axial slices, cut to a box about the centre that holds all brains; "
         )
@@ -95,8 +95,8 @@ class Settings(TrainedSettings):
             )
         if told.flip:
             sentences.append(f"Training images were mirrored with a chance of {told.flip:g}.")
-        rest = told.rest(*TOLD_ELSEWHERE, "atlas")
-        return [*sentences, *training_text(told.train, "It", "slice"), *examples_text(told.train), *rest]
+        sentences += [*training_text(told.train, "It", "slice"), *examples_text(told.train)]
+        return [*sentences, *told.rest(*TOLD_ELSEWHERE, "atlas")]
 
     @classmethod
     def method_class(cls) -> type[Any]:
