@@ -181,8 +181,8 @@ class ResidualMap(Standardised):
             text += (
                 f", minus the mean and divided by the sd of these differences in {SOURCES[told.standardise]}, voxel by "
             )
-            text += f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in "
-            text += f"the brain of less than {100 * told.min_coverage:g} % of the training scans are 0)"
+            text += f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; "
+            text += f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0)"
             unused: tuple[str, ...] = ()
         else:
             unused = "sd_floor", "sd_added", "min_coverage"

@@ -84,9 +84,9 @@ class Settings(TrainedSettings):
         sentences = [
             f"{what}it sees the slice{beside}",
             unet_text(told.network),
-            f"In training coarse noise was added in the brain (normal, {' or '.join(kinds)}, with straight lines between "
-            "the corners of cells and a random shift), and the loss is the mean squared error of the noise that the "
-            "network finds there; the difference of scan and reconstruction is the noise that it finds.",
+            f"In training coarse noise was added in the brain (normal, {' or '.join(kinds)}, with straight lines "
+            "between the corners of cells and a random shift), and the loss is the mean squared error of the noise "
+            "that the network finds there; the difference of scan and reconstruction is the noise that it finds.",
         ]
         if any(extra != "mirror" for extra in self.inputs):
             sentences.append(

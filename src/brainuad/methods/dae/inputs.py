@@ -1,4 +1,4 @@
-"""What the network sees of a scan: the scan itself and, where the settings say so, what healthy scans are like there."""
+"""What the network sees of a scan: the scan itself and, if the settings say so, what healthy scans are like there."""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ class AtlasView:
 class BoxExamples:
     """Slices with a share of brain of `train.min_brain_share` or more; kept in memory if small.
 
-    Of a set that is not small no scan is left out of its atlas: one of so many hardly counts. Raises InputError if there
-    is no such slice.
+    Of a set that is not small no scan is left out of its atlas: one of so many hardly counts. Raises InputError if
+    there is no such slice.
     """
 
     def __init__(self, scans: TrainingScans, view: AtlasView, left_out: bool):

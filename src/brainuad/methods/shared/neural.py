@@ -63,7 +63,7 @@ class Stage:
 
 
 class NeuralMethod(Method):
-    """A method around one network. The train stage calls `initialise`, `observe`, `examples` and `stages`, then `fit`."""
+    """A method around one network. The train stage calls `initialise`, `observe`, `examples`, `stages`, then `fit`."""
 
     network: nn.Module
     train: Train

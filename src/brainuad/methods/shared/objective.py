@@ -70,8 +70,9 @@ class Objective(LightningModule):  # type: ignore[misc]
     """Minimises the `loss` of `terms`, optimised as the settings say.
 
     What changes from step to step (the learning rate, the running mean of the weights) follows a count in the
-    optimiser's own state, which is part of the checkpoint. `trained` names the children of the network that are trained, all if none is named; the other children are frozen
-    and stay in evaluation mode, so that their running statistics do not change either.
+    optimiser's own state, which is part of the checkpoint. `trained` names the children of the network that are
+    trained, all if none is named; the other children are frozen and stay in evaluation mode, so that their running
+    statistics do not change either.
     """
 
     total_steps = 0

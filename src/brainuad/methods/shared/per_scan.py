@@ -60,8 +60,8 @@ def combined(
 ) -> Float[np.ndarray, "x y z"]:
     """One map from several of one scan, each first brought to units of the scan; float32, 0 outside the brain.
 
-    `mean_asinh`: mean of asinh(z / `softening`) of the robust z; `rank`: mean rank less a half, so that the middle of the brain
-    is 0; `maximum`: of the robust z. `weights` of the means need no sum of 1; the maximum takes none.
+    `mean_asinh`: mean of asinh(z / `softening`) of the robust z; `rank`: mean rank less a half, so that the middle of
+    the brain is 0; `maximum`: of the robust z. `weights` of the means need no sum of 1; the maximum takes none.
     """
     if by == "maximum":
         return np.max([robust_z(each, brain, scored) for each in maps], axis=0)

@@ -103,8 +103,8 @@ class Rescaling:
 def standardise(values: Image, brain: Brain, healthy: Statistics, settings: Standardised) -> Image:
     """z-score of each voxel; 0 outside the brain and where too few training brains reach.
 
-    An sd below `sd_floor` times the median sd counts as that floor, and `sd_added` times the median sd is added: a handful
-    of scans may agree by chance.
+    An sd below `sd_floor` times the median sd counts as that floor, and `sd_added` times the median sd is added: a
+    handful of scans may agree by chance.
     """
     covered = (healthy.coverage >= settings.min_coverage) & (healthy.sd > 0)
     if not covered.any():
