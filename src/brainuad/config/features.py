@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from abc import abstractmethod
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -41,9 +42,9 @@ class Pretrained(Section):
     again; its checksum is in the run record and in the bundle."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Of the published network."""
-        raise NotImplementedError
 
     def path(self) -> Path:
         """Where the weights are expected."""

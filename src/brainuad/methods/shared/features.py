@@ -131,8 +131,7 @@ class MemoryMethod(FeatureMethod):
         return
 
     def objective(self) -> Any:
-        """There is none."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no network to train")
 
     @abstractmethod
     def patches(self, batch: Float[Tensor, "n 1 x y"]) -> Float[Tensor, "n h w d"]:

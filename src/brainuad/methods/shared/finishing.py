@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from pydantic import Field
 
@@ -21,9 +23,9 @@ class FinishedMap(MapSettings):
         told = Told(self)
         return [f"{self.shown(told)}{ending(told, lesion_sign)}.", *told.rest()]
 
+    @abstractmethod
     def shown(self, told: Told) -> str:
         """For the methods section: what follows `The map`, without smoothing and sign."""
-        raise NotImplementedError
 
 
 class StandardisedMap(FinishedMap, Standardised):
