@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_no_module_is_part_of_a_circle():
                 waiting += graph.get(name, ())
 
 
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for path in sorted((REPOSITORY / "src/brainuad").rglob("*.py")):

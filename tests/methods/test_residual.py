@@ -11,6 +11,7 @@ from brainuad.images.smooth import smooth_inside
 from brainuad.methods.autoencoder import Settings as Autoencoder
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
+from brainuad.methods.shared.finishing import StandardisedMap
 from brainuad.methods.shared.residual import Accumulator, Rescaling, Statistics, signed, standardise
 from brainuad.methods.thresh_histeq import EqualisedIntensity
 from brainuad.methods.thresh_histeq import Settings as ThreshHisteq
@@ -232,7 +233,7 @@ def test_the_equalised_map_looks_for_dark_bright_or_both():
 
 
 def test_z_score_by_hand():
-    settings = ZscoreAtlas(family="zscore_atlas", smooth_mm=0, map=Standardised(smooth_mm=0))
+    settings = ZscoreAtlas(family="zscore_atlas", smooth_mm=0, map=StandardisedMap(smooth_mm=0))
     method = AtlasDistance(settings)
     with pytest.raises(InputError, match="no atlas yet"):
         method.anomaly_map(np.zeros(SHAPE, np.float32), full(), SPACING, "both")

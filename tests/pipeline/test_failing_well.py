@@ -14,7 +14,10 @@ import pytest
 import yaml
 from workspace import REPOSITORY
 
-from brainuad.formats import scans
+from brainuad.config.datasets import Split
+from brainuad.config.study import Study
+from brainuad.formats.scans import Scan
+from brainuad.normalize.split import draw_split
 
 
 @pytest.fixture
@@ -104,9 +107,10 @@ def without_ceilings(jobs):
 
 def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
     own, study = folder_study
-    first = own.snakemake(study, "--", "results/test/normalize/heads.tsv")
-    assert first.returncode == 0, first.stderr[-3000:]
-    train = [row.subject for row in scans.read(own.results / "test/normalize/heads.tsv") if row.role == "train"]
+    heads = [Scan(name, name, "heads") for name in sorted(os.listdir(own.folder / "heads"))]
+    roles = draw_split(heads, Split(**study["datasets"]["heads"]["split"]), Study.model_fields["seed"].default)
+    train = [row.subject for row in roles if row.role == "train"]
+    assert len(train) == 4
     corrupt_scan(own, *train)
     done = own.snakemake(study)
     assert done.returncode != 0

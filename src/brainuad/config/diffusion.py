@@ -10,6 +10,9 @@ from brainuad.config.network import Channels, Grid, NetworkSettings
 from brainuad.config.section import Section
 from brainuad.config.told import Told, listed
 
+STRIDE = 32
+"""Pixels of the slice for each pixel of a residual network's last map."""
+
 
 class DenoisingUNet(Grid):
     """A U-Net with residual blocks and self-attention that knows the time step (MONAI's DiffusionModelUNet)."""

@@ -9,15 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from brainuad.config.diffusion import AddedNoise, Diffusion, DiffusionSettings, check_noise, denoiser_text, noise_text
+from brainuad.config.diffusion import (
+    STRIDE,
+    AddedNoise,
+    Diffusion,
+    DiffusionSettings,
+    check_noise,
+    denoiser_text,
+    noise_text,
+)
 from brainuad.config.model import TOLD_ELSEWHERE
 from brainuad.config.network import Optimisation, Train
 from brainuad.config.network_text import examples_text, sees, training_text
 from brainuad.config.section import Section
 from brainuad.config.told import Told, listed
-
-STRIDE = 32
-"""Pixels of the slice for each pixel of a residual network's last map."""
 
 
 class Encoder(Section):

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from brainuad.config.diffusion import STRIDE
 from brainuad.config.network import Optimisation
-from brainuad.methods.cddpm import STRIDE
 from brainuad.methods.cddpm.network import ConditionedDenoiser
 from brainuad.methods.shared.diffusion import (
     Chain,

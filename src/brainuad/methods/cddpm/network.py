@@ -9,7 +9,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
-from brainuad.methods.cddpm import STRIDE
+from brainuad.config.diffusion import STRIDE
 from brainuad.methods.shared.diffusion import Denoiser
 
 if TYPE_CHECKING:
