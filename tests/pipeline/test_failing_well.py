@@ -107,7 +107,7 @@ def without_ceilings(jobs):
 
 def test_a_study_without_a_usable_training_scan_is_refused(folder_study):
     own, study = folder_study
-    heads = [Scan(name, name, "heads") for name in sorted(os.listdir(own.folder / "heads"))]
+    heads = [Scan(name, name, "heads") for name in sorted(path.name for path in (own.folder / "heads").iterdir())]
     roles = draw_split(heads, Split(**study["datasets"]["heads"]["split"]), Study.model_fields["seed"].default)
     train = [row.subject for row in roles if row.role == "train"]
     assert len(train) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from brainuad.errors import InputError
 from brainuad.methods.base import Brain, Image, TrainingScans
-from brainuad.methods.dae import Extra, Settings
 from brainuad.methods.shared.box import Box, mirrored, stacked
 from brainuad.methods.shared.healthy_atlas import LARGEST_INPUT, Feature, HealthyAtlas, Reference
 from brainuad.methods.shared.slices import IN_MEMORY, SLICES_AT_ONCE, axial_level, levels_with_brain
+
+if TYPE_CHECKING:
+    from brainuad.methods.dae import Extra, Settings
 
 SCAN = Feature()
 """What the atlas is made of: scans as they are."""

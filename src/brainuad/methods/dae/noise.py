@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from brainuad.methods.dae import Noise
+if TYPE_CHECKING:
+    from brainuad.methods.dae import Noise
 
 
 def coarse_noise(

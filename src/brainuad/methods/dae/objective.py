@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from brainuad.methods.dae import Settings
 from brainuad.methods.dae.inputs import Channels
 from brainuad.methods.dae.noise import coarse_noise
 from brainuad.methods.shared.box import mirrored
 from brainuad.methods.shared.objective import Objective, Terms
+
+if TYPE_CHECKING:
+    from brainuad.methods.dae import Settings
 
 
 class DenoisingObjective(Objective):

@@ -6,13 +6,16 @@ Random numbers are torch's global ones, which the train stage seeds.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from brainuad.methods.disyre import Augmentation, Corruption
+if TYPE_CHECKING:
+    from brainuad.methods.disyre import Augmentation, Corruption
+
 
 Batch = Float[Tensor, "n 1 h w"]
 HARMONICS = 3

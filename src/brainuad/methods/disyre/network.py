@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Int
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import Tensor, nn
 
-from brainuad.methods.disyre import Severity, SeverityNetwork
+if TYPE_CHECKING:
+    from brainuad.methods.disyre import Severity, SeverityNetwork
 
 
 class Restorer(nn.Module):

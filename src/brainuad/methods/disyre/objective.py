@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Float
 from torch import Tensor
 
 from brainuad.config.network import Optimisation
-from brainuad.methods.disyre import Augmentation, Corruption
 from brainuad.methods.disyre.corruption import augment, corrupt
 from brainuad.methods.disyre.network import Restorer
 from brainuad.methods.shared.objective import Terms
 from brainuad.methods.shared.steady import SteadyObjective
+
+if TYPE_CHECKING:
+    from brainuad.methods.disyre import Augmentation, Corruption
 
 
 class RestorationObjective(SteadyObjective):

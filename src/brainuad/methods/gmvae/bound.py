@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainuad.methods.gmvae import MixtureLoss
 from brainuad.methods.gmvae.network import Gaussian
 from brainuad.methods.shared.objective import Terms, distance, kl_divergence
+
+if TYPE_CHECKING:
+    from brainuad.methods.gmvae import MixtureLoss
 
 
 def negative_bound(network: nn.Module, batch: Float[Tensor, "n 1 *size"], loss: MixtureLoss) -> Terms:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from brainuad.config.network import Optimisation
-from brainuad.methods.gmvae import MixtureLoss
 from brainuad.methods.gmvae.bound import negative_bound
 from brainuad.methods.shared.objective import Objective, Terms
+
+if TYPE_CHECKING:
+    from brainuad.methods.gmvae import MixtureLoss
 
 
 class MixtureObjective(Objective):

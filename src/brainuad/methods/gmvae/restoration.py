@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from brainuad.methods.gmvae import Restoration
+if TYPE_CHECKING:
+    from brainuad.methods.gmvae import Restoration
+
 
 Batch = Float[Tensor, "n 1 *size"]
 Energy = Callable[[Batch], Float[Tensor, ""]]

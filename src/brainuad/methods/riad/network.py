@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from brainuad.methods.riad import InpaintingNetwork
 from brainuad.methods.shared.unet import UNet
+
+if TYPE_CHECKING:
+    from brainuad.methods.riad import InpaintingNetwork
 
 
 class Inpainter(nn.Module):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float
 from monai.losses.ssim_loss import SSIMLoss
 from torch import Tensor
 
 from brainuad.config.network import Optimisation
-from brainuad.methods.riad import Hiding, InpaintingLoss
 from brainuad.methods.riad.network import Inpainter, divide
 from brainuad.methods.riad.similarity import dissimilarity
 from brainuad.methods.shared.objective import Terms
 from brainuad.methods.shared.steady import SteadyObjective
+
+if TYPE_CHECKING:
+    from brainuad.methods.riad import Hiding, InpaintingLoss
 
 
 class InpaintingObjective(SteadyObjective):

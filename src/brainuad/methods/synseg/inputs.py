@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,7 +12,9 @@ from scipy import ndimage
 
 from brainuad.images.lesions import Window
 from brainuad.methods.shared.healthy_atlas import Feature, Reference, as_input, mirrored
-from brainuad.methods.synseg import Inputs
+
+if TYPE_CHECKING:
+    from brainuad.methods.synseg import Inputs
 
 INPUTS = 10
 TRUNCATE = 4.0

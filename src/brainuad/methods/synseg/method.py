@@ -18,12 +18,13 @@ from brainuad.methods.shared.healthy_atlas import HealthyAtlas, Reference
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.methods.shared.residual import Accumulator, Statistics
 from brainuad.methods.shared.unet import UNet
-from brainuad.methods.synseg import LogitMap, Settings
 from brainuad.methods.synseg.inputs import INPUTS, Features, References, Spacing, box_around, inputs_of
 from brainuad.methods.synseg.samples import TARGETS, SyntheticSamples, padded
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+
+    from brainuad.methods.synseg import LogitMap, Settings
 
 Side = Literal["dark", "bright"]
 SIDES: tuple[Side, ...] = ("dark", "bright")

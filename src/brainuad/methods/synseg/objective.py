@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from brainuad.config.network import Optimisation
 from brainuad.methods.shared.objective import Objective, Terms
-from brainuad.methods.synseg import Weights
 from brainuad.methods.synseg.inputs import INPUTS
+
+if TYPE_CHECKING:
+    from brainuad.methods.synseg import Weights
 
 SMOOTHING = 1.0
 """Voxels added to both sides of the Dice, so that a batch without lesions has one."""

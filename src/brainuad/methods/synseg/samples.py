@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from brainuad.images.synthetic_lesions.lesions import HealthySlab, Sample, draw_
 from brainuad.images.synthetic_lesions.scanner import change_scanner
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import DrawnExamples
-from brainuad.methods.synseg import Settings
 from brainuad.methods.synseg.inputs import INPUTS, References, inputs_of, reach, steps_apart
+
+if TYPE_CHECKING:
+    from brainuad.methods.synseg import Settings
 
 TARGETS = 2
 """Labels of dark and of bright lesions, which follow the inputs; the brain is last."""

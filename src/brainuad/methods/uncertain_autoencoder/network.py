@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from brainuad.methods.shared.networks import decoder, encoder
-from brainuad.methods.uncertain_autoencoder import UncertainLoss, UncertainNetwork
+
+if TYPE_CHECKING:
+    from brainuad.methods.uncertain_autoencoder import UncertainLoss, UncertainNetwork
 
 
 class Prediction(NamedTuple):
