@@ -149,6 +149,10 @@ EDITS: list[tuple[str, Any]] = [
             "validate_every": 5,
             "keep": "last",
             "precision": "bf16-mixed",
+            "clip": 1.0,
+            "ema": 0.9,
+            "warmup_steps": 5,
+            "schedule": "cosine",
         }.items()
     ],
     *[
@@ -159,11 +163,14 @@ EDITS: list[tuple[str, Any]] = [
             "standardise": "held_out",
             "smooth_mm": 2.0,
             "sd_floor": 0.1,
+            "sd_added": 1.0,
             "min_coverage": 0.7,
             "per_scan": "robust",
         }.items()
     ],
     (SET + "train", {"epochs": 2, "batch_size": 4}),
+    (SET + "train", {"optimizer": "adamw", "weight_decay": 0.01}),
+    (SET + "train", {"schedule": "cosine", "lr_end": 0.1}),
     (SET + "cite", "nobody"),
     ("postprocessing__cleaned__0__size_mm", 15.0),
     ("postprocessing__cleaned__1__min_ml", 0.5),
@@ -199,6 +206,8 @@ EXEMPT = {"Study.study", "Study.results", "Study.recipe_name", "Phantoms.source"
 EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "Postprocessing.cite"}
 # Refused beside inserted lesions, which this study has.
 EXEMPT |= {"Preprocess.template", "Preprocess.centre", "Evaluate.space"}
+# Needs a data set with a calibration share, which this study has not.
+EXEMPT |= {"Phantoms.calibrate"}
 EXEMPT |= {
     "Study.own_data",
     "zscore_atlas.family",
