@@ -140,3 +140,15 @@ def test_a_robust_fit_leaves_an_outlier_out():
     values[:60] -= 1
     plain, robust = (np.abs(robust_fit(values, basis, steps) - truth).max() for steps in (0, 8))
     assert robust < 0.02 < plain
+
+
+def test_the_memory_counts_no_place_outside_a_training_brain():
+    training = scans(12, 0)
+    smaller = BRAIN & (np.arange(SHAPE[0]) >= 6)[:, None, None]  # without most of the lesion's place
+    image = scans(1, 7).images[0] - 0.12 * LESION
+    settings = {"family": "knn_memory", "remembered": 6}
+    whole = fitted(settings, training).anomaly_map(image, BRAIN, SPACING, "dark")
+    brains = [smaller, *training.brains[1:]]
+    images = [image * brain for image, brain in zip(training.images, brains, strict=True)]
+    one_smaller = fitted(settings, TrainingScans(images, brains, SPACING)).anomaly_map(image, BRAIN, SPACING, "dark")
+    assert one_smaller[LESION].mean() > 0.5 * whole[LESION].mean()

@@ -10,6 +10,7 @@ from brainuad.methods.riad.method import RiadMethod
 from brainuad.methods.riad.network import divide
 from brainuad.methods.riad.objective import InpaintingObjective
 from brainuad.methods.riad.similarity import dissimilarity, smooth
+from brainuad.methods.shared.steady import SteadyObjective
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,14 @@ def test_the_methods_section_tells_every_setting():
     assert "Further settings" not in told
     assert "2 times 1 - gradient" in told
     assert "structural" not in told
+
+
+def test_validation_batches_differ_in_what_is_drawn_and_repeat_it():
+    class Drawn(SteadyObjective):
+        def terms(self, batch):
+            return {"loss": torch.rand(())}
+
+    drawn = Drawn(torch.nn.Linear(1, 1), Train(steps=1))
+    first, second = (drawn.validation_step(torch.zeros(1), number)["loss"] for number in (0, 1))
+    assert first != second
+    assert first == drawn.validation_step(torch.zeros(1), 0)["loss"]

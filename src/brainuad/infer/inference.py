@@ -67,10 +67,7 @@ def infer(
         array_caches.require_data_set(array_cache, tags["dataset"])
     scans = data.select("validation", "calibration", "test")
     method = registry.load_method(trained, making.content)
-    if method.neural() is not None:
-        import torch  # late: it takes longer to load than a method without a network to run
-
-        torch.set_num_threads(compute.threads)
+    registry.use_threads(compute.threads)
     method.to(compute.accelerator)
     made_of = _made_of(trained, data, making.members, tags)
     settings = {"map": making.content, "lesion_sign": making.lesion_sign, "model": trained.about["model"]}

@@ -113,17 +113,21 @@ class Lattice:
         from brainuad.images.smooth import smooth_inside  # late: it takes scipy, and settings are read without it
 
         fine, *coarse = (smooth_inside(image, brain, sigma, spacing) for sigma in sigmas_mm)
-        inside = brain[self.nodes][self.places]
+        inside = self.inside(brain)
         values = fine[self.nodes][self.places][self.around]
         values = np.where(inside[self.around], values, values[0])
         return np.concatenate([values, [each[self.nodes][self.places] for each in coarse]] if coarse else [values]).T
 
-    def volume(self, values: Float[np.ndarray, "n"]) -> Image:
-        """Values of the places on the whole grid, linear between them and constant beyond the last."""
+    def inside(self, brain: Brain) -> Bool[np.ndarray, "n"]:
+        """Which places lie in a scan's brain."""
+        return np.asarray(brain)[self.nodes][self.places]
+
+    def volume(self, values: Float[np.ndarray, "n"], inside: Bool[np.ndarray, "n"]) -> Image:
+        """Values of the places `inside` on the whole grid, linear between them and constant beyond the last."""
         from scipy import ndimage
 
         coarse = np.zeros((2, *self.places.shape), np.float32)
-        coarse[:, self.places] = values, np.ones_like(values)
+        coarse[:, self.places] = np.where(inside, values, 0), inside
         axes = [
             np.clip((np.arange(size) - step // 2) / step, 0, nodes - 1)
             for size, step, nodes in zip(self.shape, self.stride, self.places.shape, strict=True)
@@ -155,16 +159,18 @@ class PatchMemory(Method):
         count = min(settings.remembered, number)
         kept = np.sort(np.random.default_rng(self.seed).permutation(number)[:count])
         self.lattice = lattice
-        brains = [training.brains[i][lattice.nodes][lattice.places] for i in kept]
+        brains = [lattice.inside(training.brains[i]) for i in kept]
         patches = [self._patches(training.images[i], training.brains[i], training.spacing) for i in kept]
         self.memory = {"patches": np.stack(patches), "valid": np.stack(brains)}
         self.memory |= self._spread(training, {int(scan): slot for slot, scan in enumerate(kept)})
 
     def _spread(self, training: TrainingScans, slots: Mapping[int, int]) -> dict[str, np.ndarray]:
-        """Mean and sd of the distances of training scans, each left out of the memory."""
+        """Mean and sd of the distances of training scans in their brains, each left out of the memory."""
+        assert self.lattice is not None
         seen = total = squares = np.zeros(self.memory["patches"].shape[1])
         for number, (image, brain) in enumerate(zip(training.images, training.brains, strict=True)):
             distance = self._distances(self._patches(image, brain, training.spacing), slots.get(number))
+            distance = np.where(self.lattice.inside(brain), distance, 0)
             seen = seen + (distance > 0)
             total, squares = total + distance, squares + np.square(distance)
         mean = total / np.maximum(seen, 1)
@@ -202,7 +208,7 @@ class PatchMemory(Method):
             values = np.sign(patches[:, 0] - healthy) * distance / np.hypot(memory["mean"], memory["sd"])
         else:
             values, sign = (distance - memory["mean"]) / memory["sd"], "bright"
-        on_grid = np.where(brain, self.lattice.volume(values), 0)
+        on_grid = np.where(brain, self.lattice.volume(values, self.lattice.inside(brain)), 0)
         return check_finite(finished(on_grid, brain, spacing, sign, how), "knn_memory")
 
     def state(self) -> dict[str, np.ndarray]:

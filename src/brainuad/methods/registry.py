@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +12,19 @@ from brainuad.errors import InputError
 from brainuad.formats.bundle import Bundle
 from brainuad.methods.base import Method
 
-__all__ = ["build", "families", "load_method", "settings_class", "validate"]
+__all__ = ["build", "families", "load_method", "settings_class", "use_threads", "validate"]
 
 
 def build(settings: MethodSettings) -> Method:
     """The untrained method of these settings."""
     method: Method = settings.method_class()(settings)
     return method
+
+
+def use_threads(count: int) -> None:
+    """Give torch so many threads, where a method has loaded it: others run sooner without."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(count)
 
 
 def load_method(bundle: Bundle, map_settings: Section | Mapping[str, Any]) -> Method:

@@ -57,6 +57,7 @@ def train(
     clock = Clock()
     with recording.recorded(out, record, clock):
         method = registry.build(model)
+        registry.use_threads(compute.threads)
         method.initialise(seed)
         if (neural := method.neural()) is not None:
             import torch  # late: it takes longer to load than a method without a network to fit
@@ -64,7 +65,6 @@ def train(
             from brainuad.train.crossfit import cross_fitted
             from brainuad.train.fit import TrainingRun, fit_network
 
-            torch.set_num_threads(compute.threads)
             about_run = [settings, seed, hashed, compute.threads, compute.devices, torch.__version__]
             key = hashlib.sha256(json.dumps(about_run).encode()).hexdigest()
             label = " ".join(tags[name] for name in ("model", "seed") if name in tags) or "train"

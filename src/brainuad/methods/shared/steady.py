@@ -9,10 +9,10 @@ from brainuad.methods.shared.objective import Objective, Terms
 
 
 class SteadyObjective(Objective):
-    """Its validation losses are comparable: what is random in `terms` is drawn from the same seed for every batch."""
+    """Its validation losses are comparable: what is random in `terms` follows from the number of the batch."""
 
-    def validation_step(self, batch: Tensor) -> Terms:
+    def validation_step(self, batch: Tensor, batch_idx: int = 0) -> Terms:
         """Terms of a batch of healthy validation examples; the random numbers of the training go on as they were."""
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(batch_idx)
             return super().validation_step(batch)

@@ -78,9 +78,8 @@ class SynSeg(NeuralMethod):
         box = self._box()
         whole = self._references(box, scans.spacing)
         left_out = self._left_out if scans is self._observed else []
-        return SyntheticSamples(
-            scans, self.settings, self.seed, box, lambda scan: left_out[scan] if left_out else whole
-        )
+        references = left_out or [whole] * len(scans.images)
+        return SyntheticSamples(scans, self.settings, self.seed, box, references)
 
     def objective(self) -> LightningModule:
         """Cross entropy and soft Dice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,13 @@ from brainuad.images.synthetic_lesions.lesions import HealthySlab, Sample, draw_
 from brainuad.images.synthetic_lesions.scanner import change_scanner
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import DrawnExamples
-from brainuad.methods.synseg.inputs import INPUTS, References, inputs_of, reach, steps_apart
+from brainuad.methods.synseg.inputs import References, inputs_of, reach, steps_apart
 
 if TYPE_CHECKING:
     from brainuad.methods.synseg import Settings
 
 TARGETS = 2
 """Labels of dark and of bright lesions, which follow the inputs; the brain is last."""
-CHANNELS = INPUTS + TARGETS + 1
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,9 @@ class Slab:
 
 
 class SyntheticSamples(DrawnExamples):
-    """Samples of some healthy scans. `box`: the part of the grid that is seen; `references`: of a scan, in that part.
+    """Samples of some healthy scans.
 
+    `box`: the part of the grid that is seen; `references`: of each scan, in that part.
     Raises InputError if no slice has enough brain.
     """
 
@@ -56,7 +56,7 @@ class SyntheticSamples(DrawnExamples):
         settings: Settings,
         seed: int,
         box: Window,
-        references: Callable[[int], References],
+        references: Sequence[References],
     ):
         self.scans, self.settings, self.seed, self.box, self.references = scans, settings, seed, box, references
         share = settings.train.min_brain_share
@@ -116,7 +116,7 @@ class SyntheticSamples(DrawnExamples):
         image = change_scanner(sample.image, healthy.brain, healthy.levels, healthy.spacing, rng, self.settings.scanner)
         references = {
             feature: reference.part(np.s_[:, :, slab.levels])
-            for feature, reference in self.references(slab.scan).items()
+            for feature, reference in self.references[slab.scan].items()
         }
         inputs = inputs_of(image, healthy.brain, rows, references, self.settings.inputs, self.scans.spacing)
         labels = [np.moveaxis(part[:, :, rows], 2, 0) for part in (sample.dark, sample.bright, healthy.brain)]
