@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lightning import Callback
 from pydantic import ValidationError
+from training import KillAt, KilledError
 
 from brainuad.config.study import Compute
 from brainuad.methods.base import TrainingScans
@@ -31,20 +31,6 @@ def scans(count: int, seed: int = 0) -> TrainingScans:
 def settings(**more: object) -> Settings:
     train = {"steps": 9, "batch_size": 4, "validate_every": 4, "lr": 0.01, "ema": 0.9, "keep": "last"}
     return Settings(**{"family": "dae", "network": {"channels": [4, 8]}, "train": train} | more)
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, batch: int):
-        self.left = batch
-
-    def on_train_batch_end(self, *args):
-        self.left -= 1
-        if self.left == 0:
-            raise KilledError
 
 
 def trained(model: Settings, folder, callbacks=()) -> DenoisingMethod:
