@@ -24,6 +24,7 @@ from brainuad.config.postprocessing import POSTPROCESSING, HealthyQuantile
 from brainuad.config.study import Compute, Evaluate
 from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
+from brainuad.evaluate.scored import Scoring
 from brainuad.formats import array_cache, checksums
 from brainuad.formats.array_cache import CacheHeader, Entry
 from brainuad.formats.scans import Scan
@@ -92,7 +93,7 @@ def stages(folder: Path) -> dict[str, Callable[[], object]]:
         "train": lambda: train([cache], model, 0, COMPUTE, folder / "bundle", TAGS),
         "infer": lambda: infer(folder / "bundle", cache, {}, "both", COMPUTE, maps, TAGS),
         "postprocess": lambda: postprocess(of_masks, Thresholding(RULES, [True], ["validation"]), plain, masks, TAGS),
-        "evaluate": lambda: evaluate(of_scores, Evaluate(), RULES, [], folder / "scores", TAGS),
+        "evaluate": lambda: evaluate(of_scores, Scoring(Evaluate(), RULES), folder / "scores", TAGS),
     }
 
 

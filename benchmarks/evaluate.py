@@ -30,12 +30,13 @@ from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import HealthyQuantile
 from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
+from brainuad.evaluate.scored import Scoring
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 inputs = EvaluateInputs(
     maps=root / "infer", masks=[root / "none"], array_cache=root / "cache", control_maps=[], control_array_caches=[]
 )
 rules = [HealthyQuantile(rule=rule, quantile=q) for rule, q in json.loads(sys.argv[3])]
-evaluate(inputs, Evaluate(), rules, [], out, {"model": "m", "seed": "0", "dataset": "ms"})
+evaluate(inputs, Scoring(Evaluate(), rules), out, {"model": "m", "seed": "0", "dataset": "ms"})
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
 """

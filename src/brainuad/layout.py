@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from brainuad.config.datasets import AnyScans, Made, OnDisk, Phantoms
+from brainuad.config.postprocessing import ThresholdRole
 from brainuad.config.study import Study
 
 TABLES = ("metrics", "scans", "lesions", "curves", "comparisons")
@@ -71,13 +72,16 @@ class Layout:
 
     def controls_in_words(self, dataset: str) -> str:
         """Which healthy scans a data set's scans are compared with, and which set the threshold of their scores."""
-        own = self.study.own_calibration(dataset)
-        role = "calibration" if own else self.study.threshold_role(healthy=True)
-        cut = f"the threshold of scores rests on {role} scans of {_and(self.calibration_sets(dataset))}"
+        sets = _and(self.calibration_sets(dataset))
+        cut = f"the threshold of scores rests on {self.calibration_role(dataset)} scans of {sets}"
         text = f"controls are the healthy test scans of {_and(self.controls(dataset))}"
         if self.foreign_controls(dataset):
             text += ", another source than the patients: scanner and disease are confounded"
         return f"{text}; {cut}."
+
+    def calibration_role(self, dataset: str) -> ThresholdRole:
+        """Role of the healthy scans that set the threshold of a data set's scores."""
+        return "calibration" if self.study.own_calibration(dataset) else self.study.threshold_role(healthy=True)
 
     def calibration_sets(self, dataset: str) -> list[str]:
         """The healthy data sets whose scans set the threshold of a data set's scores: of its own source if they can.

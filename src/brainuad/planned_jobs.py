@@ -262,6 +262,7 @@ def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
         evaluate=study.evaluate,
         thresholds=study.thresholds,
         locating=[label for label, each in study.postprocessing.items() if each.locates()],
+        calibration_role=plan.calibration_role(dataset),
         preprocessed=plan.preprocessed(origin) if own else None,
         reading=plan.scan_settings(origin).reading if own else None,
     )

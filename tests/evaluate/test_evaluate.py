@@ -507,7 +507,7 @@ def test_scans_are_called_abnormal_above_a_conformal_cut_of_healthy_scans(role, 
     world.infer("known", "ms", lambda lesion: np.full(SHAPE, next(scores)))
     posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
     settings = SETTINGS.model_copy(update={"scan_threshold_quantile": 0.5})
-    found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings)).loc["none"]
+    found = metrics(world.run("known", "ms", posts, tmp_path / "out", settings=settings, role=role)).loc["none"]
     found = found.loc["conformal_specificity_0.5"]
     values = {"threshold_scan": 3, "nominal_specificity_scan": 0.5, "sensitivity_scan": 0.4, "specificity_scan": 0.75}
     assert found["value"].to_dict() == values
@@ -516,9 +516,20 @@ def test_scans_are_called_abnormal_above_a_conformal_cut_of_healthy_scans(role, 
     assert found.loc["specificity_scan", ["ci_low", "ci_high"]].tolist() == pytest.approx([exact.low, exact.high], 1e-4)
     scans = tables.read(tmp_path / "out" / "scans.tsv", tables.SCANS)
     assert scans["p_healthy"].tolist() == pytest.approx([0.2, 1, 0.6, 0.6, 0.2])
-    few = metrics(world.run("known", "ms", posts, tmp_path / "few")).loc["none"].loc["conformal_specificity_0.8"]
+    few = metrics(world.run("known", "ms", posts, tmp_path / "few", role=role)).loc["none"]
+    few = few.loc["conformal_specificity_0.8"]
     assert few.loc["threshold_scan", "value"] == 4
     assert few.loc["nominal_specificity_scan", "value"] == 0.8, "four people allow no more"
+
+
+def test_validation_scans_do_not_stand_in_for_calibration_scans_that_all_failed(world, tmp_path, caplog):
+    posts = {"none": world.post("known", "ms", "none", lambda lesion: lesion)}
+    world.infer("known", "ixi", lambda lesion: np.ones(SHAPE))
+    world.infer("known", "ms", lambda lesion: np.ones(SHAPE))
+    out = world.run("known", "ms", posts, tmp_path / "out", role="calibration")
+    assert tables.read(out / "scans.tsv", tables.SCANS)["p_healthy"].isna().all()
+    assert not any(rule.startswith("conformal") for rule in metrics(out).loc["none"].index.get_level_values(0))
+    assert "no healthy calibration scan" in caplog.text
 
 
 def of_types(world, **changes):

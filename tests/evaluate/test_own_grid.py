@@ -15,6 +15,7 @@ from brainuad.config.reading import Reading
 from brainuad.errors import ConfigError, InputError
 from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
+from brainuad.evaluate.scored import Scoring
 from brainuad.evaluate.scoring_grid import OwnScans, placed_scans
 from brainuad.formats import array_cache, files, maps, names, postprocessed, scans, status, tables, thresholds, volume
 from brainuad.formats import transform as transforms
@@ -91,7 +92,7 @@ class World:
         sealed(post, **made, postprocessing="none", maps=record.seal)
         inputs = EvaluateInputs(maps=infer, masks=[post], array_cache=cache, control_maps=[], control_array_caches=[])
         own = OwnScans(self.root / "pre", Reading())
-        evaluate(inputs, SETTINGS, [RULE], [], self.root / "out", made, own)
+        evaluate(inputs, Scoring(SETTINGS, [RULE], own=own), self.root / "out", made)
         table = tables.read(self.root / "out/metrics.tsv", tables.METRICS)
         return table.set_index(["threshold_rule", "metric"])["value"]
 

@@ -11,6 +11,7 @@ from brainuad.config.evaluate import Evaluate
 from brainuad.config.postprocessing import Fixed, HealthyQuantile
 from brainuad.evaluate.evaluate_job import EvaluateInputs
 from brainuad.evaluate.evaluation import evaluate
+from brainuad.evaluate.scored import Scoring
 from brainuad.formats import array_cache, postprocessed, thresholds, volume
 from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
@@ -87,7 +88,7 @@ class EvaluationFiles:
         )
         return folder
 
-    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=(), made_of=None):
+    def run(self, model, name, posts, out, seed=0, settings=SETTINGS, locating=(), made_of=None, role="validation"):
         maps, caches = self.root / "infer" / model, self.root / "array_caches"
         tags = {"model": model, "seed": str(seed), "dataset": name}
         inputs = EvaluateInputs(
@@ -102,5 +103,5 @@ class EvaluationFiles:
         assert list(inputs.postprocessed()) == list(posts)
         for folder in {inputs.maps, *inputs.control_maps, *inputs.masks}:
             sealed(folder, **(made_of or {}).get(folder.relative_to(self.root).as_posix(), {}))
-        evaluate(inputs, settings, RULES, locating, out, tags)
+        evaluate(inputs, Scoring(settings, RULES, locating, role), out, tags)
         return out

@@ -274,6 +274,8 @@ class Fixed(Section):
 
 Threshold = Annotated[HealthyQuantile | Conformal | Burden | Components | ValDice | Fixed, Field(discriminator="rule")]
 """How a map becomes a mask. The oracle is no threshold rule: only evaluate computes it, under that name."""
+ThresholdRole = Literal["validation", "calibration"]
+"""Roles whose scans thresholds may be drawn from."""
 
 POSTPROCESSING: TypeAdapter[Postprocessing] = TypeAdapter(Postprocessing)
 THRESHOLDS: TypeAdapter[list[Threshold]] = TypeAdapter(list[Threshold])

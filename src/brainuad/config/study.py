@@ -12,12 +12,10 @@ from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDis
 from brainuad.config.evaluate import Evaluate
 from brainuad.config.model import AnyModel
 from brainuad.config.paths import PathText
-from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Threshold
+from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Threshold, ThresholdRole
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
 
-ThresholdRole = Literal["validation", "calibration"]
-"""Roles whose scans thresholds may be drawn from."""
 LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
 LARGEST_SEED = 2**32 - 1

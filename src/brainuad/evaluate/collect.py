@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float
 
 from brainuad import metrics
 from brainuad.config.evaluate import Evaluate
-from brainuad.config.postprocessing import Threshold
+from brainuad.config.postprocessing import Threshold, ThresholdRole
 from brainuad.errors import InputError
 from brainuad.evaluate.peak import find_peak
 from brainuad.evaluate.scan import ScanTruth, count_mask, map_values
-from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores
-from brainuad.evaluate.scoring_grid import OwnScans, PlacedScan, placed_scans
+from brainuad.evaluate.scored import ScoredMaps, ScoredMasks, ScoredPostprocessing, ScoredScans, Scores, Scoring
+from brainuad.evaluate.scoring_grid import PlacedScan, placed_scans
 from brainuad.formats import array_cache as array_caches
 from brainuad.formats import checksums, postprocessed, thresholds
 from brainuad.formats import maps as files
@@ -47,28 +47,22 @@ def has_test_scans(inputs: EvaluateInputs) -> bool:
 
 
 def collect(
-    inputs: EvaluateInputs,
-    settings: Evaluate,
-    rules: Sequence[Threshold],
-    locating: Sequence[str],
-    folder: Path,
-    own: OwnScans | None = None,
+    inputs: EvaluateInputs, scoring: Scoring, folder: Path
 ) -> tuple[ScoredScans, dict[str, ScoredPostprocessing]]:
     """Score every test scan under every postprocessing, scan by scan.
 
-    `locating`: postprocessings that leave one component. `folder`: for values that would fill the memory. `own`: the
-    scans on whose own grids they are scored; None for the template's. Raises InputError for missing or foreign maps,
-    masks, scores and scans.
+    `folder`: for values that would fill the memory. Raises InputError for missing or foreign maps, masks, scores and
+    scans.
     """
-    opened = array_caches.read(inputs.array_cache)
-    scans = ScoredScans(settings, _scores(inputs))
+    opened, settings = array_caches.read(inputs.array_cache), scoring.settings
+    scans = ScoredScans(settings, _scores(inputs, scoring.calibration_role))
     sources, folders = _sources(inputs, folder), inputs.postprocessed()
     postprocessings = {
-        label: ScoredPostprocessing(sources[label].scored, _masks(post, rules), label in locating)
+        label: ScoredPostprocessing(sources[label].scored, _masks(post, scoring.rules), label in scoring.locating)
         for label, post in folders.items()
     }
     distinct = {source.postprocessed: source for source in sources.values()}
-    for placed in placed_scans(opened, inputs.array_cache, settings, own):
+    for placed in placed_scans(opened, inputs.array_cache, settings, scoring.own):
         row, grid, truth = placed.row, placed.grid, placed.truth
         scan, shape = truth.facts.scan, opened.brains[row].shape
         scans.facts.append(truth.facts)
@@ -139,16 +133,15 @@ def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
     return {rule.label: ScoredMasks(value, aims[rule.label]) for rule, value in values if value is not None}
 
 
-def _scores(inputs: EvaluateInputs) -> Scores:
+def _scores(inputs: EvaluateInputs, role: ThresholdRole) -> Scores:
     other = [(maps, cache) for maps, cache in inputs.controls() if maps.resolve() != inputs.maps.resolve()]
-    by_role = [
-        [score for pair in inputs.calibration() for score in _read_scores(*pair, role, healthy=True)]
-        for role in ("calibration", "validation")
-    ]
+    calibration = [score for pair in inputs.calibration() for score in _read_scores(*pair, role, healthy=True)]
+    if inputs.calibration() and not calibration:
+        logger.warning("no healthy %s scan is left: scan scores have no threshold and no p value", role)
     return Scores(
         scans=[score for _, score in _read_scores(inputs.maps, inputs.array_cache, "test")],
         controls=[score for pair in other for score in _read_scores(*pair, "test", healthy=True)],
-        calibration=by_role[0] or by_role[1],
+        calibration=calibration,
     )
 
 

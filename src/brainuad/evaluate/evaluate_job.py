@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from brainuad.config.evaluate import Evaluate
-from brainuad.config.postprocessing import Threshold
+from brainuad.config.postprocessing import Threshold, ThresholdRole
 from brainuad.config.reading import Reading
 from brainuad.jobs.base import Job, Paths
 
@@ -58,6 +58,8 @@ class EvaluateJob(Job):
     thresholds: list[Threshold]
     locating: list[str]
     """Postprocessings that leave one component, in which the peak of the map is sought."""
+    calibration_role: ThresholdRole
+    """Role of the healthy scans that set the threshold of scores."""
     preprocessed: Path | None = None
     """Folder of the data set's preprocessed scans; none where scans are scored on the template's grid."""
     reading: Reading | None = None
@@ -65,10 +67,12 @@ class EvaluateJob(Job):
 
     def run(self) -> None:
         from brainuad.evaluate.evaluation import evaluate
+        from brainuad.evaluate.scored import Scoring
         from brainuad.evaluate.scoring_grid import OwnScans
 
         own = OwnScans(self.preprocessed, self.reading) if self.preprocessed and self.reading else None
-        evaluate(self.inputs, self.evaluate, self.thresholds, self.locating, self.outputs.folder, self.tags, own)
+        scoring = Scoring(self.evaluate, self.thresholds, self.locating, self.calibration_role, own)
+        evaluate(self.inputs, scoring, self.outputs.folder, self.tags)
 
     def describe(self) -> list[str]:
         rim = self.evaluate.erode_voxels

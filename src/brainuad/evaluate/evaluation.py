@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from brainuad.config.evaluate import Evaluate
-from brainuad.config.postprocessing import Threshold
 from brainuad.evaluate import comparisons
 from brainuad.evaluate.collect import collect, has_test_scans
-from brainuad.evaluate.scoring_grid import OwnScans
+from brainuad.evaluate.scored import Scoring
 from brainuad.evaluate.tables import CURVES, LESIONS, METRICS, SCANS, all_rows
 from brainuad.formats import checksums, maps, run, tables
 from brainuad.formats.files import atomic_folder
@@ -26,28 +24,20 @@ FILES = {METRICS: tables.METRICS, SCANS: tables.SCANS, LESIONS: tables.LESIONS, 
 """What each job writes, and `summarise` joins: columns by file."""
 
 
-def evaluate(
-    inputs: EvaluateInputs,
-    settings: Evaluate,
-    thresholds: Sequence[Threshold],
-    locating: Sequence[str],
-    out: Path,
-    tags: Mapping[str, str],
-    own: OwnScans | None = None,
-) -> None:
+def evaluate(inputs: EvaluateInputs, scoring: Scoring, out: Path, tags: Mapping[str, str]) -> None:
     """Score the test scans of one data set under every postprocessing; write tables and `run.json` into `out`.
 
-    `thresholds`: the study's rules; `locating`: postprocessings that leave one component, in which the peak of the map
-    is sought; `tags`: at least model, seed and dataset; `own`: as in `collect`. Without test scans the tables are
-    empty. Raises InputError for missing or foreign maps, masks, scores and scans.
+    `tags`: at least model, seed and dataset. Without test scans the tables are empty. Raises InputError for missing or
+    foreign maps, masks, scores and scans.
     """
+    settings = scoring.settings
     record = run.Record("evaluate", dict(tags), settings.model_dump(mode="json"), seed=int(tags["seed"]))
     _require_related(inputs, tags)
     with atomic_folder(out) as folder, recording.recorded(folder, record):
         rows: dict[str, list[dict[str, object]]] = {name: [] for name in FILES}
         if has_test_scans(inputs):
             with tempfile.TemporaryDirectory(dir=folder, prefix=".values-") as values:
-                scans, postprocessings = collect(inputs, settings, thresholds, locating, Path(values), own)
+                scans, postprocessings = collect(inputs, scoring, Path(values))
                 rows = all_rows(scans, postprocessings)
                 record.facts["scans"] = len(scans.facts)
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}

@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from brainuad.config.evaluate import Evaluate
+from brainuad.config.postprocessing import Threshold, ThresholdRole
 from brainuad.evaluate.peak import Peak
 from brainuad.evaluate.scan import ScanFacts
+from brainuad.evaluate.scoring_grid import OwnScans
 from brainuad.formats.scans import lesion_types_in
 from brainuad.metrics import conformal, pooled, scanwise, statistics
 from brainuad.metrics.evidence import (
@@ -30,6 +32,21 @@ from brainuad.metrics.evidence import (
 )
 from brainuad.metrics.geometry import MapFit
 from brainuad.metrics.registry import NO_RULE, ORACLE
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How scans are scored."""
+
+    settings: Evaluate
+    rules: Sequence[Threshold]
+    """The study's, in its order."""
+    locating: Sequence[str] = ()
+    """Postprocessings that leave one component, in which the peak of the map is sought."""
+    calibration_role: ThresholdRole = "validation"
+    """Role of the healthy scans that set the threshold of scores."""
+    own: OwnScans | None = None
+    """The scans on whose own grids they are scored; None for the template's."""
 
 
 @dataclass(frozen=True)
