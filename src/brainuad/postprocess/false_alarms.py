@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from brainuad.errors import InputError
 from brainuad.images import components
+from brainuad.postprocess.ordered_values import OrderedValues
 
 SHARES = np.geomspace(1e-6, 0.5, 60)
 """Shares of the voxels of healthy scans above the thresholds that are tried, from the strictest on."""
@@ -22,7 +23,6 @@ REFINEMENTS = 10
 class HealthyMap:
     """A map of a healthy scan. `values`: -inf where nothing is scored; `voxel_ml`: in the scan's own space."""
 
-    scan: str
     person: str
     values: Float[np.ndarray, "x y z"]
     voxel_ml: float
@@ -33,30 +33,29 @@ class HealthyMap:
         return int((components.sizes(labels, found) * self.voxel_ml >= min_ml).sum())
 
 
-def components_cut(maps: Sequence[HealthyMap], per_scan: float, min_ml: float) -> float:
+def components_cut(maps: Sequence[HealthyMap], values: OrderedValues, per_scan: float, min_ml: float) -> float:
     """The lowest threshold, coming from above, before healthy scans have more than `per_scan` components.
 
     Mean over people of the mean over their scans. Further down the number falls again, as components merge; that is not
-    searched. Raises InputError if there are no maps.
+    searched. `values`: those of all maps where they are scored. Raises InputError if there are none.
     """
-    scans = Counter(each.person for each in maps)
-    values = np.concatenate([each.values[np.isfinite(each.values)] for each in maps] or [np.zeros(0, np.float32)])
     if not len(values):
-        what = "no healthy validation scan to count false alarms on"
+        what = "no healthy validation scan to count components on"
         raise InputError(what, do="give a healthy set a validation share")
+    scans = Counter(each.person for each in maps)
 
     def too_many(threshold: float) -> bool:
         counts = [each.count(threshold, min_ml) / scans[each.person] for each in maps]
         return sum(counts) > per_scan * len(scans)
 
-    kept = float(values.max())
-    for threshold in np.quantile(values, 1 - SHARES):
-        if too_many(float(threshold)):
+    kept = values.quantile(1)
+    for share in SHARES:
+        exceeded = values.quantile(1 - share)
+        if too_many(exceeded):
             break
-        kept = float(threshold)
+        kept = exceeded
     else:
         return kept
-    exceeded = float(threshold)
     for _ in range(REFINEMENTS):
         middle = (kept + exceeded) / 2
         kept, exceeded = (kept, middle) if too_many(middle) else (middle, exceeded)

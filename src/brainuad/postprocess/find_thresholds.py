@@ -83,17 +83,19 @@ def find_thresholds(
     sets: Sequence[ValidationSet], rules: Sequence[Threshold], voxels: Voxels
 ) -> dict[str, FoundThreshold]:
     """The threshold of each rule, by its label. Lesions are opened for `val_dice` alone."""
-    healthy = None
+    healthy, maps = None, None
     found: dict[str, FoundThreshold] = {}
     for rule in rules:
         match rule:
-            case HealthyQuantile() | Conformal() | Burden():
-                healthy = healthy or _healthy_values([each for each in sets if each.healthy], voxels)
-                found[rule.label] = _healthy_threshold(rule, healthy)
-            case Components():
-                maps = list(_healthy_maps([each for each in sets if each.healthy], voxels))
-                cut = components_cut(maps, rule.per_scan, rule.min_ml)
-                found[rule.label] = FoundThreshold(cut, "unsupervised", tuple(each.scan for each in maps))
+            case HealthyQuantile() | Conformal() | Burden() | Components():
+                of_healthy = [each for each in sets if each.healthy]
+                healthy = healthy or _healthy_values(of_healthy, voxels)
+                if isinstance(rule, Components):
+                    maps = maps or _healthy_maps(of_healthy, voxels)
+                    cut = components_cut(maps, healthy.normal, rule.per_scan, rule.min_ml)
+                    found[rule.label] = FoundThreshold(cut, "unsupervised", healthy.scans)
+                else:
+                    found[rule.label] = _healthy_threshold(rule, healthy)
             case ValDice():
                 patients = [each for each in sets if not each.healthy]
                 labelled = _voxel_values(patients, voxels, True)
@@ -164,11 +166,16 @@ def healthy_quantile(healthy: OrderedValues, quantile: float) -> float:
     return healthy.quantile(quantile)
 
 
-def _healthy_maps(sets: Sequence[ValidationSet], voxels: Voxels) -> Iterator[HealthyMap]:
+def _healthy_maps(sets: Sequence[ValidationSet], voxels: Voxels) -> list[HealthyMap]:
+    """Maps after the map operators, which wait in files: memory holds one at a time."""
+    place = Path(tempfile.mkdtemp(dir=voxels.folder))
+    found: list[HealthyMap] = []
     for opened, row, anomaly, scored, _ in _scored_maps(sets, voxels):
-        scan = opened.scans[row]
-        ml = float(np.prod(opened.spacing)) / 1000 * scan.own_volume
-        yield HealthyMap(f"{scan.dataset}/{scan.scan}", scan.person, np.where(scored, anomaly, -np.inf), ml)
+        path = place / f"{len(found)}.npy"
+        np.save(path, np.where(scored, anomaly, -np.inf).astype(np.float32))
+        ml = float(np.prod(opened.spacing)) / 1000 * opened.scans[row].own_volume
+        found.append(HealthyMap(opened.scans[row].person, np.load(path, mmap_mode="r"), ml))
+    return found
 
 
 def _voxel_values(sets: Sequence[ValidationSet], voxels: Voxels, lesions: bool = False) -> VoxelValues:
