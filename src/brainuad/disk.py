@@ -112,7 +112,8 @@ def _scans_at_once(plan: Plan, scored: Mapping[str, float]) -> float:
     """
     changed = [bool(each.on_map()) for each in plan.study.postprocessing.values()]
     tested = max((_shares(plan, label)["test"] for label in scored), default=0.0)
-    validated = sum(_shares(plan, label)[role] for label, role in plan.study.threshold_sets().items())
+    rest_on = [plan.study.threshold_sets(label) for label in scored]
+    validated = max((sum(_shares(plan, label)[role] for label, role in each.items()) for each in rest_on), default=0.0)
     return max(tested * (sum(changed) + (not all(changed))), validated)
 
 

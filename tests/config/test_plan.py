@@ -108,6 +108,13 @@ def test_patients_are_compared_with_healthy_people_of_their_own_source(tmp_path)
     }
     assert aside.study.threshold_sets("ixi") == {"ixi": "calibration"}
     assert aside.study.threshold_sets("patients") == aside.study.threshold_sets("own") == {"own": "calibration"}
+    split = {"calibration": 0.25, "validation": 0.25, "test": 0.5}
+    sets["new"] = {**folder("new", 4), "healthy": True, "split": split, "calibrate": "new"}
+    sets["made"] = {"source": "artificial", "into": "new", "roles": ["validation", "test"]}
+    made = plan(study).study
+    assert made.threshold_sets("ixi") == {"ixi": "calibration"}, "nor do lesions in scans that are set aside"
+    assert made.threshold_sets("made") == {"new": "calibration", "made": "validation"}
+    del sets["made"], sets["new"]
     sets["patients"]["calibrate"] = "patients"
     with pytest.raises(ConfigError) as refused:
         plan(study)

@@ -56,8 +56,8 @@ class Scans(Section):
     """Excluded subjects, by BIDS label."""
     calibrate: str | None = None
     """Label of a healthy data set of the same scanner with a calibration share, perhaps this one itself: thresholds for
-    these test scans, of voxels and of whole scans, rest on its calibration scans alone, and no other data set's do. By
-    default they rest on those of all other healthy data sets."""
+    these test scans, of voxels and of whole scans, rest on its calibration scans alone. If it has no training scans, no
+    other data set's thresholds rest on them. By default thresholds rest on the scans of all other healthy data sets."""
     controls: list[str] = []
     """Of patients: labels of the healthy data sets whose test scans they are compared with as whole scans. By default
     those of the same source and modality; where there are none, the training sets, and the report says so."""

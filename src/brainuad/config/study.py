@@ -200,9 +200,10 @@ class Study(Section):
         own, aside = self.own_calibration(scored) if scored else None, self.set_aside()
         found: dict[str, ThresholdRole] = {}
         for label, d in self.datasets.items():
+            source = self.origin(label)
             if label == own:
                 found[label] = "calibration"
-            elif label in aside or (own and d.healthy):
+            elif source in aside - {own} or (own and d.healthy):
                 continue
             role = self.threshold_role(d.healthy)
             if role in d.roles if isinstance(d, Made) else d.split is not None and getattr(d.split, role) > 0:
