@@ -102,7 +102,7 @@ def test_the_left_right_difference_is_blind_to_what_both_sides_have():
 
 @pytest.mark.parametrize("size", [None, 3])
 def test_the_matched_filter_is_that_of_its_formula(size):
-    gaussian = {"pool_mm": 0, "sd_floor": 0, "ridge": 0.2, "mirror": False}
+    gaussian = {"pool_mm": 0, "sd_added": 0, "ridge": 0.2, "mirror": False}
     training, new = scans(9, 0), scans(1, 3)
     settings = {"family": "matched_filter", "smooth_mm": [0, 6], "difference_smooth_mm": [6], "gaussian": gaussian}
     settings["lesion_mm"] = size

@@ -143,7 +143,7 @@ def test_settings_that_mean_nothing_are_refused(wrong, says):
 
 
 def test_the_text_tells_noise_inputs_and_atlas():
-    both = settings(noise=[{"cell_mm": 8}, {"weight": 2}], atlas=AtlasSettings(sd_floor=0.4))
+    both = settings(noise=[{"cell_mm": 8}, {"weight": 2}], atlas=AtlasSettings(sd_added=0.4))
     text = " ".join(both.describe())
     for part in ("its mirror image", "8 mm (weight 1)", "16 mm (weight 2)", "0.4 of the median sd", "other ones"):
         assert part in text

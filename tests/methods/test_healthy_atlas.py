@@ -36,7 +36,7 @@ def fitted(training: TrainingScans, **settings: float) -> HealthyAtlas:
 
 def test_z_is_that_of_numpy_with_the_stated_floor():
     training = scans(6)
-    atlas = fitted(training, variance_smooth_mm=0, sd_floor=0.5, min_coverage=1)
+    atlas = fitted(training, variance_smooth_mm=0, sd_added=0.5, min_coverage=1)
     everywhere = np.all(training.brains, axis=0)
     values = np.stack(training.images)
     sd = values.std(0, ddof=1)

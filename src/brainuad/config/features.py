@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from brainuad.config.model import MethodSettings, Standardised, smoothed
+from brainuad.config.model import MethodSettings, Standardised, sds, smoothed
 from brainuad.config.paths import PathText
 from brainuad.config.section import Section
 from brainuad.config.told import Told
@@ -131,11 +131,10 @@ class FeatureMap(Standardised):
     def describe(self, lesion_sign: str) -> list[str]:
         told = Told(self)
         text = "is the distance of features from health, slice by slice, interpolated to the scan's grid"
-        unused: tuple[str, ...] = ("sd_floor", "min_coverage")
+        unused: tuple[str, ...] = ("sd_floor", "sd_added", "min_coverage")
         if told.standardise:
             text += ", minus the mean and divided by the sd of the maps of the healthy training scans, voxel by voxel "
-            text += f"(an sd below {told.sd_floor:g} of the median sd counts as that; voxels in the brain of less than "
-            text += f"{100 * told.min_coverage:g} % of the training scans are 0)"
+            text += sds(told)
             unused = ()
         return [f"{text}{smoothed(told.smooth_mm)}{UNSIGNED[lesion_sign]}.", *told.rest(*unused)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from brainuad.config.model import ABSOLUTE, SIGNS, SOURCES, ResidualMap, added, smoothed
+from brainuad.config.model import ABSOLUTE, SIGNS, SOURCES, ResidualMap, sds, smoothed
 from brainuad.config.told import Told
 
 
@@ -32,9 +32,7 @@ class MeasureMap(ResidualMap):
         unused = ["residual_at"]
         if source:
             text += (
-                f", minus the mean and divided by the sd of the same in {SOURCES[source]}, voxel by voxel (an sd below "
-                f"{told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; voxels in the brain of less "
-                f"than {100 * told.min_coverage:g} % of the training scans are 0)"
+                f", minus the mean and divided by the sd of the same in {SOURCES[source]}, voxel by voxel {sds(told)}"
             )
         else:
             unused += ["sd_floor", "sd_added", "min_coverage"]

@@ -145,9 +145,7 @@ class Standardised(MapSettings):
 
 def standardised(told: Told) -> str:
     """A z-score by the settings of `Standardised`, in the methods section."""
-    floor = f"an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}"
-    covered = f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0"
-    return f"is the z-score of each voxel against the healthy training scans ({floor}; {covered})"
+    return f"is the z-score of each voxel against the healthy training scans {sds(told)}"
 
 
 class ResidualMap(Standardised):
@@ -180,9 +178,8 @@ class ResidualMap(Standardised):
         if told.standardise:
             text += (
                 f", minus the mean and divided by the sd of these differences in {SOURCES[told.standardise]}, voxel by "
+                f"voxel {sds(told)}"
             )
-            text += f"voxel (an sd below {told.sd_floor:g} of the median sd counts as that{added(told.sd_added)}; "
-            text += f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0)"
             unused: tuple[str, ...] = ()
         else:
             unused = "sd_floor", "sd_added", "min_coverage"
@@ -212,9 +209,13 @@ ABSOLUTE = {
 """The same of absolute residuals, which do not follow `lesion_sign`."""
 
 
-def added(share: float) -> str:
-    """What is added to each sd, in the methods section."""
-    return f"; {share:g} of the median sd was added to each" if share else ""
+def sds(told: Told) -> str:
+    """What becomes of the sds under the settings of `Standardised`, in the methods section, in brackets."""
+    floor, added = told.sd_floor, told.sd_added
+    parts = [f"an sd below {floor:g} of the median sd counts as that"] * bool(floor)
+    parts += [f"{added:g} of the median sd was added to each"] * bool(added)
+    parts.append(f"voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0")
+    return f"({'; '.join(parts)})"
 
 
 def smoothed(sigma_mm: float) -> str:

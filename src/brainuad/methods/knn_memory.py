@@ -54,7 +54,7 @@ class Settings(MethodSettings):
     """Largest number of training scans in the memory; they are drawn at random if there are more."""
     neighbours: int = Field(3, ge=1)
     """Nearest patches whose distances are averaged."""
-    sd_floor: float = Field(0.3, ge=0)
+    sd_added: float = Field(0.3, ge=0)
     """Added to the sd of the distance of each place, as a share of the median sd."""
     min_coverage: float = Field(0.8, gt=0, le=1)
     """Places inside the brain of a smaller share of training scans have no memory and are 0 in the map."""
@@ -71,7 +71,7 @@ class Settings(MethodSettings):
             f"Places {told.stride_mm:g} mm apart remember the patches of at most {told.remembered} healthy training "
             "scans; a patch is compared with those of its place and of the six around it, and the distances to the "
             f"{told.neighbours} nearest are averaged. Distances in a training scan leave that scan out; "
-            f"{told.sd_floor:g} of the median of their sds is added to each. Places in the brain of less than "
+            f"{told.sd_added:g} of the median of their sds is added to each. Places in the brain of less than "
             f"{100 * told.min_coverage:g} % of the training scans are 0."
         )
         return ["a memory of healthy patches at each place", patch, memory, *told.rest(*TOLD_ELSEWHERE)]
@@ -175,7 +175,7 @@ class PatchMemory(Method):
             total, squares = total + distance, squares + np.square(distance)
         mean = total / np.maximum(seen, 1)
         sd = np.sqrt(np.maximum(squares / np.maximum(seen, 1) - mean**2, 0))
-        floor = self.settings.sd_floor * (np.median(sd) if len(sd) else 0) + np.finfo(np.float32).tiny
+        floor = self.settings.sd_added * (np.median(sd) if len(sd) else 0) + np.finfo(np.float32).tiny
         return {"mean": mean.astype(np.float32), "sd": (sd + floor).astype(np.float32)}
 
     def _patches(self, image: Image, brain: Brain, spacing: Spacing) -> Float[np.ndarray, "n values"]:

@@ -29,7 +29,7 @@ class AtlasSettings(Section):
 
     variance_smooth_mm: float = Field(2.0, ge=0)
     """Sigma of the smoothing of the variances, in mm: some thirty scans make noisy ones."""
-    sd_floor: float = Field(0.3, ge=0)
+    sd_added: float = Field(0.3, ge=0)
     """Added to each sd, as a share of the median sd."""
     min_coverage: float = Field(0.8, gt=0, le=1)
     """Voxels inside the brain of a smaller share of training scans are unknown: their z-score is 0."""
@@ -38,7 +38,7 @@ class AtlasSettings(Section):
         """For the methods section: what follows `the sd of each voxel`."""
         smooth = f"from variances smoothed by a Gaussian of sigma {self.variance_smooth_mm:g} mm, "
         return (
-            f"({smooth if self.variance_smooth_mm else ''}plus {self.sd_floor:g} of the median sd; voxels in the brain "
+            f"({smooth if self.variance_smooth_mm else ''}plus {self.sd_added:g} of the median sd; voxels in the brain "
             f"of less than {100 * self.min_coverage:g} % of the training scans are 0)"
         )
 
@@ -105,7 +105,7 @@ class Moments:
         variance = (self.squares / np.maximum(self.count - 1, 1)).astype(np.float32)
         sd = np.sqrt(np.maximum(smooth_inside(variance, spread, settings.variance_smooth_mm, spacing), 0))
         known = spread & (self.count >= settings.min_coverage * self.scans)
-        floor = settings.sd_floor * float(np.median(sd[known])) if known.any() else 0.0
+        floor = settings.sd_added * float(np.median(sd[known])) if known.any() else 0.0
         sd = (sd + np.float32(floor)).astype(np.float32)
         return Reference(self.mean.astype(np.float32), sd, known & (sd > 0))
 

@@ -25,7 +25,7 @@ class GaussianSettings(Section):
 
     pool_mm: float = Field(3.0, ge=0)
     """Sigma of the smoothing of variances and covariances, in mm."""
-    sd_floor: float = Field(0.3, ge=0)
+    sd_added: float = Field(0.3, ge=0)
     """Added to each sd, as a share of the median sd of the feature."""
     ridge: float = Field(0.1, gt=0)
     """Added to the diagonal of the covariance of the standardised features."""
@@ -39,7 +39,7 @@ class GaussianSettings(Section):
         twice = "scans and their mirror images" if told.mirror else "scans"
         return (
             f"Mean, sd and covariance of the features at each voxel are those of the healthy training {twice}, "
-            f"variances and covariances smoothed by a Gaussian of sigma {told.pool_mm:g} mm; {told.sd_floor:g} of the "
+            f"variances and covariances smoothed by a Gaussian of sigma {told.pool_mm:g} mm; {told.sd_added:g} of the "
             f"median sd is added to each sd, and {told.ridge:g} to the diagonal of the covariance of the standardised "
             f"features. Voxels in the brain of less than {100 * told.min_coverage:g} % of the training scans are 0."
         )
@@ -117,7 +117,7 @@ def gaussians(moments: FeatureMoments, known: Brain, spacing: Spacing, settings:
     degrees = np.maximum(moments.count - 1, 1)
     of_itself = {i: row for row, (i, j) in zip(moments.products, moments.pairs, strict=True) if i == j}
     sd = np.sqrt(np.maximum([pooled(of_itself[i] / degrees) for i in sorted(of_itself)], 0))
-    floors = settings.sd_floor * np.median(sd, axis=1, keepdims=True)
+    floors = settings.sd_added * np.median(sd, axis=1, keepdims=True)
     sd = np.maximum(sd + floors, np.finfo(np.float32).tiny)
     covariance = np.stack(
         [

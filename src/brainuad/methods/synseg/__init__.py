@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from brainuad.config.model import TOLD_ELSEWHERE, MapSettings, MethodSettings, smoothed
+from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings, Standardised, sds, smoothed
 from brainuad.config.network import Train, UNetwork
 from brainuad.config.network_text import training_text, unet_text
 from brainuad.config.section import Section
@@ -44,21 +44,17 @@ class Weights(Section):
     """Of one minus the soft Dice of a batch."""
 
 
-class LogitMap(MapSettings):
+class LogitMap(Standardised):
     """How logits become an anomaly map."""
 
-    sd_floor: float = Field(1.0, ge=0)
-    """Added to the sd of each voxel's logit over the healthy training scans, as a share of the median sd."""
-    min_coverage: float = Field(0.8, gt=0, le=1)
-    """Voxels inside the brain of a smaller share of training scans are 0."""
+    sd_floor: float = Field(0.0, ge=0)
+    sd_added: float = Field(1.0, ge=0)
     smooth_mm: float = Field(2.0, ge=0)
-    """Sigma of a 3D Gaussian over the map, in mm, normalised by the brain mask."""
 
     def describe(self, lesion_sign: str) -> list[str]:
         told = Told(self)
-        text = f"is {SIGNS[lesion_sign]}, minus its mean and divided by its sd in the healthy training scans, voxel by "
-        text += f"voxel ({told.sd_floor:g} of the median sd is added to each sd; voxels in the brain of less than "
-        return [f"{text}{100 * told.min_coverage:g} % of the scans are 0){smoothed(told.smooth_mm)}.", *told.rest()]
+        text = f"is the z-score of {SIGNS[lesion_sign]}, voxel by voxel against the healthy training scans {sds(told)}"
+        return [f"{text}{smoothed(told.smooth_mm)}.", *told.rest()]
 
 
 class Settings(MethodSettings):

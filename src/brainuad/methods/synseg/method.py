@@ -16,7 +16,7 @@ from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.healthy_atlas import HealthyAtlas, Reference
 from brainuad.methods.shared.neural import NeuralMethod
-from brainuad.methods.shared.residual import Accumulator, Statistics
+from brainuad.methods.shared.residual import Accumulator, Statistics, standardise
 from brainuad.methods.shared.unet import UNet
 from brainuad.methods.synseg.inputs import INPUTS, Features, References, Spacing, box_around, inputs_of
 from brainuad.methods.synseg.samples import TARGETS, SyntheticSamples, padded
@@ -24,7 +24,7 @@ from brainuad.methods.synseg.samples import TARGETS, SyntheticSamples, padded
 if TYPE_CHECKING:
     from lightning import LightningModule
 
-    from brainuad.methods.synseg import LogitMap, Settings
+    from brainuad.methods.synseg import Settings
 
 Side = Literal["dark", "bright"]
 SIDES: tuple[Side, ...] = ("dark", "bright")
@@ -127,7 +127,7 @@ class SynSeg(NeuralMethod):
             raise InputError("synseg has no healthy logits yet", do="train it first")
         sides = SIDES if sign == "both" else (sign,)
         logits = dict(zip(SIDES, self.logits(image, brain, spacing), strict=True))
-        maps = [standardised(logits[side], brain, self.healthy[side], self.settings.map) for side in sides]
+        maps = [standardise(logits[side], brain, self.healthy[side], self.settings.map) for side in sides]
         anomaly = maps[0] if len(maps) == 1 else np.maximum(*maps)
         return check_finite(smooth_inside(anomaly, brain, self.settings.map.smooth_mm, spacing), "synseg")
 
@@ -150,16 +150,6 @@ class SynSeg(NeuralMethod):
 
     def _references(self, box: Window, spacing: Spacing) -> References:
         return {feature: self.atlas.reference(feature, spacing).part(box) for feature in self.features.all}
-
-
-def standardised(logit: Image, brain: Brain, healthy: Statistics, settings: LogitMap) -> Image:
-    """(logit - mean) / (sd + floor) of each voxel; 0 outside the brain and where too few training brains reach."""
-    covered = (healthy.coverage >= settings.min_coverage) & (healthy.sd > 0)
-    if not covered.any():
-        return np.zeros_like(logit)
-    sd = healthy.sd + settings.sd_floor * np.median(healthy.sd[covered])
-    z: Image = np.divide(logit - healthy.mean, sd, out=np.zeros_like(logit), where=brain & covered)
-    return z
 
 
 def _compact(reference: Reference, box: Window) -> Reference:
