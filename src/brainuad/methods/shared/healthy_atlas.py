@@ -167,18 +167,13 @@ class HealthyAtlas:
         return self._references[key]
 
     def reference_without(self, image: Image, brain: Brain, spacing: Spacing, feature: Feature) -> Reference:
-        """The same over all training scans but this one."""
+        """The same over all training scans but this one: that of an atlas without it."""
         values = feature.of(image, brain, spacing)
         return self.moments[feature].without(values, feature.seen(brain)).reference(self.settings, spacing)
 
     def z(self, image: Image, brain: Brain, spacing: Spacing, feature: Feature) -> Image:
         """z-score of a new scan's feature, (x, y, z) float32, 0 where it is undefined."""
         return self.reference(feature, spacing).z(feature.of(image, brain, spacing), feature.seen(brain))
-
-    def z_left_out(self, image: Image, brain: Brain, spacing: Spacing, feature: Feature) -> Image:
-        """z-score of a training scan against all the others; it is the same as with an atlas without this scan."""
-        values, seen = feature.of(image, brain, spacing), feature.seen(brain)
-        return self.moments[feature].without(values, seen).reference(self.settings, spacing).z(values, seen)
 
     def state(self, prefix: str = "atlas") -> dict[str, np.ndarray]:
         """The moments by name."""

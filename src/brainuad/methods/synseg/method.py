@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from brainuad.errors import InputError
 from brainuad.images.lesions import Window
 from brainuad.images.smooth import smooth_inside
 from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
-from brainuad.methods.shared.healthy_atlas import HealthyAtlas, Reference
+from brainuad.methods.shared.healthy_atlas import Feature, HealthyAtlas, Reference
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.methods.shared.residual import Accumulator, Statistics, standardise
 from brainuad.methods.shared.unet import UNet
@@ -31,8 +32,7 @@ SIDES: tuple[Side, ...] = ("dark", "bright")
 """In the order of the network's outputs."""
 SLICES_AT_ONCE = 16
 IN_MEMORY = 2 * 2**30
-"""Bytes of the references without each training scan, which are kept in memory. Beyond these scans are compared with
-all, themselves included: of so many, one weighs little."""
+"""Bytes of an array that is kept in memory; larger ones lie in a temporary file."""
 
 
 class SynSeg(NeuralMethod):
@@ -44,7 +44,7 @@ class SynSeg(NeuralMethod):
         self.atlas = HealthyAtlas(self.features.all, settings.atlas)
         self.healthy: dict[Side, Statistics] = {}
         self._observed: TrainingScans | None = None
-        self._left_out: list[References] = []
+        self._left_out: list[dict[Feature, Reference]] = []
         self.seed = 0
         self.initialise(seed=0)
 
@@ -59,26 +59,25 @@ class SynSeg(NeuralMethod):
     def observe(self, training: TrainingScans) -> None:
         """Gather the atlas, and what each training scan is compared with: the atlas without it."""
         self.atlas.fit(training)
-        self._observed, self._left_out = training, []
-        box = self._box()
-        size = int(np.prod([part.stop - part.start for part in box])) * (2 + 2 + 1) * len(self.features.all)
-        if size * len(training.images) <= IN_MEMORY:
-            self._left_out = [
-                {
-                    feature: _compact(
-                        self.atlas.reference_without(np.asarray(image), brain, training.spacing, feature), box
-                    )
-                    for feature in self.features.all
-                }
-                for image, brain in zip(training.images, training.brains, strict=True)
-            ]
+        self._observed, self._left_out, box = training, [], self._box()
+        features = self.features.all
+        shape = len(training.images), len(features), *(part.stop - part.start for part in box)
+        mean, sd, known = _room(shape, np.float16), _room(shape, np.float16), _room(shape, np.bool_)
+        for row, (image, brain) in enumerate(zip(training.images, training.brains, strict=True)):
+            self._left_out.append({})
+            for column, feature in enumerate(features):
+                others = self.atlas.reference_without(np.asarray(image), brain, training.spacing, feature).part(box)
+                at = row, column
+                mean[at], sd[at], known[at] = others.mean, others.sd, others.known
+                self._left_out[row][feature] = Reference(mean[at], sd[at], known[at])
 
     def examples(self, scans: TrainingScans) -> SyntheticSamples:
         """Slices of these scans with synthetic lesions, drawn when they are asked for."""
         box = self._box()
-        whole = self._references(box, scans.spacing)
-        left_out = self._left_out if scans is self._observed else []
-        references = left_out or [whole] * len(scans.images)
+        if scans is self._observed:
+            references: Sequence[References] = self._left_out
+        else:
+            references = [self._references(box, scans.spacing)] * len(scans.images)
         return SyntheticSamples(scans, self.settings, self.seed, box, references)
 
     def objective(self) -> LightningModule:
@@ -91,8 +90,7 @@ class SynSeg(NeuralMethod):
         """Mean and sd of the logits of the training scans, each compared with the atlas without it."""
         gathered = {side: Accumulator(training.images[0].shape) for side in SIDES}
         for number, (image, brain) in enumerate(zip(training.images, training.brains, strict=True)):
-            references = self._left_out[number] if self._left_out else None
-            logits = self.logits(np.asarray(image), brain, training.spacing, references)
+            logits = self.logits(np.asarray(image), brain, training.spacing, self._left_out[number])
             for side, logit in zip(SIDES, logits, strict=True):
                 gathered[side].add(logit, brain)
         self.healthy = {side: each.result() for side, each in gathered.items()}
@@ -152,7 +150,9 @@ class SynSeg(NeuralMethod):
         return {feature: self.atlas.reference(feature, spacing).part(box) for feature in self.features.all}
 
 
-def _compact(reference: Reference, box: Window) -> Reference:
-    """A part of a reference in half the memory."""
-    part = reference.part(box)
-    return Reference(part.mean.astype(np.float16), part.sd.astype(np.float16), part.known.copy())
+def _room(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+    """An empty array, in a file without a name where it is large."""
+    if np.prod(shape) * np.dtype(kind).itemsize <= IN_MEMORY:
+        return np.empty(shape, kind)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, kind, "w+", shape=shape)
