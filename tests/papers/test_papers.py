@@ -118,7 +118,7 @@ def above(system: str = "paolini_ceae", reference: str = "paolini_ae", **more: A
         (0.005, {}, "open", "over 20 patients"),
         (0.30, {"patients": 8}, "open", "8 patients are too few"),
         (0.30, {"seeds": [0]}, "not tested", "1 of 3 trainings"),
-        (0.30, {"explained": {"paolini_ceae": -1.2}}, "not tested", "rebuilds nothing (variance explained -1.2)"),
+        (0.30, {"explained": {"paolini_ceae": -1.2}}, "not tested", "rebuilds nothing (variance explained below -1)"),
     ],
     ids=["above", "below", "no difference", "few patients", "one seed", "rebuilds nothing"],
 )

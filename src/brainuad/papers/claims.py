@@ -77,8 +77,9 @@ def examine(claim: Claim, study: FinishedStudy, dataset: str, labels: dict[str, 
     poor = study.poor()
     if bad := [system for system in dict.fromkeys(systems) if labels[system] in poor]:
         share = poor[labels[bad[0]]]
-        more = f", nor do {', '.join(bad[1:])}" if bad[1:] else ""
-        return Untested(f"the network {bad[0]} rebuilds nothing (variance explained {share:.1f}){more}")
+        more = f", nor {'does' if len(bad) == 2 else 'do'} {', '.join(bad[1:])}" if bad[1:] else ""
+        explained = f"{share:.2f}" if share > -1 else "below -1"
+        return Untested(f"{bad[0]} rebuilds nothing (variance explained {explained}){more}")
     return TESTS[claim.check](claim, study, dataset, labels)
 
 

@@ -330,11 +330,15 @@ def _training_table(studies: Sequence[FinishedStudy]) -> Iterator[str]:
         f"A healthy validation loss is flat if the mean of its last fifth of checks lies less than {100 * FLAT:g} % "
         "under that of the fifth before; in brackets that gain. Reconstruction: the share of the variance in the "
         "brain of healthy validation and test scans that it explains; at 0 or less (**bold**) their own mean would "
-        "do as well, and the paper's map shows the scan rather than its lesions. r: correlation with the scan."
+        "do as well, and the paper's map shows the scan rather than its lesions; no claim is tested on a network whose "
+        "mean over trainings is 0 or less. r: correlation with the scan."
     )
     yield from _table_head("network", "seed", "steps", "kept at", "healthy validation loss", "reconstruction", "scans")
     for each in studies:
-        qualities = reconstruction_quality(each.study, each.records)
+        qualities = {
+            seed: reconstruction_quality(each.study, [r for r in each.records if r["seed"] == seed])
+            for seed in each.study.seeds
+        }
         trained = {(r["tags"]["model"], int(r["seed"])): r["facts"] for r in each.records if r["stage"] == "train"}
         for source in dict.fromkeys(each.study.trainings()[label] for label in each.trained):
             for seed in each.study.seeds:
@@ -342,7 +346,7 @@ def _training_table(studies: Sequence[FinishedStudy]) -> Iterator[str]:
                 curves = each.training
                 mine = curves[(curves["model"] == source) & (curves["seed"] == seed)] if len(curves) else curves
                 counts = [str(facts.get(key, "—")) for key in ("steps", "kept_step")]
-                quality = qualities.get(source)
+                quality = qualities[seed].get(source)
                 text = "—" if quality is None else f"**{_quality(quality)}**" if quality.poor else _quality(quality)
                 scans = str(facts.get("training_scans", "—"))
                 yield _line(
