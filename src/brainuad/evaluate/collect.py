@@ -135,17 +135,17 @@ def _masks(post: Path, rules: Sequence[Threshold]) -> dict[str, ScoredMasks]:
 
 def _scores(inputs: EvaluateInputs, role: ThresholdRole) -> Scores:
     other = [(maps, cache) for maps, cache in inputs.controls() if maps.resolve() != inputs.maps.resolve()]
-    calibration = [score for pair in inputs.calibration() for score in _read_scores(*pair, role, healthy=True)]
+    calibration = [score for pair in inputs.calibration() for score in scores_of_people(*pair, role, healthy=True)]
     if inputs.calibration() and not calibration:
         logger.warning("no healthy %s scan is left: scan scores have no threshold and no p value", role)
     return Scores(
-        scans=[score for _, score in _read_scores(inputs.maps, inputs.array_cache, "test")],
-        controls=[score for pair in other for score in _read_scores(*pair, "test", healthy=True)],
+        scans=[score for _, score in scores_of_people(inputs.maps, inputs.array_cache, "test")],
+        controls=[score for pair in other for score in scores_of_people(*pair, "test", healthy=True)],
         calibration=calibration,
     )
 
 
-def _read_scores(maps: Path, array_cache: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
+def scores_of_people(maps: Path, array_cache: Path, role: str, healthy: bool = False) -> list[tuple[str, float]]:
     """(person, score) of the scans in a role, in order; of `healthy` ones only those without other pathology."""
     scores = files.read_scores(maps)
     opened = array_caches.read(array_cache)

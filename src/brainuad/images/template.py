@@ -6,6 +6,7 @@ The T1w of MNI152 is skull-stripped. Its files are read from the folder of nilea
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,14 @@ class Mni152(Template):
 def load(name: str, spacing: float) -> Template:
     """The template that a recipe names, at `spacing` mm; raises InputError if its file cannot be used."""
     return mni152(spacing) if name == templates.BUNDLED else own(name, spacing)
+
+
+def fingerprint(name: str) -> str:
+    """SHA-256 of the grid and the values of the file behind a template, whatever the voxel size that is used."""
+    values, affine = _load("t1") if name == templates.BUNDLED else _upright(Path(name))
+    found = hashlib.sha256(str((values.shape, np.round(affine, 3).tolist())).encode())
+    found.update(np.ascontiguousarray(values, dtype=np.float32).data)
+    return found.hexdigest()
 
 
 @cache

@@ -18,7 +18,7 @@ from brainuad.formats.names import Naming
 from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.normalize.grid import Window
-from brainuad.normalize.intensity import Scaling, scale
+from brainuad.normalize.intensity import Brain, Image, Scaling, scale
 from brainuad.normalize.made import Maker
 from brainuad.normalize.scaling import read_scaling
 from brainuad.normalize.source import Preprocessed, Source
@@ -87,10 +87,18 @@ def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> N
         record.facts |= {} if entries.excluded is None else {"excluded": entries.excluded}
 
 
-def _scaled(entry: Entry, settings: Intensity, scaling: Scaling, part: Window) -> Entry:
-    image, brain = part.image(scale(entry.image, entry.brain, settings, scaling)), part.mask(entry.brain)
+def on_models_grid(
+    image: Image, brain: Brain, settings: Intensity, scaling: Scaling, part: Window
+) -> tuple[Image, Brain]:
+    """Scaled intensities and the brain mask on the models' grid, of a preprocessed scan on the template's."""
+    scaled, inside = part.image(scale(image, brain, settings, scaling)), part.mask(brain)
     if part.resize is not None:
-        image = np.where(brain, image, 0)  # smoothing moves intensity across the brain's border
+        scaled = np.where(inside, scaled, 0)  # smoothing moves intensity across the brain's border
+    return scaled, inside
+
+
+def _scaled(entry: Entry, settings: Intensity, scaling: Scaling, part: Window) -> Entry:
+    image, brain = on_models_grid(entry.image, entry.brain, settings, scaling, part)
     # masks are not cut to the brain, so that evaluate can count what skull stripping removed of a lesion
     lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
     empty = {} if entry.ignored is not None and entry.ignored.any() else {"ignore": ""}

@@ -63,11 +63,13 @@ def preprocess_volume(
     masks: Mapping[str, Mask] | None = None,
     reference: Reference | None = None,
     stripped: bool | None = None,
+    placed: Affine | None = None,
 ) -> PreprocessedScan:
     """Units of CT, registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
 
     `masks`: by name, on the scan's own grid; `stripped`: whether the scan and the reference are, decided for each if
-    None. Raises InputError if CT is not in Hounsfield units, and if no head or no brain is found.
+    None; `placed`: template world to scan world, where no registration is needed. Raises InputError if CT is not in
+    Hounsfield units, and if no head or no brain is found.
     """
     from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
 
@@ -77,11 +79,12 @@ def preprocess_volume(
     scan = head.scan
 
     moving = registration_input(scan, modality, head.stripped, coarse_template)
-    transform = (
-        register(moving, coarse_template, settings.registration)
-        if reference is None
-        else _register_with(reference, stripped, scan, moving, settings)
-    )
+    if placed is not None:
+        transform = placed
+    elif reference is None:
+        transform = register(moving, coarse_template, settings.registration)
+    else:
+        transform = _register_with(reference, stripped, scan, moving, settings)
     nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, coarse_template, transform.matrix)
     registered = resample_to_template(scan, transform, template, modality)
 

@@ -1,0 +1,377 @@
+"""A model file in use: from a scan to its anomaly map, masks, scores and doubts.
+
+The arithmetic is the pipeline's own: `brainuad.load("x.brainuad").predict("scan.nii.gz")` gives the map that the study
+made of that scan, bit by bit on the CPU (tests/pipeline/test_failing_well.py).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Bool, Float
+
+from brainuad.config.postprocessing import POSTPROCESSING, Postprocessing
+from brainuad.config.reading import Reading
+from brainuad.config.recipe import Normalize, Preprocess
+from brainuad.errors import InputError
+from brainuad.formats import model_file, volume
+from brainuad.formats.coding import Coding
+from brainuad.formats.model_file import Manifest, ModelFile, Part
+from brainuad.formats.raw import RawVolume, read_raw
+from brainuad.formats.status import Numbers
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.images import template as templates
+from brainuad.images.native import to_native
+from brainuad.infer import maps
+from brainuad.infer.maps import Prediction
+from brainuad.methods import registry
+from brainuad.methods.base import Method
+from brainuad.metrics import conformal
+from brainuad.normalize.caching import on_models_grid
+from brainuad.normalize.grid import Window, window
+from brainuad.postprocess.apply import predicted_mask, process_map
+from brainuad.predict import likeness
+from brainuad.predict.likeness import Cut
+from brainuad.preprocess.pipeline import preprocess_volume
+from brainuad.preprocess.quality import verdict
+
+Image = Float[np.ndarray, "x y z"]
+Mask = Bool[np.ndarray, "x y z"]
+FIXED = "fixed:"
+"""Before a value that a user gives as threshold."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a scan; None: decided from the scan or the model."""
+
+    modality: str | None = None
+    """BIDS suffix."""
+    stripped: bool | None = None
+    """Whether it is skull-stripped."""
+    registered: bool = False
+    """Whether it lies in the template's space already, so that it is not registered."""
+    brain: Path | None = None
+    """A brain mask on the scan's grid, which takes the place of skull stripping."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is made of a scan."""
+
+    given: Given = Given()
+    thresholds: Sequence[str] | None = None
+    """Labels of rules of the model file, or `fixed:<value>`; None: all of the file's."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scan on the template's grid. `image`: before intensity scaling, 0 outside `brain`; `affine`: of that grid.
+
+    `transform`: template world to scan world (mm); `quality`: quality numbers; `failed`: why the scan is not to be
+    used; `reasons`: why a person should look at it, empty for a good one, with the `remedy`; `notes`: what was
+    converted or decided; `content`: hash of the voxels as they were read.
+    """
+
+    image: Image
+    brain: Mask
+    affine: Float[np.ndarray, "4 4"]
+    transform: Affine
+    stripped: bool
+    quality: Numbers
+    failed: list[str]
+    reasons: list[str]
+    remedy: str
+    notes: list[str]
+    content: str
+
+
+@dataclass(frozen=True)
+class OwnGrid:
+    """Map, masks (by threshold) and brain mask on the voxels of the scan's file, in its order of axes."""
+
+    affine: Float[np.ndarray, "4 4"]
+    anomaly: Image
+    masks: dict[str, Mask]
+    brain: Mask
+
+
+@dataclass(frozen=True)
+class Found:
+    """All of one scan. Maps and masks lie on the models' grid (`affine`: voxel index to the template's mm)."""
+
+    scan: Volume
+    """As it was read: its own voxels, axes to the right, front and top."""
+    prepared: Prepared
+    image: Image
+    """Scaled intensities, which the model sees."""
+    brain: Mask
+    anomaly: Image
+    """Higher is more abnormal, 0 outside the brain."""
+    reconstruction: Image | None
+    processed: Image
+    """The anomaly map after the map operators, which thresholds apply to; `anomaly` itself where there is none."""
+    masks: dict[str, Mask]
+    """By threshold."""
+    thresholds: dict[str, float]
+    """Values behind `masks`, in units of `processed`."""
+    affine: Float[np.ndarray, "4 4"]
+    score: float
+    """Of the whole scan."""
+    p_healthy: float
+    """Conformal: at most a share p of healthy people, on average, reach such a p; NaN without healthy scans."""
+    p_smallest: float
+    """What the number of healthy people behind it allows; NaN without any."""
+    doubts: list[str] = field(default_factory=list)
+    """Why the scan is unlike those that the model knows; empty if it is alike."""
+    distances: dict[str, float] = field(default_factory=dict)
+    """From the healthy scans of the study, by measure (`brainuad.predict.likeness`)."""
+    shape: tuple[int, int, int] = (0, 0, 0)
+    """Of the scan's file, in its order of axes."""
+    own_affine: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+    """Of the scan's file."""
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size of the models' grid, in mm."""
+        x, y, z = Volume(self.anomaly, self.affine).spacing
+        return float(x), float(y), float(z)
+
+    @cached_property
+    def own(self) -> OwnGrid:
+        """Everything on the scan's own grid, made on first use."""
+        matrix, at = self.prepared.transform.matrix, (self.shape, self.own_affine)
+        masks = {name: to_native(mask, self.affine, *at, matrix) for name, mask in self.masks.items()}
+        brain = to_native(self.prepared.brain, self.prepared.affine, *at, matrix)
+        return OwnGrid(self.own_affine, to_native(self.anomaly, self.affine, *at, matrix), masks, brain)
+
+
+class Model:
+    """A model file that is loaded. One object maps many scans; memory does not grow with them."""
+
+    def __init__(self, file: ModelFile, path: Path, accelerator: str = "cpu", threads: int | None = None):
+        self.manifest: Manifest = file.manifest
+        self.path, self.sha256, self.texts = path, file.sha256, file.texts
+        about = self.manifest
+        self.preprocess = Preprocess.model_validate(about.recipe["preprocess"])
+        self.normalize = Normalize.model_validate(about.recipe["normalize"])
+        self.postprocessing: Postprocessing = POSTPROCESSING.validate_python(
+            {"operators": about.postprocessing["operators"]}
+        )
+        self._parts: dict[str, tuple[Part, Method]] = {}
+        for part in about.parts:
+            method = registry.load_method(file.bundles[part.bundle], part.map)
+            method.to(accelerator)
+            self._parts[part.label] = part, method
+        registry.use_threads(threads or about.threads)
+        main = file.bundles[about.parts[-1].bundle]
+        self._members = {label: self._members_of(file, part) for label, (part, _) in self._parts.items()}
+        self._scaling, self._window = main.scaling, self._checked_window(main.about)
+        self._coding = Coding(self.normalize.storage_dtype, self.normalize.intensity.clip)
+        self._known = file.arrays
+        self._cuts = {name: Cut(**each) for name, each in about.likeness.get("cuts", {}).items()}
+        self._check_template()
+
+    def predict(self, scan: str | Path | nib.Nifti1Image, options: Options | None = None) -> Found:
+        """All of one scan: a path, or an image of nibabel.
+
+        Raises InputError for a file that cannot be used, a scan of another modality, and one that quality control
+        refuses.
+        """
+        options = options or Options()
+        thresholds = self.thresholds(options.thresholds)
+        if isinstance(scan, str | Path):
+            return self._predict(Path(scan), options.given, thresholds)
+        with tempfile.TemporaryDirectory(prefix="brainuad-") as folder:
+            path = Path(folder) / "scan.nii"
+            nib.save(scan, path)
+            return self._predict(path, options.given, thresholds)
+
+    def thresholds(self, wanted: Sequence[str] | None = None) -> dict[str, float]:
+        """Thresholds by label, for `Options.thresholds`; raises InputError for one that the file does not have."""
+        known = {rule: each.value for rule, each in self.manifest.thresholds.items()}
+        found: dict[str, float] = {}
+        for label in known if wanted is None else wanted:
+            if label.startswith(FIXED):
+                try:
+                    found[label] = float(label.removeprefix(FIXED))
+                except ValueError:
+                    why, do = f"{label.removeprefix(FIXED)} is no number", f"write it as {FIXED}2.5"
+                    raise InputError(f"{label} is no threshold", why=why, do=do) from None
+            elif label in known:
+                found[label] = known[label]
+            else:
+                do = f"use one of {', '.join(known) or 'none'}, or {FIXED}<value>"
+                raise InputError(f"the model has no threshold {label}", file=self.path, do=do)
+        return found
+
+    def prepare(self, raw: RawVolume, given: Given, path: Path) -> Prepared:
+        """The scan on the template's grid; raises InputError where quality control refuses it."""
+        modality = self.manifest.modality
+        if given.modality not in (None, modality):
+            why = f"it is {given.modality}, and the model learnt from {modality}"
+            do = f"use a model for {given.modality}, or say --modality {modality} if the name is wrong"
+            raise InputError(f"{path.name} is of another modality than the model", file=path, why=why, do=do)
+        found = self.measured(raw, given)
+        if found.failed:
+            why = "; ".join(found.failed)
+            raise InputError(f"{path.name} fails quality control", file=path, why=why, do=found.remedy)
+        return found
+
+    def measured(self, raw: RawVolume, given: Given) -> Prepared:
+        """The scan on the template's grid, whatever quality control says of it."""
+        scan, settings, modality = raw.volume, self.preprocess, self.manifest.modality
+        placed = Affine(np.eye(4)) if given.registered else None
+        if given.brain is not None:
+            scan, settings = _cut_to(scan, given.brain), _with_given_brain(settings)
+        stripped = True if given.brain is not None else given.stripped
+        made = preprocess_volume(scan, modality, settings, stripped=stripped, placed=placed)
+        judged = verdict.verdict(made.quality, settings.quality, modality)
+        remedy = "; ".join(dict.fromkeys([*judged.remedies, REMEDY]))
+        registered = made.registered
+        return Prepared(
+            made.image,
+            made.brain,
+            registered.template.affine,
+            registered.transform,
+            made.stripped,
+            made.quality,
+            judged.failed,
+            judged.warned,
+            remedy if judged.failed or judged.warned else "",
+            [*raw.notes, *made.notes],
+            raw.content,
+        )
+
+    def models_input(self, prepared: Prepared) -> tuple[Image, Mask]:
+        """Scaled intensities and brain mask on the models' grid, as the array cache of the study would hold them."""
+        image, brain = on_models_grid(
+            prepared.image, prepared.brain, self.normalize.intensity, self._scaling, self._window
+        )
+        return self._coding.decode(self._coding.encode(image, brain)), brain
+
+    def map(self, image: Image, brain: Mask) -> Prediction:
+        """Anomaly map, reconstruction and score; `image`, `brain`: as from `models_input`."""
+        return self._mapped(self.manifest.parts[-1].label, image, brain)
+
+    @property
+    def affine(self) -> Float[np.ndarray, "4 4"]:
+        """Of the models' grid: voxel index to the template's mm."""
+        return self._window.grid[1]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size of the models' grid, in mm."""
+        x, y, z = Volume(np.zeros((0, 0, 0)), self.affine).spacing
+        return float(x), float(y), float(z)
+
+    def _predict(self, path: Path, given: Given, thresholds: Mapping[str, float]) -> Found:
+        raw = read_raw(path, Reading(stripped=given.stripped))
+        prepared = self.prepare(raw, given, path)
+        image, brain = self.models_input(prepared)
+        made = self.map(image, brain)
+        on_map, on_mask = self.postprocessing.on_map(), self.postprocessing.on_mask()
+        processed = process_map(made.anomaly, image, brain, self.spacing, on_map) if on_map else made.anomaly
+        masks = {
+            label: predicted_mask(processed, brain, self.spacing, value, on_mask) for label, value in thresholds.items()
+        }
+        distances = {}
+        if self._known:
+            outline = likeness.outline(image, brain, self.spacing, made.anomaly)
+            distances = likeness.distances(outline, self._known)
+        healthy = np.array(self.manifest.healthy_scores)
+        known = len(healthy) > 0
+        shape, own_affine = volume.read_grid(path)
+        return Found(
+            scan=raw.volume,
+            prepared=prepared,
+            image=image,
+            brain=brain,
+            anomaly=made.anomaly,
+            reconstruction=made.reconstruction,
+            processed=processed,
+            masks=masks,
+            thresholds=dict(thresholds),
+            affine=self.affine,
+            score=made.score,
+            p_healthy=float(conformal.p_values(healthy, np.array([made.score]))[0]) if known else float("nan"),
+            p_smallest=1 / (len(healthy) + 1) if known else float("nan"),
+            doubts=[*self._stripped_otherwise(prepared), *likeness.doubts(distances, self._cuts)],
+            distances=distances,
+            shape=shape,
+            own_affine=own_affine,
+        )
+
+    def _stripped_otherwise(self, prepared: Prepared) -> list[str]:
+        """A doubt where all scans of the training had their skull and this one has not, or the other way round."""
+        known = self.manifest.likeness.get("stripped")
+        if known is None or known == prepared.stripped:
+            return []
+        are = {True: "skull-stripped", False: "a whole head"}
+        return [f"it is {are[prepared.stripped]}, and every scan of the training was {are[known]}"]
+
+    def _mapped(self, label: str, image: Image, brain: Mask) -> Prediction:
+        part, method = self._parts[label]
+        rim, members = self.manifest.erode_voxels, self._members[label]
+        if members:
+            each = [self._mapped(member, image, brain).anomaly for member in members]
+            made = maps.combine(method, each, image, brain, rim)
+        else:
+            made = maps.predict(method, image, brain, self.spacing, self.manifest.lesion_sign)
+        return maps.in_own_units(method, made, image, brain, rim) if part.map.get("per_scan") == "robust" else made
+
+    def _members_of(self, file: ModelFile, part: Part) -> list[str]:
+        members: list[str] = file.bundles[part.bundle].about["model"].get("of", [])
+        if missing := [label for label in members if label not in self._parts]:
+            raise InputError(f"{self.path.name} lacks the member {missing[0]}", file=self.path, do="export it again")
+        return members
+
+    def _checked_window(self, trained: Mapping[str, Any]) -> Window:
+        grid = self.manifest.grid
+        found = window(grid.shape, np.array(grid.affine), self.normalize)
+        shape, affine = found.grid
+        if list(shape) != list(trained["shape"]) or not np.allclose(affine, trained["affine"], atol=1e-3):
+            why = f"it gives {shape} voxels, the training had {tuple(trained['shape'])}"
+            raise InputError("the recipe does not fit the model", file=self.path, why=why, do="export it again")
+        return found
+
+    def _check_template(self) -> None:
+        about = self.manifest.template
+        if templates.fingerprint(self.preprocess.template) != about["sha256"]:
+            why = f"the {about['name']} that is installed has other voxels than the one of the training"
+            do = "install the version of nilearn that the model's card names"
+            raise InputError("the template is another one", file=self.path, why=why, do=do)
+
+
+def _cut_to(scan: Volume, mask: Path) -> Volume:
+    """The scan with its lowest value outside a brain mask; raises InputError for a mask on another grid."""
+    brain = volume.read_mask(mask)
+    if not volume.same_grid(scan, brain):
+        why = f"it has {brain.data.shape} voxels, the scan {scan.data.shape}, or lies elsewhere"
+        raise InputError("the brain mask is not on the scan's grid", file=mask, why=why, do="resample it to the scan")
+    return Volume(np.where(brain.data, scan.data, scan.data.min()), scan.affine)
+
+
+def _with_given_brain(settings: Preprocess) -> Preprocess:
+    skullstrip = settings.skullstrip.model_copy(update={"backend": "given", "restrip": "never"})
+    return settings.model_copy(update={"skullstrip": skullstrip})
+
+
+def load(path: str | Path, accelerator: str = "cpu", threads: int | None = None) -> Model:
+    """Load a model file. `accelerator`: `cpu`, `gpu` or `auto`; `threads`: those of the study if None.
+
+    Raises InputError for a file that is missing, altered, of a later version, or that does not fit this one.
+    """
+    path = Path(path)
+    return Model(model_file.read(path), path, accelerator, threads)
+
+
+REMEDY = "look at the scan and its header: is it a whole head, upright, of this modality?"
