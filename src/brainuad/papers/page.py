@@ -278,7 +278,7 @@ def _number_table(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[st
                 for cells in _cells(paper, each, label, lacking):
                     rows.setdefault(cells, []).append(f"`{label}`")
     for cells, labels in rows.items():
-        yield _line(" and ".join(labels), *cells)
+        yield _line(" and ".join(dict.fromkeys(labels)), *cells)
     for metric, systems in lacking.items():
         yield from ("", *_wrapped(f"Not measured: {metric} of {_ticked(sorted(systems))}."))
 
