@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from brainuad import logs, terminal
 from brainuad.errors import BrainuadError, InputError
+from brainuad.predict.options import Request, check_options, takes
 
 STUDY, DATA, CLUSTER, DOCS = "Studies", "Data and models", "Cluster", "Documentation"
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -330,6 +331,28 @@ def lesions(
     tiles = example_tiles(list(scans.images), list(scans.brains), spacing, settings, seed)
     lesion_sheet(f"synthetic lesions of {model}: before, after, label", tiles).save(out)
     terminal.show(f"wrote {out}")
+
+
+@app.command(
+    rich_help_panel=DATA,
+    epilog=_example(
+        "brainuad predict -i sub-01_T1w.nii.gz -o out -m stroke_t1.brainuad",
+        "brainuad predict -i data/patients -o out -m stroke_t1.brainuad --continue",
+        "brainuad predict -i data/patients -o out -m stroke_t1.brainuad --num-parts 8 --part-id 0",
+    ),
+)
+@takes(Request)
+def predict(request: Request) -> int:
+    """Map new scans with a model file: anomaly map, mask, list of findings and a viewer for each scan.
+
+    For research only.
+    """
+    check_options(request)
+    if request.verbose or request.quiet:
+        logs.configure_terminal("INFO" if request.verbose else "ERROR")
+    from brainuad.predict.command import predict as predict_scans
+
+    return predict_scans(request)
 
 
 @app.command(rich_help_panel=CLUSTER, epilog=_example("brainuad site", "brainuad site --write"))

@@ -14,17 +14,29 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(content: Mapping[str, Any]) -> str:
-    """Fill `page.html`; every text from outside is escaped. A name that is missing is an error, never a gap."""
+    """Fill `page.html`."""
+    return filled(TEMPLATES, content, parts("style.css", "page.js", "volume.js", "viewer.js"))
+
+
+def filled(folder: Path, content: Mapping[str, Any], scripts: Mapping[str, Markup]) -> str:
+    """Fill the `page.html` of a folder with content and with `parts`.
+
+    Every text from outside is escaped. A name that is missing is an error, never a gap.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": duration, "code": code}
-    parts = {name.replace(".", "_"): _raw(name) for name in ("style.css", "page.js", "viewer.js")}
-    return environment.get_template("page.html").render(**content, **parts)
+    return environment.get_template("page.html").render(**content, **scripts)
+
+
+def parts(*names: str, folder: Path = TEMPLATES) -> dict[str, Markup]:
+    """Styles and scripts to be set into a page, by name with `_` for the dot."""
+    return {name.replace(".", "_"): Markup((folder / name).read_text(encoding="utf-8")) for name in names}  # noqa: S704
 
 
 def code(text: str) -> Markup:
@@ -37,7 +49,3 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _raw(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704

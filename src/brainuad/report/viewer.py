@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 
 from brainuad.config.study import Study
 from brainuad.report import slices
@@ -72,11 +73,18 @@ def _scan(example: Example) -> dict[str, Any]:
 
 
 def _map(example: Example, prediction: Prediction, threshold: float | None) -> dict[str, Any]:
-    """`map`: 0 below `low`, then 1 to 255 from `low` to `high`, in units of the map."""
-    values = prediction.anomaly[example.brain]
+    steps, low, high = in_steps(prediction.anomaly, example.brain, threshold)
+    columns = math.ceil(math.sqrt(example.brain.shape[2]))
+    picture = slices.png(slices.mosaic(steps, slices.bounding_box(example.brain), columns))
+    return {"model": prediction.model, "map": picture, "low": low, "high": high, "threshold": threshold}
+
+
+def in_steps(
+    anomaly: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"], threshold: float | None
+) -> tuple[UInt8[np.ndarray, "x y z"], float, float]:
+    """The map as bytes, and `low` and `high` in its units: 0 below `low`, then 1 to 255 from `low` to `high`."""
+    values = anomaly[brain]
     low = float(min(np.quantile(values, FLOOR), np.inf if threshold is None else threshold))
     high = float(max(values.max(), low + 1e-9, low if threshold is None else threshold * 1.05))
-    steps = np.clip(np.ceil((prediction.anomaly - low) / (high - low) * 255), 0, 255) * example.brain
-    columns = math.ceil(math.sqrt(example.brain.shape[2]))
-    picture = slices.png(slices.mosaic(steps.astype(np.uint8), slices.bounding_box(example.brain), columns))
-    return {"model": prediction.model, "map": picture, "low": low, "high": high, "threshold": threshold}
+    steps = np.clip(np.ceil((anomaly - low) / (high - low) * 255), 0, 255) * brain
+    return steps.astype(np.uint8), low, high

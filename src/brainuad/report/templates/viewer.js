@@ -4,31 +4,10 @@
   const scans = JSON.parse(document.getElementById("view-data").textContent);
   const part = (name) => document.getElementById(`view-${name}`);
   const canvas = part("canvas"), pen = canvas.getContext("2d");
-  const decoded = new Map(); // pictures are decoded on first use
-
-  async function pixels(address) { // the red channel of a picture: one byte per voxel, slices side by side
-    if (!decoded.has(address)) {
-      const image = new Image();
-      image.src = address;
-      await image.decode();
-      const sheet = document.createElement("canvas");
-      sheet.width = image.width;
-      sheet.height = image.height;
-      const context = sheet.getContext("2d", { willReadFrequently: true });
-      context.drawImage(image, 0, 0);
-      const bytes = context.getImageData(0, 0, image.width, image.height).data;
-      decoded.set(address, { width: image.width, data: bytes.filter((_, i) => i % 4 === 0) });
-    }
-    return decoded.get(address);
-  }
 
   const scan = () => scans[part("scan").selectedIndex];
   const model = () => scan().models[part("model").selectedIndex];
   const units = (byte) => model().low + (byte / 255) * (model().high - model().low);
-
-  function heat(share) { // from dark red over orange to pale yellow
-    return [120 + 135 * Math.min(1, share * 2), 230 * Math.max(0, share * 1.3 - 0.15), 160 * Math.max(0, share * 2 - 1)];
-  }
 
   function pickScan() {
     const before = part("model").value;

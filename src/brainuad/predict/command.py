@@ -1,0 +1,279 @@
+"""`brainuad predict`: maps, masks and a viewer for each scan, and a table of all."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from brainuad import terminal
+from brainuad.errors import BrainuadError, InputError, StorageError
+from brainuad.formats import leftovers, model_file, status
+from brainuad.formats.files import atomic, atomic_folder
+from brainuad.formats.model_file import Manifest, ModelFile
+from brainuad.images.template import load as load_template
+from brainuad.predict import inputs, outputs, page
+from brainuad.predict import record as records
+from brainuad.predict.findings import Places, findings
+from brainuad.predict.inputs import Input, Wanted
+from brainuad.predict.model import Found, Given, Model, Options
+from brainuad.predict.options import Request
+from brainuad.predict.outputs import Kept
+from brainuad.predict.picture import picture
+from brainuad.predict.record import ModelName, Record
+from brainuad.preprocess.review import contact_sheet, overlay
+from brainuad.resources.recording import versions
+
+SHEETS = "contact_sheets"
+NO_THRESHOLD = "none"
+PREFERRED = ("conformal", "healthy_quantile", "burden", "components")
+"""Threshold rules, the one first that makes the list of findings where the user names none: by healthy scans alone."""
+VERDICTS = {"failed": "failed", "doubtful": "warned", "alike": "ok"}
+"""States of a prediction as states of a scan, worst first."""
+FAULT_REMEDY = "look at the scan; `-v` shows where the program stopped"
+logger = logging.getLogger(__name__)
+
+
+def predict(request: Request) -> int:
+    """Predict all scans of a request; returns the exit code: 0 all done, 1 if a scan failed.
+
+    Raises BrainuadError for what stops all scans: the model file, the inputs, the output folder.
+    """
+    file = model_file.read(request.model)
+    with leftovers.temporary_folder() as work:
+        modality = file.manifest.modality
+        labels = [_separate(each) for each in (request.participant_label, request.session_label)]
+        found = inputs.find(request.input, Wanted(modality, *labels), work)
+        for note in found.notes:
+            logger.warning("%s", note)
+        mine = inputs.part_of(found.scans, request.part_id, request.num_parts)
+        if request.mask is not None and len(found.scans) > 1:
+            why, do = f"there are {len(found.scans)} scans", "name one scan with -i, or leave out --mask"
+            raise InputError("one brain mask fits one scan", file=request.mask, why=why, do=do)
+        todo = _to_do(request, mine, file.sha256)
+        thresholds = wanted_thresholds(request.threshold, file.manifest)
+        if request.dry_run:
+            terminal.show(*(f"{item.scan}  {item.problem or item.image}" for item in todo))
+            _say(
+                request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
+            )
+            return 0
+        failed = _run(request, file, thresholds, todo) if todo else 0
+    if not todo:
+        _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
+    _finish(request, file.manifest)
+    return int(failed > 0)
+
+
+def wanted_thresholds(wanted: str | None, manifest: Manifest) -> list[str]:
+    """Labels for `Options.thresholds`; the first one makes the list of findings.
+
+    `wanted`: a label, a short form of it (`healthy:0.98` for `healthy_quantile_0.98`), `fixed:<value>` or `none`; None:
+    all of the model file's, in the order of `PREFERRED`.
+    """
+    if wanted is None:
+        return sorted(manifest.thresholds, key=_preference)
+    if wanted == NO_THRESHOLD:
+        return []
+    rule, _, value = wanted.partition(":")
+    short = [label for label in manifest.thresholds if label.startswith(rule) and label.endswith(f"_{value}")]
+    return short if len(short) == 1 and wanted not in manifest.thresholds else [wanted]
+
+
+def _preference(label: str) -> int:
+    return next((i for i, rule in enumerate(PREFERRED) if label.startswith(rule)), len(PREFERRED))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all scans share. `kept`: what is written of each."""
+
+    request: Request
+    model: Model
+    thresholds: Sequence[str]
+    kept: Kept
+    name: ModelName
+    versions: dict[str, str]
+
+
+def _run(request: Request, file: ModelFile, thresholds: Sequence[str], todo: Sequence[Input]) -> int:
+    """Predict scan after scan; returns how many failed."""
+    about, out = file.manifest, request.output
+    model = Model(file, request.model, _accelerator(request.device), request.threads)
+    model.thresholds(thresholds)
+    template = Path(model.preprocess.template).name
+    kept = Kept(request.space, request.save_reconstruction, about.modality, template)
+    name = ModelName(name=about.name, study=about.study, label=about.label, sha256=file.sha256)
+    run = _Run(request, model, thresholds, kept, name, versions())
+    outputs.describe(out, about.name)
+    failed = 0
+    for number, item in enumerate(todo, 1):
+        start = time.monotonic()
+        try:
+            record = _one(run, item, start)
+        except StorageError:
+            raise
+        except BrainuadError as error:
+            record = _failed(run, item, [f"{error.what} ({error.why})" if error.why else error.what], error.do or "")
+        except Exception as error:  # an unforeseen fault of one scan stops no other
+            logger.info("%s fails", item.scan, exc_info=True)
+            what = f"the program stopped with {type(error).__name__}: {error}".partition("\n")[0]
+            record = _failed(run, item, [what], FAULT_REMEDY)
+        failed += record.state == "failed"
+        _say(request, f"[{number}/{len(todo)}] {_sentence(record)}")
+    return failed
+
+
+def _one(run: _Run, item: Input, start: float) -> Record:
+    """Predict one scan, and write all of it or nothing."""
+    if item.problem:
+        raise InputError(item.problem, file=item.image)
+    request, model = run.request, run.model
+    given = Given(request.modality or item.modality, request.stripped, request.registered, request.mask)
+    found = model.predict(item.image, Options(given, run.thresholds))
+    template = load_template(model.preprocess.template, model.preprocess.spacing)
+    world = found.prepared.transform.matrix
+    places = Places(found.affine, np.linalg.inv(template.from_mni) @ found.affine, world @ found.affine)
+    label = next(iter(run.thresholds), "")
+    listed = findings(found.processed, found.masks[label], places) if label else []
+    record = _record(run, item, found, label).model_copy(
+        update={
+            "findings": [each.as_dict() for each in listed],
+            "marked_ml": float(found.masks[label].sum()) * places.voxel_ml if label else None,
+            "seconds": round(time.monotonic() - start, 2),
+        }
+    )
+    out, scan = request.output, item.scan
+    with status.replaced(out / scan, scan) as part:
+        files = outputs.write(part, item, found, record, run.kept)
+        overlay.write(part / scan / status.OVERLAY, picture(found, listed, label))
+        viewer = outputs.page_path(part, scan)
+        if request.report == "html":
+            with atomic(viewer) as path:
+                path.write_text(page.write(found, record, listed, places), encoding="utf-8")
+            files["viewer"] = viewer.name
+        else:
+            outputs.page_path(out, scan).unlink(missing_ok=True)
+        seconds = round(time.monotonic() - start, 2)
+        record = record.model_copy(update={"files": files, "seconds": seconds})
+        records.write(part / scan / records.NAME, record)
+    return record
+
+
+def _record(run: _Run, item: Input, found: Found, label: str) -> Record:
+    prepared = found.prepared
+    scale = abs(float(np.linalg.det(prepared.transform.matrix[:3, :3] @ prepared.affine[:3, :3]))) / 1000
+    remarks = [*found.doubts, *prepared.reasons]
+    return Record(
+        scan=item.scan,
+        file=item.image.name,
+        model=run.name,
+        state="doubtful" if remarks else "alike",
+        remarks=remarks,
+        remedy=prepared.remedy,
+        score=found.score,
+        p_healthy=None if math.isnan(found.p_healthy) else found.p_healthy,
+        p_smallest=None if math.isnan(found.p_smallest) else found.p_smallest,
+        threshold=label,
+        thresholds=found.thresholds,
+        brain_ml=float(prepared.brain.sum()) * scale,
+        quality=prepared.quality,
+        notes=prepared.notes,
+        stripped=prepared.stripped,
+        content=prepared.content,
+        finished=_now(),
+        versions=run.versions,
+    )
+
+
+def _failed(run: _Run, item: Input, remarks: list[str], remedy: str) -> Record:
+    about = {"remarks": remarks, "remedy": remedy, "finished": _now(), "versions": run.versions}
+    record = Record(scan=item.scan, file=item.image.name, model=run.name, state="failed", **about)
+    outputs.write_failed(run.request.output, record, run.kept.modality)
+    return record
+
+
+def _to_do(request: Request, mine: Sequence[Input], model: str) -> list[Input]:
+    """The scans that are not finished; raises InputError where results are there and no option says what to do."""
+    out = request.output
+    if out.exists() and not out.is_dir():
+        raise InputError("the output folder is a file", file=out, do="name a folder with -o")
+    there = [item for item in mine if outputs.is_there(out, item.scan)]
+    if there and not request.goes_on and not request.overwrite:
+        why = f"those of {there[0].scan}" + (f" and {len(there) - 1} more" if len(there) > 1 else "")
+        do = "add --continue to keep them, --overwrite to replace them, or name another folder"
+        raise InputError("the output folder holds results of these scans", file=out, why=why, do=do)
+    if request.overwrite:
+        return list(mine)
+    for item in there:
+        made_by = records.read(out / item.scan / records.NAME).model
+        if made_by.sha256 != model:
+            why = f"{item.scan} was mapped by another model file, {made_by.name}"
+            do = "name another folder, or add --overwrite"
+            raise InputError("the output folder holds results of another model", file=out, why=why, do=do)
+    finished = {item.scan for item in there}
+    return [item for item in mine if item.scan not in finished]
+
+
+def _finish(request: Request, about: Manifest) -> None:
+    """Table and contact sheets of all scans in the output folder; one part of several leaves the sheets alone."""
+    out = request.output
+    every = records.read_all(out)
+    if not every:
+        return
+    records.write_table(out / records.TABLE, every)
+    if request.num_parts == 1:
+        worst_first = sorted(every, key=lambda each: (list(VERDICTS).index(each.state), each.scan))
+        tiles = [
+            contact_sheet.Tile(each.scan, VERDICTS[each.state], _caption(each), out / each.scan / status.OVERLAY)
+            for each in worst_first
+        ]
+        with atomic_folder(out / SHEETS) as part:
+            for number, sheet in enumerate(contact_sheet.pages(about.name, tiles), 1):
+                sheet.save(part / f"page-{number}.png")
+    failed = [each for each in every if each.state == "failed"]
+    doubtful = sum(each.state == "doubtful" for each in every)
+    _say(request, f"{len(every)} scans in {out / records.TABLE}: {doubtful} doubtful, {len(failed)} failed")
+    for each in failed:
+        logger.error("%s failed: %s%s", each.scan, "; ".join(each.remarks), f"; {each.remedy}" if each.remedy else "")
+
+
+def _sentence(record: Record) -> str:
+    return f"{record.scan}: {record.state}; {_caption(record)}; {record.seconds:.0f} s"
+
+
+def _caption(record: Record) -> str:
+    if record.state == "failed":
+        return "; ".join(record.remarks)
+    found = [f"score {record.score:.3g}"]
+    found += [] if record.p_healthy is None else [f"p {record.p_healthy:.2g}"]
+    if record.marked_ml is not None:
+        found.append(f"{len(record.findings)} findings, {record.marked_ml:.3g} ml")
+    return "; ".join([", ".join(found), *record.remarks])
+
+
+def _accelerator(device: str) -> str:
+    """`cpu`, `gpu` or `auto`; of `cuda:1` this process sees no other GPU."""
+    if device.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+    return "gpu" if device.startswith("cuda") else device
+
+
+def _separate(labels: Sequence[str] | None) -> list[str]:
+    return [label for each in labels or () for label in each.replace(",", " ").split()]
+
+
+def _say(request: Request, text: str) -> None:
+    if not request.quiet:
+        terminal.show(text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,215 @@
+"""The scans that a prediction is asked for: one file, a folder of NIfTI files, a BIDS data set, a DICOM folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from brainuad.config.datasets import Bids
+from brainuad.download.sources import bids_names as names
+from brainuad.download.sources.bids import read_bids
+from brainuad.errors import InputError
+from brainuad.formats.pointers import content_missing
+from brainuad.predict.options import MODALITIES
+
+CONVERTER = "dcm2niix"
+NOT_A_SCAN = re.compile(r"mask|dseg|probseg|seg|label|lesion|roi|brain|anomalymap|xfm|bold|dwi|epi")
+"""Last part of the names of files that are no structural scan."""
+KEPT = ("sub", "ses", "acq", "rec", "run")
+"""Entities of a file's name that make the label of its scan."""
+MAGIC_PLACE, MAGIC, TRIED = 128, b"DICM", 50
+"""Where a DICOM file says that it is one; in how many files of a folder this is looked for."""
+WORDS = {"FLAIR": r"flair|dark.?fluid", "T2w": r"(^|[^a-z])t2", "T1w": r"(^|[^a-z])t1|mp.?rage|bravo|spgr"}
+"""In the names of series, by modality."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One scan. `scan`: `sub-01_ses-2`; `modality`: as its name says, None if it says nothing."""
+
+    scan: str
+    image: Path
+    modality: str | None = None
+    problem: str = ""
+    """Why it cannot be read, if that is known by now."""
+    converted: bool = False
+    """Whether it was made from DICOM files, and goes when the command ends."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All scans, sorted, and what was left out and why."""
+
+    scans: list[Input]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which scans of a folder. `modality`: of the model; labels without `sub-` and `ses-`, all if empty."""
+
+    modality: str
+    participants: Sequence[str] = ()
+    sessions: Sequence[str] = ()
+
+
+def find(path: Path, wanted: Wanted, work: Path) -> Inputs:
+    """The scans at `path`. `work`: an existing folder for files that are converted from DICOM.
+
+    Raises InputError if there is none.
+    """
+    if not path.exists():
+        raise InputError("the scan or folder is not there", file=path, do="correct the path after -i")
+    if path.is_file():
+        return Inputs([_of_file(path)])
+    if any(path.glob("sub-*/")) or path.name.startswith("sub-"):
+        found = _of_bids(path, wanted)
+    elif files := names.nifti_files(str(path)):
+        found = _of_files([path / name for name in files], wanted)
+    elif _holds_dicom(path):
+        series = _of_files(_converted(path, work), wanted)
+        found = Inputs([replace(scan, converted=True) for scan in series.scans], series.notes)
+    else:
+        why, do = "it has no folder sub-*, no NIfTI file and no DICOM file", "name a scan, or a folder with scans"
+        raise InputError("there is no scan", file=path, why=why, do=do)
+    return _chosen(found, wanted, path)
+
+
+def part_of(scans: Sequence[Input], number: int, parts: int) -> list[Input]:
+    """Every `parts`-th scan from `number` on, which is 0 for the first part."""
+    return list(scans[number::parts])
+
+
+def label_of(path: Path) -> str:
+    """The label of a scan by its file's name: `sub-01_ses-2`; other names become `sub-<letters and digits>`."""
+    own = names.entities(path.name)
+    if names.clean(own.get("sub", "")):
+        return "_".join(f"{key}-{names.clean(own[key])}" for key in KEPT if names.clean(own.get(key, "")))
+    stem = names.nifti_stem(path.name) or path.name
+    return f"sub-{names.clean(stem) or hashlib.sha256(stem.encode()).hexdigest()[:8]}"
+
+
+def modality_of(name: str) -> str | None:
+    """The modality that a BIDS suffix names; None for other names."""
+    suffix = names.suffix(name)
+    if suffix == "T1w" and "ce" in names.entities(name):
+        return "T1ce"
+    return suffix if suffix in MODALITIES else None
+
+
+def _of_file(path: Path) -> Input:
+    if missing := content_missing(path):
+        raise InputError(f"{path.name} {missing}", file=path)
+    return Input(label_of(path), path, modality_of(path.name))
+
+
+def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:
+    """Scans among files that are in no BIDS folder: those of another modality and masks are left out with a note."""
+    scans, notes = [], []
+    for path in paths:
+        modality = modality_of(path.name) or _modality_of_series(path)
+        if NOT_A_SCAN.fullmatch(names.suffix(path.name).lower()):
+            notes.append(f"{path.name} is left out: it is no scan by its name")
+        elif modality not in (None, wanted.modality) and len(paths) > 1:
+            notes.append(f"{path.name} is left out: it is {modality}, the model is for {wanted.modality}")
+        else:
+            problem = f"it {missing}" if (missing := content_missing(path)) else ""
+            scans.append(Input(label_of(path), path, modality, problem))
+    counts = Counter(scan.scan for scan in scans)
+    return Inputs([_told_apart(scan) if counts[scan.scan] > 1 else scan for scan in scans], notes)
+
+
+def _told_apart(scan: Input) -> Input:
+    """The scan with digits of a checksum of its file's name, for files whose names give one label."""
+    digest = hashlib.sha256(scan.image.name.encode()).hexdigest()[:4]
+    subject, _, rest = scan.scan.partition("_")
+    return replace(scan, scan="_".join(filter(None, (f"{subject}{digest}", rest))))
+
+
+def _of_bids(path: Path, wanted: Wanted) -> Inputs:
+    subject = path.name if path.name.startswith("sub-") and not any(path.glob("sub-*/")) else ""
+    only = {"entities": {"sub": subject.removeprefix("sub-")}} if subject else {}
+    root = str(path.absolute().parent if subject else path)
+    settings = {"source": "bids", "root": root, "modality": wanted.modality, "healthy": False, "split": None, **only}
+    try:
+        content = read_bids(path.name or "input", Bids.model_validate(settings))
+    except InputError as error:
+        do = f"name a BIDS folder with {wanted.modality} scans, or a file"
+        raise InputError(error.what, file=path, why=error.why, do=do) from None
+    scans = [Input(scan.scan, Path(scan.image), wanted.modality) for scan in content.scans]
+    failed = [Input(scan.scan, path / scan.scan, None, scan.note) for scan in content.failed]
+    return Inputs(sorted([*scans, *failed], key=lambda each: each.scan), content.notes)
+
+
+def _chosen(found: Inputs, wanted: Wanted, path: Path) -> Inputs:
+    """The scans of the wanted participants and sessions. Raises InputError for one that is not there."""
+    scans = found.scans
+    for key, labels in (("sub", wanted.participants), ("ses", wanted.sessions)):
+        plain = {label.removeprefix(f"{key}-") for label in labels}
+        there = {names.entities(scan.scan).get(key, "") for scan in scans}
+        if missing := sorted(plain - there):
+            why = f"there are {', '.join(sorted(filter(None, there))[:5]) or 'none'}"
+            raise InputError(f"there is no {key}-{missing[0]}", file=path, why=why, do="correct the labels")
+        scans = [scan for scan in scans if not plain or names.entities(scan.scan).get(key, "") in plain]
+    if not scans:
+        why = found.notes[0] if found.notes else None
+        do = f"give {wanted.modality} scans, or name the file itself if its name is wrong"
+        raise InputError(f"there is no {wanted.modality} scan", file=path, why=why, do=do)
+    return Inputs(sorted(scans, key=lambda each: each.scan), found.notes)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    return any(_is_dicom(path) for path, _ in zip(_files(folder), range(TRIED), strict=False))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(MAGIC_PLACE)
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def _converted(folder: Path, work: Path) -> list[Path]:
+    """The series of a DICOM folder as NIfTI files in `work`. Raises InputError without the converter."""
+    program = shutil.which(CONVERTER)
+    if program is None:
+        why = f"{CONVERTER}, which converts them, is not installed"
+        do = f"install it (Debian and conda-forge have {CONVERTER}), or convert the scans to NIfTI yourself"
+        raise InputError("the folder holds DICOM files", file=folder, why=why, do=do)
+    # the name has folder, series and protocol, and nothing of the person
+    command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%f_%s_%p", "-o", str(work), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    made = [work / name for name in names.nifti_files(str(work))]
+    if not made:
+        lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        why = next((line for line in reversed(lines) if "error" in line.lower()), f"it ended with {done.returncode}")
+        raise InputError(f"{CONVERTER} made no scan of the folder", file=folder, why=why, do="convert it to NIfTI")
+    return made
+
+
+def _modality_of_series(path: Path) -> str | None:
+    """The modality by the sidecar that the converter writes; None if it does not say."""
+    sidecar = path.with_name(f"{names.nifti_stem(path.name)}.json")
+    try:
+        about = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    if about.get("Modality") == "CT":
+        return "ct"
+    text = " ".join(str(about.get(key, "")) for key in ("SeriesDescription", "ProtocolName")).lower()
+    return next((modality for modality, words in WORDS.items() if re.search(words, text)), None)

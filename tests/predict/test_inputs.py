@@ -1,0 +1,135 @@
+"""Which scans are found where a user points: files, folders, BIDS, DICOM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brainuad.errors import InputError
+from brainuad.predict import inputs
+from brainuad.predict.inputs import Inputs, Wanted, find, label_of, modality_of, part_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(*files: str, content: bytes = b"") -> Path:
+        for file in files:
+            path = tmp_path / "in" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return tmp_path / "in"
+
+    return make
+
+
+def found(path: Path, work: Path | None = None, **wanted) -> Inputs:
+    return find(path, Wanted(**{"modality": "T1w", **wanted}), work or path)
+
+
+def labels(path: Path, **wanted) -> list[str]:
+    return [scan.scan for scan in found(path, **wanted).scans]
+
+
+def fault(path: Path, **wanted) -> str:
+    with pytest.raises(InputError) as caught:
+        found(path, **wanted)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "modality"),
+    [
+        ("sub-01_ses-2_T1w.nii.gz", "sub-01_ses-2", "T1w"),
+        ("sub-01_acq-mprage_run-2_FLAIR.nii", "sub-01_acq-mprage_run-2", "FLAIR"),
+        ("sub-01_space-MNI152_ce-gadolinium_T1w.nii.gz", "sub-01", "T1ce"),
+        ("patient 7 (t1).nii.gz", "sub-patient7t1", None),
+        ("sub-_T1w.nii.gz", "sub-subT1w", "T1w"),
+    ],
+)
+def test_a_file_name_gives_label_and_modality(name, label, modality):
+    assert label_of(Path(name)) == label
+    assert modality_of(name) == modality
+
+
+def test_names_without_letters_give_different_labels():
+    assert label_of(Path("头.nii.gz")) != label_of(Path("脑.nii.gz"))
+
+
+def test_a_file_is_taken_whatever_its_name_says(folder):
+    place = folder("sub-01_FLAIR.nii.gz", "sub-01_T1w.nii.gz")
+    (scan,) = found(place / "sub-01_FLAIR.nii.gz").scans
+    assert (scan.scan, scan.modality) == ("sub-01", "FLAIR")
+
+
+def test_masks_and_other_modalities_in_a_folder_are_left_out_and_named(folder):
+    made = found(folder("a_T1w.nii.gz", "b.nii", "a_FLAIR.nii.gz", "a_mask.nii.gz", "notes.txt"))
+    assert [scan.image.name for scan in made.scans] == ["a_T1w.nii.gz", "b.nii"]
+    assert sorted(note.split()[0] for note in made.notes) == ["a_FLAIR.nii.gz", "a_mask.nii.gz"]
+
+
+def test_files_that_would_bear_one_label_are_told_apart(folder):
+    one, two = labels(folder("x_1.nii.gz", "x1.nii"))
+    assert one != two
+    assert one.startswith("sub-x1")
+
+
+def test_a_bids_data_set_gives_its_scans_of_the_modality_and_those_that_lack_one(folder):
+    files = [f"sub-{name}/anat/sub-{name}_T1w.nii.gz" for name in ("01", "02")]
+    made = found(folder(*files, "sub-02/anat/sub-02_T2w.nii.gz", "sub-03/anat/sub-03_T2w.nii.gz"))
+    assert [(scan.scan, bool(scan.problem)) for scan in made.scans] == [
+        ("sub-01", False), ("sub-02", False), ("sub-03", True),
+    ]  # fmt: skip
+
+
+def test_the_folder_of_one_subject_gives_that_subject_alone(folder):
+    root = folder("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
+    assert labels(root / "sub-01") == ["sub-01_ses-1"]
+
+
+def test_participants_and_sessions_are_chosen_by_label(folder):
+    sessions = [f"sub-{sub}/ses-{ses}/anat/sub-{sub}_ses-{ses}_T1w.nii.gz" for sub in ("a", "b") for ses in ("1", "2")]
+    root = folder(*sessions)
+    assert labels(root, participants=["sub-b"], sessions=["2"]) == ["sub-b_ses-2"]
+    assert "sub-c" in fault(root, participants=["a", "c"])
+
+
+@pytest.mark.parametrize("files", [(), ("notes.txt",), ("a_FLAIR.nii.gz", "b_FLAIR.nii.gz")], ids=len)
+def test_a_folder_without_a_scan_is_refused(folder, tmp_path, files):
+    (tmp_path / "in").mkdir()
+    assert str(folder(*files)) in fault(tmp_path / "in")
+
+
+def test_a_path_that_is_not_there_and_a_pointer_are_refused(folder):
+    pointer = folder("a.nii.gz", content=b"version https://git-lfs.github.com/spec/v1\n") / "a.nii.gz"
+    assert "git lfs pull" in fault(pointer)
+    assert "not there" in fault(pointer.with_name("b.nii.gz"))
+
+
+DICOM = b"\0" * 128 + b"DICM"
+
+
+def test_dicom_without_the_converter_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert inputs.CONVERTER in fault(folder("series/1.dcm", content=DICOM))
+
+
+def test_dicom_is_converted_and_its_series_of_the_modality_is_taken(folder, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / inputs.CONVERTER
+    program.parent.mkdir()
+    lines = ["#!/bin/sh", "cd ${10}"]
+    for name, text in (("in_2_MPRAGE", "t1_mpr"), ("in_3_dark", "t2_tse")):
+        lines.append(f"touch {name}.nii.gz; echo '{{\"SeriesDescription\": \"{text}\"}}' > {name}.json")
+    program.write_text("\n".join(lines) + "\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    work = tmp_path / "work"
+    work.mkdir()
+    (scan,) = found(folder("series/1.dcm", content=DICOM), work).scans
+    assert (scan.image.name, scan.modality, scan.converted) == ("in_2_MPRAGE.nii.gz", "T1w", True)
+
+
+def test_parts_share_all_scans(folder):
+    scans = found(folder(*(f"{n}.nii" for n in range(7)))).scans
+    parts = [part_of(scans, number, 3) for number in range(3)]
+    assert sorted((scan for part in parts for scan in part), key=lambda scan: scan.scan) == scans

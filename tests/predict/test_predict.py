@@ -1,0 +1,268 @@
+"""`brainuad predict`: what is written of each scan, what happens to bad ones, and to what is there already."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from good_numbers import GOOD
+from PIL import Image
+from scipy.ndimage import center_of_mass
+
+from brainuad.cli import main
+from brainuad.config.recipe import Preprocess
+from brainuad.errors import InputError
+from brainuad.formats import volume
+from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
+from brainuad.formats.transform import Affine
+from brainuad.formats.volume import Volume
+from brainuad.predict import command, page, record
+from brainuad.predict.model import Found, Prepared
+
+SHAPE, AFFINE = (24, 26, 22), np.diag([4.0, 4.0, 4.0, 1.0])
+AFFINE[:3, 3] = (-48, -52, -40)
+OWN = np.array([[0, 0, -5.0, 60], [-4, 0, 0, 50], [0, 4, 0, -50], [0, 0, 0, 1]])
+"""Stored with other axes: back to front, bottom to top, right to left in thick slices."""
+MOVED = np.eye(4)
+MOVED[:3, 3] = (3, -4, 2)
+RULE, OTHER = "healthy_quantile_0.98", "burden_5_ml"
+
+
+def manifest() -> Manifest:
+    values = {OTHER: 0.9, RULE: 0.5}
+    return Manifest(
+        name="tiny", study="s", label="zscore", seeds=[0], modality="T1w", lesion_sign="both",
+        parts=[Part(label="zscore", bundle="zscore/seed-0", map={})], recipe={}, template={},
+        grid=Grid(shape=SHAPE, affine=[]),
+        postprocessing={}, healthy_scores=[1.0], healthy_scans="none", erode_voxels=0, training=[], versions={},
+        thresholds={rule: FileThreshold(value=value, source="x", scans=1) for rule, value in values.items()},
+    )  # fmt: skip
+
+
+def found(path: Path, thresholds: dict[str, float], doubts: list[str]) -> Found:
+    """A scan whose map has two bright spots."""
+    scan = volume.read(path)
+    where = np.indices(SHAPE).reshape(3, -1).T - np.array(SHAPE) / 2
+    brain = (np.linalg.norm(where / np.array(SHAPE), axis=1) < 0.4).reshape(SHAPE)
+    anomaly = np.zeros(SHAPE, np.float32)
+    anomaly[8:11, 12:15, 10:13], anomaly[9, 13, 11], anomaly[15, 9:11, 12] = 2, 2.5, 1
+    shape, own = volume.read_grid(path)
+    grey = brain * np.float32(0.5)
+    prepared = Prepared(grey, brain, AFFINE, Affine(MOVED), False, dict(GOOD), [], [], "", ["a note"], "0")
+    masks = {label: anomaly > value for label, value in thresholds.items()}
+    return Found(
+        scan=Volume(scan.data, scan.affine), prepared=prepared, image=grey, brain=brain, anomaly=anomaly,
+        reconstruction=grey, processed=anomaly, masks=masks, thresholds=thresholds, affine=AFFINE, score=2.5,
+        p_healthy=0.5, p_smallest=0.5, doubts=doubts, shape=shape, own_affine=own,
+    )  # fmt: skip
+
+
+class Stub:
+    """In place of a model: scans named `bad` and `odd` fail, those named `strange` are doubtful."""
+
+    def __init__(self, *_: object):
+        self.preprocess = Preprocess()
+        self.mapped: list[str] = []
+
+    def thresholds(self, wanted):
+        known = {rule: each.value for rule, each in manifest().thresholds.items()}
+        if missing := [each for each in wanted if each not in known and not each.startswith("fixed:")]:
+            raise InputError(f"no threshold {missing[0]}")
+        return {each: known.get(each) or float(each.removeprefix("fixed:")) for each in wanted}
+
+    def predict(self, path, options):
+        if "bad" in path.name:
+            raise InputError("it shows no head", do="look at it")
+        if "odd" in path.name:
+            raise ValueError("unforeseen")
+        doubts = ["its histogram is unlike the training's"] if "strange" in path.name else []
+        return found(path, self.thresholds(options.thresholds), doubts)
+
+
+@pytest.fixture
+def predict(tmp_path, monkeypatch):
+    def run(*names: str, **options: str) -> tuple[int, Path]:
+        for name in names:
+            data = np.random.default_rng(0).integers(50, 200, (25, 24, 22)).astype(np.int16)
+            nib.save(nib.Nifti1Image(data, OWN), tmp_path / "in" / f"{name}.nii.gz")
+        given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value) if text]
+        out = tmp_path / "out"
+        return main(["predict", "-i", str(tmp_path / "in"), "-o", str(out), "-m", "x", *given]), out
+
+    (tmp_path / "in").mkdir()
+    file = ModelFile(manifest(), {}, {}, {}, "0" * 64)
+    monkeypatch.setattr(command.model_file, "read", lambda _: file)
+    monkeypatch.setattr(command, "Model", Stub)
+    return run
+
+
+def rows(out: Path) -> dict[str, dict[str, str]]:
+    head, *lines = [line.split("\t") for line in (out / record.TABLE).read_text().splitlines()]
+    return {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+
+
+def test_a_scan_gets_maps_on_its_own_grid_a_record_and_a_row(predict):
+    code, out = predict("sub-01_T1w")
+    assert code == 0
+    about = record.read(out / "sub-01" / record.NAME)
+    assert set(about.files) == {"anomaly_map", "brain_mask", f"mask_{RULE}", f"mask_{OTHER}", "transform", "viewer"}
+    assert all((out / path).is_file() for path in about.files.values())
+    for name in ("anomaly_map", f"mask_{RULE}"):
+        image = nib.load(out / about.files[name])
+        assert image.shape == (25, 24, 22)
+        assert np.array_equal(image.affine, OWN)
+    assert about.threshold == RULE
+    assert [finding["peak"] for finding in about.findings] == [2.5, 1]
+    assert about.marked_ml == pytest.approx(29 * 0.064)
+    row = rows(out)["sub-01"]
+    assert (row["state"], row["findings"], row["p_healthy"]) == ("alike", "2", "0.5")
+    assert {path.name for path in out.iterdir()} >= {"contact_sheets", "dataset_description.json", "sub-01_view.html"}
+
+
+def test_maps_in_both_spaces_and_the_reconstruction_if_asked_for(predict):
+    code, out = predict("a", space="both", save_reconstruction="", threshold="fixed:1.5", report="none")
+    assert code == 0
+    about = record.read(out / "sub-a" / record.NAME)
+    assert "space-MNI152NLin2009aSym" in about.files["anomaly_map_template"]
+    both = ("mask_fixed:1.5", "reconstruction")
+    assert {*both, *(f"{name}_template" for name in both)} <= set(about.files)
+    assert about.marked_ml == pytest.approx(27 * 0.064)
+    assert not list(out.glob("*.html"))
+
+
+def test_a_bad_scan_is_listed_and_stops_no_other(predict, caplog):
+    code, out = predict("a", "bad", "odd", "strange")
+    assert code == 1
+    found = rows(out)
+    assert {name: row["state"] for name, row in found.items()} == {
+        "sub-a": "alike", "sub-bad": "failed", "sub-odd": "failed", "sub-strange": "doubtful",
+    }  # fmt: skip
+    assert "no head" in found["sub-bad"]["remarks"]
+    assert "unforeseen" in found["sub-odd"]["remarks"]
+    assert "histogram" in found["sub-strange"]["remarks"]
+    assert {path.name for path in (out / "sub-bad").iterdir()} == {record.NAME, "status.json"}
+
+
+def test_results_that_are_there_are_kept_replaced_or_refused(predict, capsys):
+    code, out = predict("a")
+    first = (out / "sub-a" / record.NAME).stat().st_ino
+    assert code == 0
+    assert predict()[0] == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert predict("b", **{"continue": ""})[0] == 0
+    assert (out / "sub-a" / record.NAME).stat().st_ino == first
+    assert set(rows(out)) == {"sub-a", "sub-b"}
+    assert predict(overwrite="", threshold="none", report="none")[0] == 0
+    assert not list(out.glob("*.html"))
+    assert not list(out.glob("*/anat/*lesion*"))
+    assert rows(out)["sub-a"]["findings"] == ""
+
+
+def test_a_scan_that_failed_is_tried_again(predict, monkeypatch):
+    assert predict("bad")[0] == 1
+    monkeypatch.setattr(Stub, "predict", lambda self, path, _: found(path, self.thresholds([RULE]), []))
+    code, out = predict(**{"continue": ""})
+    assert (code, rows(out)["sub-bad"]["state"]) == (0, "alike")
+
+
+def test_results_of_another_model_are_not_continued(predict, capsys):
+    _, out = predict("a")
+    path = out / "sub-a" / record.NAME
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
+    assert predict(**{"continue": ""})[0] == 1
+    assert "another model" in capsys.readouterr().err
+
+
+def test_a_fault_while_writing_leaves_nothing(predict, monkeypatch):
+    monkeypatch.setattr(command.page, "write", lambda *_: 1 / 0)
+    code, out = predict("a")
+    assert (code, rows(out)["sub-a"]["state"]) == (1, "failed")
+    assert not list(out.rglob("*.nii.gz"))
+    assert not list(out.glob(".part-*"))
+
+
+def test_a_dry_run_writes_nothing(predict, capsys):
+    code, out = predict("a", "b", dry_run="")
+    assert code == 0
+    assert not out.exists()
+    assert "sub-b" in capsys.readouterr().out
+
+
+def test_parts_make_one_table(predict):
+    assert predict("a", "b", "c", num_parts="2", part_id="0")[0] == 0
+    code, out = predict(num_parts="2", part_id="1")
+    assert (code, set(rows(out))) == (0, {"sub-a", "sub-b", "sub-c"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"continue": "", "overwrite": ""},
+        {"num_parts": "2", "part_id": "2"},
+        {"device": "tpu"},
+        {"modality": "T9"},
+        {"space": "moon"},
+        {"threads": "0"},
+    ],
+    ids=str,
+)
+def test_wrong_usage_ends_with_2(predict, options, capsys):
+    assert predict("a", **options)[0] == 2
+
+
+def test_short_names_of_thresholds():
+    assert command.wanted_thresholds("healthy:0.98", manifest()) == [RULE]
+    assert command.wanted_thresholds(OTHER, manifest()) == [OTHER]
+    assert command.wanted_thresholds("fixed:2", manifest()) == ["fixed:2"]
+    assert command.wanted_thresholds("none", manifest()) == []
+    assert command.wanted_thresholds(None, manifest())[0] == RULE
+
+
+def bytes_of(view: dict, name: str) -> np.ndarray:
+    """A picture of the page as a volume, as the page's script reads it."""
+    with Image.open(io.BytesIO(base64.b64decode(view[name].partition(",")[2]))) as picture:
+        sheet = np.asarray(picture.convert("L"))
+    nx, ny, nz = view["shape"]
+    tiles = [
+        sheet[z // view["columns"] * ny : (z // view["columns"] + 1) * ny, z % view["columns"] * nx :][:, :nx]
+        for z in range(nz)
+    ]
+    return np.stack([tile[::-1].T for tile in tiles], axis=2)
+
+
+def test_the_page_needs_no_other_file_and_shows_findings_where_they_are(predict):
+    _, out = predict("sub-01_T1w", "strange")
+    text = (out / "sub-01_view.html").read_text()
+    assert not re.search(r"https?://|src=|@import|url\(", text)
+    assert "histogram" in (out / "sub-strange_view.html").read_text()
+    view = json.loads(re.search(r'id="view-data">(.*?)</script>', text, re.DOTALL)[1])
+    mask, steps = bytes_of(view, "mask"), bytes_of(view, "map")
+    first = record.read(out / "sub-01" / record.NAME).findings[0]
+    assert mask[tuple(view["findings"][0])] == 255
+    assert steps[tuple(view["findings"][0])] > 200
+    in_scan = (np.array(view["toScan"]) @ [*view["findings"][0], 1])[:3]
+    assert np.abs(in_scan - first["peak_scan_mm"]).max() <= 2.5  # half a voxel
+    assert np.abs((np.array(view["toMni"]) @ [*view["findings"][0], 1])[:3] - first["peak_mni_mm"]).max() <= 2.5
+    spot = np.array(center_of_mass(steps > 150))
+    true = MOVED @ AFFINE @ [9, 13, 11, 1]
+    assert np.linalg.norm((np.array(view["toScan"]) @ [*spot, 1] - true)[:3]) < 3
+
+
+def test_the_grid_of_the_page_keeps_thick_slices_and_stays_small(monkeypatch):
+    brain = np.zeros((100, 100, 20), bool)
+    brain[20:80, 10:90, 2:18] = True
+    affine = np.diag([1.0, 1.0, 6.0, 1.0])
+    grid = page.view_grid(Volume(np.zeros(brain.shape), affine), brain)
+    assert np.array_equal(grid.affine[:3, :3], affine[:3, :3])
+    monkeypatch.setattr(page, "MOST_VOXELS", 20_000)
+    small = page.view_grid(Volume(np.zeros(brain.shape), affine), brain)
+    assert np.prod(small.shape) <= 20_000
+    assert small.affine[2, 2] == 6
+    corner = np.array(grid.affine @ [-0.5, -0.5, -0.5, 1])
+    assert np.allclose(small.affine @ [-0.5, -0.5, -0.5, 1], corner)
