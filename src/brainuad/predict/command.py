@@ -240,7 +240,7 @@ def _finish(request: Request, about: Manifest) -> None:
                 sheet.save(part / f"page-{number}.png")
     failed = [each for each in every if each.state == "failed"]
     doubtful = sum(each.state == "doubtful" for each in every)
-    _say(request, f"{len(every)} scans in {out / records.TABLE}: {doubtful} doubtful, {len(failed)} failed")
+    _say(request, f"{out / records.TABLE}: scans {len(every)}, doubtful {doubtful}, failed {len(failed)}")
     for each in failed:
         logger.error("%s failed: %s%s", each.scan, "; ".join(each.remarks), f"; {each.remedy}" if each.remedy else "")
 

@@ -25,6 +25,8 @@ from brainuad.report.viewer import in_steps
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_VOXELS = 4_500_000
 """Of the page's grid: as a picture they are under 8 MB."""
+MOST_FINDINGS = 100
+"""In the list; without a smallest size a mask may have thousands."""
 MARGIN_MM = 6.0
 """Shown around the brain: enough to see a mask that is too small, too little for a face."""
 WHITE_QUANTILE = 99.7
@@ -42,7 +44,8 @@ class Grid:
 
 def write(found: Found, record: Record, findings: Sequence[Finding], places: Places) -> str:
     """The page, as text. `findings`: of the mask of the record's threshold."""
-    content = {"record": record, "findings": findings, "view": _view(found, record, findings, places)}
+    listed = findings[:MOST_FINDINGS]
+    content = {"record": record, "findings": listed, "view": _view(found, record, listed, places)}
     content["threshold"] = found.thresholds.get(record.threshold)
     own = page.parts("page.css", "page.js", folder=TEMPLATES)
     return page.filled(TEMPLATES, content, page.parts("style.css", "volume.js") | own)
