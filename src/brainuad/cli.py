@@ -336,6 +336,48 @@ def lesions(
 @app.command(
     rich_help_panel=DATA,
     epilog=_example(
+        "brainuad export results/demo baur_dae_small -o dae.brainuad",
+        "brainuad export results/mine flagship --seed best-of-validation --licence LICENSE.txt -o mine.brainuad",
+    ),
+)
+def export(
+    folder: ResultsFolder,
+    model: Annotated[str, typer.Argument(help="Label of the model in the study.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, such as mine.brainuad.")],
+    seed: Annotated[
+        str | None,
+        typer.Option(help="A seed of the study, or best-of-validation: that of the lowest loss; else the first."),
+    ] = None,
+    postprocessing: Annotated[str | None, typer.Option(help="Its label in the study; else the first.")] = None,
+    licence: Annotated[Path | None, typer.Option(help="Text file under which the model may be used.")] = None,
+    study: Annotated[Path | None, typer.Option(help="Study file; by default that of the last run.")] = None,
+) -> None:
+    """Write a trained model of a finished study to one file, with all that it needs to map a new scan."""
+    from brainuad.clean import study_file
+    from brainuad.predict.export import Wanted
+    from brainuad.predict.export import export as write_model_file
+
+    wanted = Wanted(model, seed, postprocessing, licence)
+    terminal.show(*write_model_file(study or study_file(folder), folder, wanted, out))
+
+
+@app.command(
+    rich_help_panel=DATA,
+    epilog=_example("brainuad verify dae.brainuad", "brainuad verify dae.brainuad --card card.html"),
+)
+def verify(
+    file: Annotated[Path, typer.Argument(help="Model file.")],
+    card: Annotated[Path | None, typer.Option(help="Write its model card here, as HTML.")] = None,
+) -> None:
+    """Check every byte of a model file, and that it gives the same numbers here as where it was exported."""
+    from brainuad.predict.verify import verify as check_model_file
+
+    terminal.show(*check_model_file(file, card))
+
+
+@app.command(
+    rich_help_panel=DATA,
+    epilog=_example(
         "brainuad predict -i sub-01_T1w.nii.gz -o out -m stroke_t1.brainuad",
         "brainuad predict -i data/patients -o out -m stroke_t1.brainuad --continue",
         "brainuad predict -i data/patients -o out -m stroke_t1.brainuad --num-parts 8 --part-id 0",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,22 @@ from brainuad.evaluate.collect import scores_of_people
 from brainuad.formats import bundle as bundles
 from brainuad.formats import checksums, maps, model_file, run, tensors, thresholds
 from brainuad.formats.files import read_json
-from brainuad.formats.model_file import FileThreshold, Grid, Manifest, Part
+from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.images.template import fingerprint
 from brainuad.layout import Layout
 from brainuad.metrics.conformal import highest_of_each
 from brainuad.normalize.scaling import AFFINE, SHAPE
+from brainuad.predict import card, likeness, selftest
+from brainuad.predict.likeness import Outline
+from brainuad.predict.model import Model
 from brainuad.resources.recording import versions
 from brainuad.sharing import NAME as SOURCES
+from brainuad.units import format_size
 
-BEST, ENSEMBLE = "best-of-validation", "ensemble"
+BEST, BEST_LOSS = "best-of-validation", "best_validation_loss"
+"""A choice of seed, and the fact of the run record that decides it."""
+MOST = 200
+"""Training scans that likeness rests on."""
 RERUN = "run the study again, so that its results fit its file"
 
 
@@ -35,7 +42,7 @@ class Wanted:
 
     model: str
     seed: str | None = None
-    """None: the study's first seed."""
+    """A number, or `BEST`; None: the study's first seed."""
     postprocessing: str | None = None
     """Label; None: the study's first."""
     licence: Path | None = None
@@ -50,39 +57,99 @@ def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
     """
     study = load_study(file)
     layout = _layout(study, folder)
-    model = _known("model", wanted.model, list(study.models))
-    seed = int(_known("seed", wanted.seed or str(study.seeds[0]), [str(each) for each in study.seeds]))
+    _known("model", wanted.model, list(study.models))
     label = _known("postprocessing", wanted.postprocessing or next(iter(study.postprocessing)), [*study.postprocessing])
-    reference = layout.training_sets()[0]
-    parts = [_part(layout, each, seed, reference) for each in _with_members(study, model)]
+    seed, dataset = _seed(layout, wanted), layout.training_sets()[0]
+    parts = [_part(layout, each, seed, dataset) for each in _with_members(study, wanted.model)]
+    trained = {part.bundle: bundles.read(layout.folder / "train" / part.bundle) for part in parts}
+    arrays, about = _likeness(layout, wanted.model, seed)
+    manifest = Manifest(
+        name=out.name.removesuffix(model_file.SUFFIX),
+        study=study.study,
+        label=wanted.model,
+        seeds=[seed],
+        modality=study.scan_sets()[dataset].modality,
+        lesion_sign=study.lesion_sign,
+        parts=parts,
+        recipe=_recipe(layout, dataset),
+        template={"name": study.recipe.preprocess.template, "sha256": fingerprint(study.recipe.preprocess.template)},
+        grid=_grid(layout),
+        postprocessing=_postprocessing(layout, (wanted.model, seed, dataset), label),
+        thresholds=_thresholds(layout, (wanted.model, seed, dataset), label),
+        healthy_scores=_healthy_scores(layout, wanted.model, seed, dataset),
+        healthy_scans=f"{layout.calibration_role(dataset)} scans of {', '.join(layout.calibration_sets(dataset))}",
+        erode_voxels=study.evaluate.erode_voxels,
+        training=trained[parts[-1].bundle].about["training"]["labels"],
+        likeness=about,
+        versions=versions(),
+        threads=study.compute.threads,
+        licence=_licence(wanted.licence),
+    )
+    content = card.blocks(manifest, layout, dataset)
+    texts = {model_file.CARD: card.as_markdown(manifest, content), model_file.PAGE: card.as_html(manifest, content)}
+    checked = selftest.make(Model(ModelFile(manifest, trained, {}, arrays, ""), out))
+    if checked is not None:
+        texts[model_file.SELF_TEST_FILE] = json.dumps(checked, indent=2, sort_keys=True) + "\n"
     with tempfile.TemporaryDirectory(prefix="brainuad-") as place:
         members = Path(place)
-        for name in dict.fromkeys(part.bundle for part in parts):
-            bundles.write(members / model_file.MODELS / name, bundles.read(layout.folder / "train" / name))
-        main = bundles.read(layout.folder / "train" / parts[-1].bundle)
-        manifest = Manifest(
-            name=out.name.removesuffix(model_file.SUFFIX),
-            study=study.study,
-            label=model,
-            seeds=[seed],
-            modality=study.scan_sets()[reference].modality,
-            lesion_sign=study.lesion_sign,
-            parts=parts,
-            recipe=_recipe(layout, reference),
-            template={"name": study.recipe.preprocess.template, "sha256": fingerprint(templates.BUNDLED)},
-            grid=_grid(layout),
-            postprocessing=_postprocessing(layout, (model, seed, reference), label),
-            thresholds=_thresholds(layout, (model, seed, reference), label),
-            healthy_scores=_healthy_scores(layout, model, seed, reference),
-            healthy_scans=_healthy_in_words(layout, reference),
-            erode_voxels=study.evaluate.erode_voxels,
-            training=main.about["training"]["labels"],
-            versions=versions(),
-            threads=study.compute.threads,
-            licence=_licence(wanted.licence),
-        )
+        for name, bundle in trained.items():
+            bundles.write(members / model_file.MODELS / name, bundle)
+        tensors.write(members / model_file.LIKENESS, arrays)
+        for name, text in texts.items():
+            (members / name).parent.mkdir(exist_ok=True)
+            (members / name).write_text(text, encoding="utf-8")
         model_file.write(out, manifest, members)
-    return [f"wrote {out}"]
+    rules = ", ".join(f"{rule} ({each.value:.4g})" for rule, each in manifest.thresholds.items())
+    return [
+        f"wrote {out} ({format_size(out.stat().st_size)}): {wanted.model}, seed {seed}, of {study.study}",
+        f"for {manifest.modality}; thresholds: {rules or 'none'}; p from {len(manifest.healthy_scores)} healthy people",
+        f"`brainuad verify {out}` checks it; `brainuad predict -i SCAN -o OUT -m {out}` uses it",
+    ]
+
+
+def _seed(layout: Layout, wanted: Wanted) -> int:
+    """The seed that is asked for; the best of validation is that of the lowest loss of a network's validation."""
+    seeds = layout.study.seeds
+    if wanted.seed is None:
+        return seeds[0]
+    if wanted.seed != BEST:
+        return int(_known("seed", wanted.seed, [*map(str, seeds), BEST]))
+    records = {seed: run.read(layout.bundle(wanted.model, seed) / run.NAME)["facts"] for seed in seeds}
+    if lacking := [seed for seed, facts in records.items() if BEST_LOSS not in facts]:
+        why = f"the training with seed {lacking[0]} has no validation loss"
+        raise InputError(
+            f"{wanted.model} has no best seed", why=why, do=f"give one of --seed {' '.join(map(str, seeds))}"
+        )
+    return min(seeds, key=lambda seed: float(records[seed][BEST_LOSS]))
+
+
+def _likeness(layout: Layout, model: str, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What the healthy training and held-out scans of the study are like: arrays, and the cut of each distance."""
+    training: list[Outline] = []
+    held_out: list[Outline] = []
+    stripped: set[bool | None] = set()
+    for label in layout.training_sets():
+        opened, folder = array_cache.read(layout.array_cache(label)), layout.maps(model, seed, label)
+        stripped |= {row.stripped for row in quality.read(layout.quality(label))} - {None}
+        rows = _spread([i for i, scan in enumerate(opened.scans) if scan.role == "train"])
+        training += [likeness.outline(opened.image(row), opened.brain(row), opened.spacing) for row in rows]
+        for row, scan in enumerate(opened.scans):
+            if scan.role in ("validation", "calibration"):
+                image, brain = opened.image(row), opened.brain(row)
+                anomaly = maps.read_map(maps.anomaly_path(folder, scan.scan), brain.shape)
+                held_out.append(likeness.outline(image, brain, opened.spacing, anomaly))
+    found = {name: asdict(cut) for name, cut in likeness.cuts(training, held_out).items()}
+    return likeness.reference(training, held_out), {
+        "cuts": found,
+        "stripped": stripped.pop() if len(stripped) == 1 else None,
+    }
+
+
+def _spread(rows: Sequence[int]) -> list[int]:
+    """At most `MOST` of the rows, evenly spread."""
+    return (
+        [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, MOST).astype(int))] if len(rows) > MOST else [*rows]
+    )
 
 
 def _layout(study: Study, folder: Path) -> Layout:
@@ -172,10 +239,6 @@ def _healthy_scores(layout: Layout, model: str, seed: int, dataset: str) -> list
         for score in scores_of_people(layout.maps(model, seed, label), layout.array_cache(label), role, healthy=True)
     ]
     return [float(score) for score in highest_of_each(scores)]
-
-
-def _healthy_in_words(layout: Layout, dataset: str) -> str:
-    return f"{layout.calibration_role(dataset)} scans of {', '.join(layout.calibration_sets(dataset))}"
 
 
 def _licence(path: Path | None) -> str:

@@ -46,8 +46,8 @@ QUANTILES, MEAN, COVER, MAP_LEVEL = "quantiles", "mean", "cover", "map_level"
 class Outline:
     """What is compared of one scan.
 
-    `quantiles`: of brain intensities at `LEVELS`; `coarse`, `cover`: scan and brain mask at `COARSE_MM`; `level`: of its
-    map, or NaN.
+    `quantiles`: of brain intensities at `LEVELS`; `coarse`, `cover`: scan and brain mask at `COARSE_MM`; `level`: that
+    of its map, or NaN.
     """
 
     quantiles: Float[np.ndarray, "levels"]

@@ -1,0 +1,69 @@
+"""The self-test of a model file: a phantom, and numbers that its map must give on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainuad.formats.raw import RawVolume
+from brainuad.formats.volume import Volume
+from brainuad.images.contrasts import SUFFIX
+from brainuad.images.phantom import make_phantom
+
+if TYPE_CHECKING:
+    from brainuad.predict.model import Model
+
+PHANTOM: dict[str, Any] = {"seed": 20, "lesions": "none", "spacing": 3.0}
+TOLERANCE = 0.01
+"""Relative: processors differ in the last digits, which the registration of the phantom amplifies."""
+LEAST = 1e-4
+"""Absolute, for numbers near 0."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the self-test, as the file states it and as it is here."""
+
+    name: str
+    stated: float
+    found: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the two are equal within the tolerance."""
+        return abs(self.found - self.stated) <= max(LEAST, TOLERANCE * abs(self.stated))
+
+
+def make(model: Model) -> dict[str, Any] | None:
+    """The self-test of a model: settings and numbers; None for a modality of which there are no phantoms."""
+    contrast = next((name for name, suffix in SUFFIX.items() if suffix == model.manifest.modality), None)
+    if contrast is None:
+        return None
+    phantom = {**PHANTOM, "contrast": contrast}
+    return {"phantom": phantom, "numbers": _numbers(model, phantom), "tolerance": TOLERANCE}
+
+
+def run(model: Model, stated: Mapping[str, Any]) -> list[Number]:
+    """The numbers of a self-test, compared."""
+    found = _numbers(model, stated["phantom"])
+    return [Number(name, float(value), found[name]) for name, value in stated["numbers"].items()]
+
+
+def _numbers(model: Model, phantom: Mapping[str, Any]) -> dict[str, float]:
+    from brainuad.predict.model import Given  # late: it imports this module
+
+    made = make_phantom(**phantom)
+    prepared = model.measured(RawVolume(Volume(made.image, made.affine)), Given())
+    image, brain = model.models_input(prepared)
+    mapped = model.map(image, brain)
+    values = mapped.anomaly[brain]
+    return {
+        "brain voxels": float(brain.sum()),
+        "mean intensity": float(image[brain].mean()),
+        "mean of the map": float(np.abs(values).mean()),
+        "99th percentile of the map": float(np.percentile(values, 99)),
+        "score": mapped.score,
+    }

@@ -1,0 +1,43 @@
+"""`brainuad verify`: whether a model file is what was exported, and computes here what it computed there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from brainuad.errors import InputError
+from brainuad.formats import model_file
+from brainuad.predict import selftest
+from brainuad.predict.model import load
+
+
+def verify(path: Path, card: Path | None = None) -> list[str]:
+    """Check a model file; what to show. `card`: where to write its model card as HTML.
+
+    Raises InputError for a file that is altered or unusable, and where the self-test gives other numbers.
+    """
+    model = load(path)
+    about = model.manifest
+    shown = [
+        f"{path.name}: the checksums of all parts fit ({model.sha256[:12]})",
+        f"model         {about.label}, seed {', '.join(map(str, about.seeds))}, of the study {about.study}",
+        f"for           {about.modality}, lesions {about.lesion_sign}; learnt from {len(about.training)} healthy scans",
+        f"thresholds    {', '.join(f'{rule} ({each.value:.4g})' for rule, each in about.thresholds.items()) or 'none'}",
+        f"whole scans   {_scores(len(about.healthy_scores))}",
+        f"licence       {about.licence.strip().partition(chr(10))[0] or 'none was given'}",
+    ]
+    if card is not None:
+        card.write_text(model.texts[model_file.PAGE], encoding="utf-8")
+        shown.append(f"model card    {card}")
+    if model_file.SELF_TEST_FILE not in model.texts:
+        return [*shown, f"self-test     none: there are no phantoms of {about.modality}"]
+    numbers = selftest.run(model, json.loads(model.texts[model_file.SELF_TEST_FILE]))
+    if wrong := [each for each in numbers if not each.fits]:
+        why = "; ".join(f"{each.name} is {each.found:.5g}, and was {each.stated:.5g}" for each in wrong)
+        do = "install the versions that the model card names; compare on another machine"
+        raise InputError("the self-test gives other numbers here", file=path, why=why, do=do)
+    return [*shown, f"self-test     {len(numbers)} numbers of a phantom's map fit"]
+
+
+def _scores(people: int) -> str:
+    return f"compared with {people} healthy people, smallest p {1 / (people + 1):.3g}" if people else "no p values"
