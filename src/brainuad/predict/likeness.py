@@ -33,7 +33,7 @@ RATE = 0.001
 """Of healthy scans that a cut is to flag."""
 LEAST_SD = 0.15
 """Of log distances: few scans may be alike by chance."""
-SMALLEST = 1e-3
+SMALLEST = 0.01
 """Distances count as no smaller."""
 LARGEST_LOG = 20.0
 """Of a cut: two or three scans say next to nothing."""

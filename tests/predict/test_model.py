@@ -1,0 +1,125 @@
+"""A model file in use: the maps of infer, its thresholds, and scans that are unlike the training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_files import COMPUTE, manifest, toy_scans, trained
+
+from brainuad.errors import InputError
+from brainuad.formats import array_cache, maps, model_file, volume
+from brainuad.formats.raw import RawVolume
+from brainuad.formats.volume import Volume
+from brainuad.infer.inference import MapMaking, infer
+from brainuad.predict import likeness
+from brainuad.predict.model import Given, Model, load
+
+MODELS = {
+    "atlas": {"family": "zscore_atlas", "map": {"per_scan": "robust"}},
+    "histeq": {"family": "thresh_histeq", "map": {}},
+    "mirror": {"family": "zscore_mirror", "map": {}},
+    "parts": {"family": "pca", "components": 1, "map": {}},
+    "vote": {"family": "ensemble", "of": ["atlas", "histeq"], "map": {"by": "rank"}},
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return trained(folder, toy_scans(folder / "toy"), MODELS)
+
+
+@pytest.fixture(scope="module")
+def model(places: dict[str, Path]) -> Model:
+    """The ensemble, from its file."""
+    folder = places["vote"].parents[2]
+    model_file.write(folder / "toy.brainuad", manifest(MODELS), _only_parts(folder))
+    return load(folder / "toy.brainuad")
+
+
+@pytest.mark.parametrize("label", MODELS)
+def test_maps_are_those_of_infer_bit_by_bit(places, tmp_path, label):
+    data = places[label].parents[2] / "toy"
+    out = {each: tmp_path / each / "seed-0/toy" for each in MODELS}
+    of = MODELS[label].get("of", [])
+    for each in [*of, label]:
+        making = MapMaking(MODELS[each]["map"], "bright", 1, [out[member] for member in MODELS[each].get("of", [])])
+        infer(places[each], data, making, COMPUTE, out[each], {"model": each, "seed": "0", "dataset": "toy"})
+    chosen = {each: MODELS[each] for each in [*of, label]}
+    model_file.write(tmp_path / "one.brainuad", manifest(chosen), _only_parts(places[label].parents[2], [*chosen]))
+    opened = array_cache.read(data)
+    made = load(tmp_path / "one.brainuad").map(opened.image(3), opened.brain(3))
+    np.testing.assert_array_equal(made.anomaly, volume.read(maps.anomaly_path(out[label], "sub-3")).data)
+    assert made.score == maps.read_scores(out[label])["sub-3"]
+
+
+def test_thresholds_by_name_and_by_value(model):
+    assert model.thresholds() == {"fixed_2": 2.0}
+    assert model.thresholds(["fixed:0.5", "fixed_2"]) == {"fixed:0.5": 0.5, "fixed_2": 2.0}
+    for wrong in ("fixed:much", "conformal_0.01"):
+        with pytest.raises(InputError, match=wrong.partition(":")[2] or "fixed_2"):
+            model.thresholds([wrong])
+
+
+def test_another_modality_is_refused_before_any_work(model):
+    scan = RawVolume(Volume(np.zeros((2, 2, 2)), np.eye(4)))
+    with pytest.raises(InputError, match="another modality"):
+        model.prepare(scan, Given(modality="FLAIR"), Path("sub-01_FLAIR.nii.gz"))
+
+
+def test_another_template_is_refused(places, tmp_path):
+    other = manifest(MODELS, template={"name": "mni152", "sha256": "0" * 64})
+    model_file.write(tmp_path / "toy.brainuad", other, _only_parts(places["vote"].parents[2]))
+    with pytest.raises(InputError, match="template is another one"):
+        load(tmp_path / "toy.brainuad")
+
+
+def _only_parts(folder: Path, labels: list[str] | None = None) -> Path:
+    """A folder beside that of the models, with these of them alone."""
+    import shutil
+
+    out = folder / ("parts_" + "_".join(labels or MODELS))
+    for label in labels or MODELS:
+        shutil.copytree(folder / "models" / label, out / "models" / label, dirs_exist_ok=True)
+    return out
+
+
+def scan_like(rng: np.random.Generator, sign: float = 1.0) -> np.ndarray:
+    """A scan of one pattern with a little noise; with the sign -1 dark and light tissue change places."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (24, 24, 16)), indexing="ij")
+    return (0.5 + 0.3 * sign * np.sin(4 * x) * np.cos(3 * y) * z + 0.02 * rng.standard_normal(x.shape)).astype(
+        np.float32
+    )
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[dict[str, np.ndarray], dict[str, likeness.Cut]]:
+    rng, brain = np.random.default_rng(0), np.ones((24, 24, 16), bool)
+    maps_of = [np.abs(rng.standard_normal(brain.shape)).astype(np.float32) for _ in range(6)]
+    training = [likeness.outline(scan_like(rng), brain, (4.0, 4.0, 4.0)) for _ in range(10)]
+    held_out = [likeness.outline(scan_like(rng), brain, (4.0, 4.0, 4.0), each) for each in maps_of]
+    return likeness.reference(training, held_out), likeness.cuts(training, held_out)
+
+
+@pytest.mark.parametrize(
+    ("sign", "scale", "level", "doubts"),
+    [(1, 1, 1, []), (-1, 1, 1, ["light and dark"]), (1, 2, 1, ["intensities"]), (1, 1, 4, ["map"])],
+    ids=["alike", "other contrast", "other intensities", "high map"],
+)
+def test_a_scan_unlike_the_healthy_ones_is_doubted(known, sign, scale, level, doubts):
+    rng, brain = np.random.default_rng(1), np.ones((24, 24, 16), bool)
+    anomaly = level * np.abs(rng.standard_normal(brain.shape)).astype(np.float32)
+    scan = likeness.outline(scale * scan_like(rng, sign), brain, (4.0, 4.0, 4.0), anomaly)
+    found = likeness.doubts(likeness.distances(scan, known[0]), known[1])
+    assert len(found) == len(doubts)
+    for sentence, words in zip(found, doubts, strict=True):
+        assert words in sentence
+
+
+def test_a_large_lesion_raises_no_doubt_by_its_map(known):
+    rng, brain = np.random.default_rng(2), np.ones((24, 24, 16), bool)
+    anomaly = np.abs(rng.standard_normal(brain.shape)).astype(np.float32)
+    anomaly[8:16, 8:16, 4:12] = 20  # 6 % of the brain
+    assert likeness.map_level(anomaly, brain) < 1.5 * float(known[0][likeness.MAP_LEVEL][0])
