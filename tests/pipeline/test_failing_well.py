@@ -9,6 +9,7 @@ import subprocess
 import sys
 from copy import deepcopy
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -16,8 +17,12 @@ from workspace import REPOSITORY
 
 from brainuad.config.datasets import Split
 from brainuad.config.study import Study
+from brainuad.errors import InputError
+from brainuad.formats import maps, scans
 from brainuad.formats.scans import Scan
 from brainuad.normalize.split import draw_split
+from brainuad.predict.export import Wanted, export
+from brainuad.predict.model import load
 
 
 @pytest.fixture
@@ -133,6 +138,33 @@ def test_an_unreadable_folder_is_named(folder_study):
     assert done.returncode == 1
     assert "error: cannot read the folder of heads" in done.stderr
     assert "file  010\n" in done.stderr, "to Snakemake's own reader this is the number 8"
+
+
+@pytest.mark.parametrize("model", ["thresh_histeq", "zscore_atlas", "sae_test"])
+def test_an_exported_model_gives_the_maps_of_the_study_bit_by_bit(finished, tmp_path, monkeypatch, model):
+    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(finished.folder / "masks"))
+    study, file = finished.results / "test", tmp_path / "mine.brainuad"
+    export(finished.folder / "study.yaml", study, Wanted(model, "1", "cleaned"), file)
+    row = scans.with_role(scans.read(study / "normalize/patients.tsv"), "test")[0]
+    found = load(file).predict(finished.folder / row.image)
+    made, masks = study / f"infer/{model}/seed-1/patients", study / f"postprocess/{model}/seed-1/patients/cleaned"
+    np.testing.assert_array_equal(found.anomaly, maps.read_map(maps.anomaly_path(made, row.scan), found.brain.shape))
+    assert found.score == maps.read_scores(made)[row.scan]
+    assert set(found.masks) == {"healthy_quantile_0.98", "val_dice"}
+    for rule, mask in found.masks.items():
+        np.testing.assert_array_equal(mask, maps.read_mask(maps.mask_path(masks, row.scan, rule), mask.shape))
+    assert found.doubts == []
+
+
+def test_a_study_that_was_edited_after_it_ran_is_not_exported(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(finished.folder / "masks"))
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(
+        yaml.safe_dump(finished.study(models__zscore_atlas={"use": "zscore_atlas", "set": {"smooth_mm": 9}}))
+    )
+    with pytest.raises(InputError, match="earlier version of the study"):
+        export(edited, finished.results / "test", Wanted("zscore_atlas"), tmp_path / "mine.brainuad")
+    assert not (tmp_path / "mine.brainuad").exists()
 
 
 def test_the_bare_slurm_profile_resolves():

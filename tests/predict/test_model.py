@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from model_files import COMPUTE, manifest, toy_scans, trained
 
+from brainuad.config import templates
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, maps, model_file, volume
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.volume import Volume
+from brainuad.images.template import fingerprint
 from brainuad.infer.inference import MapMaking, infer
 from brainuad.predict import likeness
 from brainuad.predict.model import Given, Model, load
@@ -23,6 +25,7 @@ MODELS = {
     "parts": {"family": "pca", "components": 1, "map": {}},
     "vote": {"family": "ensemble", "of": ["atlas", "histeq"], "map": {"by": "rank"}},
 }
+MNI152 = {"name": templates.BUNDLED, "sha256": fingerprint(templates.BUNDLED)}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def model(places: dict[str, Path]) -> Model:
     """The ensemble, from its file."""
     folder = places["vote"].parents[2]
-    model_file.write(folder / "toy.brainuad", manifest(MODELS), _only_parts(folder))
+    model_file.write(folder / "toy.brainuad", manifest(MODELS, template=MNI152), _only_parts(folder))
     return load(folder / "toy.brainuad")
 
 
@@ -48,7 +51,9 @@ def test_maps_are_those_of_infer_bit_by_bit(places, tmp_path, label):
         making = MapMaking(MODELS[each]["map"], "bright", 1, [out[member] for member in MODELS[each].get("of", [])])
         infer(places[each], data, making, COMPUTE, out[each], {"model": each, "seed": "0", "dataset": "toy"})
     chosen = {each: MODELS[each] for each in [*of, label]}
-    model_file.write(tmp_path / "one.brainuad", manifest(chosen), _only_parts(places[label].parents[2], [*chosen]))
+    model_file.write(
+        tmp_path / "one.brainuad", manifest(chosen, template=MNI152), _only_parts(places[label].parents[2], [*chosen])
+    )
     opened = array_cache.read(data)
     made = load(tmp_path / "one.brainuad").map(opened.image(3), opened.brain(3))
     np.testing.assert_array_equal(made.anomaly, volume.read(maps.anomaly_path(out[label], "sub-3")).data)
@@ -70,8 +75,7 @@ def test_another_modality_is_refused_before_any_work(model):
 
 
 def test_another_template_is_refused(places, tmp_path):
-    other = manifest(MODELS, template={"name": "mni152", "sha256": "0" * 64})
-    model_file.write(tmp_path / "toy.brainuad", other, _only_parts(places["vote"].parents[2]))
+    model_file.write(tmp_path / "toy.brainuad", manifest(MODELS), _only_parts(places["vote"].parents[2]))
     with pytest.raises(InputError, match="template is another one"):
         load(tmp_path / "toy.brainuad")
 

@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from brainuad.config import templates
 from brainuad.config.load import hint, load_study
+from brainuad.config.model import validate
+from brainuad.config.section import flat
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.evaluate.collect import scores_of_people
+from brainuad.formats import array_cache, checksums, maps, model_file, quality, run, tensors, thresholds
 from brainuad.formats import bundle as bundles
-from brainuad.formats import checksums, maps, model_file, run, tensors, thresholds
 from brainuad.formats.files import read_json
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.images.template import fingerprint
@@ -181,21 +185,24 @@ def _with_members(study: Study, model: str) -> Iterator[str]:
 
 def _part(layout: Layout, label: str, seed: int, dataset: str) -> Part:
     """A model as its maps were made; refuses a training or maps with other settings than the study file has."""
-    study = layout.study
-    record, settings = run.read(layout.maps(label, seed, dataset) / run.NAME), study.models[label]
     place = layout.bundle(label, seed)
-    trained, stated = bundles.read(place).about["model"], settings.pinned().model_dump(mode="json")
-    _require_equal(f"training of {label}", trained, {key: stated[key] for key in stated if key not in ("map", "cite")})
-    _require_equal(f"map of {label}", record["settings"]["map"], stated["map"])
-    return Part(label=label, bundle=f"{place.parent.name}/{place.name}", map=record["settings"]["map"])
+    recorded = run.read(layout.maps(label, seed, dataset) / run.NAME)["settings"]["map"]
+    try:
+        done = validate({**bundles.read(place).about["model"], "map": recorded})
+    except ValueError as error:
+        why = str(error).replace("\n", " ")
+        raise InputError(f"{label} was trained by another version of brainuad", file=place, why=why, do=RERUN) from None
+    stated = layout.study.models[label].pinned()
+    _require_equal(f"model {label}", done.model_dump(mode="json"), stated.model_dump(mode="json"))
+    return Part(label=label, bundle=f"{place.parent.name}/{place.name}", map=recorded)
 
 
 def _require_equal(what: str, done: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
     """Raises InputError unless results were made with the settings of the study file."""
-    ours = json.loads(json.dumps(stated))
-    keys = [key for key in sorted(done.keys() | ours.keys()) if key != "cite" and done.get(key) != ours.get(key)]
+    theirs, ours = (flat(json.loads(json.dumps(each))) for each in (done, stated))
+    keys = [key for key in sorted(theirs.keys() | ours.keys()) if key != "cite" and theirs.get(key) != ours.get(key)]
     if keys:
-        why = f"{keys[0]} was {done.get(keys[0])}, and is {ours.get(keys[0])} in the study file"
+        why = f"{keys[0]} was {theirs.get(keys[0])}, and is {ours.get(keys[0])} in the study file"
         raise InputError(f"the {what} is of an earlier version of the study", why=why, do=RERUN)
 
 

@@ -220,7 +220,10 @@ class Model:
             why = f"it is {given.modality}, and the model learnt from {modality}"
             do = f"use a model for {given.modality}, or say --modality {modality} if the name is wrong"
             raise InputError(f"{path.name} is of another modality than the model", file=path, why=why, do=do)
-        found = self.measured(raw, given)
+        try:
+            found = self.measured(raw, given)
+        except InputError as error:
+            raise InputError(error.what, file=error.file or path, why=error.why, do=error.do or REMEDY) from None
         if found.failed:
             why = "; ".join(found.failed)
             raise InputError(f"{path.name} fails quality control", file=path, why=why, do=found.remedy)

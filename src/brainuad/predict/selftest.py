@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from brainuad.formats.raw import RawVolume
 from brainuad.formats.volume import Volume
 from brainuad.images.contrasts import SUFFIX
 from brainuad.images.phantom import make_phantom
-
-if TYPE_CHECKING:
-    from brainuad.predict.model import Model
+from brainuad.predict.model import Given, Model
 
 PHANTOM: dict[str, Any] = {"seed": 20, "lesions": "none", "spacing": 3.0}
 TOLERANCE = 0.01
@@ -53,8 +51,6 @@ def run(model: Model, stated: Mapping[str, Any]) -> list[Number]:
 
 
 def _numbers(model: Model, phantom: Mapping[str, Any]) -> dict[str, float]:
-    from brainuad.predict.model import Given  # late: it imports this module
-
     made = make_phantom(**phantom)
     prepared = model.measured(RawVolume(Volume(made.image, made.affine)), Given())
     image, brain = model.models_input(prepared)
