@@ -1,8 +1,8 @@
 """Whether a scan is like the healthy scans that a model knows.
 
 Three distances, each from the healthy scans of the study: of the histogram of scaled intensities, of the pattern of
-light and dark tissue, and of the level of the map over the whole brain. The cut of each is an upper prediction limit
-for the next healthy scan: distances are taken as log-normal, with the t quantile of their number.
+light and dark tissue, and of the level of the map over the whole brain. The cut of each is a prediction limit for the
+next healthy scan, with the t quantile of their number: the first two distances, and levels, are taken as log-normal.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ COVERED = 0.5
 """Share of a coarse voxel that is brain, at least."""
 RIM = 1
 """Voxels of the brain's rim that do not count in the level, where maps are high in any scan."""
-RATE = 0.001
+RATE = 0.005
 """Of healthy scans that a cut is to flag."""
-LEAST_SD = 0.15
-"""Of log distances: few scans may be alike by chance."""
+LEAST_SD, LEAST_SD_OF_LEVELS = 0.15, 0.03
+"""Of log distances and of log levels: few scans may be alike by chance."""
 SMALLEST = 0.01
 """Distances count as no smaller."""
 LARGEST_LOG = 20.0
@@ -109,15 +109,16 @@ def distances(scan: Outline, known: Mapping[str, np.ndarray]) -> dict[str, float
 def cuts(training: Sequence[Outline], held_out: Sequence[Outline]) -> dict[str, Cut]:
     """The cut of each measure. Held-out scans are compared with the training scans, these with the others of them."""
     known = reference(training, held_out)
-    found: dict[str, list[float]] = {}
-    for each in held_out:
-        for name, distance in distances(each, known).items():
-            found.setdefault(name, []).append(distance)
-    for i, each in enumerate(training if len(training) > 1 else ()):
-        others = _without(training, i, known)
-        for name, distance in distances(each, others).items():
-            found.setdefault(name, []).append(distance)
-    return {name: _cut(np.array(values)) for name, values in found.items() if len(values) > 1}
+    found = [distances(each, known) for each in held_out]
+    if len(training) > 1:
+        found += [distances(each, _without(training, i, known)) for i, each in enumerate(training)]
+    limits = (
+        {name: _cut(np.array([each[name] for each in found])) for name in (HISTOGRAM, PATTERN)}
+        if len(found) > 1
+        else {}
+    )
+    levels = np.array([each.level for each in held_out if each.level > 0])
+    return {**limits, LEVEL: _cut_of_levels(levels, float(known[MAP_LEVEL][0]))} if len(levels) > 1 else limits
 
 
 def doubts(found: Mapping[str, float], limits: Mapping[str, Cut]) -> list[str]:
@@ -135,13 +136,25 @@ def _without(training: Sequence[Outline], i: int, known: Mapping[str, np.ndarray
 
 
 def _cut(values: Float[np.ndarray, "n"]) -> Cut:
+    logs = np.log(np.maximum(values, SMALLEST))
+    highest = logs.mean() + _reach(logs, LEAST_SD, RATE)
+    return Cut(float(np.median(values)), float(np.exp(min(highest, LARGEST_LOG))), len(logs))
+
+
+def _cut_of_levels(levels: Float[np.ndarray, "n"], usual: float) -> Cut:
+    """Of the distance that `distances` takes of levels, in both directions."""
+    logs = np.log(levels / usual)
+    cut = abs(float(logs.mean())) + _reach(logs, LEAST_SD_OF_LEVELS, RATE / 2)
+    return Cut(float(np.median(np.abs(logs))), float(min(cut, LARGEST_LOG)), len(logs))
+
+
+def _reach(values: Float[np.ndarray, "n"], least_sd: float, rate: float) -> float:
+    """How far from the mean the next of normally distributed values lies with this probability, on one side."""
     from scipy import stats
 
-    logs = np.log(np.maximum(values, SMALLEST))
-    sd = max(float(logs.std(ddof=1)), LEAST_SD)
-    t = float(stats.t.ppf(1 - RATE, len(logs) - 1))
-    cut = np.exp(min(logs.mean() + t * sd * np.sqrt(1 + 1 / len(logs)), LARGEST_LOG))
-    return Cut(float(np.median(values)), float(cut), len(logs))
+    n = len(values)
+    sd = max(float(values.std(ddof=1)), least_sd)
+    return float(stats.t.ppf(1 - rate, n - 1)) * sd * float(np.sqrt(1 + 1 / n))
 
 
 def _compared(distance: float, limit: Cut) -> str:
