@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from markupsafe import Markup
 
 from brainuad.config.model import map_text
 from brainuad.config.study import Study
+from brainuad.config.told import with_settings
 from brainuad.formats import scans, tables
 from brainuad.formats.model_file import Manifest
 from brainuad.formats.scans import Scan
@@ -139,8 +141,11 @@ def _model(manifest: Manifest, study: Study) -> list[str]:
         settings = study.models[part.label]
         what, *more = settings.describe()
         made, *rest = map_text(settings.map, study.lesion_sign)
-        told.append(f"`{part.label}` is {what} {' '.join([*more, f'The map {made}', *rest])}")
-    return told
+        sentences = [f"`{part.label}` is {what.rstrip('.')}.", *more, f"The map {made}", *rest]
+        told.append(re.sub(r" \[@[^]]+\]", "", " ".join(sentences)))
+    label = manifest.postprocessing["label"]
+    operators = "; ".join(with_settings(each, "op") for each in study.postprocessing[label].operators)
+    return [*told, f"Postprocessing `{label}`: {operators or 'the threshold alone'}."]
 
 
 def _scoring(manifest: Manifest, study: Study) -> str:

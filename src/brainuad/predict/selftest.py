@@ -28,11 +28,12 @@ class Number:
     name: str
     stated: float
     found: float
+    tolerance: float
 
     @property
     def fits(self) -> bool:
         """Whether the two are equal within the tolerance."""
-        return abs(self.found - self.stated) <= max(LEAST, TOLERANCE * abs(self.stated))
+        return abs(self.found - self.stated) <= max(LEAST, self.tolerance * abs(self.stated))
 
 
 def make(model: Model) -> dict[str, Any] | None:
@@ -46,8 +47,8 @@ def make(model: Model) -> dict[str, Any] | None:
 
 def run(model: Model, stated: Mapping[str, Any]) -> list[Number]:
     """The numbers of a self-test, compared."""
-    found = _numbers(model, stated["phantom"])
-    return [Number(name, float(value), found[name]) for name, value in stated["numbers"].items()]
+    found, tolerance = _numbers(model, stated["phantom"]), float(stated["tolerance"])
+    return [Number(name, float(value), found[name], tolerance) for name, value in stated["numbers"].items()]
 
 
 def _numbers(model: Model, phantom: Mapping[str, Any]) -> dict[str, float]:
