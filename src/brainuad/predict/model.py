@@ -104,7 +104,7 @@ class OwnGrid:
     brain: Mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Found:
     """All of one scan. Maps and masks lie on the models' grid (`affine`: voxel index to the template's mm)."""
 
@@ -138,6 +138,9 @@ class Found:
     """Of the scan's file, in its order of axes."""
     own_affine: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
     """Of the scan's file."""
+
+    def __repr__(self) -> str:
+        return f"Found(score={self.score:.4g}, p_healthy={self.p_healthy:.3g}, doubts={self.doubts})"
 
     @property
     def spacing(self) -> tuple[float, float, float]:
