@@ -63,9 +63,10 @@ def test_a_file_is_taken_whatever_its_name_says(folder):
 
 
 def test_masks_and_other_modalities_in_a_folder_are_left_out_and_named(folder):
-    made = found(folder("a_T1w.nii.gz", "b.nii", "a_FLAIR.nii.gz", "a_mask.nii.gz", "notes.txt"))
-    assert [scan.image.name for scan in made.scans] == ["a_T1w.nii.gz", "b.nii"]
-    assert sorted(note.split()[0] for note in made.notes) == ["a_FLAIR.nii.gz", "a_mask.nii.gz"]
+    files = ("a_T1w.nii.gz", "b.nii", "c_brain.nii.gz", "a_FLAIR.nii.gz", "a_brain_mask.nii.gz", "notes.txt")
+    made = found(folder(*files))
+    assert [scan.image.name for scan in made.scans] == ["a_T1w.nii.gz", "b.nii", "c_brain.nii.gz"]
+    assert sorted(note.split()[0] for note in made.notes) == ["a_FLAIR.nii.gz", "a_brain_mask.nii.gz"]
 
 
 def test_files_that_would_bear_one_label_are_told_apart(folder):

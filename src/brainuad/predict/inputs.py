@@ -20,7 +20,7 @@ from brainuad.formats.pointers import content_missing
 from brainuad.predict.options import MODALITIES
 
 CONVERTER = "dcm2niix"
-NOT_A_SCAN = re.compile(r"mask|dseg|probseg|seg|label|lesion|roi|brain|anomalymap|xfm|bold|dwi|epi")
+NOT_A_SCAN = re.compile(r"mask|dseg|probseg|seg|label|lesion|roi|anomalymap|xfm|bold|dwi|epi")
 """Last part of the names of files that are no structural scan."""
 KEPT = ("sub", "ses", "acq", "rec", "run")
 """Entities of a file's name that make the label of its scan."""
