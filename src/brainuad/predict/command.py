@@ -126,7 +126,10 @@ def _run(request: Request, file: ModelFile, thresholds: Sequence[str], todo: Seq
             logger.info("%s fails", item.scan, exc_info=True)
             what = f"the program stopped with {type(error).__name__}: {error}".partition("\n")[0]
             record = _failed(run, item, [what], FAULT_REMEDY)
-        failed += record.state == "failed"
+        if record.state == "failed":
+            failed += 1
+            record = record.model_copy(update={"seconds": round(time.monotonic() - start, 2)})
+            outputs.write_failed(out, record, about.modality)
         _say(request, f"[{number}/{len(todo)}] {_sentence(record)}")
     return failed
 
@@ -195,9 +198,7 @@ def _record(run: _Run, item: Input, found: Found, label: str) -> Record:
 
 def _failed(run: _Run, item: Input, remarks: list[str], remedy: str) -> Record:
     about = {"remarks": remarks, "remedy": remedy, "finished": _now(), "versions": run.versions}
-    record = Record(scan=item.scan, file=item.image.name, model=run.name, state="failed", **about)
-    outputs.write_failed(run.request.output, record, run.kept.modality)
-    return record
+    return Record(scan=item.scan, file=item.image.name, model=run.name, state="failed", **about)
 
 
 def _to_do(request: Request, mine: Sequence[Input], model: str) -> list[Input]:

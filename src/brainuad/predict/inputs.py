@@ -155,8 +155,8 @@ def _chosen(found: Inputs, wanted: Wanted, path: Path) -> Inputs:
         plain = {label.removeprefix(f"{key}-") for label in labels}
         there = {names.entities(scan.scan).get(key, "") for scan in scans}
         if missing := sorted(plain - there):
-            why = f"there are {', '.join(sorted(filter(None, there))[:5]) or 'none'}"
-            raise InputError(f"there is no {key}-{missing[0]}", file=path, why=why, do="correct the labels")
+            known = f"there are {', '.join(sorted(filter(None, there))[:5]) or 'none'}"
+            raise InputError(f"there is no {key}-{missing[0]}", file=path, why=known, do="correct the labels")
         scans = [scan for scan in scans if not plain or names.entities(scan.scan).get(key, "") in plain]
     if not scans:
         why = found.notes[0] if found.notes else None
