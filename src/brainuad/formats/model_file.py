@@ -193,7 +193,7 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise InputError(f"{path.name} is of a later version of brainuad", file=path, why=why, do=UPDATE)
     if about.pop(checksums.SEAL, None) != checksums.seal_of(about) or not isinstance(about.get("members"), dict):
         raise _altered(path, f"{MANIFEST}: {checksums.ALTERED_RECORD}")
-    return about  # type: ignore[no-any-return]
+    return dict(about)
 
 
 def _whole(archive: zipfile.ZipFile, path: Path) -> str:
