@@ -75,7 +75,6 @@ OWN = {
     "you_gmvae": {"train": {"lr": 0.001}},
     "synseg": LESIONS,
     "synseg_fast": LESIONS,
-    "synseg_fine": LESIONS,
     "mao_aeu": {"network": {"hidden": 64}},
     "mao_aeu_small": {"network": {"hidden": 64}, "train": {"lr": 0.003}},
 }
@@ -134,7 +133,6 @@ UNSTATED = {
     "you_gmvae",
     "synseg",
     "synseg_fast",
-    "synseg_fine",
     "zimmerer_cevae",
 }
 """Full-size networks without an independent count: ours would prove nothing."""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +26,9 @@ SMALL = {
     "network": {"channels": [2, 4], "patch": 2, "groups": 2},
     "inputs": {"smooth_mm": 2, "coarse_mm": 4},
     "lesions": {"radius_mm": [4, 8]},
+    "slices": 2,
+    "shown": 1,
+    "mix": 4,
     "train": {"steps": 4, "validate_every": 2, "batch_size": 2, "lr": 0.01, "keep": "last"},
 }
 
@@ -52,7 +58,7 @@ def samples(method: SynSeg, healthy: TrainingScans, seed: int = 0):
 
 
 def test_inputs_of_slices_are_those_of_the_whole_scan():
-    healthy, settings = scans(4, 0), Inputs(smooth_mm=2, coarse_mm=4)
+    healthy, settings = scans(4, 0), Inputs(smooth_mm=2, coarse_mm=4, neighbours_mm=4)
     features = Features.of(settings)
     atlas = HealthyAtlas(features.all)
     atlas.fit(healthy)
@@ -86,28 +92,42 @@ def test_the_box_is_symmetric_and_holds_the_brain():
 def test_a_sample_depends_on_its_number_and_the_seed_alone():
     healthy = scans(3, 0)
     one, again, other = (samples(made(), healthy, seed) for seed in (0, 0, 1))
-    drawn = one.fetch([4, 5])
-    assert drawn.shape == (4, INPUTS + 3, 20, 20)
-    torch.testing.assert_close(drawn, torch.cat([again.fetch([4]), again.fetch([5])]), rtol=0, atol=0)
-    assert not torch.equal(drawn, other.fetch([4, 5]))
-    assert not torch.equal(drawn[:2], drawn[2:])
+    numbers = [4, 5, 30]
+    drawn = one.fetch(numbers)
+    assert drawn.shape == (3, INPUTS + 3, 20, 20)
+    torch.testing.assert_close(
+        drawn, torch.cat([again.fetch([each]) for each in reversed(numbers)]).flip(0), rtol=0, atol=0
+    )
+    assert not torch.equal(drawn, other.fetch(numbers))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_slices_of_samples_are_mixed_and_each_is_shown_as_often():
+    examples = samples(made(slices=3, shown=2, mix=4), scans(3, 0))
+    places = [examples.place(number) for number in range(48)]
+    for block in (places[:24], places[24:]):
+        assert set(Counter(block).values()) == {2}
+        assert len({sample for sample, _ in block}) == 4
+        assert sum(one[0] != other[0] for one, other in pairwise(block)) > 12
+    assert not {sample for sample, _ in places[:24]} & {sample for sample, _ in places[24:]}
 
 
 def test_labels_lie_in_the_brain_and_on_changed_slices():
     healthy = scans(3, 0)
     examples = samples(made(lesions={"radius_mm": [4, 8], "healthy": 0.3}, mirror=0.0), healthy)
     labelled = 0
-    for number in range(12):
+    for number in range(24):
+        place, row = examples.place(number)
         batch = examples.fetch([number]).numpy()
         dark, bright, brain = batch[:, INPUTS], batch[:, INPUTS + 1], batch[:, INPUTS + 2]
         assert set(np.unique(batch[:, INPUTS:])) <= {0.0, 1.0}
         assert not ((dark + bright) * (1 - brain)).any()
         assert not (np.abs(batch[:, 0]) * (1 - brain)).any()
-        slab, sample = examples.sample(number)
-        assert dark.sum() == sample.dark[:, :, slab.rows].sum()
+        slab, sample = examples.sample(place)
+        assert dark.sum() == sample.dark[:, :, slab.rows[row]].sum()
         labelled += bool((dark + bright).any())
         assert bool(sample.lesions) or not (dark + bright).any()
-    assert 3 < labelled < 12
+    assert 4 < labelled < 24
 
 
 @pytest.mark.parametrize("in_memory", [0, 2**30])
@@ -119,7 +139,7 @@ def test_a_training_scan_is_compared_with_the_others(in_memory, monkeypatch):
     method = made(lesions={"healthy": 1.0}, scanner=calm, mirror=0.0)
     left_out = samples(method, healthy)
     every = method.examples(scans(3, 0))
-    numbers = [number for number in range(20) if left_out.sample(number)[0].scan == 1]
+    numbers = [number for number in range(20) if left_out.sample(left_out.place(number)[0])[0].scan == 1]
     z = left_out.fetch(numbers)[:, 3]
     assert z.mean() > 2 * abs(every.fetch(numbers)[:, 3].mean())
 

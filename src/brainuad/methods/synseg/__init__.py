@@ -27,11 +27,11 @@ SIGNS = {
 class Inputs(Section):
     """What the network sees of a slice beside its intensities. Lengths are in mm."""
 
-    smooth_mm: float = Field(4.0, ge=0)
+    smooth_mm: float = Field(2.0, ge=0)
     """Sigma of the smoothing of scans before they are compared with the atlas, also of their left-right difference."""
     coarse_mm: float = Field(8.0, ge=0)
     """The same at a coarser scale."""
-    neighbours_mm: float = Field(4.0, gt=0)
+    neighbours_mm: float = Field(2.0, gt=0)
     """Distance of the slices above and below."""
 
 
@@ -73,14 +73,18 @@ class Settings(MethodSettings):
     lesions: SyntheticLesions = SyntheticLesions()
     scanner: ScannerChanges = ScannerChanges()
     loss: Weights = Weights()
-    slices: int = Field(2, ge=1)
-    """Axial slices that the network sees of each scan with lesions. More of them cost less time each, and are more
-    alike. A step sees `train.batch_size` times as many."""
+    slices: int = Field(6, ge=1)
+    """Axial slices that the network sees of each sample, which is a healthy scan with lesions drawn into it. More of
+    them cost less time each, and are more alike."""
     apart_mm: float = Field(4.0, ge=0)
     """Distance of these slices."""
+    shown: int = Field(3, ge=1)
+    """How often the network sees each slice."""
+    mix: int = Field(64, ge=1)
+    """Samples whose slices are shuffled together, so that those of a step are not alike. They wait in memory."""
     mirror: float = Field(0.5, ge=0, le=1)
-    """Share of samples with left and right exchanged."""
-    train: Train = Train(steps=1800, batch_size=8, lr=2e-3, keep="last")
+    """Share of slices with left and right exchanged."""
+    train: Train = Train(steps=1800, batch_size=16, lr=2e-3, keep="last")
     map: LogitMap = LogitMap()
 
     @model_validator(mode="after")
@@ -103,7 +107,8 @@ class Settings(MethodSettings):
         shapes += "sharpness and noise."
         loss = f"The loss is {told.loss.cross_entropy:g} times the binary cross entropy plus {told.loss.dice:g} times "
         loss += "one minus the soft Dice, of the logits of dark and of bright lesions."
-        sampled = f"Every sample was drawn anew and shown once, as {count(told.slices, 'slice')}."
+        sampled = f"Each sample gave {count(told.slices, 'slice')}; each was shown {count(told.shown, 'time')}, among "
+        sampled += f"those of {told.mix} samples."
         return [
             "a segmentation network that learnt from synthetic lesions in healthy scans, on axial slices",
             *unet_text(told.network),
@@ -111,7 +116,7 @@ class Settings(MethodSettings):
             f"The sd of each voxel {self.atlas.words()} is that of the healthy training scans.",
             shapes,
             loss,
-            *training_text(told.train, "It", "sample"),
+            *training_text(told.train, "It", "slice"),
             sampled,
             *told.rest(*TOLD_ELSEWHERE, "atlas"),
         ]
