@@ -120,7 +120,7 @@ def test_dicom_is_converted_and_its_series_of_the_modality_is_taken(folder, tmp_
     program.parent.mkdir()
     lines = ["#!/bin/sh", "cd ${10}"]
     for name, text in (("in_2_MPRAGE", "t1_mpr"), ("in_3_dark", "t2_tse")):
-        lines.append(f"touch {name}.nii.gz; echo '{{\"SeriesDescription\": \"{text}\"}}' > {name}.json")
+        lines.append(f'touch {name}.nii.gz; echo \'{{"SeriesDescription": "{text}"}}\' > {name}.json')
     program.write_text("\n".join(lines) + "\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
