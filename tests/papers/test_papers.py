@@ -118,7 +118,12 @@ def above(system: str = "paolini_ceae", reference: str = "paolini_ae", **more: A
         (0.005, {}, "open", "over 20 patients"),
         (0.30, {"patients": 8}, "open", "8 patients are too few"),
         (0.30, {"seeds": [0]}, "not tested", "1 of 3 trainings"),
-        (0.30, {"explained": {"paolini_ceae": -1.2}}, "not tested", "rebuilds nothing (variance explained below -1)"),
+        (
+            0.30,
+            {"explained": {"paolini_ceae": -1.2}},
+            "not tested",
+            "explains none of the variance of healthy scans (below -1)",
+        ),
     ],
     ids=["above", "below", "no difference", "few patients", "one seed", "rebuilds nothing"],
 )

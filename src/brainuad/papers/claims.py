@@ -79,7 +79,7 @@ def examine(claim: Claim, study: FinishedStudy, dataset: str, labels: dict[str, 
         share = poor[labels[bad[0]]]
         more = f", nor {'does' if len(bad) == 2 else 'do'} {', '.join(bad[1:])}" if bad[1:] else ""
         explained = f"{share:.2f}" if share > -1 else "below -1"
-        return Untested(f"{bad[0]} rebuilds nothing (variance explained {explained}){more}")
+        return Untested(f"{bad[0]} explains none of the variance of healthy scans ({explained}){more}")
     return TESTS[claim.check](claim, study, dataset, labels)
 
 
@@ -148,7 +148,7 @@ def _pairs(
         found = paired(difference)
         outcomes.append(test(difference))
         patients.append(found.patients)
-        texts.append(f"{system} - {reference}: {_shown(found)}")
+        texts.append(f"{system} - {reference}, {metric} of each scan: {_shown(found)}")
     return _joined(outcomes, min(patients), texts)
 
 

@@ -74,7 +74,8 @@ def _head(key: str, paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[
     yield from _wrapped(f"The paper trained on {', '.join(paper.training)} and tested on {', '.join(paper.tests)}.")
     for each in studies:
         trained = [label for label, d in each.study.scan_sets().items() if d.split and d.split.train]
-        tested = [f"`{label}` ({'the paper’s own' if each.own(label) else 'a stand-in'})" for label in each.tests()]
+        labels = dict.fromkeys([*each.tests(), *(label for claim in paper.claims for label in each.tested_on(claim))])
+        tested = [f"`{label}` ({'the paper’s own' if each.own(label) else 'a stand-in'})" for label in labels]
         seeds = len(each.study.seeds)
         yield from _wrapped(
             f"Study `{each.study.study}` trained on {_ticked(trained)}, {seeds} training{'s' * (seeds > 1)} of each "
@@ -96,6 +97,8 @@ def _glance(key: str, paper: Paper, studies: Sequence[FinishedStudy]) -> Iterato
     for row, dataset, shown, agreed in glances:
         numbers = ["—" if each is None else str(each) for each in (row.own, row.other)]
         yield _line(f"`{row.system}`", f"`{dataset}`", shown, *numbers, *[_ceiling(row.ceiling)] * several, agreed)
+    if glances and all(row.own is not None and row.own == row.other for row, *_ in glances):
+        yield from ("", "The score of a scan does not depend on the map: both columns of ours are equal.")
     if several:
         yield from ("", *_wrapped(CEILINGS))
 
@@ -148,7 +151,7 @@ def _unlike(done: FinishedStudy, label: str, dataset: str, reported: Reported) -
         "map": not origin.own_map,
         "postprocessing": done.postprocessing(label) != done.paper.postprocessing,
         "machine": reported.metric.startswith("seconds"),
-        "a network that rebuilds nothing": label in done.poor(),
+        "a network that explains no variance": label in done.poor(),
     }
     return ", ".join(name for name, differs in differences.items() if differs)
 
@@ -156,14 +159,15 @@ def _unlike(done: FinishedStudy, label: str, dataset: str, reported: Reported) -
 def _claims(paper: Paper, studies: Sequence[FinishedStudy]) -> Iterator[str]:
     yield from ("## Claims of the paper", "")
     yield from _wrapped(
-        "Tested on ours, whatever their size: paired over patients and trainings, on the AUPRC or Dice of each scan, "
-        f"since numbers over all scans together have no value of each patient; {FEWEST_SEEDS} trainings and "
-        f"{FEWEST_DECIDED} patients at least; p after Holm's correction for all claims of this page. open: the data "
-        "do not decide."
+        "Verdicts are about our networks on the data named here, whatever their size: on other data than the paper's "
+        "they neither confirm nor refute it. Numbers of masks also depend on the threshold. Tests are paired over "
+        "patients and trainings, on the AUPRC or Dice of each scan, since numbers over all scans together have no "
+        f"value of each patient; {FEWEST_SEEDS} trainings and {FEWEST_DECIDED} patients at least; p after Holm's "
+        "correction for all claims of this page, intervals without it. open: the data do not decide."
     )
     found = [each for study in studies for each in _examined(paper, study)]
     verdicts = decide([evidence for *_, evidence in found])
-    yield from _table_head("claim", "test set", "map", "verdict", "why")
+    yield from _table_head("claim", "test set", "map", "on ours", "why")
     rows: dict[tuple[str, str, str, str], list[str]] = {}
     for (claim, _, dataset, own_map, _), verdict in zip(found, verdicts, strict=True):
         rows.setdefault((claim.claim, dataset, verdict.outcome, verdict.why), []).append(OWN_MAP[own_map])
@@ -216,7 +220,7 @@ def _baselines(studies: Sequence[FinishedStudy]) -> Iterator[str]:
         text += f"lie above {each.baseline} ({each.value:.3f})"
         text += f": {', '.join(each.above)}. " if each.above else ". "
         if each.patients < FEWEST_DECIDED:
-            yield from _bullet(f"{text}Too few patients to decide, {FEWEST_DECIDED} are needed.")
+            yield from _bullet(f"{text}Under {FEWEST_DECIDED} patients nothing is tested.")
             continue
         alone = " (of these trainings, one each)" if each.seeds == 1 else ""
         better, worse = (", ".join(names) or "none" for names in (each.better, each.worse))
