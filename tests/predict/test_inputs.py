@@ -83,6 +83,35 @@ def test_a_bids_data_set_gives_its_scans_of_the_modality_and_those_that_lack_one
     ]  # fmt: skip
 
 
+def test_a_session_that_has_only_a_scan_with_contrast_agent_says_so(folder):
+    files = [f"sub-01/anat/sub-01_ce-gd_{rest}T1w.nii.gz" for rest in ("", "run-2_")]
+    made = found(folder(*files))
+    assert [scan.modality for scan in made.scans] == ["T1ce"]
+    assert "contrast agent" in made.notes[0]
+    assert "of 2 files" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("brats_1_flair", "FLAIR"), ("Pat1-T1CE", "T1ce"), ("x_t1gd", "T1ce"), ("x_t1c", "T1ce"),
+        ("T1 post contrast", "T1ce"), ("t1_mprage_post", "T1ce"), ("t1_mprage_with_contrast", "T1ce"),
+        ("t1_mprage_sag_gd", "T1ce"), ("t1_post_op", "T1w"), ("t1_non-enhanced", "T1w"), ("t1_without_contrast", "T1w"),
+        ("x_t1", "T1w"), ("t1_pre_contrast", "T1w"), ("T1_corrected", "T1w"), ("MPRAGE", "T1w"), ("x_T2", "T2w"),
+        ("x_pd", "PDw"), ("CT_head", "ct"), ("PD_01_t1", "T1w"), ("t1_flair", "FLAIR"), ("t2_star", None),
+        ("patient", None), ("t12", None),
+    ],
+)  # fmt: skip
+def test_words_in_names_give_the_modality(name, modality):
+    assert inputs._modality_in_words(Path(f"{name}.nii.gz")) == modality
+
+
+def test_other_modalities_are_left_out_unless_the_user_says_what_the_files_are(folder):
+    place = folder("a_flair.nii.gz", "a_t1.nii.gz", "a_t1ce.nii.gz")
+    assert [scan.image.name for scan in found(place).scans] == ["a_t1.nii.gz"]
+    assert [scan.modality for scan in found(place, said="T1w").scans] == ["T1w"] * 3
+
+
 def test_the_folder_of_one_subject_gives_that_subject_alone(folder):
     root = folder("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
     assert labels(root / "sub-01") == ["sub-01_ses-1"]
@@ -119,14 +148,18 @@ def test_dicom_is_converted_and_its_series_of_the_modality_is_taken(folder, tmp_
     program = tmp_path / "bin" / inputs.CONVERTER
     program.parent.mkdir()
     lines = ["#!/bin/sh", "cd ${10}"]
-    for name, text in (("in_2_MPRAGE", "t1_mpr"), ("in_3_dark", "t2_tse")):
+    for name, text in (
+        ("in_2_MPRAGE", "t1_mpr"), ("in_3_dark", "t2_tse"), ("in_1_x", "t1 localizer"), ("in_4_y", "ADC"),
+    ):  # fmt: skip
         lines.append(f'touch {name}.nii.gz; echo \'{{"SeriesDescription": "{text}"}}\' > {name}.json')
     program.write_text("\n".join(lines) + "\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     work = tmp_path / "work"
     work.mkdir()
-    (scan,) = found(folder("series/1.dcm", content=DICOM), work).scans
+    made = found(folder("series/1.dcm", content=DICOM), work)
+    (scan,) = made.scans
+    assert {note.split(".")[0] for note in made.notes} == {"in_1_x", "in_3_dark", "in_4_y"}
     assert (scan.image.name, scan.modality, scan.converted) == ("in_2_MPRAGE.nii.gz", "T1w", True)
 
 

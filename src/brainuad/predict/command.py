@@ -50,7 +50,7 @@ def predict(request: Request) -> int:
     with leftovers.temporary_folder() as work:
         modality = file.manifest.modality
         labels = [_separate(each) for each in (request.participant_label, request.session_label)]
-        found = inputs.find(request.input, Wanted(modality, *labels), work)
+        found = inputs.find(request.input, Wanted(modality, *labels, said=request.modality), work)
         for note in found.notes:
             logger.warning("%s", note)
         mine = inputs.part_of(found.scans, request.part_id, request.num_parts)

@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from brainuad.config.datasets import Bids
 from brainuad.download.sources import bids_names as names
@@ -26,8 +27,20 @@ KEPT = ("sub", "ses", "acq", "rec", "run")
 """Entities of a file's name that make the label of its scan."""
 MAGIC_PLACE, MAGIC, TRIED = 128, b"DICM", 50
 """Where a DICOM file says that it is one; in how many files of a folder this is looked for."""
-WORDS = {"FLAIR": r"flair|dark.?fluid", "T2w": r"(^|[^a-z])t2", "T1w": r"(^|[^a-z])t1|mp.?rage|bravo|spgr"}
-"""In the names of series, by modality."""
+AGENT = (
+    r"(ce|c|gd|gad|km|contrast|post(?!.?op))([^a-z]|$)|.*[^a-z](ce|gd|gad|km|post(?!.?op))([^a-z]|$)"
+    r"|.*(post|with).?(contrast|gad|gd|km)|.*gadolin|.*(?<!un)(?<!non)(?<!non.)enhanced"
+)
+"""After `t1` in the names of scans with contrast agent."""
+WORDS = {
+    "FLAIR": r"flair|dark.?fluid",
+    "T1ce": rf"(^|[^a-z])t1(?!\d)w?[^a-z0-9]?({AGENT})|(mp.?rage|bravo|spgr)[^a-z0-9]?({AGENT})",
+    "T2w": r"(^|[^a-z])t2(?!\d|.?star|\*)",
+    "T1w": r"(^|[^a-z])t1(?!\d)|mp.?rage|bravo|spgr",
+    "PDw": r"(^|[^a-z])pdw?([^a-z]|$)|proton.?dens",
+    "ct": r"(^|[^a-z])ct([^a-z]|$)",
+}
+"""In names of files and series in small letters, by modality; the first that fits counts."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class Wanted:
     modality: str
     participants: Sequence[str] = ()
     sessions: Sequence[str] = ()
+    said: str | None = None
+    """The modality of all scans of a folder, if the user says it."""
 
 
 def find(path: Path, wanted: Wanted, work: Path) -> Inputs:
@@ -74,7 +89,7 @@ def find(path: Path, wanted: Wanted, work: Path) -> Inputs:
     elif files := names.nifti_files(str(path)):
         found = _of_files([path / name for name in files], wanted)
     elif _holds_dicom(path):
-        series = _of_files(_converted(path, work), wanted)
+        series = _of_series(_converted(path, work), wanted)
         found = Inputs([replace(scan, converted=True) for scan in series.scans], series.notes)
     else:
         why, do = "it has no folder sub-*, no NIfTI file and no DICOM file", "name a scan, or a folder with scans"
@@ -114,16 +129,26 @@ def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:
     """Scans among files that are in no BIDS folder: those of another modality and masks are left out with a note."""
     scans, notes = [], []
     for path in paths:
-        modality = modality_of(path.name) or _modality_of_series(path)
+        modality = wanted.said or _modality_in_words(path)
         if NOT_A_SCAN.fullmatch(names.suffix(path.name).lower()):
             notes.append(f"{path.name} is left out: it is no scan by its name")
-        elif modality not in (None, wanted.modality) and len(paths) > 1:
+        elif _is_scout(path) and len(paths) > 1:
+            notes.append(f"{path.name} is left out: it is a scout by its name")
+        elif modality not in (None, wanted.modality, wanted.said) and len(paths) > 1:
             notes.append(f"{path.name} is left out: it is {modality}, the model is for {wanted.modality}")
         else:
             problem = f"it {missing}" if (missing := content_missing(path)) else ""
             scans.append(Input(label_of(path), path, modality, problem))
     counts = Counter(scan.scan for scan in scans)
     return Inputs([_told_apart(scan) if counts[scan.scan] > 1 else scan for scan in scans], notes)
+
+
+def _of_series(paths: Collection[Path], wanted: Wanted) -> Inputs:
+    """Scans among converted series; those that nothing names are left out with a note."""
+    unknown = [path for path in paths if not (wanted.said or _modality_in_words(path))]
+    found = _of_files([path for path in paths if path not in unknown], wanted)
+    why = f"nothing says what it is; --modality {wanted.modality} takes all series"
+    return Inputs(found.scans, [*found.notes, *(f"{path.name} is left out: {why}" for path in unknown)])
 
 
 def _told_apart(scan: Input) -> Input:
@@ -143,9 +168,11 @@ def _of_bids(path: Path, wanted: Wanted) -> Inputs:
     except InputError as error:
         do = f"name a BIDS folder with {wanted.modality} scans, or a file"
         raise InputError(error.what, file=path, why=error.why, do=do) from None
-    scans = [Input(scan.scan, Path(scan.image), wanted.modality) for scan in content.scans]
+    images = [(scan.scan, Path(scan.image)) for scan in content.scans]
+    scans = [Input(label, image, modality_of(image.name) or wanted.modality) for label, image in images]
+    notes = [f"{scan.scan}: {scan.note}" for scan in content.scans if scan.note]
     failed = [Input(scan.scan, path / scan.scan, None, scan.note) for scan in content.failed]
-    return Inputs(sorted([*scans, *failed], key=lambda each: each.scan), content.notes)
+    return Inputs(sorted([*scans, *failed], key=lambda each: each.scan), [*content.notes, *notes])
 
 
 def _chosen(found: Inputs, wanted: Wanted, path: Path) -> Inputs:
@@ -200,16 +227,31 @@ def _converted(folder: Path, work: Path) -> list[Path]:
     return made
 
 
-def _modality_of_series(path: Path) -> str | None:
-    """The modality by the sidecar that the converter writes; None if it does not say."""
-    sidecar = path.with_name(f"{names.nifti_stem(path.name)}.json")
-    try:
-        about = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(about, dict):
-        return None
+def _modality_in_words(path: Path) -> str | None:
+    """The modality by a BIDS suffix, by the converter's sidecar, or by words in the name; None if nothing says it."""
+    if modality := modality_of(path.name):
+        return modality
+    about = _sidecar(path)
     if about.get("Modality") == "CT":
         return "ct"
-    text = " ".join(str(about.get(key, "")) for key in ("SeriesDescription", "ProtocolName")).lower()
-    return next((modality for modality, words in WORDS.items() if re.search(words, text)), None)
+    texts = (_of_sidecar(about), names.nifti_stem(path.name) or "")
+    found = (modality for text in texts for modality, words in WORDS.items() if text and re.search(words, text.lower()))
+    return next(found, None)
+
+
+def _is_scout(path: Path) -> bool:
+    text = f"{_of_sidecar(_sidecar(path))}_{names.nifti_stem(path.name)}".lower().replace(" ", "_")
+    return names.SCOUT.search(text) is not None
+
+
+def _of_sidecar(about: Mapping[str, Any]) -> str:
+    return " ".join(str(about[key]) for key in ("SeriesDescription", "ProtocolName") if key in about)
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """What the converter writes beside a scan; empty if it is not there."""
+    try:
+        about = json.loads(path.with_name(f"{names.nifti_stem(path.name)}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
