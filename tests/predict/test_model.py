@@ -63,7 +63,7 @@ def test_maps_are_those_of_infer_bit_by_bit(places, tmp_path, label):
 def test_thresholds_by_name_and_by_value(model):
     assert model.thresholds() == {"fixed_2": 2.0}
     assert model.thresholds(["fixed:0.5", "fixed_2"]) == {"fixed:0.5": 0.5, "fixed_2": 2.0}
-    for wrong in ("fixed:much", "conformal_0.01"):
+    for wrong in ("fixed:much", "fixed:nan", "conformal_0.01"):
         with pytest.raises(InputError, match=wrong.partition(":")[2] or "fixed_2"):
             model.thresholds([wrong])
 
@@ -127,3 +127,18 @@ def test_a_large_lesion_raises_no_doubt_by_its_map(known):
     anomaly = np.abs(rng.standard_normal(brain.shape)).astype(np.float32)
     anomaly[8:16, 8:16, 4:12] = 20  # 6 % of the brain
     assert likeness.map_level(anomaly, brain) < 1.5 * float(known[0][likeness.MAP_LEVEL][0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("template", "/etc/hostname", "template of its own"), ("brightness", 1, "another version")],
+)
+def test_a_recipe_of_another_version_or_with_a_file_of_its_own_is_refused(places, tmp_path, key, value, words):
+    about = manifest(MODELS, template=MNI152)
+    recipe = {**about.recipe, "preprocess": {**about.recipe["preprocess"], key: value}}
+    model_file.write(
+        tmp_path / "odd.brainuad", about.model_copy(update={"recipe": recipe}), _only_parts(places["vote"].parents[2])
+    )
+    with pytest.raises(InputError) as refused:
+        load(tmp_path / "odd.brainuad")
+    assert words in refused.value.what

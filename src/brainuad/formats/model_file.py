@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from brainuad.config.datasets import Modality
 from brainuad.config.section import Section
 from brainuad.errors import InputError
 from brainuad.formats import bundle as bundles
-from brainuad.formats import checksums, tensors
+from brainuad.formats import checksums, leftovers, tensors
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.files import atomic, sha256
 
@@ -81,7 +81,7 @@ class Manifest(Section):
     label: str
     """Of the model in the study."""
     seeds: list[int] = Field(min_length=1)
-    modality: str
+    modality: Modality
     lesion_sign: Literal["dark", "bright", "both"]
     parts: list[Part] = Field(min_length=1)
     """Members before the ensembles that combine them; the exported model is the last."""
@@ -174,7 +174,10 @@ def read(path: Path) -> ModelFile:
     found, arrays = _arrays(content, path)
     if missing := [part.bundle for part in manifest.parts if part.bundle not in found]:
         raise InputError(f"{path.name} has no weights of {missing[0]}", file=path, do=COPY_AGAIN)
-    texts = {name: content[name].decode("utf-8") for name in content if name.endswith((".md", ".html", ".json"))}
+    try:
+        texts = {name: content[name].decode("utf-8") for name in content if name.endswith((".md", ".html", ".json"))}
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read the texts of {path.name}", file=path, why=str(error), do=COPY_AGAIN) from None
     return ModelFile(manifest, found, {n: t for n, t in texts.items() if not n.startswith(MODELS)}, arrays, digest)
 
 
@@ -224,8 +227,7 @@ def _names(archive: zipfile.ZipFile, about: Mapping[str, Any], path: Path) -> li
 
 def _arrays(content: Mapping[str, bytes], path: Path) -> tuple[dict[str, Bundle], dict[str, Any]]:
     """The bundles, and the arrays of the likeness, by way of a temporary folder with names that were checked."""
-    with tempfile.TemporaryDirectory(prefix="brainuad-") as place:
-        folder = Path(place)
+    with leftovers.temporary_folder() as folder:
         for name in [name for name in content if name.startswith(MODELS) or name == LIKENESS]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content[name])

@@ -6,7 +6,7 @@ made of that scan, bit by bit on the CPU (tests/pipeline/test_failing_well.py).
 
 from __future__ import annotations
 
-import tempfile
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 from brainuad.config.postprocessing import POSTPROCESSING, Postprocessing
 from brainuad.config.reading import Reading
 from brainuad.config.recipe import Normalize, Preprocess
+from brainuad.config.templates import BUNDLED
 from brainuad.errors import InputError
-from brainuad.formats import model_file, volume
+from brainuad.formats import leftovers, model_file, volume
 from brainuad.formats.coding import Coding
 from brainuad.formats.model_file import Manifest, ModelFile, Part
 from brainuad.formats.raw import RawVolume, read_raw
@@ -164,11 +165,16 @@ class Model:
         self.manifest: Manifest = file.manifest
         self.path, self.sha256, self.texts = path, file.sha256, file.texts
         about = self.manifest
-        self.preprocess = Preprocess.model_validate(about.recipe["preprocess"])
-        self.normalize = Normalize.model_validate(about.recipe["normalize"])
-        self.postprocessing: Postprocessing = POSTPROCESSING.validate_python(
-            {"operators": about.postprocessing["operators"]}
-        )
+        try:
+            self.preprocess = Preprocess.model_validate(about.recipe["preprocess"])
+            self.normalize = Normalize.model_validate(about.recipe["normalize"])
+            self.postprocessing: Postprocessing = POSTPROCESSING.validate_python(
+                {"operators": about.postprocessing["operators"]}
+            )
+        except (KeyError, ValueError) as error:
+            what = f"{path.name} is of another version of brainuad"
+            why = f"its recipe does not fit this one: {str(error).splitlines()[0]}"
+            raise InputError(what, file=path, why=why, do=model_file.UPDATE) from None
         self._parts: dict[str, tuple[Part, Method]] = {}
         for part in about.parts:
             method = registry.load_method(file.bundles[part.bundle], part.map)
@@ -193,8 +199,8 @@ class Model:
         thresholds = self.thresholds(options.thresholds)
         if isinstance(scan, str | Path):
             return self._predict(Path(scan), options.given, thresholds)
-        with tempfile.TemporaryDirectory(prefix="brainuad-") as folder:
-            path = Path(folder) / "scan.nii"
+        with leftovers.temporary_folder() as folder:
+            path = folder / "scan.nii"
             nib.save(scan, path)
             return self._predict(path, options.given, thresholds)
 
@@ -204,11 +210,7 @@ class Model:
         found: dict[str, float] = {}
         for label in known if wanted is None else wanted:
             if label.startswith(FIXED):
-                try:
-                    found[label] = float(label.removeprefix(FIXED))
-                except ValueError:
-                    why, do = f"{label.removeprefix(FIXED)} is no number", f"write it as {FIXED}2.5"
-                    raise InputError(f"{label} is no threshold", why=why, do=do) from None
+                found[label] = _number(label)
             elif label in known:
                 found[label] = known[label]
             else:
@@ -284,6 +286,9 @@ class Model:
         prepared = self.prepare(raw, given, path)
         image, brain = self.models_input(prepared)
         made = self.map(image, brain)
+        if not (math.isfinite(made.score) and np.isfinite(made.anomaly).all()):
+            do = "look at the scan: are its intensities numbers, and its brain mask on the brain?"
+            raise InputError(f"the model gives {path.name} no finite map or score", file=path, do=do)
         on_map, on_mask = self.postprocessing.on_map(), self.postprocessing.on_mask()
         processed = process_map(made.anomaly, image, brain, self.spacing, on_map) if on_map else made.anomaly
         masks = {
@@ -310,7 +315,10 @@ class Model:
             score=made.score,
             p_healthy=float(conformal.p_values(healthy, np.array([made.score]))[0]) if known else float("nan"),
             p_smallest=1 / (len(healthy) + 1) if known else float("nan"),
-            doubts=[*self._stripped_otherwise(prepared), *likeness.doubts(distances, self._cuts)],
+            doubts=[
+                *([] if given.brain else self._stripped_otherwise(prepared)),
+                *likeness.doubts(distances, self._cuts),
+            ],
             distances=distances,
             shape=shape,
             own_affine=own_affine,
@@ -351,10 +359,25 @@ class Model:
 
     def _check_template(self) -> None:
         about = self.manifest.template
+        if self.preprocess.template != BUNDLED:
+            why = f"it names {self.preprocess.template}, and a model file may name {BUNDLED} alone"
+            raise InputError(f"{self.path.name} has a template of its own", file=self.path, why=why)
         if templates.fingerprint(self.preprocess.template) != about["sha256"]:
             why = f"the {about['name']} that is installed has other voxels than the one of the training"
             do = "install the version of nilearn that the model's card names"
             raise InputError("the template is another one", file=self.path, why=why, do=do)
+
+
+def _number(label: str) -> float:
+    """The value behind `fixed:`; raises InputError if it is no finite number."""
+    try:
+        value = float(label.removeprefix(FIXED))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        why, do = f"{label.removeprefix(FIXED)} is no number", f"write it as {FIXED}2.5"
+        raise InputError(f"{label} is no threshold", why=why, do=do)
+    return value
 
 
 def _cut_to(scan: Volume, mask: Path) -> Volume:

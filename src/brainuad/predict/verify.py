@@ -7,8 +7,15 @@ from pathlib import Path
 
 from brainuad.errors import InputError
 from brainuad.formats import model_file
+from brainuad.formats.files import atomic
 from brainuad.predict import selftest
-from brainuad.predict.model import load
+from brainuad.predict.model import Model, load
+
+NO_SCRIPT = (
+    "<!doctype html><head><meta http-equiv='Content-Security-Policy' "
+    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+)
+"""Before a page that came with a file: its browser runs no script and asks no host."""
 
 
 def verify(path: Path, card: Path | None = None) -> list[str]:
@@ -26,17 +33,26 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
         f"whole scans   {_scores(len(about.healthy_scores))}",
         f"licence       {about.licence.strip().partition(chr(10))[0] or 'none was given'}",
     ]
-    if card is not None:
-        card.write_text(model.texts[model_file.PAGE], encoding="utf-8")
-        shown.append(f"model card    {card}")
     if model_file.SELF_TEST_FILE not in model.texts:
-        return [*shown, f"self-test     none: there are no phantoms of {about.modality}"]
+        shown.append(f"self-test     none: there are no phantoms of {about.modality}")
+        return [*shown, *_write_card(model, card)]
     numbers = selftest.run(model, json.loads(model.texts[model_file.SELF_TEST_FILE]))
     if wrong := [each for each in numbers if not each.fits]:
         why = "; ".join(f"{each.name} is {each.found:.5g}, and was {each.stated:.5g}" for each in wrong)
         do = "install the versions that the model card names; compare on another machine"
         raise InputError("the self-test gives other numbers here", file=path, why=why, do=do)
-    return [*shown, f"self-test     {len(numbers)} numbers of a phantom's map fit"]
+    return [*shown, f"self-test     {len(numbers)} numbers of a phantom's map fit", *_write_card(model, card)]
+
+
+def _write_card(model: Model, card: Path | None) -> list[str]:
+    """Write the model card, in which no script may run; what to show."""
+    if card is None:
+        return []
+    if (page := model.texts.get(model_file.PAGE)) is None:
+        raise InputError(f"{model.path.name} has no model card", file=model.path, do="ask for a file that has one")
+    with atomic(card) as part:
+        part.write_text(NO_SCRIPT + page, encoding="utf-8")
+    return [f"model card    {card}"]
 
 
 def _scores(people: int) -> str:
