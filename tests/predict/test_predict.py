@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from brainuad.cli import main
 from brainuad.config.recipe import Preprocess
 from brainuad.errors import InputError
 from brainuad.formats import volume
+from brainuad.formats.files import sha256
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
@@ -187,6 +190,62 @@ def test_a_fault_while_writing_leaves_nothing(predict, monkeypatch):
     assert not list(out.glob(".part-*"))
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "--device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "space"),
+    ],
+    ids=["memory", "gpu", "disk"],
+)
+def test_faults_of_the_machine_stop_all_and_keep_earlier_results(predict, monkeypatch, capsys, error, told):
+    def fails(*_: object) -> Found:
+        raise error
+
+    out = predict("a", "b", report="none")[1]
+    monkeypatch.setattr(Stub, "predict", fails)
+    assert predict(overwrite="")[0] == 1
+    assert told in capsys.readouterr().err
+    assert {row["state"] for row in rows(out).values()} == {"alike"}
+    assert record.read(out / "sub-a" / record.NAME).state == "alike"
+
+
+def test_the_record_says_which_file_and_which_options(predict, tmp_path):
+    about = record.read(predict("a", report="none", space="mni")[1] / "sub-a" / record.NAME)
+    assert about.input == sha256(tmp_path / "in" / "a.nii.gz")
+    assert (about.options["space"], about.options["thresholds"][0]) == ("mni", RULE)
+
+
+def test_labels_for_a_single_file_are_wrong_usage(tmp_path, capsys):
+    (tmp_path / "a.nii").touch()
+    call = ["predict", "-i", str(tmp_path / "a.nii"), "-o", str(tmp_path / "out"), "-m", "x"]
+    assert main([*call, "--participant-label", "01"]) == 2
+    assert main([*call, "--session-label", "1"]) == 2
+
+
+def test_a_gpu_is_counted_among_those_that_are_allowed(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    with pytest.raises(InputError, match="cuda:2"):
+        command._accelerator("cuda:2")
+    assert command._accelerator("cuda:1") == "gpu"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+def test_without_a_gpu_the_message_names_the_option(predict, monkeypatch, capsys):
+    def lacks(*_: object) -> None:
+        raise InputError("there is no GPU here", do="set compute.accelerator to auto or cpu")
+
+    monkeypatch.setattr(command, "Model", lacks)
+    assert predict("a", device="cuda")[0] == 1
+    assert "--device cpu" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_an_unknown_threshold(predict, capsys):
+    assert predict("a", dry_run="", threshold="healthy:0.5")[0] == 1
+    assert RULE in capsys.readouterr().err
+
+
 def test_a_dry_run_writes_nothing(predict, capsys):
     code, out = predict("a", "b", dry_run="")
     assert code == 0
@@ -222,6 +281,18 @@ def test_short_names_of_thresholds():
     assert command.wanted_thresholds("fixed:2", manifest()) == ["fixed:2"]
     assert command.wanted_thresholds("none", manifest()) == []
     assert command.wanted_thresholds(None, manifest())[0] == RULE
+    for wrong in ("fixed:x", "fixed:nan", "healthy:0.9", "healthy"):
+        with pytest.raises(InputError):
+            command.wanted_thresholds(wrong, manifest())
+
+
+def test_the_strictest_rule_of_a_kind_comes_first():
+    values = {"conformal_0.02_of_0.1": 1.0, "conformal_0.1_of_0.2": 2.0, OTHER: 9.0}
+    thresholds = {rule: FileThreshold(value=value, source="x", scans=1) for rule, value in values.items()}
+    about = manifest().model_copy(update={"thresholds": thresholds})
+    assert command.wanted_thresholds(None, about) == ["conformal_0.1_of_0.2", "conformal_0.02_of_0.1", OTHER]
+    assert command.wanted_thresholds("conformal:0.02", about) == ["conformal_0.02_of_0.1"]
+    assert command.wanted_thresholds("conformal:0.1", about) == ["conformal_0.1_of_0.2"]
 
 
 def bytes_of(view: dict, name: str) -> np.ndarray:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from brainuad import terminal
 from brainuad.errors import BrainuadError, InputError, StorageError
 from brainuad.formats import leftovers, model_file, status
-from brainuad.formats.files import atomic, atomic_folder
+from brainuad.formats.files import atomic, atomic_folder, unwritable
 from brainuad.formats.model_file import Manifest, ModelFile
 from brainuad.images.template import load as load_template
+from brainuad.logs import OF_THE_DISK
 from brainuad.predict import inputs, outputs, page
 from brainuad.predict import record as records
+from brainuad.predict.earlier import Way, checksum, options_of, to_do
 from brainuad.predict.findings import Places, findings
 from brainuad.predict.inputs import Input, Wanted
-from brainuad.predict.model import Found, Given, Model, Options
+from brainuad.predict.model import FIXED, Found, Given, Model, Options
 from brainuad.predict.options import Request
 from brainuad.predict.outputs import Kept
 from brainuad.predict.picture import picture
@@ -37,6 +41,9 @@ PREFERRED = ("conformal", "healthy_quantile", "burden", "components")
 """Threshold rules, the one first that makes the list of findings where the user names none: by healthy scans alone."""
 VERDICTS = {"failed": "failed", "doubtful": "warned", "alike": "ok"}
 """States of a prediction as states of a scan, worst first."""
+OF_THE_GPU = re.compile(r"CUDA|cuDNN|CUBLAS", re.IGNORECASE)
+OF_THE_MEMORY = re.compile(r"not enough memory|can't allocate memory", re.IGNORECASE)
+"""In the messages of torch."""
 FAULT_REMEDY = "look at the scan; `-v` shows where the program stopped"
 logger = logging.getLogger(__name__)
 
@@ -49,23 +56,24 @@ def predict(request: Request) -> int:
     file = model_file.read(request.model)
     with leftovers.temporary_folder() as work:
         modality = file.manifest.modality
-        labels = [_separate(each) for each in (request.participant_label, request.session_label)]
-        found = inputs.find(request.input, Wanted(modality, *labels, said=request.modality), work)
+        people, sessions = _separate(request.participant_label), _separate(request.session_label)
+        found = inputs.find(request.input, Wanted(modality, people, sessions, request.modality), work)
         for note in found.notes:
             logger.warning("%s", note)
         mine = inputs.part_of(found.scans, request.part_id, request.num_parts)
         if request.mask is not None and len(found.scans) > 1:
             why, do = f"there are {len(found.scans)} scans", "name one scan with -i, or leave out --mask"
             raise InputError("one brain mask fits one scan", file=request.mask, why=why, do=do)
-        todo = _to_do(request, mine, file.sha256)
         thresholds = wanted_thresholds(request.threshold, file.manifest)
+        way = Way(file.sha256, options_of(request, thresholds))
+        todo = to_do(request, found.scans, mine, way)
         if request.dry_run:
             terminal.show(*(f"{item.scan}  {item.problem or item.image}" for item in todo))
             _say(
                 request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
             )
             return 0
-        failed = _run(request, file, thresholds, todo) if todo else 0
+        failed = _run(request, file, way, todo) if todo else 0
     if not todo:
         _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
     _finish(request, file.manifest)
@@ -76,15 +84,37 @@ def wanted_thresholds(wanted: str | None, manifest: Manifest) -> list[str]:
     """Labels for `Options.thresholds`; the first one makes the list of findings.
 
     `wanted`: a label, a short form of it (`healthy:0.98` for `healthy_quantile_0.98`), `fixed:<value>` or `none`; None:
-    all of the model file's, in the order of `PREFERRED`.
+    all of the model file's, in the order of `PREFERRED`, of one kind the strictest first. Raises InputError for a label
+    that the file does not have.
     """
     if wanted is None:
-        return sorted(manifest.thresholds, key=_preference)
+        return sorted(manifest.thresholds, key=lambda label: (_preference(label), -manifest.thresholds[label].value))
     if wanted == NO_THRESHOLD:
         return []
+    if wanted in manifest.thresholds or _is_fixed(wanted):
+        return [wanted]
     rule, _, value = wanted.partition(":")
-    short = [label for label in manifest.thresholds if label.startswith(rule) and label.endswith(f"_{value}")]
-    return short if len(short) == 1 and wanted not in manifest.thresholds else [wanted]
+    pattern = rf"{re.escape(rule)}[a-z_]*_{re.escape(value)}(_.*)?"
+    short = [label for label in manifest.thresholds if value and re.fullmatch(pattern, label)]
+    if len(short) != 1:
+        why = f"{' and '.join(short)} both fit" if short else None
+        do = f"use one of {', '.join(manifest.thresholds) or 'none'}, or {FIXED}<value>"
+        raise InputError(f"the model has no threshold {wanted}", why=why, do=do)
+    return short
+
+
+def _is_fixed(wanted: str) -> bool:
+    """Whether it is a value that the user gives; raises InputError for one that is no number."""
+    if not wanted.startswith(FIXED):
+        return False
+    try:
+        sound = math.isfinite(float(wanted.removeprefix(FIXED)))
+    except ValueError:
+        sound = False
+    if not sound:
+        why, do = f"{wanted.removeprefix(FIXED)} is no number", f"write it as {FIXED}2.5"
+        raise InputError(f"{wanted} is no threshold", why=why, do=do)
+    return True
 
 
 def _preference(label: str) -> int:
@@ -97,21 +127,27 @@ class _Run:
 
     request: Request
     model: Model
-    thresholds: Sequence[str]
+    options: dict[str, Any]
+    """As from `options_of`."""
     kept: Kept
     name: ModelName
     versions: dict[str, str]
 
+    @property
+    def thresholds(self) -> list[str]:
+        """Labels; the first one makes the list of findings."""
+        labels: list[str] = self.options["thresholds"]
+        return labels
 
-def _run(request: Request, file: ModelFile, thresholds: Sequence[str], todo: Sequence[Input]) -> int:
+
+def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> int:
     """Predict scan after scan; returns how many failed."""
     about, out = file.manifest, request.output
-    model = Model(file, request.model, _accelerator(request.device), request.threads)
-    model.thresholds(thresholds)
+    model = _loaded(request, file)
     template = Path(model.preprocess.template).name
     kept = Kept(request.space, request.save_reconstruction, about.modality, template)
     name = ModelName(name=about.name, study=about.study, label=about.label, sha256=file.sha256)
-    run = _Run(request, model, thresholds, kept, name, versions())
+    run = _Run(request, model, way.options, kept, name, versions())
     outputs.describe(out, about.name)
     failed = 0
     for number, item in enumerate(todo, 1):
@@ -123,6 +159,8 @@ def _run(request: Request, file: ModelFile, thresholds: Sequence[str], todo: Seq
         except BrainuadError as error:
             record = _failed(run, item, [f"{error.what} ({error.why})" if error.why else error.what], error.do or "")
         except Exception as error:  # an unforeseen fault of one scan stops no other
+            if stop := _of_the_machine(error, item, out):
+                raise stop from error
             logger.info("%s fails", item.scan, exc_info=True)
             what = f"the program stopped with {type(error).__name__}: {error}".partition("\n")[0]
             record = _failed(run, item, [what], FAULT_REMEDY)
@@ -134,12 +172,27 @@ def _run(request: Request, file: ModelFile, thresholds: Sequence[str], todo: Seq
     return failed
 
 
+def _of_the_machine(error: Exception, item: Input, out: Path) -> BrainuadError | None:
+    """The error that stops all scans, for a fault that is not the scan's own; the scan's earlier results stay."""
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+        return unwritable(out, error)
+    text = str(error).partition("\n")[0] or None
+    if isinstance(error, RuntimeError) and OF_THE_GPU.search(str(error)):
+        do = "wait until the GPU is free, or name another with --device; --device cpu needs none"
+        return BrainuadError(f"the GPU fails at {item.scan}", file=item.image, why=text, do=do)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OF_THE_MEMORY.search(str(error))):
+        do = "give the command more memory; scans that are finished are kept"
+        return BrainuadError(f"{item.scan} needs more memory than there is", file=item.image, why=text, do=do)
+    return None
+
+
 def _one(run: _Run, item: Input, start: float) -> Record:
     """Predict one scan, and write all of it or nothing."""
     if item.problem:
         raise InputError(item.problem, file=item.image)
     request, model = run.request, run.model
     given = Given(request.modality or item.modality, request.stripped, request.registered, request.mask)
+    content = checksum(item.image)
     found = model.predict(item.image, Options(given, run.thresholds))
     template = load_template(model.preprocess.template, model.preprocess.spacing)
     world = found.prepared.transform.matrix
@@ -148,6 +201,7 @@ def _one(run: _Run, item: Input, start: float) -> Record:
     listed = findings(found.processed, found.masks[label], places) if label else []
     record = _record(run, item, found, label).model_copy(
         update={
+            "input": content,
             "findings": [each.as_dict() for each in listed],
             "marked_ml": float(found.masks[label].sum()) * places.voxel_ml if label else None,
             "seconds": round(time.monotonic() - start, 2),
@@ -177,6 +231,7 @@ def _record(run: _Run, item: Input, found: Found, label: str) -> Record:
     return Record(
         scan=item.scan,
         file=item.image.name,
+        options=run.options,
         model=run.name,
         state="doubtful" if remarks else "alike",
         remarks=remarks,
@@ -199,28 +254,6 @@ def _record(run: _Run, item: Input, found: Found, label: str) -> Record:
 def _failed(run: _Run, item: Input, remarks: list[str], remedy: str) -> Record:
     about = {"remarks": remarks, "remedy": remedy, "finished": _now(), "versions": run.versions}
     return Record(scan=item.scan, file=item.image.name, model=run.name, state="failed", **about)
-
-
-def _to_do(request: Request, mine: Sequence[Input], model: str) -> list[Input]:
-    """The scans that are not finished; raises InputError where results are there and no option says what to do."""
-    out = request.output
-    if out.exists() and not out.is_dir():
-        raise InputError("the output folder is a file", file=out, do="name a folder with -o")
-    there = [item for item in mine if outputs.is_there(out, item.scan)]
-    if there and not request.goes_on and not request.overwrite:
-        why = f"those of {there[0].scan}" + (f" and {len(there) - 1} more" if len(there) > 1 else "")
-        do = "add --continue to keep them, --overwrite to replace them, or name another folder"
-        raise InputError("the output folder holds results of these scans", file=out, why=why, do=do)
-    if request.overwrite:
-        return list(mine)
-    for item in there:
-        made_by = records.read(out / item.scan / records.NAME).model
-        if made_by.sha256 != model:
-            why = f"{item.scan} was mapped by another model file, {made_by.name}"
-            do = "name another folder, or add --overwrite"
-            raise InputError("the output folder holds results of another model", file=out, why=why, do=do)
-    finished = {item.scan for item in there}
-    return [item for item in mine if item.scan not in finished]
 
 
 def _finish(request: Request, about: Manifest) -> None:
@@ -260,10 +293,28 @@ def _caption(record: Record) -> str:
     return "; ".join([", ".join(found), *record.remarks])
 
 
+def _loaded(request: Request, file: ModelFile) -> Model:
+    accelerator = _accelerator(request.device)
+    try:
+        return Model(file, request.model, accelerator, request.threads)
+    except InputError as error:
+        if "no GPU" in error.what:
+            raise InputError(error.what, do="name --device auto or --device cpu") from None
+        raise
+
+
 def _accelerator(device: str) -> str:
-    """`cpu`, `gpu` or `auto`; of `cuda:1` this process sees no other GPU."""
+    """`cpu`, `gpu` or `auto`; of `cuda:1` this process sees no other GPU. Raises InputError for one that it lacks."""
     if device.startswith("cuda:"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+        number, variable = device.removeprefix("cuda:"), "CUDA_VISIBLE_DEVICES"
+        allowed = os.environ.get(variable)
+        if allowed is not None:  # `cuda:1` is the second of those, as for torch
+            there = [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
+            if int(number) >= len(there):
+                why = f"{variable} is '{allowed}', which allows {len(there)}, counted from 0"
+                raise InputError(f"there is no GPU {device}", why=why, do="name another --device, or --device cpu")
+            number = there[int(number)]
+        os.environ[variable] = number
     return "gpu" if device.startswith("cuda") else device
 
 

@@ -102,6 +102,8 @@ def check_options(request: Request) -> None:
     """Raises typer.BadParameter for options that do not go together."""
     if request.goes_on and request.overwrite:
         raise typer.BadParameter("--continue and --overwrite exclude each other")
+    if (request.participant_label or request.session_label) and request.input.is_file():
+        raise typer.BadParameter("--participant-label and --session-label choose from a folder, and -i is a file")
     if request.part_id >= request.num_parts:
         raise typer.BadParameter(
             f"--part-id is {request.part_id}, the last of {request.num_parts} parts is {request.num_parts - 1}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from pydantic import ValidationError
 
 from brainuad.config.section import Section
 from brainuad.errors import InputError
+from brainuad.formats import status
 from brainuad.formats.files import atomic, finished, read_json, write_json
 
 NAME, TABLE = "prediction.json", "volumes.tsv"
 USE = "research use only; no medical device"
+logger = logging.getLogger(__name__)
 State = Literal["alike", "doubtful", "failed"]
 COLUMNS = {
     "scan": "label of the scan",
@@ -52,6 +55,10 @@ class Record(Section):
     scan: str
     file: str
     """Name of the scan's file, without its folder."""
+    input: str = ""
+    """SHA-256 of the bytes of that file."""
+    options: dict[str, Any] = {}
+    """Options of the command that change what is written of a scan; a brain mask by the SHA-256 of its file."""
     model: ModelName
     state: State
     remarks: list[str] = []
@@ -96,10 +103,17 @@ def read(path: Path) -> Record:
         raise InputError(f"{path.name} is of another version of brainuad", file=path, why=why, do=do) from None
 
 
-def read_all(folder: Path) -> list[Record]:
-    """The records of all scans in an output folder, by scan."""
-    found = finished(folder, f"sub-*/{NAME}")
-    return [read(path) for path in found if path.is_file()]  # another part may be replacing one
+def read_all(folder: Path, warn: bool = True) -> list[Record]:
+    """The records of all finished scans in an output folder, by scan; `warn`: of those that cannot be read."""
+    found = []
+    for path in finished(folder, f"sub-*/{NAME}"):
+        if not path.with_name(status.NAME).is_file():
+            continue  # another part may be replacing it
+        try:
+            found.append(read(path))
+        except InputError as error:
+            logger.log(logging.WARNING if warn else logging.DEBUG, "%s is left out: %s", path.parent.name, error.what)
+    return found
 
 
 def write_table(path: Path, records: Sequence[Record]) -> None:
