@@ -63,10 +63,20 @@ def test_a_file_is_taken_whatever_its_name_says(folder):
 
 
 def test_masks_and_other_modalities_in_a_folder_are_left_out_and_named(folder):
-    files = ("a_T1w.nii.gz", "b.nii", "c_brain.nii.gz", "a_FLAIR.nii.gz", "a_brain_mask.nii.gz", "notes.txt")
+    files = (
+        "a_T1w.nii.gz",
+        "b.nii",
+        "c_brain.nii.gz",
+        "a_FLAIR.nii.gz",
+        "a_brain_mask.nii.gz",
+        "notes.txt",
+        "BraTS-1-seg.nii.gz",
+    )
     made = found(folder(*files))
     assert [scan.image.name for scan in made.scans] == ["a_T1w.nii.gz", "b.nii", "c_brain.nii.gz"]
-    assert sorted(note.split()[0] for note in made.notes) == ["a_FLAIR.nii.gz", "a_brain_mask.nii.gz"]
+    assert sorted(note.split()[0] for note in made.notes) == [
+        "BraTS-1-seg.nii.gz", "a_FLAIR.nii.gz", "a_brain_mask.nii.gz",
+    ]  # fmt: skip
 
 
 def test_files_that_would_bear_one_label_are_told_apart(folder):
@@ -94,7 +104,8 @@ def test_a_session_that_has_only_a_scan_with_contrast_agent_says_so(folder):
 @pytest.mark.parametrize(
     ("name", "modality"),
     [
-        ("brats_1_flair", "FLAIR"), ("Pat1-T1CE", "T1ce"), ("x_t1gd", "T1ce"), ("x_t1c", "T1ce"),
+        ("brats_1_flair", "FLAIR"), ("BraTS-1-t2f", "FLAIR"), ("Pat1-T1CE", "T1ce"), ("x_t1gd", "T1ce"),
+        ("x_t1c", "T1ce"),
         ("T1 post contrast", "T1ce"), ("t1_mprage_post", "T1ce"), ("t1_mprage_with_contrast", "T1ce"),
         ("t1_mprage_sag_gd", "T1ce"), ("t1_post_op", "T1w"), ("t1_non-enhanced", "T1w"), ("t1_without_contrast", "T1w"),
         ("x_t1", "T1w"), ("t1_pre_contrast", "T1w"), ("T1_corrected", "T1w"), ("MPRAGE", "T1w"), ("x_T2", "T2w"),

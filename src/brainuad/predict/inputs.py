@@ -33,7 +33,7 @@ AGENT = (
 )
 """After `t1` in the names of scans with contrast agent."""
 WORDS = {
-    "FLAIR": r"flair|dark.?fluid",
+    "FLAIR": r"flair|dark.?fluid|(^|[^a-z])t2f([^a-z]|$)",
     "T1ce": rf"(^|[^a-z])t1(?!\d)w?[^a-z0-9]?({AGENT})|(mp.?rage|bravo|spgr)[^a-z0-9]?({AGENT})",
     "T2w": r"(^|[^a-z])t2(?!\d|.?star|\*)",
     "T1w": r"(^|[^a-z])t1(?!\d)|mp.?rage|bravo|spgr",
@@ -130,7 +130,7 @@ def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:
     scans, notes = [], []
     for path in paths:
         modality = wanted.said or _modality_in_words(path)
-        if NOT_A_SCAN.fullmatch(names.suffix(path.name).lower()):
+        if _is_no_scan(path.name):
             notes.append(f"{path.name} is left out: it is no scan by its name")
         elif _is_scout(path) and len(paths) > 1:
             notes.append(f"{path.name} is left out: it is a scout by its name")
@@ -237,6 +237,11 @@ def _modality_in_words(path: Path) -> str | None:
     texts = (_of_sidecar(about), names.nifti_stem(path.name) or "")
     found = (modality for text in texts for modality, words in WORDS.items() if text and re.search(words, text.lower()))
     return next(found, None)
+
+
+def _is_no_scan(name: str) -> bool:
+    last = re.split(r"[_\-\s]", names.nifti_stem(name) or "")[-1]
+    return NOT_A_SCAN.fullmatch(last.lower()) is not None
 
 
 def _is_scout(path: Path) -> bool:
