@@ -407,7 +407,9 @@ def test_a_silent_server_is_left_and_asked_again(server, folder, log):
 
 def test_passing_faults_are_waited_for_longer_each_time(server, folder, monkeypatch):
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    real, own = time.sleep, threading.current_thread()
+    # threads that other tests left behind sleep as well
+    monkeypatch.setattr(time, "sleep", lambda s: waits.append(s) if threading.current_thread() is own else real(s))
     server.turns = [answer(500), answer(502), answer(429, {"Retry-After": "7"}), answer(503)]
     get(folder, remote(server), patience=Patience(tries=6, first=1, longest=3))
     assert waits == [1, 2, 7, 3]
