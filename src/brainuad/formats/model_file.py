@@ -158,7 +158,7 @@ def read(path: Path) -> ModelFile:
             digest = _whole(archive, path)
             names = _names(archive, about, path)
             content = {name: archive.read(name) for name in names}
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         do = COPY_AGAIN if path.is_file() else "name the file that `brainuad export` wrote"
         raise InputError(f"cannot read {path.name} as a model file", file=path, why=why, do=do) from None

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from brainuad.config.model import map_text
 from brainuad.config.study import Study
 from brainuad.config.told import with_settings
@@ -18,8 +15,7 @@ from brainuad.formats import scans, tables
 from brainuad.formats.model_file import Manifest
 from brainuad.formats.scans import Scan
 from brainuad.layout import Layout
-from brainuad.report.page import TEMPLATES as STYLE
-from brainuad.report.page import code
+from brainuad.report import page
 
 TEMPLATES = Path(__file__).parent / "templates"
 METRICS = {
@@ -83,18 +79,8 @@ def as_markdown(manifest: Manifest, content: Sequence[Block]) -> str:
 
 def as_html(manifest: Manifest, content: Sequence[Block]) -> str:
     """The card as one page that asks no host for anything."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = code
-    style = Markup((STYLE / "style.css").read_text(encoding="utf-8"))  # noqa: S704
-    return environment.get_template("card.html").render(
-        name=manifest.name, research=RESEARCH, blocks=content, style=style
-    )
+    texts = {"name": manifest.name, "research": RESEARCH, "blocks": content}
+    return page.filled(TEMPLATES, texts, {"style": page.parts("style.css")["style_css"]}, "card.html")
 
 
 def _use(manifest: Manifest, study: Study) -> list[str]:

@@ -18,8 +18,8 @@ def render(content: Mapping[str, Any]) -> str:
     return filled(TEMPLATES, content, parts("style.css", "page.js", "volume.js", "viewer.js"))
 
 
-def filled(folder: Path, content: Mapping[str, Any], scripts: Mapping[str, Markup]) -> str:
-    """Fill the `page.html` of a folder with content and with `parts`.
+def filled(folder: Path, content: Mapping[str, Any], scripts: Mapping[str, Markup], template: str = "page.html") -> str:
+    """Fill a template of a folder with content and with `parts`.
 
     Every text from outside is escaped. A name that is missing is an error, never a gap.
     """
@@ -31,7 +31,7 @@ def filled(folder: Path, content: Mapping[str, Any], scripts: Mapping[str, Marku
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": duration, "code": code}
-    return environment.get_template("page.html").render(**content, **scripts)
+    return environment.get_template(template).render(**content, **scripts)
 
 
 def parts(*names: str, folder: Path = TEMPLATES) -> dict[str, Markup]:
