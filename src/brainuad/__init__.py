@@ -12,5 +12,5 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`load` on first use: the command line starts without what it imports."""
     if name == "load":
-        return import_module("brainuad.predict.model").load
+        return import_module("brainuad.predict.source").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

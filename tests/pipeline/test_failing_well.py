@@ -22,7 +22,7 @@ from brainuad.formats import maps, scans
 from brainuad.formats.scans import Scan
 from brainuad.normalize.split import draw_split
 from brainuad.predict.export import Wanted, export
-from brainuad.predict.model import load
+from brainuad.predict.source import load
 
 
 @pytest.fixture

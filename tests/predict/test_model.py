@@ -16,7 +16,8 @@ from brainuad.formats.volume import Volume
 from brainuad.images.template import fingerprint
 from brainuad.infer.inference import MapMaking, infer
 from brainuad.predict import likeness
-from brainuad.predict.model import Given, Model, load
+from brainuad.predict.model import Given, Model
+from brainuad.predict.source import load
 
 MODELS = {
     "atlas": {"family": "zscore_atlas", "map": {"per_scan": "robust"}},

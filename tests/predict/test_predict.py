@@ -100,7 +100,7 @@ def predict(tmp_path, monkeypatch):
 
     (tmp_path / "in").mkdir()
     file = ModelFile(manifest(), {}, {}, {}, "0" * 64)
-    monkeypatch.setattr(command.model_file, "read", lambda _: file)
+    monkeypatch.setattr(command.source, "read", lambda _: file)
     monkeypatch.setattr(command, "Model", Stub)
     return run
 

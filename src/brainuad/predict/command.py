@@ -17,12 +17,12 @@ import numpy as np
 
 from brainuad import terminal
 from brainuad.errors import BrainuadError, InputError, StorageError
-from brainuad.formats import leftovers, model_file, status
+from brainuad.formats import leftovers, status
 from brainuad.formats.files import atomic, atomic_folder, unwritable
 from brainuad.formats.model_file import Manifest, ModelFile
 from brainuad.images.template import load as load_template
 from brainuad.logs import OF_THE_DISK
-from brainuad.predict import inputs, outputs, page
+from brainuad.predict import inputs, outputs, page, source
 from brainuad.predict import record as records
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
 from brainuad.predict.findings import Places, findings
@@ -53,7 +53,9 @@ def predict(request: Request) -> int:
 
     Raises BrainuadError for what stops all scans: the model file, the inputs, the output folder.
     """
-    file = model_file.read(request.model)
+    if source.is_in_results(request.model):
+        _say(request, f"{request.model} is exported first, each time: `brainuad export` does so once for all calls")
+    file = source.read(request.model)
     with leftovers.temporary_folder() as work:
         modality = file.manifest.modality
         people, sessions = _separate(request.participant_label), _separate(request.session_label)

@@ -394,13 +394,4 @@ def _with_given_brain(settings: Preprocess) -> Preprocess:
     return settings.model_copy(update={"skullstrip": skullstrip})
 
 
-def load(path: str | Path, accelerator: str = "cpu", threads: int | None = None) -> Model:
-    """Load a model file. `accelerator`: `cpu`, `gpu` or `auto`; `threads`: those of the study if None.
-
-    Raises InputError for a file that is missing, altered, of a later version, or that does not fit this one.
-    """
-    path = Path(path)
-    return Model(model_file.read(path), path, accelerator, threads)
-
-
 REMEDY = "look at the scan and its header: is it a whole head, upright, of this modality?"

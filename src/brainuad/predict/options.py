@@ -26,7 +26,10 @@ class Request:
         typer.Option("--input", "-i", help="A scan; or a folder of NIfTI files, a BIDS data set, a DICOM folder."),
     ]
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is made.")]
-    model: Annotated[Path, typer.Option("--model", "-m", help="Model file that `brainuad export` wrote.")]
+    model: Annotated[
+        Path,
+        typer.Option("--model", "-m", help="Model file that `brainuad export` wrote, or results/<study>/MODEL."),
+    ]
     modality: Annotated[
         str | None,
         typer.Option(

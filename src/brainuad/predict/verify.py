@@ -9,7 +9,7 @@ from brainuad.errors import InputError
 from brainuad.formats import model_file
 from brainuad.formats.files import atomic
 from brainuad.predict import selftest
-from brainuad.predict.model import Model, load
+from brainuad.predict.model import Model
 
 NO_SCRIPT = (
     "<!doctype html><head><meta http-equiv='Content-Security-Policy' "
@@ -23,7 +23,7 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
 
     Raises InputError for a file that is altered or unusable, and where the self-test gives other numbers.
     """
-    model = load(path)
+    model = Model(model_file.read(path), path)
     about = model.manifest
     shown = [
         f"{path.name}: the checksums of all parts fit ({model.sha256[:12]})",

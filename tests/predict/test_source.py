@@ -1,0 +1,57 @@
+"""Where `brainuad predict -m` finds a model: a file, or a model in the results of a study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_files import manifest
+
+from brainuad.errors import InputError
+from brainuad.formats import bundle, model_file
+from brainuad.predict import source
+
+MODELS = {"atlas": {"family": "zscore_atlas"}}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Path:
+    """The results of a study, of which `export` writes a file of two arrays."""
+
+    def export(file: Path, folder: Path, wanted: source.Wanted, out: Path) -> None:
+        assert (file.name, folder.name) == ("study.yaml", "mine")
+        about = {"model": MODELS["atlas"], "trained_as": "atlas/seed-0"}
+        bundle.write(tmp_path / "parts/models/atlas/seed-0", bundle.Bundle({"mean": np.zeros((2, 3))}, about))
+        model_file.write(out, manifest(MODELS, label=wanted.model, name=out.stem), tmp_path / "parts")
+
+    monkeypatch.setattr(source, "export", export)
+    (tmp_path / "results/mine").mkdir(parents=True)
+    (tmp_path / "study.yaml").touch()
+    (tmp_path / "results/mine/sources.json").write_text(json.dumps({"file": str(tmp_path / "study.yaml")}))
+    return tmp_path / "results/mine"
+
+
+def test_a_model_of_a_study_is_exported_and_leaves_no_file(study, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    once, again = source.read(study / "atlas"), source.read(study / "atlas")
+    assert (once.manifest.label, once.manifest.name) == ("atlas", "atlas")
+    assert once.sha256 == again.sha256  # `--continue` goes by it
+    assert list(tmp_path.rglob("*.brainuad")) == []
+    assert set(before) <= set(tmp_path.rglob("*"))
+
+
+def test_a_file_is_read_wherever_it_lies(study, tmp_path):
+    file = study / "mine.brainuad"
+    source.export(tmp_path / "study.yaml", study, source.Wanted("atlas"), file)
+    assert source.read(file).manifest.name == "mine"
+
+
+@pytest.mark.parametrize(("name", "told"), [("mine", "MODEL"), ("mine/atlas", "--study")])
+def test_a_study_without_a_model_or_a_study_file_says_what_to_name(study, tmp_path, name, told):
+    if "/" in name:
+        (tmp_path / "study.yaml").unlink()
+    with pytest.raises(InputError) as refused:
+        source.read(study.parent / name)
+    assert told in str(refused.value.do)
