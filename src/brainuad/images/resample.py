@@ -28,7 +28,7 @@ def resample(
     index = np.linalg.inv(affine) @ world @ target  # target voxel -> data voxel
     source = np.asarray(data, dtype=np.float32)
     if order > 0:
-        source = ndimage.gaussian_filter(source, _antialias(index))
+        source = ndimage.gaussian_filter(source, antialias(index))
     return ndimage.affine_transform(
         source, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="constant", cval=fill
     )
@@ -45,6 +45,7 @@ def resample_mask(
     return resample(np.asarray(mask, dtype=np.float32), affine, shape, target, transform) > 0.5
 
 
-def _antialias(index: Matrix) -> list[float]:
-    step = np.abs(index[:3, :3]).max(axis=1)  # data voxels per target voxel, along each data axis
+def antialias(index: Matrix) -> list[float]:
+    """Sigma in voxels along each axis, for sampling at `index`: voxel of the result to voxel of the data."""
+    step = np.abs(index[:3, :3]).max(axis=1)
     return [float(np.sqrt(max(s**2 - 1, 0)) / 2.355) for s in step]
