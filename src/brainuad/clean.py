@@ -40,7 +40,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
 WORDS = {"dataset": "data set"}
 RECORDS = {
     "preprocess": ("quality.tsv", "contact_sheets"),
-    "train": ("run.json", "bundle.json", "resume"),
+    "train": ("run.json", "bundle.json", "resume", "live.json"),
     "native": ("dataset_description.json",),
 }
 """One of these is in each folder that a job of the stage wrote; of other stages `run.json`."""

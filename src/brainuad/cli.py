@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,9 @@ from typer.core import TyperGroup
 from brainuad import logs, terminal
 from brainuad.errors import BrainuadError, InputError
 from brainuad.predict.options import Request, check_options, takes
+
+if TYPE_CHECKING:
+    from brainuad.track.experiment import Destination
 
 STUDY, DATA, CLUSTER, DOCS = "Studies", "Data and models", "Cluster", "Documentation"
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -274,10 +277,46 @@ def ui(
     results: Annotated[Path, typer.Option(help="Folder with the results of all studies.")] = Path("results"),
     port: Annotated[int, typer.Option(help="Port of the local server.")] = 5000,
 ) -> None:
-    """Serve MLflow with the runs of all studies until ctrl-c."""
+    """Serve MLflow with the runs of all studies until ctrl-c; trainings that run are shown while they run."""
+    from brainuad.track.follower import Follower, studies
     from brainuad.track.ui import serve
 
-    serve(results / "mlflow", port)
+    follower = Follower(_mlflow_of)
+    for folder in studies(results):  # before the links are printed; it makes a database that is not there yet
+        follower.look(folder)
+    serve(results / "mlflow", port, follow=lambda stop: follower.follow(lambda: studies(results), stop))
+
+
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad follow results/mine"))
+def follow(folder: ResultsFolder) -> None:
+    """Show the trainings of a study in MLflow while they run, until ctrl-c; for a server that `track.uri` names.
+
+    For the runs in this folder `brainuad ui` does the same.
+    """
+    from contextlib import suppress
+    from threading import Event
+
+    from brainuad.track.follower import Follower
+
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=folder, do="name that of a study: results/<study>")
+    to = _mlflow_of(folder)
+    terminal.show(f"follows {folder} into {to.shown}; ctrl-c ends it, and nothing is lost")
+    with suppress(KeyboardInterrupt):
+        Follower(lambda _: to).follow(lambda: [folder], Event())
+
+
+def _mlflow_of(folder: Path) -> Destination:
+    """Where the runs of a study go, by the file that it was last run with; beside its results if that is not known."""
+    from brainuad.clean import study_file
+    from brainuad.config.load import load_study
+    from brainuad.track.experiment import Destination
+
+    try:
+        uri = load_study(study_file(folder)).track.uri
+    except BrainuadError:
+        uri = None
+    return Destination(folder.parent / "mlflow", uri)
 
 
 @app.command(rich_help_panel=DATA, epilog=_example("brainuad models", "brainuad models | grep vqvae"))

@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 
 from brainuad.errors import InputError
 from brainuad.track import ui
-from brainuad.track.run_import import DATABASE, Destination, import_study
+from brainuad.track.experiment import DATABASE, Destination
+from brainuad.track.run_import import import_study
 from brainuad.track.schema import check_database
 
 STEPS = ScriptDirectory(str(Path(mlflow.__file__).parent / "store/db_migrations"))

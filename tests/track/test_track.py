@@ -14,8 +14,9 @@ from mlflow import MlflowClient
 from brainuad.formats import run, tables
 from brainuad.formats.missing import Missing
 from brainuad.resources import recording
-from brainuad.track import run_import, ui, views
-from brainuad.track.run_import import Destination, import_study
+from brainuad.track import ui, views
+from brainuad.track.experiment import DATABASE, HASH, Destination
+from brainuad.track.run_import import import_study
 from brainuad.track.tracked_run import Training, read_runs
 
 MODELS = ("ae", "thresh")
@@ -75,9 +76,11 @@ def test_what_a_killed_job_left_is_no_part_of_a_run(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that was imported once; making a database takes seconds."""
+def imported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A study that was imported once."""
     root = tmp_path_factory.mktemp("results")
+    (root / "mlflow").mkdir()
+    shutil.copy(empty_database, root / "mlflow" / DATABASE)
     imported = import_study("demo", study(root / "demo"), TRAININGS, Destination(root / "mlflow"))
     assert imported is not None
     (root / "mark.json").write_text(json.dumps(imported))
@@ -90,7 +93,7 @@ def root(imported: Path, tmp_path: Path) -> Path:
 
 
 def client(root: Path) -> MlflowClient:
-    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow' / run_import.DATABASE}")
+    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow' / DATABASE}")
 
 
 def runs(root: Path) -> dict[str, object]:
@@ -183,7 +186,7 @@ def test_a_run_that_lacks_an_evaluation_is_not_finished(root: Path) -> None:
 
 def test_a_half_written_run_is_replaced(root: Path) -> None:
     tracking, broken = client(root), runs(root)["ae/seed-0"].info.run_id
-    tracking.delete_tag(broken, run_import.HASH)
+    tracking.delete_tag(broken, HASH)
     assert again(root)
     assert runs(root)["ae/seed-0"].info.run_id != broken
 
@@ -225,6 +228,6 @@ def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:
     assert views.unpack(experiment.tags[views.TAG + views.RUNS])["groupBy"] is None
     address = views.link(experiment.experiment_id, views.COMPARISON)
     assert address in experiment.tags["mlflow.note.content"]
-    database = f"sqlite:///{imported / 'mlflow' / run_import.DATABASE}"
+    database = f"sqlite:///{imported / 'mlflow' / DATABASE}"
     links = ui.comparison_links(database, "http://127.0.0.1:5000")
     assert links == [f"demo: http://127.0.0.1:5000/{address}"]

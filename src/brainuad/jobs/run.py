@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from brainuad.cluster.stop_monitor import TrainingStopped
 from brainuad.errors import InputError
 from brainuad.formats.leftovers import remove_leftovers
 from brainuad.jobs.base import Job
 from brainuad.jobs.registry import job_class
 from brainuad.logs import job_log
+from brainuad.resources.live import shown_live
 from brainuad.resources.usage import record_usage
 
 logger = logging.getLogger("brainuad.job")
@@ -54,8 +57,18 @@ def _run(job: Job, rule: str) -> None:
     logger.info("%s starts", name)
     for path in job.outputs.all():
         remove_leftovers(path, of_this_job=rule not in OF_ALL_STUDIES)
-    job.run()
+    with _shown(job):
+        job.run()
     logger.info("%s is done", name)
+
+
+def _shown(job: Job) -> AbstractContextManager[None]:
+    """Let others see that a long job runs: a training."""
+    if not job.resumes:
+        return nullcontext()
+    settings = json.loads(job.tracked_json())
+    about = {"stage": job.rule, "tags": job.tags, "settings": settings["model"], "seed": settings["seed"]}
+    return shown_live(job.outputs.all()[0].parent, about, (TrainingStopped, KeyboardInterrupt, SystemExit))
 
 
 def _named(files: Any) -> dict[str, str | list[str]]:

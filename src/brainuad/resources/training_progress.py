@@ -1,24 +1,44 @@
 # ruff: noqa: ARG002  # Lightning names the arguments of a callback
-"""The progress bar of a training."""
+"""The progress of a training: a bar in its log, and its curves in a file."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm  # type: ignore[import-untyped]
+
+from brainuad.resources.live import CURVES, CurveFile
+
+FIRST_STAGE = "last"
+"""Stem of the name of the first stage's checkpoint; that of another stage is the stage's name."""
+
+
+@runtime_checkable
+class HasCurves(Protocol):
+    """The callback that gathers the curves of a stage (step, name, value) and writes its checkpoint `path`.
+
+    `used`: time that the training took, and when it started, in s since 1970.
+    """
+
+    curves: list[list[Any]]
+    path: Path
+    used: dict[str, float]
 
 
 class TrainingProgressBar(Callback):  # type: ignore[misc]
     """Counts the steps of the whole training; into a log file it writes twice a minute.
 
+    Also appends the curves, once the checkpoint that holds them is written, to a file beside it.
     `done`: steps that earlier turns of the training have taken; `total`: steps of the whole training.
     """
 
     def __init__(self, done: int, total: int, label: str):
         self._done, self._total, self._label = done, total, label
         self._bar: tqdm[Any] | None = None
+        self._curves: CurveFile | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar = tqdm(
@@ -29,6 +49,11 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
             disable=not trainer.is_global_zero,
         )
+        writer = _writer(trainer)
+        if writer is not None and trainer.is_global_zero:
+            stage = "" if writer.path.stem == FIRST_STAGE else writer.path.stem
+            path = writer.path.with_name(CURVES)
+            self._curves = CurveFile(path, writer.used["started"], stage, writer.curves)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -36,9 +61,17 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
         if self._bar is not None and batch is not None:
             self._bar.update()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._curves is not None and (writer := _writer(trainer)) is not None:
+            self._curves.append(writer.curves)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None:
             self._bar.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
+
+
+def _writer(trainer: Trainer) -> HasCurves | None:
+    return next((each for each in trainer.callbacks if isinstance(each, HasCurves)), None)

@@ -34,7 +34,8 @@ class TrackJob(Job):
 
     def run(self) -> None:
         from brainuad.formats.files import write_json
-        from brainuad.track.run_import import Destination, import_study
+        from brainuad.track.experiment import Destination
+        from brainuad.track.run_import import import_study
         from brainuad.track.tracked_run import Training
 
         mark = self.outputs.mark

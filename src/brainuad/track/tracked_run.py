@@ -114,29 +114,20 @@ def read_runs(
 
 def run_params(run: TrackedRun) -> dict[str, str]:
     """Settings of the training, flattened with dots, and its facts."""
-    values = texts(run.train["settings"]) | {f"facts.{k}": v for k, v in texts(run.train["facts"]).items()}
+    values = training_params(run.train, run.trained_as)
+    values |= {f"facts.{k}": v for k, v in texts(run.train["facts"]).items()}
     maps = [record["settings"].get("map", {}) for record in run.records if record["stage"] == "infer"]
-    values |= texts({"map": maps[0]}) if maps else {}
-    return values | {"seed": str(run.seed), "trained_as": run.trained_as}
+    return values | (texts({"map": maps[0]}) if maps else {})
 
 
 def run_tags(run: TrackedRun) -> dict[str, str]:
     """Tags by which runs are searched and grouped."""
-    versions = run.train.get("versions", {})
     return {
-        "study": run.study,
-        "model": run.model,
-        "seed": str(run.seed),
-        "family": _family(run.train),
+        **training_tags(run.study, run.model, run.seed, run.train),
         "dataset": ", ".join(run.datasets),
         "scans": ", ".join(f"{label} {scans}" for label, scans in run.scans.items()),
         "space": ", ".join(run.spaces),
         "data": run.train["data"],
-        "commit": run.train["commit"],
-        "version": versions.get("brainuad", ""),
-        "mlflow.source.git.commit": run.train["commit"].removesuffix("-dirty"),
-        "mlflow.source.name": "brainuad train",
-        "mlflow.source.type": "PROJECT",
         **{f"verdict/{place}": text for place, text in run.verdicts.items()},
         **({"missing": "; ".join(f"{label}: {row.why}" for label, row in run.missing.items())} if run.missing else {}),
     }
@@ -144,11 +135,41 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
 
 def run_points(run: TrackedRun) -> list[Point]:
     """Curves at the times they were made (between start and end of the training, by step), final metrics, costs."""
-    start, length = run.start, int(run.train["seconds"] * 1000)
-    last = max(1, int(run.curves["step"].max())) if len(run.curves) else 1
-    rows = [(int(row["step"]), row) for row in run.curves.dropna().to_dict("records")]
-    curve = [Point(row["name"], float(row["value"]), start + length * step // last, step) for step, row in rows]
+    curve = curve_points(run.curves, run.start, int(run.train["seconds"] * 1000))
     return curve + [Point(name, value, run.end) for name, value in {**_final(run), **_costs(run)}.items()]
+
+
+def curve_points(curves: pd.DataFrame, start: int, length: int) -> list[Point]:
+    """Curves (step, name, value) of a training that started at `start` and took `length`, in ms."""
+    last = max(1, int(curves["step"].max())) if len(curves) else 1
+    rows = [(int(row["step"]), row) for row in curves.dropna().to_dict("records")]
+    return [Point(row["name"], float(row["value"]), start + length * step // last, step) for step, row in rows]
+
+
+def training_hash(record: Mapping[str, Any]) -> str:
+    """Of the settings and the seed of a training, which are the same while it runs and in its run record."""
+    settings = {key: value for key, value in record["settings"].items() if key not in ("cite", "map")}
+    return hashlib.sha256(json.dumps([settings, record["seed"]], sort_keys=True).encode()).hexdigest()
+
+
+def training_params(record: Mapping[str, Any], trained_as: str) -> dict[str, str]:
+    """Settings of a training, flattened with dots; they do not change while it runs."""
+    return texts(record["settings"]) | {"seed": str(record["seed"]), "trained_as": trained_as}
+
+
+def training_tags(study: str, model: str, seed: int, record: Mapping[str, Any]) -> dict[str, str]:
+    """Tags by which trainings are searched and grouped, and where their code is."""
+    return {
+        "study": study,
+        "model": model,
+        "seed": str(seed),
+        "family": _family(record),
+        "commit": record["commit"],
+        "version": record.get("versions", {}).get("brainuad", ""),
+        "mlflow.source.git.commit": record["commit"].removesuffix("-dirty"),
+        "mlflow.source.name": "brainuad train",
+        "mlflow.source.type": "PROJECT",
+    }
 
 
 def metric_name(row: Mapping[Hashable, Any]) -> str:
@@ -225,7 +246,7 @@ def _costs(run: TrackedRun) -> dict[str, float]:
     return values
 
 
-def _family(record: dict[str, Any]) -> str:
+def _family(record: Mapping[str, Any]) -> str:
     return record["tags"].get("family") or str(flat(record["settings"]).get("family", ""))
 
 

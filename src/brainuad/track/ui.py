@@ -10,23 +10,31 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Event, Thread
 
 from brainuad.errors import InputError
-from brainuad.track.run_import import ARTIFACTS, DATABASE
+from brainuad.track.experiment import ARTIFACTS, DATABASE
 from brainuad.track.schema import check_database
-from brainuad.track.views import COMPARISON, link
+from brainuad.track.views import COMPARISON, has_results, link
 
 START_SECONDS = 120.0
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
 """Without job execution the server starts in 6 s with 2 processes, not in 20 s with 15."""
 
 
-def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int:
+def serve(
+    mlflow_folder: Path,
+    port: int = 5000,
+    host: str = "127.0.0.1",
+    follow: Callable[[Event], None] | None = None,
+) -> int:
     """Run the MLflow server until it is stopped, and print the address of each study's comparison; its exit code.
 
-    Raises InputError if nothing was imported yet or the server does not start.
+    `follow`: runs beside the server, until the event is set. Raises InputError if nothing was imported yet or the
+    server does not start.
     """
     if not (mlflow_folder / DATABASE).is_file():
         do = "run a study first: snakemake --cores 2"
@@ -39,21 +47,24 @@ def serve(mlflow_folder: Path, port: int = 5000, host: str = "127.0.0.1") -> int
     server = subprocess.Popen(command, cwd=mlflow_folder, env=os.environ | ENVIRONMENT)
     # A stop signal must reach the server too, or it would keep the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    address = f"http://{host}:{port}"
+    address, stop = f"http://{host}:{port}", Event()
     try:
         _wait(server, f"{address}/health")
         for line in comparison_links(address, address):
             print(line, flush=True)  # noqa: T201
+        if follow is not None:
+            Thread(target=follow, args=(stop,), daemon=True).start()
         return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
+        stop.set()
         server.terminate()
         server.wait()
 
 
 def comparison_links(uri: str, address: str) -> list[str]:
-    """A line per study: its name and the address of its comparison.
+    """A line per study: its name and the address of its comparison, or of its curves while it has no results.
 
     `uri`: where the client finds the runs, a server or a database; `address`: of the server, for the links.
     """
@@ -63,7 +74,8 @@ def comparison_links(uri: str, address: str) -> list[str]:
     studies = MlflowClient(tracking_uri=uri).search_experiments(
         filter_string="name != 'Default'", order_by=["name ASC"]
     )
-    return [f"{study.name}: {address}/{link(study.experiment_id, COMPARISON)}" for study in studies]
+    links = ((each.name, link(each.experiment_id, COMPARISON, charts=not has_results(each.tags))) for each in studies)
+    return [f"{study}: {address}/{at}" for study, at in links]
 
 
 def _wait(server: subprocess.Popen[bytes], address: str) -> None:

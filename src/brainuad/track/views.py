@@ -10,6 +10,7 @@ import base64
 import json
 import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,10 @@ COMPARISON, RUNS = "comparison", "runs"
 
 @dataclass(frozen=True)
 class ShownNames:
-    """Names in the views. `columns`: metrics in the table, the first is the one ordered by; `curves`: drawn by step."""
+    """Names in the views. `columns`: metrics in the table, the first is the one ordered by; `curves`: drawn by step.
+
+    While no run has results, the columns are curves, and no bars are drawn of them.
+    """
 
     columns: list[str]
     curves: list[str]
@@ -50,7 +54,7 @@ def note(study: str, experiment: str) -> str:
 
 def view_tags(study: str, shown: ShownNames, now: int) -> dict[str, str]:
     """Experiment tags that hold the views. `now`: ms since 1970."""
-    charts = [_bar(name) for name in shown.columns] + [_line(name) for name in shown.curves]
+    charts = [_bar(name) for name in shown.columns if name not in shown.curves] + [_line(name) for name in shown.curves]
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
     parallel = [_parallel(shown.columns[:6])] if len(shown.columns) > 1 else []
     folded = _folded(shown.all_metrics)
@@ -61,6 +65,12 @@ def view_tags(study: str, shown: ShownNames, now: int) -> dict[str, str]:
         TAG + COMPARISON: _packed(f"{study}: models compared", comparison, now),
         TAG + RUNS: _packed(f"{study}: every run", runs, now),
     }
+
+
+def has_results(tags: Mapping[str, str]) -> bool:
+    """Whether a study's comparison shows bars, and not curves alone. `tags`: of the experiment."""
+    text = tags.get(TAG + COMPARISON)
+    return text is None or any(chart["type"] == "BAR" for chart in unpack(text)["compareRunCharts"])
 
 
 def unpack(text: str) -> dict[str, Any]:
