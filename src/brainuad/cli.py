@@ -385,7 +385,10 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, such as mine.brainuad.")],
     seed: Annotated[
         str | None,
-        typer.Option(help="A seed of the study, or best-of-validation: that of the lowest loss; else the first."),
+        typer.Option(
+            help="A seed of the study; best-of-validation: that of the lowest loss; ensemble: the mean of the maps of "
+            "all. Else the first."
+        ),
     ] = None,
     postprocessing: Annotated[str | None, typer.Option(help="Its label in the study; else the first.")] = None,
     licence: Annotated[Path | None, typer.Option(help="Text file under which the model may be used.")] = None,

@@ -18,9 +18,11 @@ from workspace import REPOSITORY
 from brainuad.config.datasets import Split
 from brainuad.config.study import Study
 from brainuad.errors import InputError
-from brainuad.formats import maps, scans
+from brainuad.formats import array_cache, maps, model_file, scans
 from brainuad.formats.scans import Scan
+from brainuad.metrics.voxelwise import scored_brain
 from brainuad.normalize.split import draw_split
+from brainuad.predict import selftest
 from brainuad.predict.export import Wanted, export
 from brainuad.predict.source import load
 
@@ -154,6 +156,28 @@ def test_an_exported_model_gives_the_maps_of_the_study_bit_by_bit(finished, tmp_
     for rule, mask in found.masks.items():
         np.testing.assert_array_equal(mask, maps.read_mask(maps.mask_path(masks, row.scan, rule), mask.shape))
     assert found.doubts == []
+
+
+def test_the_mean_of_all_seeds_has_thresholds_and_scores_of_its_own(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINUAD_TEST_MASKS", str(finished.folder / "masks"))
+    monkeypatch.setattr(selftest, "make", lambda _: None)
+    study, file = finished.results / "test", tmp_path / "mine.brainuad"
+    export(finished.folder / "study.yaml", study, Wanted("sae_test", "ensemble"), file)
+    about = model_file.read(file).manifest
+    opened = array_cache.read(study / "normalize/healthy")
+    folders = [study / f"infer/sae_test/seed-{seed}/healthy" for seed in about.seeds]
+    values, scores = [], []
+    for row, scan in enumerate(opened.scans):
+        if scan.role == "validation":
+            brain = opened.brain(row)
+            each = [maps.read_map(maps.anomaly_path(folder, scan.scan), brain.shape) for folder in folders]
+            values.append(np.mean(each, axis=0)[scored_brain(brain, about.erode_voxels)])
+            scores.append(np.mean([maps.read_scores(folder)[scan.scan] for folder in folders]))
+    above = np.mean(np.concatenate(values) > about.thresholds["healthy_quantile_0.98"].value)
+    assert above == pytest.approx(0.02, abs=1e-4)
+    assert about.healthy_scores == pytest.approx(sorted(scores))
+    with pytest.raises(InputError, match="does not depend on the seed"):
+        export(finished.folder / "study.yaml", study, Wanted("zscore_atlas", "ensemble"), file)
 
 
 def test_a_study_that_was_edited_after_it_ran_is_not_exported(finished, tmp_path, monkeypatch):

@@ -63,7 +63,9 @@ def test_another_scan_of_the_same_name_is_refused(item, tmp_path):
     assert left(item, replace(asked, goes_on=False, overwrite=True)) == ["sub-T1"]
 
 
-@pytest.mark.parametrize("other", [{"space": "mni"}, {"stripped": True}, {"registered": True}], ids=str)
+@pytest.mark.parametrize(
+    "other", [{"space": "mni"}, {"stripped": True}, {"registered": True}, {"volume": 1}, {"magnitude": True}], ids=str
+)
 def test_results_of_other_options_are_refused(item, tmp_path, other):
     asked = request(tmp_path, goes_on=True)
     finish(asked.output, item, options=options_of(asked, ["rule"]))

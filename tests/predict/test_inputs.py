@@ -62,6 +62,17 @@ def test_a_file_is_taken_whatever_its_name_says(folder):
     assert (scan.scan, scan.modality) == ("sub-01", "FLAIR")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "modality"),
+    [("patient_flair", "", "FLAIR"), ("7", '{"SeriesDescription": "t2_tse"}', "T2w"), ("7", "", None)],
+)
+def test_words_and_a_sidecar_name_the_modality_of_a_single_file(folder, name, text, modality):
+    place = folder(f"{name}.nii.gz")
+    (place / f"{name}.json").write_text(text)
+    (scan,) = found(place / f"{name}.nii.gz").scans
+    assert scan.modality == modality
+
+
 def test_masks_and_other_modalities_in_a_folder_are_left_out_and_named(folder):
     files = (
         "a_T1w.nii.gz",

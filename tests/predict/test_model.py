@@ -10,11 +10,13 @@ from model_files import COMPUTE, manifest, toy_scans, trained
 
 from brainuad.config import templates
 from brainuad.errors import InputError
-from brainuad.formats import array_cache, maps, model_file, volume
+from brainuad.formats import array_cache, bundle, maps, model_file, volume
+from brainuad.formats.model_file import Part
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.volume import Volume
 from brainuad.images.template import fingerprint
 from brainuad.infer.inference import MapMaking, infer
+from brainuad.infer.maps import Prediction
 from brainuad.predict import likeness
 from brainuad.predict.model import Given, Model
 from brainuad.predict.source import load
@@ -143,3 +145,38 @@ def test_a_recipe_of_another_version_or_with_a_file_of_its_own_is_refused(places
     with pytest.raises(InputError) as refused:
         load(tmp_path / "odd.brainuad")
     assert words in refused.value.what
+
+
+def test_the_mean_of_seeds_is_the_mean_of_their_maps(places, tmp_path):
+    """The second seed is the first with another atlas; the ensemble of each combines members of its own seed."""
+    folder = tmp_path / "parts"
+    labels = ["atlas", "histeq", "vote"]
+    chosen, other = {label: MODELS[label] for label in labels}, tmp_path / "other"
+    for label in labels:
+        first = bundle.read(places[label])
+        scaled = {name: each / 2 if name.endswith("_mean") else each for name, each in first.arrays.items()}
+        about = {**first.about, "trained_as": f"{label}/seed-1", "seed": 1}
+        for place, seed, made in (
+            (folder, 0, first), (folder, 1, bundle.Bundle(scaled, about)), (other, 1, bundle.Bundle(scaled, about)),
+        ):  # fmt: skip
+            bundle.write(place / "models" / label / f"seed-{seed}", made)
+    parts = [
+        Part(label=label, bundle=f"{label}/seed-{seed}", map=MODELS[label]["map"])
+        for seed in (0, 1)
+        for label in labels
+    ]
+    opened = array_cache.read(places["atlas"].parents[2] / "toy")
+
+    def mapped(name: str, seeds: list[int], place: Path) -> Prediction:
+        mine = [part for part in parts if part.seed in seeds]
+        about = manifest(chosen, template=MNI152, parts=mine, seeds=seeds)
+        model_file.write(tmp_path / name, about, place)
+        return load(tmp_path / name).map(opened.image(3), opened.brain(3))
+
+    alone = [
+        mapped("0.brainuad", [0], _only_parts(places["atlas"].parents[2], labels)), mapped("1.brainuad", [1], other),
+    ]  # fmt: skip
+    both = mapped("both.brainuad", [0, 1], folder)
+    assert np.abs(alone[0].anomaly - alone[1].anomaly).max() > 0
+    np.testing.assert_allclose(both.anomaly, (alone[0].anomaly + alone[1].anomaly) / 2, atol=1e-6)
+    assert both.score == pytest.approx((alone[0].score + alone[1].score) / 2)

@@ -167,6 +167,26 @@ def test_results_that_are_there_are_kept_replaced_or_refused(predict, capsys):
     assert rows(out)["sub-a"]["findings"] == ""
 
 
+def test_a_scan_that_fails_under_overwrite_keeps_its_earlier_result(predict, monkeypatch, caplog):
+    _, out = predict("a", "b", report="none")
+    before = {path: path.read_bytes() for path in (out / "sub-a").rglob("*") if path.is_file()}
+    monkeypatch.setattr(Stub, "predict", lambda *_: 1 / 0)
+    assert predict(overwrite="")[0] == 1
+    assert {path: path.read_bytes() for path in (out / "sub-a").rglob("*") if path.is_file()} == before
+    assert rows(out)["sub-a"]["state"] == "alike"
+    assert "sub-a failed" in caplog.text
+
+
+def test_a_kept_result_of_another_model_is_no_row_of_the_table(predict, monkeypatch):
+    _, out = predict("a", report="none")
+    path = out / "sub-a" / record.NAME
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
+    monkeypatch.setattr(Stub, "predict", lambda *_: 1 / 0)
+    assert predict(overwrite="")[0] == 1
+    assert record.read(path).model.sha256 == "1" * 64
+    assert rows(out)["sub-a"]["state"] == "failed"
+
+
 def test_a_scan_that_failed_is_tried_again(predict, monkeypatch):
     assert predict("bad")[0] == 1
     monkeypatch.setattr(Stub, "predict", lambda self, path, _: found(path, self.thresholds([RULE]), []))

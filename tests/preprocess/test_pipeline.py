@@ -14,7 +14,7 @@ from brainuad.formats.volume import Volume
 from brainuad.images.phantom import make_phantom
 from brainuad.images.resample import resample_mask
 from brainuad.images.template import mni152
-from brainuad.preprocess.pipeline import preprocess_volume
+from brainuad.preprocess.pipeline import Told, preprocess_volume
 from brainuad.preprocess.quality.verdict import Findings, judged, verdict
 from brainuad.preprocess.scan import preprocess
 from brainuad.preprocess.scan_files import ScanFiles
@@ -111,6 +111,23 @@ def test_stripped_scan_keeps_its_own_mask_though_its_background_is_noise(ready, 
     affine = transform.read(paths["transform"]).matrix
     truth = resample_mask(phantom.brain, phantom.affine, template.brain.shape, template.affine, affine)
     assert dice(volume.read_mask(paths["brain"]).data, truth) > 0.98
+
+
+def test_a_brain_mask_that_is_told_is_used_as_it_is(ready):
+    """A dark block at the surface of the brain is brain, and a part of it that the mask leaves out is not."""
+    phantom = ready.phantom
+    image, told = phantom.image.copy(), phantom.brain.copy()
+    x, y, z = (np.flatnonzero(told.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    image[x[0] : x[len(x) // 4], :, z[len(z) // 2] :] = image.min()
+    told[:, : y[len(y) // 8]] = False
+    placed = transform.read(status.paths(ready.out)["transform"])
+    scan = Volume(image, phantom.affine)
+    result = preprocess_volume(scan, "T1w", Preprocess(), told=Told(placed=placed, brain=told))
+    template = mni152(2.0)
+    expected = resample_mask(told, phantom.affine, template.brain.shape, template.affine, placed.matrix)
+    np.testing.assert_array_equal(result.brain, expected & result.registered.field_of_view())
+    assert result.stripped
+    assert {"outside_brain_fraction", "volume_ml"} <= set(result.quality)
 
 
 def test_head_that_does_not_lie_as_its_header_says_is_refused(ready):

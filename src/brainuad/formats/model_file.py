@@ -53,6 +53,11 @@ class Part(Section):
     map: dict[str, Any]
     """Its `map` section."""
 
+    @property
+    def seed(self) -> int:
+        """Of its training."""
+        return int(self.bundle.rpartition(bundles.SEED)[2])
+
 
 class FileThreshold(Section):
     """A threshold: voxels of the processed map above it are predicted."""
@@ -81,10 +86,11 @@ class Manifest(Section):
     label: str
     """Of the model in the study."""
     seeds: list[int] = Field(min_length=1)
+    """Of several, the mean of their maps is the map."""
     modality: Modality
     lesion_sign: Literal["dark", "bright", "both"]
     parts: list[Part] = Field(min_length=1)
-    """Members before the ensembles that combine them; the exported model is the last."""
+    """Seed after seed; in each, members before the ensembles that combine them, and the exported model last."""
     recipe: dict[str, Any]
     """The sections `preprocess` and `normalize`."""
     template: dict[str, str]

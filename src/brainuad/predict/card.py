@@ -15,6 +15,7 @@ from brainuad.formats import scans, tables
 from brainuad.formats.model_file import Manifest
 from brainuad.formats.scans import Scan
 from brainuad.layout import Layout
+from brainuad.predict.seeds import in_words
 from brainuad.report import page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -87,7 +88,7 @@ def _use(manifest: Manifest, study: Study) -> list[str]:
     sign = {"dark": "darker than tissue", "bright": "brighter than tissue", "both": "darker or brighter than tissue"}
     return [
         f"Anomaly maps of brain scans ({manifest.modality}), for lesions {sign[manifest.lesion_sign]}.",
-        f"It is the model `{manifest.label}` (seed {', '.join(map(str, manifest.seeds))}) of the study "
+        f"It is the model `{manifest.label}` ({in_words(manifest.seeds)}) of the study "
         f"`{manifest.study}`{f': {study.title}' if study.title else ''}.",
         f"`brainuad predict -i SCAN -o OUT -m {manifest.name}.brainuad`",
     ]
@@ -123,7 +124,7 @@ def _who(rows: Sequence[Scan]) -> list[str]:
 
 def _model(manifest: Manifest, study: Study) -> list[str]:
     told = []
-    for part in manifest.parts:
+    for part in (each for each in manifest.parts if each.seed == manifest.seeds[0]):
         settings = study.models[part.label]
         what, *more = settings.describe()
         made, *rest = map_text(settings.map, study.lesion_sign)
@@ -136,8 +137,11 @@ def _model(manifest: Manifest, study: Study) -> list[str]:
 
 def _scoring(manifest: Manifest, study: Study) -> str:
     space = {"template": "the template's grid", "native": "the scans' own grids"}[study.evaluate.space]
+    of_each = (
+        "of each seed alone, for the study did not evaluate the mean of their maps; " if len(manifest.seeds) > 1 else ""
+    )
     return (
-        f"Test scans, on {space}, with the postprocessing `{manifest.postprocessing['label']}`; mean and 95 % "
+        f"Test scans, on {space}, with the postprocessing `{manifest.postprocessing['label']}`; {of_each}mean and 95 % "
         "interval. All numbers are in the report of the study."
     )
 
@@ -146,18 +150,20 @@ def _results(manifest: Manifest, layout: Layout) -> list[list[str]]:
     found = tables.read(layout.folder / "evaluate/metrics.tsv", tables.METRICS)
     mine = found[
         (found["model"] == manifest.label)
-        & (found["seed"].astype(str) == str(manifest.seeds[0]))
+        & found["seed"].astype(str).isin([*map(str, manifest.seeds)])
         & (found["postprocessing"] == manifest.postprocessing["label"])
         & found["metric"].isin([*METRICS])
         & (found["threshold_rule"] != "oracle")
     ]
-    rows = [["data set", "metric", "threshold", "value", "95 % interval", "scans"]]
+    several = len(manifest.seeds) > 1
+    rows = [["data set", "metric", "threshold", "value", "95 % interval", "scans", *["seed"] * several]]
     for row in mine.sort_values(["dataset", "threshold_rule"], kind="stable").to_dict("records"):
         low, high = row["ci_low"], row["ci_high"]
         interval = f"{low:.3g} to {high:.3g}" if math.isfinite(low) else ""
         rule = str(row["threshold_rule"])
         cells = [str(row["dataset"]), METRICS[str(row["metric"])], "" if rule == "none" else rule]
-        rows.append([*cells, f"{row['value']:.3g}", interval, str(int(row["n"]))])
+        numbers = [f"{row['value']:.3g}", interval, str(int(row["n"]))]
+        rows.append([*cells, *numbers, *[str(row["seed"])] * several])
     return rows
 
 

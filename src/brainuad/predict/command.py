@@ -44,6 +44,7 @@ VERDICTS = {"failed": "failed", "doubtful": "warned", "alike": "ok"}
 OF_THE_GPU = re.compile(r"CUDA|cuDNN|CUBLAS", re.IGNORECASE)
 OF_THE_MEMORY = re.compile(r"not enough memory|can't allocate memory", re.IGNORECASE)
 """In the messages of torch."""
+KEPT = "its earlier result is kept"
 FAULT_REMEDY = "look at the scan; `-v` shows where the program stopped"
 logger = logging.getLogger(__name__)
 
@@ -75,11 +76,11 @@ def predict(request: Request) -> int:
                 request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
             )
             return 0
-        failed = _run(request, file, way, todo) if todo else 0
+        failed = _run(request, file, way, todo) if todo else []
     if not todo:
         _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
-    _finish(request, file.manifest)
-    return int(failed > 0)
+    _finish(request, file, failed)
+    return int(bool(failed))
 
 
 def wanted_thresholds(wanted: str | None, manifest: Manifest) -> list[str]:
@@ -142,8 +143,8 @@ class _Run:
         return labels
 
 
-def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> int:
-    """Predict scan after scan; returns how many failed."""
+def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> list[Record]:
+    """Predict scan after scan; returns those that failed. The earlier result of one that fails now stays."""
     about, out = file.manifest, request.output
     model = _loaded(request, file)
     template = Path(model.preprocess.template).name
@@ -151,7 +152,7 @@ def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> 
     name = ModelName(name=about.name, study=about.study, label=about.label, sha256=file.sha256)
     run = _Run(request, model, way.options, kept, name, versions())
     outputs.describe(out, about.name)
-    failed = 0
+    failed: list[Record] = []
     for number, item in enumerate(todo, 1):
         start = time.monotonic()
         try:
@@ -167,9 +168,12 @@ def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> 
             what = f"the program stopped with {type(error).__name__}: {error}".partition("\n")[0]
             record = _failed(run, item, [what], FAULT_REMEDY)
         if record.state == "failed":
-            failed += 1
             record = record.model_copy(update={"seconds": round(time.monotonic() - start, 2)})
-            outputs.write_failed(out, record, about.modality)
+            if outputs.is_usable(out, item.scan):
+                record = record.model_copy(update={"remarks": [*record.remarks, KEPT]})
+            else:
+                outputs.write_failed(out, record, about.modality)
+            failed.append(record)
         _say(request, f"[{number}/{len(todo)}] {_sentence(record)}")
     return failed
 
@@ -193,7 +197,15 @@ def _one(run: _Run, item: Input, start: float) -> Record:
     if item.problem:
         raise InputError(item.problem, file=item.image)
     request, model = run.request, run.model
-    given = Given(request.modality or item.modality, request.stripped, request.registered, request.mask)
+    given = Given(
+        modality=request.modality or item.modality,
+        stripped=request.stripped,
+        registered=request.registered,
+        brain=request.mask,
+        volume=request.volume,
+        magnitude=request.magnitude,
+        intensity_offset=request.intensity_offset,
+    )
     content = checksum(item.image)
     found = model.predict(item.image, Options(given, run.thresholds))
     template = load_template(model.preprocess.template, model.preprocess.spacing)
@@ -258,13 +270,19 @@ def _failed(run: _Run, item: Input, remarks: list[str], remedy: str) -> Record:
     return Record(scan=item.scan, file=item.image.name, model=run.name, state="failed", **about)
 
 
-def _finish(request: Request, about: Manifest) -> None:
-    """Table and contact sheets of all scans in the output folder; one part of several leaves the sheets alone."""
-    out = request.output
-    every = records.read_all(out)
+def _finish(request: Request, file: ModelFile, failed_now: Sequence[Record]) -> None:
+    """Table and contact sheets of all scans in the output folder; one part of several leaves the sheets alone.
+
+    A result of another model, whose scan failed now, is no row of the table.
+    """
+    out, about = request.output, file.manifest
+    now = {each.scan: each for each in failed_now}
+    there = records.read_all(out)
+    every = [each for each in there if each.model.sha256 == file.sha256 or each.state == "failed"]
+    every += [now[each.scan] for each in there if each not in every and each.scan in now]
     if not every:
         return
-    records.write_table(out / records.TABLE, every)
+    records.write_table(out / records.TABLE, sorted(every, key=lambda each: each.scan))
     if request.num_parts == 1:
         worst_first = sorted(every, key=lambda each: (list(VERDICTS).index(each.state), each.scan))
         tiles = [
@@ -274,10 +292,10 @@ def _finish(request: Request, about: Manifest) -> None:
         with atomic_folder(out / SHEETS) as part:
             for number, sheet in enumerate(contact_sheet.pages(about.name, tiles), 1):
                 sheet.save(part / f"page-{number}.png")
-    failed = [each for each in every if each.state == "failed"]
+    failed = {each.scan: each for each in every if each.state == "failed"} | now
     doubtful = sum(each.state == "doubtful" for each in every)
     _say(request, f"{out / records.TABLE}: scans {len(every)}, doubtful {doubtful}, failed {len(failed)}")
-    for each in failed:
+    for each in failed.values():
         logger.error("%s failed: %s%s", each.scan, "; ".join(each.remarks), f"; {each.remedy}" if each.remedy else "")
 
 

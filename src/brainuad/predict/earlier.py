@@ -33,6 +33,9 @@ def options_of(request: Request, thresholds: Sequence[str]) -> dict[str, Any]:
         "stripped": request.stripped,
         "registered": request.registered,
         "mask": "" if request.mask is None else checksum(request.mask),
+        "volume": request.volume,
+        "magnitude": request.magnitude,
+        "intensity_offset": request.intensity_offset,
         "save_reconstruction": request.save_reconstruction,
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from brainuad.config.section import flat
 from brainuad.config.study import Study
 from brainuad.errors import InputError
 from brainuad.evaluate.collect import scores_of_people
-from brainuad.formats import array_cache, checksums, maps, model_file, quality, run, tensors, thresholds
+from brainuad.formats import array_cache, checksums, leftovers, maps, model_file, quality, run, tensors, thresholds
 from brainuad.formats import bundle as bundles
+from brainuad.formats.bundle import Bundle
 from brainuad.formats.files import read_json
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.images.template import fingerprint
@@ -27,6 +27,7 @@ from brainuad.layout import Layout
 from brainuad.metrics.conformal import highest_of_each
 from brainuad.normalize.scaling import AFFINE, SHAPE
 from brainuad.predict import card, likeness, selftest
+from brainuad.predict import seeds as all_seeds
 from brainuad.predict.likeness import Outline
 from brainuad.predict.model import Model
 from brainuad.resources.recording import versions
@@ -35,6 +36,8 @@ from brainuad.units import format_size
 
 BEST, BEST_LOSS = "best-of-validation", "best_validation_loss"
 """A choice of seed, and the fact of the run record that decides it."""
+ALL = "ensemble"
+"""In place of a seed: the mean of the maps of all."""
 MOST = 200
 """Training scans that likeness rests on."""
 RERUN = "run the study again, so that its results fit its file"
@@ -46,11 +49,28 @@ class Wanted:
 
     model: str
     seed: str | None = None
-    """A number, or `BEST`; None: the study's first seed."""
+    """A number, `BEST` or `ALL`; None: the study's first seed."""
     postprocessing: str | None = None
     """Label; None: the study's first."""
     licence: Path | None = None
     """File with the text of the licence under which the model may be used."""
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What is exported. `dataset`: the training set behind thresholds; `maps`: infer's folder by data set."""
+
+    layout: Layout
+    model: str
+    seeds: Sequence[int]
+    dataset: str
+    postprocessing: str
+    maps: Mapping[str, Path]
+
+    @property
+    def of_all_seeds(self) -> bool:
+        """Whether it is the mean of several seeds."""
+        return len(self.seeds) > 1
 
 
 def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
@@ -63,24 +83,43 @@ def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
     layout = _layout(study, folder)
     _known("model", wanted.model, list(study.models))
     label = _known("postprocessing", wanted.postprocessing or next(iter(study.postprocessing)), [*study.postprocessing])
-    seed, dataset = _seed(layout, wanted), layout.training_sets()[0]
-    parts = [_part(layout, each, seed, dataset) for each in _with_members(study, wanted.model)]
+    seeds, dataset = _seeds(layout, wanted), layout.training_sets()[0]
+    with leftovers.temporary_folder() as place:
+        chosen = _Chosen(layout, wanted.model, seeds, dataset, label, _maps(layout, wanted.model, seeds, place))
+        manifest = _write(chosen, wanted, place / "members", out)
+    rules = ", ".join(f"{rule} ({each.value:.4g})" for rule, each in manifest.thresholds.items())
+    what = f"{wanted.model}, {all_seeds.in_words(seeds)}, of {study.study}"
+    return [
+        f"wrote {out} ({format_size(out.stat().st_size)}): {what}",
+        f"for {manifest.modality}; thresholds: {rules or 'none'}; p from {len(manifest.healthy_scores)} healthy people",
+        f"`brainuad verify {out}` checks it; `brainuad predict -i SCAN -o OUT -m {out}` uses it",
+    ]
+
+
+def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifest:
+    """Write the model file by way of the new folder `members`."""
+    layout, dataset = chosen.layout, chosen.dataset
+    study = layout.study
+    labels = list(_with_members(study, chosen.model))
+    parts = [_part(layout, each, seed, dataset) for seed in chosen.seeds for each in labels]
     trained = {part.bundle: bundles.read(layout.folder / "train" / part.bundle) for part in parts}
-    arrays, about = _likeness(layout, wanted.model, seed)
+    if chosen.of_all_seeds:
+        _require_other_seeds(parts, trained, chosen)
+    arrays, about = _likeness(chosen)
     manifest = Manifest(
         name=out.name.removesuffix(model_file.SUFFIX),
         study=study.study,
-        label=wanted.model,
-        seeds=[seed],
+        label=chosen.model,
+        seeds=list(chosen.seeds),
         modality=study.scan_sets()[dataset].modality,
         lesion_sign=study.lesion_sign,
         parts=parts,
         recipe=_recipe(layout, dataset),
         template={"name": study.recipe.preprocess.template, "sha256": fingerprint(study.recipe.preprocess.template)},
         grid=_grid(layout),
-        postprocessing=_postprocessing(layout, (wanted.model, seed, dataset), label),
-        thresholds=_thresholds(layout, (wanted.model, seed, dataset), label),
-        healthy_scores=_healthy_scores(layout, wanted.model, seed, dataset),
+        postprocessing=_postprocessing(chosen),
+        thresholds=_thresholds(chosen),
+        healthy_scores=_healthy_scores(chosen),
         healthy_scans=f"{layout.calibration_role(dataset)} scans of {', '.join(layout.calibration_sets(dataset))}",
         erode_voxels=study.evaluate.erode_voxels,
         training=trained[parts[-1].bundle].about["training"]["labels"],
@@ -94,21 +133,50 @@ def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
     checked = selftest.make(Model(ModelFile(manifest, trained, {}, arrays, ""), out))
     if checked is not None:
         texts[model_file.SELF_TEST_FILE] = json.dumps(checked, indent=2, sort_keys=True) + "\n"
-    with tempfile.TemporaryDirectory(prefix="brainuad-") as place:
-        members = Path(place)
-        for name, bundle in trained.items():
-            bundles.write(members / model_file.MODELS / name, bundle)
-        tensors.write(members / model_file.LIKENESS, arrays)
-        for name, text in texts.items():
-            (members / name).parent.mkdir(exist_ok=True)
-            (members / name).write_text(text, encoding="utf-8")
-        model_file.write(out, manifest, members)
-    rules = ", ".join(f"{rule} ({each.value:.4g})" for rule, each in manifest.thresholds.items())
-    return [
-        f"wrote {out} ({format_size(out.stat().st_size)}): {wanted.model}, seed {seed}, of {study.study}",
-        f"for {manifest.modality}; thresholds: {rules or 'none'}; p from {len(manifest.healthy_scores)} healthy people",
-        f"`brainuad verify {out}` checks it; `brainuad predict -i SCAN -o OUT -m {out}` uses it",
-    ]
+    for name, bundle in trained.items():
+        bundles.write(members / model_file.MODELS / name, bundle)
+    tensors.write(members / model_file.LIKENESS, arrays)
+    for name, text in texts.items():
+        (members / name).parent.mkdir(exist_ok=True)
+        (members / name).write_text(text, encoding="utf-8")
+    model_file.write(out, manifest, members)
+    return manifest
+
+
+def _maps(layout: Layout, model: str, seeds: Sequence[int], place: Path) -> dict[str, Path]:
+    """Folders with maps of the healthy scans, and of those that set thresholds, by data set.
+
+    `place`: for means of several seeds.
+    """
+    dataset = layout.training_sets()[0]
+    labels = [*layout.training_sets(), *layout.calibration_sets(dataset), *layout.study.threshold_sets(dataset)]
+    if len(seeds) == 1:
+        return {label: layout.maps(model, seeds[0], label) for label in labels}
+    return {label: all_seeds.write_means(layout, model, label, place / label) for label in dict.fromkeys(labels)}
+
+
+def _require_other_seeds(parts: Sequence[Part], trained: Mapping[str, Bundle], chosen: _Chosen) -> None:
+    """Raises InputError where every seed gave the same weights: their mean is the map of one."""
+    by_seed = [[trained[each.bundle].arrays for each in parts if each.seed == seed] for seed in chosen.seeds]
+    first, *others = by_seed
+    if all(_same(a, b) for other in others for a, b in zip(first, other, strict=True)):
+        why, do = "each seed learnt the same, so that their mean is the map of one", "leave out --seed"
+        raise InputError(f"{chosen.model} does not depend on the seed", why=why, do=do)
+
+
+def _same(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def _seeds(layout: Layout, wanted: Wanted) -> list[int]:
+    """The seed that is asked for, or all."""
+    seeds = layout.study.seeds
+    if wanted.seed != ALL:
+        return [_seed(layout, wanted)]
+    if len(seeds) == 1:
+        why, do = f"the study has the seed {seeds[0]} alone", "leave out --seed, or add seeds to the study and run it"
+        raise InputError(f"there is no mean of the seeds of {wanted.model}", why=why, do=do)
+    return list(seeds)
 
 
 def _seed(layout: Layout, wanted: Wanted) -> int:
@@ -127,13 +195,14 @@ def _seed(layout: Layout, wanted: Wanted) -> int:
     return min(seeds, key=lambda seed: float(records[seed][BEST_LOSS]))
 
 
-def _likeness(layout: Layout, model: str, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _likeness(chosen: _Chosen) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What the healthy training and held-out scans of the study are like: arrays, and the cut of each distance."""
+    layout = chosen.layout
     training: list[Outline] = []
     held_out: list[Outline] = []
     stripped: set[bool | None] = set()
     for label in layout.training_sets():
-        opened, folder = array_cache.read(layout.array_cache(label)), layout.maps(model, seed, label)
+        opened, folder = array_cache.read(layout.array_cache(label)), chosen.maps[label]
         stripped |= {row.stripped for row in quality.read(layout.quality(label))} - {None}
         rows = _spread([i for i, scan in enumerate(opened.scans) if scan.role == "train"])
         training += [likeness.outline(opened.image(row), opened.brain(row), opened.spacing) for row in rows]
@@ -221,29 +290,39 @@ def _grid(layout: Layout) -> Grid:
     return Grid(shape=(x, y, z), affine=arrays[AFFINE].tolist())
 
 
-def _postprocessing(layout: Layout, job: tuple[str, int, str], label: str) -> dict[str, Any]:
-    done = run.read(layout.predicted(*job, label) / run.NAME)["settings"]["postprocessing"]
-    _require_equal("postprocessing", done, layout.study.postprocessing[label].model_dump(mode="json"))
+def _postprocessing(chosen: _Chosen) -> dict[str, Any]:
+    layout, label = chosen.layout, chosen.postprocessing
+    for seed in chosen.seeds:
+        folder = layout.predicted(chosen.model, seed, chosen.dataset, label)
+        done = run.read(folder / run.NAME)["settings"]["postprocessing"]
+        _require_equal("postprocessing", done, layout.study.postprocessing[label].model_dump(mode="json"))
     return {"label": label, "operators": done["operators"]}
 
 
-def _thresholds(layout: Layout, job: tuple[str, int, str], label: str) -> dict[str, FileThreshold]:
-    folder = layout.predicted(*job, label)
-    same = {"model": job[0], "seed": str(job[1]), "dataset": job[2], "postprocessing": label}
-    maps.checked(folder, same, maps=checksums.read(layout.maps(*job)).seal)
+def _thresholds(chosen: _Chosen) -> dict[str, FileThreshold]:
+    layout, dataset, label = chosen.layout, chosen.dataset, chosen.postprocessing
+    if chosen.of_all_seeds:
+        found = all_seeds.thresholds_of(layout, chosen.maps, dataset, label)
+    else:
+        job = (chosen.model, chosen.seeds[0], dataset)
+        folder = layout.predicted(*job, label)
+        same = {"model": job[0], "seed": str(job[1]), "dataset": dataset, "postprocessing": label}
+        maps.checked(folder, same, maps=checksums.read(layout.maps(*job)).seal)
+        found = thresholds.read(folder)
     return {
         rule: FileThreshold(value=each.value, source=each.source, scans=len(each.scans))
-        for rule, each in thresholds.read(folder).items()
+        for rule, each in found.items()
         if each.value is not None
     }
 
 
-def _healthy_scores(layout: Layout, model: str, seed: int, dataset: str) -> list[float]:
-    role = layout.calibration_role(dataset)
+def _healthy_scores(chosen: _Chosen) -> list[float]:
+    layout = chosen.layout
+    role = layout.calibration_role(chosen.dataset)
     scores = [
         score
-        for label in layout.calibration_sets(dataset)
-        for score in scores_of_people(layout.maps(model, seed, label), layout.array_cache(label), role, healthy=True)
+        for label in layout.calibration_sets(chosen.dataset)
+        for score in scores_of_people(chosen.maps[label], layout.array_cache(label), role, healthy=True)
     ]
     return [float(score) for score in highest_of_each(scores)]
 

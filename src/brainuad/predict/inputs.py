@@ -122,7 +122,7 @@ def modality_of(name: str) -> str | None:
 def _of_file(path: Path) -> Input:
     if missing := content_missing(path):
         raise InputError(f"{path.name} {missing}", file=path)
-    return Input(label_of(path), path, modality_of(path.name))
+    return Input(label_of(path), path, _modality_in_words(path))
 
 
 def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:

@@ -39,9 +39,10 @@ from brainuad.metrics import conformal
 from brainuad.normalize.caching import on_models_grid
 from brainuad.normalize.grid import Window, window
 from brainuad.postprocess.apply import predicted_mask, process_map
-from brainuad.predict import likeness
+from brainuad.predict import likeness, seeds
+from brainuad.predict.in_options import in_options, told_in_options
 from brainuad.predict.likeness import Cut
-from brainuad.preprocess.pipeline import preprocess_volume
+from brainuad.preprocess.pipeline import Told, preprocess_volume
 from brainuad.preprocess.quality import verdict
 
 Image = Float[np.ndarray, "x y z"]
@@ -61,7 +62,23 @@ class Given:
     registered: bool = False
     """Whether it lies in the template's space already, so that it is not registered."""
     brain: Path | None = None
-    """A brain mask on the scan's grid, which takes the place of skull stripping."""
+    """The brain mask, on the scan's grid, in place of skull stripping."""
+    volume: int | None = None
+    """Which volume of a 4D file it is, from 0; a file with several is refused if None."""
+    magnitude: bool = False
+    """Whether to take the magnitude of complex values, which are refused otherwise."""
+    intensity_offset: float = 0.0
+    """Added to every value, such as -1024 for CT whose rescale intercept was not applied."""
+
+    @property
+    def reading(self) -> Reading:
+        """How the file is read."""
+        return Reading(
+            volume=self.volume,
+            complex="magnitude" if self.magnitude else "refuse",
+            intensity_offset=self.intensity_offset,
+            stripped=self.stripped,
+        )
 
 
 @dataclass(frozen=True)
@@ -175,14 +192,14 @@ class Model:
             what = f"{path.name} is of another version of brainuad"
             why = f"its recipe does not fit this one: {str(error).splitlines()[0]}"
             raise InputError(what, file=path, why=why, do=model_file.UPDATE) from None
-        self._parts: dict[str, tuple[Part, Method]] = {}
+        self._parts: dict[tuple[str, int], tuple[Part, Method]] = {}
         for part in about.parts:
             method = registry.load_method(file.bundles[part.bundle], part.map)
             method.to(accelerator)
-            self._parts[part.label] = part, method
+            self._parts[part.label, part.seed] = part, method
         registry.use_threads(threads or about.threads)
         main = file.bundles[about.parts[-1].bundle]
-        self._members = {label: self._members_of(file, part) for label, (part, _) in self._parts.items()}
+        self._members = {key: self._members_of(file, part) for key, (part, _) in self._parts.items()}
         self._scaling, self._window = main.scaling, self._checked_window(main.about)
         self._coding = Coding(self.normalize.storage_dtype, self.normalize.intensity.clip)
         self._known = file.arrays
@@ -198,11 +215,12 @@ class Model:
         options = options or Options()
         thresholds = self.thresholds(options.thresholds)
         if isinstance(scan, str | Path):
-            return self._predict(Path(scan), options.given, thresholds)
+            with told_in_options():
+                return self._predict(Path(scan), options.given, thresholds)
         with leftovers.temporary_folder() as folder:
             path = folder / "scan.nii"
             nib.save(scan, path)
-            return self._predict(path, options.given, thresholds)
+            return self.predict(path, options)
 
     def thresholds(self, wanted: Sequence[str] | None = None) -> dict[str, float]:
         """Thresholds by label, for `Options.thresholds`; raises InputError for one that the file does not have."""
@@ -237,13 +255,14 @@ class Model:
     def measured(self, raw: RawVolume, given: Given) -> Prepared:
         """The scan on the template's grid, whatever quality control says of it."""
         scan, settings, modality = raw.volume, self.preprocess, self.manifest.modality
-        placed = Affine(np.eye(4)) if given.registered else None
-        if given.brain is not None:
-            scan, settings = _cut_to(scan, given.brain), _with_given_brain(settings)
-        stripped = True if given.brain is not None else given.stripped
-        made = preprocess_volume(scan, modality, settings, stripped=stripped, placed=placed)
+        told = Told(
+            given.stripped,
+            Affine(np.eye(4)) if given.registered else None,
+            None if given.brain is None else _brain_of(scan, given.brain),
+        )
+        made = preprocess_volume(scan, modality, settings, told=told)
         judged = verdict.verdict(made.quality, settings.quality, modality)
-        remedy = "; ".join(dict.fromkeys([*judged.remedies, REMEDY]))
+        remedy = in_options("; ".join(dict.fromkeys([*judged.remedies, REMEDY])))
         registered = made.registered
         return Prepared(
             made.image,
@@ -255,7 +274,7 @@ class Model:
             judged.failed,
             judged.warned,
             remedy if judged.failed or judged.warned else "",
-            [*raw.notes, *made.notes],
+            [in_options(note) for note in (*raw.notes, *made.notes)],
             raw.content,
         )
 
@@ -268,7 +287,8 @@ class Model:
 
     def map(self, image: Image, brain: Mask) -> Prediction:
         """Anomaly map, reconstruction and score; `image`, `brain`: as from `models_input`."""
-        return self._mapped(self.manifest.parts[-1].label, image, brain)
+        label = self.manifest.parts[-1].label
+        return seeds.mean([self._mapped((label, seed), image, brain) for seed in self.manifest.seeds])
 
     @property
     def affine(self) -> Float[np.ndarray, "4 4"]:
@@ -282,7 +302,7 @@ class Model:
         return float(x), float(y), float(z)
 
     def _predict(self, path: Path, given: Given, thresholds: Mapping[str, float]) -> Found:
-        raw = read_raw(path, Reading(stripped=given.stripped))
+        raw = read_raw(path, given.reading)
         prepared = self.prepare(raw, given, path)
         image, brain = self.models_input(prepared)
         made = self.map(image, brain)
@@ -332,11 +352,12 @@ class Model:
         are = {True: "skull-stripped", False: "a whole head"}
         return [f"it is {are[prepared.stripped]}, and every scan of the training was {are[known]}"]
 
-    def _mapped(self, label: str, image: Image, brain: Mask) -> Prediction:
-        part, method = self._parts[label]
-        rim, members = self.manifest.erode_voxels, self._members[label]
+    def _mapped(self, key: tuple[str, int], image: Image, brain: Mask) -> Prediction:
+        """By one of the parts, which `key` names by label and seed."""
+        part, method = self._parts[key]
+        rim, members = self.manifest.erode_voxels, self._members[key]
         if members:
-            each = [self._mapped(member, image, brain).anomaly for member in members]
+            each = [self._mapped((member, part.seed), image, brain).anomaly for member in members]
             made = maps.combine(method, each, image, brain, rim)
         else:
             made = maps.predict(method, image, brain, self.spacing, self.manifest.lesion_sign)
@@ -344,7 +365,7 @@ class Model:
 
     def _members_of(self, file: ModelFile, part: Part) -> list[str]:
         members: list[str] = file.bundles[part.bundle].about["model"].get("of", [])
-        if missing := [label for label in members if label not in self._parts]:
+        if missing := [label for label in members if (label, part.seed) not in self._parts]:
             raise InputError(f"{self.path.name} lacks the member {missing[0]}", file=self.path, do="export it again")
         return members
 
@@ -380,18 +401,13 @@ def _number(label: str) -> float:
     return value
 
 
-def _cut_to(scan: Volume, mask: Path) -> Volume:
-    """The scan with its lowest value outside a brain mask; raises InputError for a mask on another grid."""
+def _brain_of(scan: Volume, mask: Path) -> Mask:
+    """A brain mask on the scan's grid; raises InputError for one on another."""
     brain = volume.read_mask(mask)
     if not volume.same_grid(scan, brain):
         why = f"it has {brain.data.shape} voxels, the scan {scan.data.shape}, or lies elsewhere"
         raise InputError("the brain mask is not on the scan's grid", file=mask, why=why, do="resample it to the scan")
-    return Volume(np.where(brain.data, scan.data, scan.data.min()), scan.affine)
-
-
-def _with_given_brain(settings: Preprocess) -> Preprocess:
-    skullstrip = settings.skullstrip.model_copy(update={"backend": "given", "restrip": "never"})
-    return settings.model_copy(update={"skullstrip": skullstrip})
+    return brain.data
 
 
 REMEDY = "look at the scan and its header: is it a whole head, upright, of this modality?"

@@ -57,6 +57,16 @@ class Request:
             help="Brain mask on the grid of the scan, in place of skull stripping; for one scan.", rich_help_panel=WHAT
         ),
     ] = None
+    volume: Annotated[
+        int | None, typer.Option(min=0, help="Which volume of 4D files, from 0.", rich_help_panel=WHAT)
+    ] = None
+    magnitude: Annotated[
+        bool, typer.Option("--magnitude", help="Take the magnitude of complex values.", rich_help_panel=WHAT)
+    ] = False
+    intensity_offset: Annotated[
+        float,
+        typer.Option(help="Added to every value: -1024 for CT without its rescale intercept.", rich_help_panel=WHAT),
+    ] = 0.0
     participant_label: Annotated[
         list[str] | None,
         typer.Option(

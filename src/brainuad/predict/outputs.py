@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from brainuad.errors import InputError
 from brainuad.formats import names, status, transform, volume
 from brainuad.formats.files import atomic
 from brainuad.formats.names import Naming
@@ -91,11 +92,19 @@ def write_failed(out: Path, record: Record, modality: str) -> None:
 
 
 def is_there(out: Path, scan: str) -> bool:
-    """Whether an earlier prediction of this scan is complete, and did not fail."""
+    """Whether an earlier prediction of this scan is complete, and did not fail. Raises InputError if it is broken."""
     place = out / scan
     if not (place / status.NAME).is_file() or not (place / records.NAME).is_file():
         return False
     return records.read(place / records.NAME).state != "failed"
+
+
+def is_usable(out: Path, scan: str) -> bool:
+    """Whether an earlier prediction of this scan is complete, did not fail, and can be read."""
+    try:
+        return is_there(out, scan)
+    except InputError:
+        return False
 
 
 @dataclass

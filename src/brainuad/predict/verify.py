@@ -10,6 +10,7 @@ from brainuad.formats import model_file
 from brainuad.formats.files import atomic
 from brainuad.predict import selftest
 from brainuad.predict.model import Model
+from brainuad.predict.seeds import in_words
 
 NO_SCRIPT = (
     "<!doctype html><head><meta http-equiv='Content-Security-Policy' "
@@ -27,7 +28,7 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
     about = model.manifest
     shown = [
         f"{path.name}: the checksums of all parts fit ({model.sha256[:12]})",
-        f"model         {about.label}, seed {', '.join(map(str, about.seeds))}, of the study {about.study}",
+        f"model         {about.label}, {in_words(about.seeds)}, of the study {about.study}",
         f"for           {about.modality}, lesions {about.lesion_sign}; learnt from {len(about.training)} healthy scans",
         f"thresholds    {', '.join(f'{rule} ({each.value:.4g})' for rule, each in about.thresholds.items()) or 'none'}",
         f"whole scans   {_scores(len(about.healthy_scores))}",

@@ -17,7 +17,7 @@ from brainuad.formats.volume import Volume
 from brainuad.images.resample import resample
 from brainuad.images.template import load
 from brainuad.preprocess.brain_mask import stripped as skull
-from brainuad.preprocess.brain_mask.skullstrip import examined, strip
+from brainuad.preprocess.brain_mask.skullstrip import examined, outside_brain, strip, told_mask
 from brainuad.preprocess.centre import shift_to_middle, shifted, shifted_masks, shifted_transform
 from brainuad.preprocess.modality import is_ct
 from brainuad.preprocess.quality.appearance import value_notes
@@ -44,6 +44,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is known of a scan beforehand; what is None is found.
+
+    `stripped`: whether the scan and the reference are; `placed`: template world to scan world, in place of a
+    registration; `brain`: the brain mask on the scan's own grid, in place of skull stripping.
+    """
+
+    stripped: bool | None = None
+    placed: Affine | None = None
+    brain: Mask | None = None
+
+
+@dataclass(frozen=True)
 class PreprocessedScan:
     """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name; `notes`: decisions."""
 
@@ -62,40 +75,46 @@ def preprocess_volume(
     settings: Preprocess,
     masks: Mapping[str, Mask] | None = None,
     reference: Reference | None = None,
-    stripped: bool | None = None,
-    placed: Affine | None = None,
+    told: Told | None = None,
 ) -> PreprocessedScan:
     """Units of CT, registration, brain mask, quality numbers, the recipe's steps, template grid, centring.
 
-    `masks`: by name, on the scan's own grid; `stripped`: whether the scan and the reference are, decided for each if
-    None; `placed`: template world to scan world, where no registration is needed. Raises InputError if CT is not in
-    Hounsfield units, and if no head or no brain is found.
+    `masks`: by name, on the scan's own grid. Raises InputError if CT is not in Hounsfield units, and if no head or no
+    brain is found.
     """
     from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
 
     template = load(settings.template, settings.spacing)
     coarse_template = load(settings.template, REGISTRATION_SPACING_MM)
-    head = _examined(scan, modality, stripped)
+    told = told or Told()
+    head = _examined(scan, modality, told)
     scan = head.scan
 
     moving = registration_input(scan, modality, head.stripped, coarse_template)
-    if placed is not None:
-        transform = placed
+    if told.placed is not None:
+        transform = told.placed
     elif reference is None:
         transform = register(moving, coarse_template, settings.registration)
     else:
-        transform = _register_with(reference, stripped, scan, moving, settings)
+        transform = _register_with(reference, told.stripped, scan, moving, settings)
     nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, coarse_template, transform.matrix)
     registered = resample_to_template(scan, transform, template, modality)
 
-    brain = strip(registered, settings.skullstrip, head.stripped)
+    brain = (
+        strip(registered, settings.skullstrip, head.stripped)
+        if told.brain is None
+        else told_mask(registered, told.brain)
+    )
     if not brain.any():
         what = f"the brain mask is empty (0 of {brain.size:,} voxels)"
         raise InputError(
             what, why="no head was found where the header says it is", do="look at the scan and its header"
         )
-    brain, outside, notes = examined(registered, brain, settings.skullstrip, head.stripped, coarse_template)
-    brain_in_scan = registered.to_scan(brain)
+    if told.brain is None:
+        brain, outside, notes = examined(registered, brain, settings.skullstrip, head.stripped, coarse_template)
+        brain_in_scan = registered.to_scan(brain)
+    else:
+        outside, notes, brain_in_scan = outside_brain(registered, brain, coarse_template), [], told.brain
 
     quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **outside, **measure(registered, brain, brain_in_scan)}
     image = np.where(brain, apply_steps(registered, brain_in_scan, settings.steps), 0).astype(np.float32)
@@ -104,10 +123,14 @@ def preprocess_volume(
     return centre(result) if settings.centre else result
 
 
-def _examined(scan: Volume, modality: str, stripped: bool | None) -> skull.Decision:
-    """Units, and whether the scan is skull-stripped, before it is registered."""
+def _examined(scan: Volume, modality: str, told: Told) -> skull.Decision:
+    """Units, and whether the scan is skull-stripped, before it is registered; it is cut to the brain mask, if told."""
     checked, notes = in_hounsfield_units(scan) if is_ct(modality) else (scan, value_notes(scan))
-    decision = skull.decide(checked, modality, stripped)
+    if told.brain is None:
+        decision = skull.decide(checked, modality, told.stripped)
+    else:
+        cut = np.where(told.brain, checked.data, checked.data.min())
+        decision = skull.Decision(Volume(cut, checked.affine), True)
     if (shear := shear_deg(scan)) > NOTED_SHEAR_DEG:
         notes.append(f"its header has a shear of {shear:.0f} degrees, as of a tilted gantry; it is placed by it")
     return replace(decision, notes=[*notes, *decision.notes])
@@ -121,7 +144,7 @@ def _register_with(
 
     template = load(settings.template, REGISTRATION_SPACING_MM)
     try:
-        head = _examined(reference.volume, reference.modality, stripped)
+        head = _examined(reference.volume, reference.modality, Told(stripped))
     except InputError as error:
         what = f"the {reference.modality} that it is registered with: {error.what}"
         raise InputError(what, file=error.file, why=error.why, do=error.do) from None

@@ -23,7 +23,7 @@ from brainuad.images.template import load
 from brainuad.logs import OF_THE_DISK
 from brainuad.preprocess.job_inputs import ScanInputs
 from brainuad.preprocess.outputs import write_images
-from brainuad.preprocess.pipeline import PreprocessedScan, Reference, preprocess_volume
+from brainuad.preprocess.pipeline import PreprocessedScan, Reference, Told, preprocess_volume
 from brainuad.preprocess.review import overlay
 from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.preprocess.scan_masks import misplaced_lesions, read_masks
@@ -143,9 +143,8 @@ def _preprocess_files(
     masks = read_masks(scan, image)
     notes += masks.notes
     reference, warning = _read_reference(scan, notes)
-    result = preprocess_volume(
-        image.volume, scan.modality, settings, masks.masks, reference, stripped=scan.reading.stripped
-    )
+    told = Told(scan.reading.stripped)
+    result = preprocess_volume(image.volume, scan.modality, settings, masks.masks, reference, told)
     notes += result.notes
     of_masks = [*masks.warnings, *misplaced_lesions(scan, masks, result.masks, result.brain)]
     warnings = {**dict.fromkeys(of_masks, MASK_REMEDY), **({warning: REFERENCE_REMEDY} if warning else {})}

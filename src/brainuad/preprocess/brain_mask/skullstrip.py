@@ -73,6 +73,16 @@ def examined(
     return brain, (found or _on_grid(brain, registered, template)).numbers(), []
 
 
+def told_mask(registered: RegisteredScan, brain: Mask) -> Mask:
+    """A brain mask that came with the scan, on its own grid, on the template's grid."""
+    return registered.to_template(Volume(brain, registered.scan.affine)) & registered.field_of_view()
+
+
+def outside_brain(registered: RegisteredScan, brain: Mask, template: Template) -> Numbers:
+    """What of a brain mask on the template's grid lies outside the brain. `template`: coarse, to measure with."""
+    return _on_grid(brain, registered, template).numbers()
+
+
 def _on_grid(brain: Mask, registered: RegisteredScan, template: Template) -> OutsideBrain:
     found = measure_outside_brain(Volume(brain, registered.template.affine), np.eye(4), template)
     return replace(found, ml=found.ml * abs(float(np.linalg.det(registered.transform.matrix[:3, :3]))))
