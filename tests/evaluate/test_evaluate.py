@@ -180,6 +180,10 @@ def test_a_perfect_map_a_constant_one_and_scan_level_scores(world, tmp_path):
     assert sharp["oracle"][["dice_pooled", "dice_volume"]].tolist() == pytest.approx([CEILING] * 2, rel=1e-5)
     assert [sharp["oracle", f"oracle_youden_{name}"] for name in ("sensitivity", "specificity", "accuracy")] == [1] * 3
     assert sharp["none", "ap_scan"] == 1
+    curves = tables.read(tmp_path / "a/curves.tsv", tables.CURVES)
+    roc = curves[(curves["curve"] == "roc_scan") & (curves["postprocessing"] == "none")]
+    assert roc[["x", "y"]].iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
+    assert np.trapezoid(roc["y"], roc["x"]) == 1
     flat = metrics(world.run("flat", "ms", posts, tmp_path / "b")).loc["none"]["value"]
     assert flat["none", "auprc_pooled"] == pytest.approx(flat["none", "prevalence"] * FOUND, rel=1e-5)
     assert flat["none", "auroc_pooled"] == flat["none", "auroc_scan"] == 0.5
@@ -602,7 +606,7 @@ def test_corrupted_scans_count_as_a_whole_and_no_voxel_of_them_is_scored(world, 
     scans = tables.read(out / "scans.tsv", tables.SCANS)
     assert (scans["healthy"] == 0).all()
     assert scans[["lesion_share_outside", "auprc", "dice", "false_positives", "peak_hit"]].isna().all(axis=None)
-    assert tables.read(out / "curves.tsv", tables.CURVES).empty
+    assert set(tables.read(out / "curves.tsv", tables.CURVES)["curve"]) == {"roc_scan"}
     assert tables.read(out / "lesions.tsv", tables.LESIONS).empty
 
 

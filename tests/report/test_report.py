@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -182,6 +186,7 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
         )
 
     metrics = [metric("fp_per_scan", RULE, 3.0)]
+    metrics += [metric(f"lesion_recall_{size}", RULE, auprc) for size in ("small", "large") if has_lesion]
     if has_lesion:
         metrics += [metric("auprc_scan", "none", auprc), metric("prevalence", "none", 0.012)]
         metrics += [metric("dice_volume", RULE, auprc / 2), metric("dice_volume", "oracle", auprc)]
@@ -199,7 +204,8 @@ def numbers(model: str, dataset: str, strength: int, names: list[Scan]) -> dict[
     ]
     x = np.linspace(0, 1, 50)
     curves = [base | {"curve": "pr", "x": a, "y": 1 - 0.9 * a} for a in x] if has_lesion else []
-    curves += [base | {"curve": "froc_ml", "x": 9 * a, "y": 0.5 * a} for a in x] if has_lesion else []
+    for name, width, height in (("froc_ml", 9, 0.5), ("roc_scan", 1, 1)):
+        curves += [base | {"curve": name, "x": width * a, "y": height * a} for a in x] if has_lesion else []
     for kind, centre in (("healthy", 0.2), ("lesion", 0.2 + 0.1 * strength)):
         share = np.exp(-(((x - centre) / 0.1) ** 2))
         curves += [base | {"curve": kind, "x": a, "y": b / share.sum()} for a, b in zip(x, share, strict=True)]
@@ -223,6 +229,7 @@ def test_the_page_needs_nothing_else_and_is_small(made: tuple[Path, str]) -> Non
     links = re.findall(r'<a href="([^"#]+)"', page)  # to files that are not loaded, but opened on a click
     sheets = [f"contact_sheets/{name}" for name in SHEETS]
     assert links == [
+        "figures",
         *(f"../preprocess/{name}" for name in ("healthy/quality.tsv", *(f"ms/{n}" for n in ("quality.tsv", *sheets)))),
         *("methods.md", "references.bib", "checklist.md"),
     ]
@@ -281,6 +288,58 @@ def test_lesions_and_volumes_are_drawn(made: tuple[Path, str]) -> None:
     (volumes,) = re.findall(r'aria-label="Predicted and true volume[^"]+ ms">(.*?)</svg>', made[1], flags=re.S)
     assert re.search(r'<path d="M[^"]*z"[^>]* class="line"><title>vae', volumes)
     assert "nan" not in volumes.lower()
+
+
+def test_the_plots_are_written_as_files(made: tuple[Path, str]) -> None:
+    folder = made[0] / "report/figures"
+    kinds = ("precision_recall", "froc", "roc", "recall_by_size", "volumes")
+    assert {f"{kind}_ms.{ending}" for kind in kinds for ending in ("png", "svg", "tsv")} <= {
+        path.name for path in folder.iterdir()
+    }
+    with Image.open(folder / "roc_ms.png") as picture:
+        assert picture.format == "PNG"
+    ET.parse(folder / "roc_ms.svg")
+    points = pd.read_csv(folder / "recall_by_size_ms.tsv", sep="\t")
+    assert points.groupby("line")["lesion recall"].max().to_dict() == {"zscore (baseline)": 0.4, "ae": 0.2, "vae": 0.5}
+
+
+def test_each_patient_is_drawn_and_compared_with_the_best_baseline(made: tuple[Path, str]) -> None:
+    (picture,) = re.findall(r'aria-label="AUPRC of each patient of ms">(.*?)</svg>', made[1], flags=re.S)
+    people = re.findall(r'fill="#7a8391" data-person="(\d)"><title>(\w+), sub-0(\d): (-?[\d.]+)</title>', picture)
+    assert all(number == subject for number, _, subject, _ in people)
+    assert [value for number, model, _, value in people if number == "3" and model == "vae"] == ["0.530", "0.100"]
+    means = dict(re.findall(r'fill="(#\w+)"><title>(\w+: mean -?[\d.]+ \[[^]]+\], \w+)', picture))
+    assert means == {
+        "#009e73": "vae: mean 0.100 [0.050, 0.200], better",
+        "#0072b2": "ae: mean -0.200 [-0.300, -0.100], undecided",
+    }
+
+
+def test_the_best_the_median_and_the_worst_scan_open_in_the_viewer(made: tuple[Path, str]) -> None:
+    section = made[1].split('id="cases"')[1].split("<h2")[0]
+    rows = re.findall(r'<th scope="row">(\w+)</th>(.*?)</tr>', section, flags=re.S)
+    assert [model for model, _ in rows] == ["vae", "zscore", "ae"], "best first"
+    entries = json.loads(re.search(r'id="view-data">(.*?)</script>', made[1], re.DOTALL)[1])
+    shown = {(entry["dataset"], entry["scan"]): [each["model"] for each in entry["models"]] for entry in entries}
+    assert all(models == ["vae", "zscore", "ae"] for models in shown.values())
+    for model, row in rows:
+        links = re.findall(r'data-dataset="(\w+)" data-scan="([\w-]+)" data-model="(\w+)"', row)
+        assert [scan for _, scan, _ in links] == ["sub-04", "sub-02", "sub-00"]
+        assert all(model in shown[dataset, scan] and of == model for dataset, scan, of in links)
+
+
+def test_the_viewer_starts_in_a_lesion(made: tuple[Path, str]) -> None:
+    entries = json.loads(re.search(r'id="view-data">(.*?)</script>', made[1], re.DOTALL)[1])
+    assert {entry["dataset"] for entry in entries} == {"healthy", "ms"}
+    entry = next(each for each in entries if each["scan"] == "sub-03" and each["dataset"] == "ms")
+    with Image.open(io.BytesIO(base64.b64decode(entry["truth"].split(",")[1]))) as sheet:
+        bytes_ = np.asarray(sheet)
+    (nx, ny, _), (x, y, z) = entry["shape"], entry["start"]
+    columns = entry["columns"]
+    assert bytes_[(z // columns + 1) * ny - 1 - y, z % columns * nx + x] == 255
+    place = np.array(entry["toMni"]) @ [x, y, z, 1]
+    expected = AFFINE @ [14 + 2 * 3, 26, 15, 1]
+    assert np.abs(place - expected)[:3].max() <= 4, "the centre of the lesion, within a voxel"
 
 
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:

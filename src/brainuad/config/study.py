@@ -68,8 +68,9 @@ class Report(Section):
 
     examples: int = Field(4, ge=0)
     """Test scans shown per data set, spread from the best to the worst; no scan is picked by hand."""
-    interactive: int = Field(1, ge=0)
-    """Of these, scans per data set that can be browsed slice by slice; left out where the page would grow too large."""
+    interactive: int = Field(20, ge=0)
+    """Test scans per data set that can be browsed in three planes, spread likewise; fewer where the page would grow too
+    large."""
     overlays: int = Field(6, ge=0)
     """Registrations shown per data set where all is well; doubtful and failed ones are always shown, up to 40."""
 

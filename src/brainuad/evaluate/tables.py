@@ -10,7 +10,7 @@ import numpy as np
 
 from brainuad import metrics
 from brainuad.evaluate.scored import ScoredMaps, ScoredPostprocessing, ScoredScans, oracle
-from brainuad.metrics import by_name, pooled
+from brainuad.metrics import by_name, pooled, scanwise
 from brainuad.metrics.evidence import Evidence
 from brainuad.metrics.registry import NO_RULE, Estimate
 from brainuad.metrics.statistics import Scale
@@ -24,13 +24,14 @@ def all_rows(scans: ScoredScans, postprocessings: Mapping[str, ScoredPostprocess
     rows: dict[str, list[TableRow]] = {name: [] for name in (METRICS, SCANS, LESIONS, CURVES)}
     of_maps: dict[int, tuple[list[TableRow], list[TableRow]]] = {}  # shared maps share their intervals
     same = [*scan_level_rows(scans), *mean_rows(NO_RULE, scans.reconstruction, scans)]
+    roc = roc_rows(scans)
     for label, postprocessing in postprocessings.items():
         if id(postprocessing.maps) not in of_maps:
             of_maps[id(postprocessing.maps)] = map_rows(postprocessing.maps, scans)
         numbers, curves = of_maps[id(postprocessing.maps)]
         peaks = metric_rows(postprocessing.peak_evidence(scans))
         masks = mask_rows(postprocessing, scans)
-        new = {METRICS: [*numbers, *same, *peaks, *masks], CURVES: curves + froc_rows(postprocessing, scans)}
+        new = {METRICS: [*numbers, *same, *peaks, *masks], CURVES: curves + roc + froc_rows(postprocessing, scans)}
         new |= {SCANS: scan_rows(postprocessing, scans), LESIONS: lesion_rows(postprocessing, scans)}
         for name in rows:
             rows[name] += [{"postprocessing": label, **row} for row in new[name]]
@@ -58,6 +59,12 @@ def scan_level_rows(scans: ScoredScans) -> list[TableRow]:
     if scores is None:
         return unmarked
     return unmarked + metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
+
+
+def roc_rows(scans: ScoredScans) -> list[TableRow]:
+    """Rows of `curves.tsv`: the ROC curve of the scores; none without both abnormal and healthy scans."""
+    scores = scans.scan_scores()
+    return [] if scores is None else _points("roc_scan", scanwise.roc(scores.scores, scores.abnormal))
 
 
 def mask_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[TableRow]:
@@ -132,12 +139,11 @@ def froc_rows(postprocessing: ScoredPostprocessing, scans: ScoredScans) -> list[
     if rule == NO_RULE or scans.corrupted or not any(scan.lesions for scan in scans.facts):
         return []
     froc = postprocessing.mask_evidence(rule, scans).froc
-    curves = {"froc": froc.curve(), "froc_ml": froc.curve(ml=True)}
-    return [
-        {"curve": name, "x": float(x), "y": float(y)}
-        for name, curve in curves.items()
-        for x, y in zip(*curve, strict=True)
-    ]
+    return _points("froc", froc.curve()) + _points("froc_ml", froc.curve(ml=True))
+
+
+def _points(curve: str, points: tuple[np.ndarray, np.ndarray]) -> list[TableRow]:
+    return [{"curve": curve, "x": float(x), "y": float(y)} for x, y in zip(*points, strict=True)]
 
 
 def _curve_rows(maps: ScoredMaps, counts: pooled.BinnedCounts | None) -> list[TableRow]:

@@ -20,6 +20,8 @@ TRAINING, VALIDATION = ("#0072b2", ()), ("#d55e00", (5.0, 3.0))
 """Colour and dashes of the two kinds of loss."""
 LARGE, SMALL = (520, 360), (340, 220)
 RESIDUAL_BINS = 20
+SIZES = ("under 1 ml", "1 to 10 ml", "10 ml or more")
+"""Of lesions, as metrics by size have them."""
 FIRST_RECALL = 0.02
 """Precision at lower recall rests on a few voxels and does not decide how far the axis reaches."""
 
@@ -34,6 +36,17 @@ def precision_recall(title: str, lines: Sequence[Line], chance: float | None = N
     top = next(end for end in (0.1, 0.2, 0.5, 1.0) if highest <= end * 0.95 or end == 1.0)
     marks = {} if chance is None else {"chance": chance}
     return Plot(title, "recall", "precision", lines, (0.0, 1.0), (0.0, top), y_marks=marks, size=LARGE)
+
+
+def roc(title: str, lines: Sequence[Line]) -> Plot:
+    """Sensitivity by 1 - specificity of whole scans."""
+    return Plot(title, "1 - specificity", "sensitivity", lines, (0.0, 1.0), (0.0, 1.0), size=LARGE)
+
+
+def recall_by_size(title: str, lines: Sequence[Line]) -> Plot:
+    """Share of the lesions that are detected, for each of `SIZES`, whose numbers are the x of the lines."""
+    limits = (-0.2, len(SIZES) - 0.8)
+    return Plot(title, "volume of the lesion", "lesion recall", lines, limits, (0.0, 1.0), size=LARGE, x_ticks=SIZES)
 
 
 def froc(title: str, lines: Sequence[Line]) -> Plot:

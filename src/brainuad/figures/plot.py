@@ -1,4 +1,4 @@
-"""Line plots, drawn by matplotlib: as SVG for a web page, as PNG for MLflow. Equal plots give equal bytes."""
+"""Line plots, drawn by matplotlib: as SVG for a web page, and as files. Equal plots give equal bytes."""
 
 from __future__ import annotations
 
@@ -73,6 +73,8 @@ class Plot:
     x_marks: Mapping[str, float] = field(default_factory=dict)
     y_marks: Mapping[str, float] = field(default_factory=dict)
     size: tuple[int, int] = (420, 300)
+    x_ticks: Sequence[str] = ()
+    """Names of the places 0, 1, 2 and so on, where these are no numbers."""
 
 
 def style(index: int) -> tuple[str, tuple[float, ...]]:
@@ -94,15 +96,27 @@ def svg(plot: Plot) -> Markup:
 
 def png(plot: Plot) -> bytes:
     """The plot as a picture with its title and a legend."""
+    return _printed(plot)["png"]
+
+
+def files(plot: Plot) -> dict[str, bytes]:
+    """The plot by ending of a file: `png` and `svg` with title and legend, `tsv` with all points."""
+    rows = [f"{line.label}\t{x:.6g}\t{y:.6g}" for line in plot.lines for x, y in zip(line.x, line.y, strict=True)]
+    header = "\t".join(["line", plot.x_label, plot.y_label])
+    return {**_printed(plot), "tsv": "\n".join([header, *rows, ""]).encode()}
+
+
+def _printed(plot: Plot) -> dict[str, bytes]:
     with mpl.rc_context(SETTINGS):
         figure = _drawn(plot)
         axes = figure.axes[0]
         axes.set_title(plot.title, fontsize=10.5)
         axes.legend(frameon=False, fontsize=9)
         figure.subplots_adjust(top=0.9)
-        buffer = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+        png, svg = io.BytesIO(), io.BytesIO()
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return {"png": png.getvalue(), "svg": svg.getvalue()}
 
 
 def legend(lines: Sequence[Line]) -> Markup:
@@ -160,12 +174,15 @@ def _scale(axes: Axes, plot: Plot) -> None:
         axes.set_ylim(plot.y_limits[0], plot.y_limits[1] * (1.6 if plot.log_y else 1))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 10):g}"))
+    if plot.x_ticks:
+        axes.set_xticks(range(len(plot.x_ticks)), plot.x_ticks)
     if plot.log_y:
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_locator(LogLocator(numticks=7))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 10):g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 10):g}"))
 
 
 def _marks(axes: Axes, plot: Plot) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-ROW, TOP, GAP, WIDTH = 19, 26, 9, 560
-"""In units of the SVG: height of a row, the axis above, between bars, width of the picture."""
-LETTER, AXIS = 7.2, 250
-"""Width of a letter; of the axis of ranks."""
-DOT, BAR = "#0072b2", "#7a8391"
+from brainuad.figures.shapes import BLUE, GREY, dot, label_width, line, picture, text
+
+ROW, TOP, GAP, WIDTH, AXIS = 19, 26, 9, 560, 250
+"""In units of the SVG: height of a row, the axis above, between bars, width of the picture and of the axis of ranks."""
 
 
 def open_runs(models: Sequence[str], decided: Callable[[str, str], bool]) -> list[tuple[int, int]]:
@@ -27,7 +26,7 @@ def open_runs(models: Sequence[str], decided: Callable[[str, str], bool]) -> lis
 
 def rank_picture(title: str, ranks: Mapping[str, float], runs: Sequence[tuple[int, int]]) -> Markup:
     """As SVG. `ranks`: average rank by model, best first; `runs`: of `open_runs`."""
-    left = min(max(len(model) for model in ranks), 40) * LETTER + 12
+    left = label_width(list(ranks))
     width = max(WIDTH, left + AXIS + 30 + GAP * len(runs))
     most, rows = max(len(ranks), 2), list(ranks.items())
 
@@ -36,20 +35,13 @@ def rank_picture(title: str, ranks: Mapping[str, float], runs: Sequence[tuple[in
 
     parts = []
     for rank in sorted({1, most, *range(5, most, 5)}):
-        parts.append(_line(x(rank), TOP - 6, x(rank), TOP + ROW * len(rows), BAR, 0.3))
-        parts.append(f'<text x="{x(rank):.1f}" y="{TOP - 10}" text-anchor="middle">{rank}</text>')
+        parts.append(line((x(rank), TOP - 6), (x(rank), TOP + ROW * len(rows)), GREY, 0.3))
+        parts.append(text((x(rank), TOP - 10), str(rank), "middle"))
     for place, (model, rank) in enumerate(rows):
         y = TOP + ROW * (place + 0.5)
-        parts.append(f'<text x="{left - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(model)}</text>')
-        about = f"<title>{escape(model)}: average rank {rank:.2f}</title>"
-        parts.append(f'<circle cx="{x(rank):.1f}" cy="{y:.1f}" r="4.5" fill="{DOT}">{about}</circle>')
+        parts.append(text((left - 8, y + 4), model, "end"))
+        parts.append(dot((x(rank), y), 4.5, BLUE, f"{model}: average rank {rank:.2f}"))
     for column, (first, last) in enumerate(runs):
         at = left + AXIS + 20 + GAP * column
-        parts.append(_line(at, TOP + ROW * first + 4, at, TOP + ROW * (last + 1) - 4, BAR, 4))
-    head = f'<svg class="chart" viewBox="0 0 {width:.0f} {TOP + ROW * len(rows) + 6}" role="img"'
-    return Markup(f'{head} aria-label="{escape(title)}">{"".join(parts)}</svg>')  # noqa: S704
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
-    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
+        parts.append(line((at, TOP + ROW * first + 4), (at, TOP + ROW * (last + 1) - 4), GREY, 4))
+    return picture((width, TOP + ROW * len(rows) + 6), title, parts)

@@ -21,6 +21,13 @@ def auroc(
         return np.asarray(((positive @ pairs) * negative).sum(axis=-1) / total)
 
 
+def roc(scores: Scores, abnormal: Bool[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
+    """1 - specificity and sensitivity of each threshold, from (0, 0) to (1, 1); both classes must be there."""
+    levels = np.unique(scores)[::-1, None]
+    false, right = ((scores[chosen][None] >= levels).mean(axis=1) for chosen in (~abnormal, abnormal))
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], right])
+
+
 def average_precision(
     scores: Scores, abnormal: Bool[np.ndarray, "n"], weights: Float[np.ndarray, "*resamples n"]
 ) -> Float[np.ndarray, "*resamples"]:

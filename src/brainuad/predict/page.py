@@ -48,7 +48,7 @@ def write(found: Found, record: Record, findings: Sequence[Finding], places: Pla
     content = {"record": record, "findings": listed, "view": _view(found, record, listed, places)}
     content["threshold"] = found.thresholds.get(record.threshold)
     own = page.parts("page.css", "page.js", folder=TEMPLATES)
-    return page.filled(TEMPLATES, content, page.parts("style.css", "volume.js") | own)
+    return page.filled(TEMPLATES, content, page.parts("style.css", "planes.js") | own)
 
 
 def view_grid(scan: Volume, brain: Bool[np.ndarray, "x y z"]) -> Grid:

@@ -110,16 +110,28 @@ def read_examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Examp
     `folder`: `results/<study>`; `scans`: the table of scans.
     """
     found: list[Example] = []
-    for dataset in study.scored_sets():
-        rows = scans[scans["dataset"] == dataset]
-        path = folder / "normalize" / dataset
-        if rows.empty or not path.is_dir():
-            continue
-        healthy = bool(rows["healthy"].astype(bool).all())
-        names = chosen(rows, (study.report.examples + 1) // 2 if healthy else study.report.examples)
-        volumes = dict(rows.groupby("scan")["lesion_ml"].first())
-        found += _dataset_examples(dataset, path, names, volumes)
-    return sorted(found, key=lambda example: study.datasets[example.dataset].healthy)
+    for dataset, path, rows, healthy in _scored(study, folder, scans):
+        count = (study.report.examples + 1) // 2 if healthy else study.report.examples
+        found += _dataset_examples(dataset, path, rows, count)
+    return found
+
+
+def read_browsable(study: Study, folder: Path, scans: pd.DataFrame) -> list[Iterator[Example]]:
+    """The scans of each data set that can be browsed, read one by one; data sets with lesions first."""
+    return [
+        _dataset_examples(dataset, path, rows, study.report.interactive)
+        for dataset, path, rows, _ in _scored(study, folder, scans)
+    ]
+
+
+def _scored(study: Study, folder: Path, scans: pd.DataFrame) -> list[tuple[str, Path, pd.DataFrame, bool]]:
+    """Label, array cache, rows of the table of scans, and whether all are healthy; data sets with lesions first."""
+    found = []
+    for dataset in sorted(study.scored_sets(), key=lambda label: study.datasets[label].healthy):
+        rows, path = scans[scans["dataset"] == dataset], folder / "normalize" / dataset
+        if len(rows) and path.is_dir():
+            found.append((dataset, path, rows, bool(rows["healthy"].astype(bool).all())))
+    return found
 
 
 def draw_examples(
@@ -188,7 +200,8 @@ def by_dataset(drawn: Sequence[ExamplePictures]) -> Iterator[tuple[str, list[Exa
         yield dataset, [pictures for pictures in drawn if pictures.example.dataset == dataset]
 
 
-def _dataset_examples(dataset: str, path: Path, names: list[str], volumes: dict[Any, Any]) -> Iterator[Example]:
+def _dataset_examples(dataset: str, path: Path, rows: pd.DataFrame, count: int) -> Iterator[Example]:
+    names, volumes = chosen(rows, count), dict(rows.groupby("scan")["lesion_ml"].first())
     cache, lesions = array_cache.read(path), array_cache.read_lesions(path)
     index = {scan.scan: i for i, scan in enumerate(cache.scans)}
     for name in names:

@@ -15,7 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render(content: Mapping[str, Any]) -> str:
     """Fill `page.html`."""
-    return filled(TEMPLATES, content, parts("style.css", "page.js", "volume.js", "viewer.js"))
+    return filled(TEMPLATES, content, parts("style.css", "page.js", "planes.js", "viewer.js"))
 
 
 def filled(folder: Path, content: Mapping[str, Any], scripts: Mapping[str, Markup], template: str = "page.html") -> str:

@@ -1,17 +1,20 @@
-"""The plots of a report as SVG, from the tables of a study."""
+"""The plots and pictures of a report, from the tables of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from markupsafe import Markup
 
 from brainuad.config.study import Study
 from brainuad.figures import curves as figures
-from brainuad.figures.plot import Line, legend, style, svg
+from brainuad.figures.patients import Interval, ModelRow, patient_picture
+from brainuad.figures.plot import Line, Plot, legend, style
 from brainuad.figures.ranks import open_runs, rank_picture
 from brainuad.formats.verdicts import Comparisons
+from brainuad.metrics.evidence import LESION_SIZES
+from brainuad.report.baselines import BaselineComparison
 
 ShownSeeds = Mapping[tuple[str, str], int]
 """The seed that is shown, by model and data set."""
@@ -19,23 +22,45 @@ VOLUMES = "predicted_ml", "lesion_ml"
 BASELINE_DASH = (6.0, 3.0)
 
 
-def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
+def precision_recall(study: Study, curves: pd.DataFrame) -> dict[str, Plot]:
     """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
     plots = {}
     for dataset, rows, lines in _curves(study, curves, "pr"):
         complete = rows["x"] >= rows["x"].max() - 0.001  # lesion outside the scored brain is never found
         chance = float(rows[complete]["y"].min())
         plot = figures.precision_recall(f"Precision and recall of voxels on {dataset}", lines, chance)
-        plots[dataset] = svg(plot) + legend(lines)
+        plots[dataset] = plot
     return plots
 
 
-def froc(study: Study, curves: pd.DataFrame) -> dict[str, Markup]:
+def froc(study: Study, curves: pd.DataFrame) -> dict[str, Plot]:
     """A plot per data set, after the study's first postprocessing: one curve per model and seed."""
     return {
-        dataset: svg(figures.froc(f"Lesion recall and false positives on {dataset}", lines)) + legend(lines)
+        dataset: figures.froc(f"Lesion recall and false positives on {dataset}", lines)
         for dataset, _, lines in _curves(study, curves, "froc_ml")
     }
+
+
+def roc(study: Study, curves: pd.DataFrame) -> dict[str, Plot]:
+    """A plot per data set with abnormal scans and healthy ones to compare them with."""
+    return {
+        dataset: figures.roc(f"Sensitivity and specificity of whole scans on {dataset}", lines)
+        for dataset, _, lines in _curves(study, curves, "roc_scan")
+    }
+
+
+def recall_by_size(study: Study, metrics: pd.DataFrame) -> dict[str, Plot]:
+    """A plot per data set, after the study's first postprocessing and threshold rule: means over seeds."""
+    names = [f"lesion_recall_{size}" for size in LESION_SIZES]
+    first = metrics[metrics["postprocessing"] == next(iter(study.postprocessing))]
+    by_rule = first[first["metric"].isin(names) & (first["threshold_rule"] == study.thresholds[0].label)]
+    plots = {}
+    for dataset, rows in by_rule.dropna(subset=["value"]).groupby("dataset", sort=False):
+        means = rows.groupby(["model", "metric"])["value"].mean().unstack().reindex(index=list(study.models), columns=names)
+        of_models = means.dropna(how="all").iterrows()
+        lines = [_line(study, str(model), pd.DataFrame({"x": range(len(names)), "y": y})) for model, y in of_models]
+        plots[str(dataset)] = figures.recall_by_size(f"Lesion recall by size on {dataset}", lines)
+    return plots
 
 
 def _curves(study: Study, curves: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.DataFrame, list[Line]]]:
@@ -50,7 +75,7 @@ def _curves(study: Study, curves: pd.DataFrame, name: str) -> Iterator[tuple[str
         )
 
 
-def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Markup]:
+def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Plot]:
     """A plot per data set with lesions, of the seeds that are shown and of the study's first postprocessing."""
     chosen = _of_seeds(scans[scans["postprocessing"] == next(iter(study.postprocessing))], seeds)
     chosen = chosen[(chosen["lesion_ml"] > 0) & chosen["predicted_ml"].notna()]
@@ -62,7 +87,7 @@ def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str,
             mean, difference = (predicted + true) / 2, predicted - true
             lines.append(Line(model, tuple(mean), tuple(difference), style(number)[0], points=True))
         plot = figures.agreement(f"Predicted and true volume of lesions on {dataset}", lines)
-        plots[str(dataset)] = svg(plot) + legend(lines)
+        plots[str(dataset)] = plot
     return plots
 
 
@@ -91,12 +116,52 @@ def ranks(study: Study, scans: pd.DataFrame, comparisons: Comparisons) -> dict[s
     return pictures
 
 
+def patients(study: Study, scans: pd.DataFrame, compared: Sequence[BaselineComparison]) -> dict[str, Markup]:
+    """A picture per data set with lesions: AUPRC of each patient, and its difference from the best trivial baseline.
+
+    After the study's first postprocessing; a patient's number is the mean over scans and seeds.
+    """
+    first = scans[(scans["postprocessing"] == next(iter(study.postprocessing))) & scans["auprc"].notna()]
+    pictures = {}
+    for found in compared:
+        rows = first[first["dataset"] == found.dataset]
+        values = rows.pivot_table(index="subject", columns="model", values="auprc", aggfunc="mean")
+        drawn = [
+            ModelRow(
+                model,
+                _by_patient(values[model]),
+                Interval(number.value, number.low, number.high),
+                *_differences(values, model, found),
+            )
+            for model, number in found.numbers.items()
+            if model in values
+        ]
+        title = f"AUPRC of each patient of {found.dataset}"
+        pictures[found.dataset] = patient_picture(title, drawn, found.baseline)
+    return pictures
+
+
+def _differences(
+    values: pd.DataFrame, model: str, found: BaselineComparison
+) -> tuple[dict[str, float], Interval | None]:
+    """Of a learned model from the best baseline, by patient, and their mean."""
+    comparison = found.comparisons.get(model)
+    if comparison is None or found.baseline not in values:
+        return {}, None
+    interval = Interval(comparison.difference, comparison.low, comparison.high, comparison.verdict)
+    return _by_patient(values[model] - values[found.baseline]), interval
+
+
+def _by_patient(values: pd.Series) -> dict[str, float]:
+    return {str(name): float(value) for name, value in values.dropna().items()}
+
+
 def histograms(
     study: Study,
     curves: pd.DataFrame,
     thresholds: Mapping[tuple[str, str, str], Mapping[str, float]],
     seeds: ShownSeeds,
-) -> dict[str, dict[str, Markup]]:
+) -> dict[str, dict[str, Plot]]:
     """Plots by data set and model, of the seeds that are shown and of the study's first postprocessing.
 
     `thresholds`: values by rule, by model, postprocessing and data set; drawn as vertical lines.
@@ -106,7 +171,7 @@ def histograms(
     chosen = _of_seeds(curves[tissues], seeds)
     healthy = healthy_set(study, chosen)
     shown = [name for name in chosen["dataset"].unique() if not study.datasets[name].healthy] or [healthy]
-    plots: dict[str, dict[str, Markup]] = {}
+    plots: dict[str, dict[str, Plot]] = {}
     for dataset in shown if len(chosen) else []:
         for model in study.models:
             rows = chosen[(chosen["model"] == model) & chosen["dataset"].isin([dataset, healthy])]
@@ -114,7 +179,7 @@ def histograms(
                 marks = thresholds.get((model, postprocessing, dataset), {})
                 labelled = {rule.replace("_", " "): value for rule, value in marks.items()}
                 plot = figures.map_histogram(f"Values of the map of {model} on {dataset}", rows, labelled)
-                plots.setdefault(dataset, {})[model] = svg(plot)
+                plots.setdefault(dataset, {})[model] = plot
     return plots
 
 
@@ -123,7 +188,7 @@ def histogram_legend() -> Markup:
     return legend([Line(label, (), (), colour) for label, colour in figures.TISSUES.values()])
 
 
-def residuals(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Markup]:
+def residuals(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str, Plot]:
     """A plot per trained model with a reconstruction; other maps of one training have the same reconstruction."""
     chosen = _of_seeds(scans[scans["postprocessing"] == next(iter(study.postprocessing))], seeds)
     plots = {}
@@ -135,7 +200,7 @@ def residuals(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str,
         }
         if values:
             plot = figures.residual_histogram(f"Residuals of {model} by scan", values)
-            plots[model] = svg(plot) + legend(plot.lines)
+            plots[model] = plot
     return plots
 
 
@@ -145,13 +210,13 @@ def healthy_set(study: Study, curves: pd.DataFrame) -> str:
     return next((name for name in study.scored_sets() if name in healthy), "")
 
 
-def training(curves: pd.DataFrame) -> dict[str, Markup]:
+def training(curves: pd.DataFrame) -> dict[str, Plot]:
     """A plot of the losses per model: solid for training, dashed for validation, a line per seed."""
     plots = {}
     for model, rows in curves.groupby("model", sort=False) if len(curves) else []:
         plot = figures.losses(f"Losses of {model}", rows)
         if plot is not None:
-            plots[str(model)] = svg(plot)
+            plots[str(model)] = plot
     return plots
 
 

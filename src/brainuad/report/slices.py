@@ -81,7 +81,7 @@ def webp(picture: UInt8[np.ndarray, "rows columns ..."], quality: int = 82) -> s
 
 def png(picture: UInt8[np.ndarray, "rows columns"]) -> str:
     """The picture as a PNG data URL, without loss."""
-    return _data_url(Image.fromarray(picture), "png", optimize=True)
+    return _data_url(Image.fromarray(picture), "png", compress_level=6)  # 9: a tenth smaller, five times slower
 
 
 def recoded(path: str, width: int) -> str:

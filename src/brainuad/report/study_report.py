@@ -17,9 +17,10 @@ from brainuad.formats import missing, quality, tables
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
 from brainuad.formats.verdicts import Comparisons
-from brainuad.report import ceilings, examples, page, plots, slices, table, viewer
+from brainuad.report import cases, ceilings, examples, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
+from brainuad.report.figure_files import FigureFiles
 from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
 from brainuad.report.methods_section import checklist, participants, section
@@ -64,7 +65,7 @@ class ReportSources:
 def write_report(sources: ReportSources, out: Path) -> None:
     """Write the page and the methods section into the folder `out`, and two tables into the study's folder.
 
-    `index.html`, `methods.md`, `references.bib` and `checklist.md`; `failures.tsv` and `costs.tsv`.
+    `index.html`, `figures`, `methods.md`, `references.bib` and `checklist.md`; `failures.tsv` and `costs.tsv`.
 
     Sections of stages that left nothing are omitted. Raises InputError for broken files, and for a page beyond `LIMIT`.
     """
@@ -89,7 +90,7 @@ def write_report(sources: ReportSources, out: Path) -> None:
     checklist.write(study, checklist.facts(study, groups, missed, of_subgroups), out)
     content = {
         **_tables(study, results),
-        **_plots(study, results),
+        **_plots(study, results, out),
         "study": study,
         "examples": list(examples.by_dataset(pictures)),
         "omitted_examples": len(shown) - len(pictures),
@@ -107,10 +108,11 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "missed": (missed, NUMBERS),
         "subgroups": (of_subgroups, FEWEST_FOR_INTERVAL),
     }
-    text = page.render({**content, "viewer_scans": []})
+    best_first = _best_first(study, content["blocks"])
+    text = page.render({**content, **_browsed(study, results, best_first, [])})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
-    scans = viewer.viewer_scans(study, folder, shown, results, budget)
-    text = page.render({**content, "viewer_scans": scans}) if scans else text
+    scans = viewer.viewer_scans(study, folder, results, best_first, budget)
+    text = page.render({**content, **_browsed(study, results, best_first, scans)}) if scans else text
     _write(text, out / PAGE)
 
 
@@ -140,21 +142,45 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
     }
 
 
-def _plots(study: Study, results: StudyResults) -> dict[str, Any]:
+def _browsed(
+    study: Study, results: StudyResults, best_first: Sequence[str], scans: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    shown = list(cases.model_cases(study, results.scans, results.shown_seeds, viewer.browsable(scans)))
+    shown.sort(key=lambda each: (study.scored_sets().index(each.dataset), best_first.index(each.model)))
+    return {"viewer_scans": scans, "cases": shown}
+
+
+def _best_first(study: Study, blocks: Sequence[table.Block]) -> list[str]:
+    """The models in the order of the first table with lesions, then the others."""
+    first = next(iter(study.postprocessing))
+    ranked = next((block.rows for block in blocks if block.chance is not None), {})
+    return list(dict.fromkeys([*(model for model, label in ranked if label == first), *study.models]))
+
+
+def _plots(study: Study, results: StudyResults, out: Path) -> dict[str, Any]:
+    """Pictures of the page; the plots among them are also written into the folder `figures` of `out`."""
     healthy = plots.healthy_set(study, results.curves)
-    return {
+    compared = compare_with_baselines(study, results.metrics, results.comparisons)
+    histograms = plots.histograms(study, results.curves, results.thresholds, results.shown_seeds)
+    drawn = FigureFiles()
+    content = {
+        "patients": plots.patients(study, results.scans, compared),
         "ranks": plots.ranks(study, results.scans, Comparisons(results.comparisons)),
-        "precision_recall": plots.precision_recall(study, results.curves),
-        "froc": plots.froc(study, results.curves),
-        "agreement": plots.agreement(study, results.scans, results.shown_seeds),
-        "histograms": plots.histograms(study, results.curves, results.thresholds, results.shown_seeds),
+        "precision_recall": drawn.charts("precision_recall", plots.precision_recall(study, results.curves)),
+        "froc": drawn.charts("froc", plots.froc(study, results.curves)),
+        "roc": drawn.charts("roc", plots.roc(study, results.curves)),
+        "recall_by_size": drawn.charts("recall_by_size", plots.recall_by_size(study, results.metrics)),
+        "agreement": drawn.charts("volumes", plots.agreement(study, results.scans, results.shown_seeds)),
+        "histograms": {name: drawn.charts(f"map_{name}", each, with_legend=False) for name, each in histograms.items()},
         "histogram_legend": plots.histogram_legend(),
         "healthy_set": {name: "" if dataset.healthy else healthy for name, dataset in study.datasets.items()},
-        "residuals": plots.residuals(study, results.scans, results.shown_seeds),
-        "training": plots.training(results.training),
+        "residuals": drawn.charts("residuals", plots.residuals(study, results.scans, results.shown_seeds)),
+        "training": drawn.charts("training", plots.training(results.training), with_legend=False),
         "training_legend": plots.training_legend(),
         "reconstruction": reconstruction_quality(study, results.records),
     }
+    drawn.write(out)
+    return content
 
 
 def _not_made(results: StudyResults) -> dict[str, list[str]]:

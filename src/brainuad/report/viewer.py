@@ -1,18 +1,20 @@
-"""Data of the interactive viewer: the axial slices of a volume side by side in one picture."""
+"""Data of the interactive viewer: scans and maps as pictures of all axial slices, side by side."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 
 from brainuad.config.study import Study
 from brainuad.report import slices
-from brainuad.report.examples import Example, Prediction, read_prediction
+from brainuad.report.examples import Example, Prediction, read_browsable, read_prediction
 from brainuad.report.study_results import StudyResults
 
 FLOOR = 0.90
@@ -20,21 +22,17 @@ FLOOR = 0.90
 
 
 def viewer_scans(
-    study: Study,
-    folder: Path,
-    shown: Sequence[Example],
-    results: StudyResults,
-    budget: int,
+    study: Study, folder: Path, results: StudyResults, best_first: Sequence[str], budget: int
 ) -> list[dict[str, Any]]:
-    """An entry for the viewer's script per scan, until `budget` (bytes) is spent.
+    """An entry for the viewer's script per scan, until `budget` (bytes) is spent; then one data set after the other.
 
-    `folder`: `results/<study>`.
+    `folder`: `results/<study>`; `best_first`: the models in the order of the viewer.
     """
-    entries: list[dict[str, Any]] = []
+    entries: list[tuple[int, dict[str, Any]]] = []
     spent = 0
-    for example in _browsable(study, shown):
+    for place, example in _in_turn(read_browsable(study, folder, results.scans)):
         entry = _scan(example)
-        for model in study.models:
+        for model in best_first:
             seed = results.shown_seeds.get((model, example.dataset))
             prediction = read_prediction(study, folder, example, model, seed)
             if prediction is not None:
@@ -43,39 +41,54 @@ def viewer_scans(
         spent += sum(len(entry[key]) for key in ("image", "truth")) + sum(len(m["map"]) for m in entry["models"])
         if spent > budget:
             break
-        entries.append(entry)
-    return entries
+        if entry["models"]:
+            entries.append((place, entry))
+    return [entry for _, entry in sorted(entries, key=lambda each: each[0])]
 
 
-def _browsable(study: Study, shown: Sequence[Example]) -> Iterator[Example]:
-    """The first examples of each data set, as many as the study says."""
-    for dataset in dict.fromkeys(example.dataset for example in shown):
-        yield from [example for example in shown if example.dataset == dataset][: study.report.interactive]
+def browsable(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, str]]:
+    """Data set, scan and model of all maps that can be browsed."""
+    return {(entry["dataset"], entry["scan"], each["model"]) for entry in entries for each in entry["models"]}
+
+
+def _in_turn(sets: Sequence[Iterable[Example]]) -> Iterator[tuple[int, Example]]:
+    """The first scan of each data set before any second one, each with the place of its data set."""
+    for row in itertools.zip_longest(*sets):
+        yield from ((place, example) for place, example in enumerate(row) if example is not None)
 
 
 def _scan(example: Example) -> dict[str, Any]:
-    box, count = slices.bounding_box(example.brain), example.brain.shape[2]
-    columns = math.ceil(math.sqrt(count))
-    rows, width = slices.axial(example.brain, 0, box).shape
+    box = slices.bounding_box(example.brain)
+    columns = _columns(example)
     scaled = np.where(example.brain, np.clip(example.image / example.white, 0, 1) * 255, 0).astype(np.uint8)
+    shown = (*box, slice(None))
+    corner = [part.start or 0 for part in shown]
+    to_mni = example.affine @ np.block([[np.eye(3), np.array(corner)[:, None]], [np.zeros(3), 1]])
+    level = example.slice_index
+    marked = (example.lesion if example.lesion.any() else example.brain)[..., level]
+    inside = ndimage.distance_transform_edt(np.pad(marked, 1))[1:-1, 1:-1]
+    x, y = (int(n) for n in np.unravel_index(inside.argmax(), inside.shape))  # in the thickest lesion
     return {
-        "name": f"{example.dataset}: {example.scan}",
-        "width": width,
-        "height": rows,
+        "dataset": example.dataset,
+        "scan": example.scan,
+        "shape": example.brain[shown].shape,
+        "voxel": np.linalg.norm(example.affine[:3, :3], axis=0).round(4).tolist(),
         "columns": columns,
-        "slices": count,
-        "start": example.slice_index,
-        "z": [float(example.affine[2, 3]), float(example.affine[2, 2])],
+        "start": [x - corner[0], y - corner[1], level],
+        "toMni": to_mni.round(4).tolist(),
         "image": slices.webp(slices.mosaic(scaled, box, columns), quality=80),
         "truth": slices.png(255 * slices.mosaic(example.lesion, box, columns).astype(np.uint8)),
         "models": [],
     }
 
 
+def _columns(example: Example) -> int:
+    return math.ceil(math.sqrt(example.brain.shape[2]))
+
+
 def _map(example: Example, prediction: Prediction, threshold: float | None) -> dict[str, Any]:
     steps, low, high = in_steps(prediction.anomaly, example.brain, threshold)
-    columns = math.ceil(math.sqrt(example.brain.shape[2]))
-    picture = slices.png(slices.mosaic(steps, slices.bounding_box(example.brain), columns))
+    picture = slices.png(slices.mosaic(steps, slices.bounding_box(example.brain), _columns(example)))
     return {"model": prediction.model, "map": picture, "low": low, "high": high, "threshold": threshold}
 
 

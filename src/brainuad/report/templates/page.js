@@ -28,3 +28,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(i); });
   });
 }
+// A pointer on the dot of a patient marks the same patient in all rows of the picture.
+for (const chart of document.querySelectorAll(".patients .chart")) {
+  const people = [...chart.querySelectorAll("[data-person]")];
+  const mark = (event) => people.forEach((each) => each.classList.toggle("same", each.dataset.person === event.target.dataset.person));
+  chart.addEventListener("pointerover", mark);
+}

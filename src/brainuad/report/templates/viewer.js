@@ -1,60 +1,71 @@
 "use strict";
-// Slices of a scan on a canvas: the scan in grey, voxels of the map above the threshold in colour, the true lesion outlined.
+// A scan in three planes: grey, voxels of a model's map above the threshold in colour, the true lesion outlined.
 (async () => {
   const scans = JSON.parse(document.getElementById("view-data").textContent);
-  const part = (name) => document.getElementById(`view-${name}`);
-  const canvas = part("canvas"), pen = canvas.getContext("2d");
+  const part = (name) => document.getElementById(name);
+  let scan = null, model = null, sheets = null;
+  const byte = () => Number(part("view-threshold").value);
+  const units = (value) => model.low + (value / 255) * (model.high - model.low);
 
-  const scan = () => scans[part("scan").selectedIndex];
-  const model = () => scan().models[part("model").selectedIndex];
-  const units = (byte) => model().low + (byte / 255) * (model().high - model().low);
+  const planes = threePlanes({
+    threshold: byte,
+    white: () => 255,
+    opacity: () => part("view-opacity").value / 100,
+    shown: () => true,
+    outlines: () => (part("view-truth").checked ? [{ sheet: sheets.truth, colour: "#00c8ff" }] : []),
+    radiological: () => part("view-radiological").checked,
+    wheel: () => part("view").contains(document.activeElement), // else the page scrolls
+  }, () => {
+    const value = planes.value();
+    const said = value ? units(value).toPrecision(3) : `under ${model.low.toPrecision(3)}`;
+    const study = model.threshold === null ? "" : ` (the study's: ${model.threshold.toPrecision(3)})`;
+    part("view-text").textContent = `${scan.dataset} ${scan.scan}, ${model.model}: MNI ${planes.world(scan.toMni).join(", ")} mm, `
+      + `map ${said}, threshold ${units(byte()).toPrecision(3)}${study}`;
+  });
 
-  function pickScan() {
-    const before = part("model").value;
-    part("model").replaceChildren(...scan().models.map((m) => new Option(m.model)));
-    if (scan().models.some((m) => m.model === before)) part("model").value = before;
-    part("slice").max = scan().slices - 1;
-    part("slice").value = scan().start;
-    canvas.width = scan().width;
-    canvas.height = scan().height;
-    return pickModel();
-  }
-
-  function pickModel() {
-    const { threshold, low, high } = model();
-    part("threshold").value = threshold === null ? 128 : Math.round((255 * (threshold - low)) / (high - low));
-    return draw();
-  }
-
-  async function draw() {
-    const at = scan(), one = model();
-    const [image, truth, map] = await Promise.all([at.image, at.truth, one.map].map(pixels));
-    if (at !== scan() || one !== model()) return; // the selection changed meanwhile
-    const slice = Number(part("slice").value), threshold = Number(part("threshold").value), opacity = part("opacity").value / 100;
-    const left = (slice % at.columns) * at.width, top = Math.floor(slice / at.columns) * at.height;
-    const picture = pen.createImageData(at.width, at.height);
-    const lesion = (x, y) => truth.data[(top + y) * truth.width + left + x] > 127;
-    for (let y = 0; y < at.height; y++) for (let x = 0; x < at.width; x++) {
-      const value = map.data[(top + y) * map.width + left + x];
-      const grey = image.data[(top + y) * image.width + left + x];
-      let colour = [grey, grey, grey];
-      if (value > threshold) colour = heat((value - threshold) / (256 - threshold)).map((c) => opacity * c + (1 - opacity) * grey);
-      const inside = part("truth").checked && lesion(x, y);
-      const rim = inside && !(x && y && x < at.width - 1 && y < at.height - 1
-        && lesion(x - 1, y) && lesion(x + 1, y) && lesion(x, y - 1) && lesion(x, y + 1));
-      picture.data.set(rim ? [0, 200, 255, 255] : [...colour, 255], 4 * (y * at.width + x));
+  async function show(other) {
+    scan = scans[part("view-scan").selectedIndex];
+    if (other) {
+      const before = part("view-model").value;
+      part("view-model").replaceChildren(...scan.models.map((each) => new Option(each.model)));
+      if (scan.models.some((each) => each.model === before)) part("view-model").value = before;
+      planes.at.splice(0, 3, ...scan.start);
     }
-    pen.putImageData(picture, 0, 0);
-    const study = one.threshold === null ? "" : ` (the study's: ${one.threshold.toPrecision(3)})`;
-    part("text").textContent =
-      `${at.name}, ${one.model}: z = ${(at.z[0] + at.z[1] * slice).toFixed(0)} mm, `
-      + `threshold ${units(threshold).toPrecision(3)}${study}`;
+    const one = model = scan.models[part("view-model").selectedIndex];
+    const [image, truth, map] = await Promise.all([scan.image, scan.truth, model.map].map(pixels));
+    if (one !== model) return; // the selection changed meanwhile
+    const { threshold, low, high } = model;
+    part("view-threshold").value = threshold === null ? 128 : Math.round((255 * (threshold - low)) / (high - low));
+    sheets = { image, truth, map };
+    planes.open(scan, sheets);
   }
 
-  part("scan").replaceChildren(...scans.map((s) => new Option(s.name)));
-  part("scan").addEventListener("change", pickScan);
-  part("model").addEventListener("change", pickModel);
-  for (const name of ["slice", "threshold", "opacity", "truth"]) part(name).addEventListener("input", draw);
-  document.getElementById("view").hidden = false;
-  await pickScan();
+  for (const link of document.querySelectorAll("[data-scan]")) link.addEventListener("click", async () => {
+    const { dataset, scan: name, model: wanted } = link.dataset;
+    part("view-scan").selectedIndex = scans.findIndex((each) => each.dataset === dataset && each.scan === name);
+    await show(true);
+    part("view-model").value = wanted;
+    await show(false);
+    part("view").focus({ preventScroll: true });
+  });
+  const next = (name, other) => (count) => () => {
+    const list = part(name);
+    list.selectedIndex = Math.max(0, Math.min(list.length - 1, list.selectedIndex + count));
+    return show(other);
+  };
+  const [scanBy, modelBy] = [next("view-scan", true), next("view-model", false)];
+  const flip = (name) => () => { part(name).checked = !part(name).checked; part(name).dispatchEvent(new Event("input")); };
+  const shift = (count) => () => { part("view-threshold").value = byte() + count; planes.draw(); };
+  listen(part("view"), {
+    ...planes.keys, n: scanBy(1), p: scanBy(-1), ".": modelBy(1), ",": modelBy(-1), t: flip("view-truth"), r: flip("view-radiological"),
+    "+": shift(4), "-": shift(-4), "=": shift(4),
+  });
+  part("view-scan").replaceChildren(...scans.map((each) => new Option(`${each.dataset}: ${each.scan}`)));
+  part("view-scan").addEventListener("change", () => show(true));
+  part("view-model").addEventListener("change", () => show(false));
+  for (const name of ["threshold", "opacity", "truth", "radiological"]) part(`view-${name}`).addEventListener("input", planes.draw);
+  part("view-radiological").addEventListener("input", () => { remembered.radiological = part("view-radiological").checked; });
+  part("view-radiological").checked = remembered.radiological;
+  part("view").hidden = false;
+  await show(true);
 })();
