@@ -7,6 +7,7 @@ from good_numbers import GOOD
 from PIL import Image
 
 from brainuad.config.recipe import Quality
+from brainuad.figures.unrecognisable import unrecognisable
 from brainuad.formats import quality, scans, status
 from brainuad.formats.scans import Scan
 from brainuad.preprocess.quality.table import write_quality_table
@@ -93,3 +94,12 @@ def test_long_reasons_are_cut_to_what_fits():
     assert lines[1].endswith("…")
     assert max(map(len, lines)) <= contact_sheet.LINE_LENGTH
     assert max(map(len, contact_sheet._wrapped("x" * 200, 2).splitlines())) == contact_sheet.LINE_LENGTH
+
+
+def test_no_detail_of_a_failed_scan_is_drawn_but_its_contours():
+    rng = np.random.default_rng(0)
+    detail = np.repeat(rng.integers(0, 255, (110, 300, 1), dtype=np.uint8), 3, axis=2)
+    detail[50:52] = (255, 190, 0)
+    shown = np.asarray(unrecognisable(Image.fromarray(detail)))
+    assert (shown[50:52] == (255, 190, 0)).all()
+    assert shown[:40].std() < detail[:40].std() / 4

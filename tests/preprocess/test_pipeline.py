@@ -73,6 +73,9 @@ def test_overlay_shows_no_more_than_the_brain(ready):
     assert picture.std() > 20
     assert (picture[:, -3:] == 0).all()
     assert (picture.reshape(-1, 3) == (255, 190, 0)).all(axis=1).sum() > 500
+    pink = (picture == (255, 70, 160)).all(axis=2)
+    assert pink.sum() > 20, "the contour of the lesion"
+    assert pink[:, pink.shape[1] * 3 // 4 :].any(), "in a slice of its own"
 
 
 def test_same_input_same_bytes(ready, tmp_path):

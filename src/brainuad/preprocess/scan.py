@@ -169,7 +169,8 @@ def _reason(error: InputError) -> str:
 
 
 def _picture(result: PreprocessedScan) -> overlay.Picture:
-    return overlay.overlay(result.registered.image, result.brain, result.registered.template)
+    registered = result.registered
+    return overlay.overlay(registered.image, result.brain, registered.template, result.masks.get(status.LESIONS))
 
 
 def _origin(scan: ScanFiles, settings: Preprocess) -> dict[str, Any]:

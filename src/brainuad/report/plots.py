@@ -56,7 +56,9 @@ def recall_by_size(study: Study, metrics: pd.DataFrame) -> dict[str, Plot]:
     by_rule = first[first["metric"].isin(names) & (first["threshold_rule"] == study.thresholds[0].label)]
     plots = {}
     for dataset, rows in by_rule.dropna(subset=["value"]).groupby("dataset", sort=False):
-        means = rows.groupby(["model", "metric"])["value"].mean().unstack().reindex(index=list(study.models), columns=names)
+        means = (
+            rows.groupby(["model", "metric"])["value"].mean().unstack().reindex(index=list(study.models), columns=names)
+        )
         of_models = means.dropna(how="all").iterrows()
         lines = [_line(study, str(model), pd.DataFrame({"x": range(len(names)), "y": y})) for model, y in of_models]
         plots[str(dataset)] = figures.recall_by_size(f"Lesion recall by size on {dataset}", lines)

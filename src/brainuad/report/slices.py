@@ -12,6 +12,8 @@ from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 from skimage.util import montage
 
+from brainuad.figures.unrecognisable import unrecognisable
+
 Picture = UInt8[np.ndarray, "rows columns 3"]
 Mask = Bool[np.ndarray, "x y z"]
 LESION_COLOUR, PREDICTED_COLOUR = (0, 200, 255), (255, 150, 0)
@@ -84,12 +86,12 @@ def png(picture: UInt8[np.ndarray, "rows columns"]) -> str:
     return _data_url(Image.fromarray(picture), "png", compress_level=6)  # 9: a tenth smaller, five times slower
 
 
-def recoded(path: str, width: int) -> str:
-    """A picture file as a WebP data URL, at most `width` pixels wide."""
+def recoded(path: str, width: int, blurred: bool = False) -> str:
+    """A picture file as a WebP data URL, at most `width` pixels wide; `blurred`: but for its contours."""
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((width, width))
-    return _data_url(small, "webp", quality=80, method=5)
+    return _data_url(unrecognisable(small) if blurred else small, "webp", quality=80, method=5)
 
 
 def _enlarged(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "r c"]:

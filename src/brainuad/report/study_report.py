@@ -207,7 +207,7 @@ def _overlays(study: Study, preprocessed: Path, results: StudyResults) -> Iterat
         if path.exists():
             numbers = verdict.numbers
             text = ", ".join(form.format(numbers[name]) for name, form in OVERLAY_TEXTS.items() if name in numbers)
-            picture = slices.recoded(str(path), OVERLAY_WIDTH)
+            picture = slices.recoded(str(path), OVERLAY_WIDTH, blurred=verdict.state == "failed")
             yield {"dataset": dataset, "scan": scan, "state": verdict.state, "text": text, "picture": picture}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from brainuad.figures.unrecognisable import unrecognisable
 from brainuad.formats import quality, status
 from brainuad.formats.files import atomic_folder
 
@@ -73,7 +74,7 @@ def _draw_tile(page: Image.Image, tile: Tile, x: int, y: int) -> None:
     draw, colour = ImageDraw.Draw(page), COLOURS[tile.state]
     if has_picture := tile.overlay.is_file():
         with Image.open(tile.overlay) as picture:
-            small = picture.convert("RGB")
+            small = unrecognisable(picture) if tile.state == "failed" else picture.convert("RGB")
         small.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         page.paste((0, 0, 0), (x, y, x + WIDTH, y + HEIGHT))
         page.paste(small, (x + (WIDTH - small.width) // 2, y + (HEIGHT - small.height) // 2))
