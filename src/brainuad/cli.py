@@ -169,6 +169,19 @@ def show(folder: ResultsFolder) -> None:
     )
 
 
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad compare results/mine results/theirs -o both"))
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders of two or more studies.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the joined tables.")] = None,
+) -> None:
+    """Compare models of several studies, where test scans and definitions of scoring agree; say where they do not."""
+    from brainuad.across import compare_studies
+
+    if len(folders) < 2:
+        raise typer.BadParameter("name two studies or more")
+    terminal.show(*compare_studies(folders, out))
+
+
 @app.command(
     rich_help_panel=STUDY,
     epilog=_example(
