@@ -124,6 +124,45 @@ def _options(
     logs.configure_terminal()
 
 
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_example(
+        "brainuad init data/mine", "brainuad init data/patients data/controls --modality FLAIR -o flair.yaml"
+    ),
+)
+def init(
+    folders: Annotated[list[Path], typer.Argument(help="BIDS folders, or folders with NIfTI files in any order.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Study file to write.")] = Path("study.yaml"),
+    modality: Annotated[
+        str | None, typer.Option(help="Of the study: T1w, T1ce, T2w, FLAIR, PDw or ct; else that of most scans.")
+    ] = None,
+) -> None:
+    """Look at folders with scans and write a study for them; say what was found and what was guessed."""
+    from brainuad.predict.options import MODALITIES
+
+    if modality is not None and modality not in MODALITIES:
+        raise typer.BadParameter(f"--modality is {modality}; use one of {', '.join(MODALITIES)}")
+    from brainuad.first_study.command import init as write_study
+
+    terminal.show(*write_study(folders, out, modality))
+
+
+@app.command(
+    rich_help_panel=STUDY,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog=_example("brainuad run study.yaml", "brainuad run study.yaml -- --dry-run --cores 4"),
+)
+def run(
+    context: typer.Context,
+    study: Annotated[Path, typer.Argument(help="Study file.")],
+    profile: Annotated[Path, typer.Option(help="Profile of Snakemake.")] = Path("profiles/local"),
+) -> None:
+    """Run a study: `snakemake --profile PROFILE --configfile STUDY`, with the arguments after `--`."""
+    from brainuad.first_study.run import run as run_snakemake
+
+    run_snakemake(study, profile, context.args)
+
+
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad check config/studies/real_t1.yaml"))
 def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("config.yaml")) -> None:
     """Check a study file; count its scans, models and the disk space it needs."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from brainuad.download.sources import words
 from brainuad.errors import InputError
 from brainuad.predict import inputs
-from brainuad.predict.inputs import Inputs, Wanted, find, label_of, modality_of, part_of
+from brainuad.predict.inputs import Inputs, Wanted, find, label_of, part_of
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def fault(path: Path, **wanted) -> str:
 )
 def test_a_file_name_gives_label_and_modality(name, label, modality):
     assert label_of(Path(name)) == label
-    assert modality_of(name) == modality
+    assert words.modality_of(name) == modality
 
 
 def test_names_without_letters_give_different_labels():
@@ -125,7 +126,7 @@ def test_a_session_that_has_only_a_scan_with_contrast_agent_says_so(folder):
     ],
 )  # fmt: skip
 def test_words_in_names_give_the_modality(name, modality):
-    assert inputs._modality_in_words(Path(f"{name}.nii.gz")) == modality
+    assert words.modality_in_words(Path(f"{name}.nii.gz")) == modality
 
 
 def test_other_modalities_are_left_out_unless_the_user_says_what_the_files_are(folder):
@@ -150,6 +151,11 @@ def test_participants_and_sessions_are_chosen_by_label(folder):
 def test_a_folder_without_a_scan_is_refused(folder, tmp_path, files):
     (tmp_path / "in").mkdir()
     assert str(folder(*files)) in fault(tmp_path / "in")
+
+
+def test_a_bids_folder_that_a_study_could_not_name_is_refused_in_a_sentence(folder):
+    root = folder("{v2}/sub-1/anat/sub-1_T1w.nii.gz") / "{v2}"
+    assert "{v2}" in fault(root)
 
 
 def test_a_path_that_is_not_there_and_a_pointer_are_refused(folder):

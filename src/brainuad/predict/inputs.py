@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from brainuad.config.datasets import Bids
+from brainuad.config.paths import misread
 from brainuad.download.sources import bids_names as names
+from brainuad.download.sources import words
 from brainuad.download.sources.bids import read_bids
 from brainuad.errors import InputError
 from brainuad.formats.pointers import content_missing
-from brainuad.predict.options import MODALITIES
 
 CONVERTER = "dcm2niix"
-NOT_A_SCAN = re.compile(r"mask|dseg|probseg|seg|label|lesion|roi|anomalymap|xfm|bold|dwi|epi")
-"""Last part of the names of files that are no structural scan."""
 KEPT = ("sub", "ses", "acq", "rec", "run")
 """Entities of a file's name that make the label of its scan."""
 MAGIC_PLACE, MAGIC, TRIED = 128, b"DICM", 50
 """Where a DICOM file says that it is one; in how many files of a folder this is looked for."""
-AGENT = (
-    r"(ce|c|gd|gad|km|contrast|post(?!.?op))([^a-z]|$)|.*[^a-z](ce|gd|gad|km|post(?!.?op))([^a-z]|$)"
-    r"|.*(post|with).?(contrast|gad|gd|km)|.*gadolin|.*(?<!un)(?<!non)(?<!non.)enhanced"
-)
-"""After `t1` in the names of scans with contrast agent."""
-WORDS = {
-    "FLAIR": r"flair|dark.?fluid|(^|[^a-z])t2f([^a-z]|$)",
-    "T1ce": rf"(^|[^a-z])t1(?!\d)w?[^a-z0-9]?({AGENT})|(mp.?rage|bravo|spgr)[^a-z0-9]?({AGENT})",
-    "T2w": r"(^|[^a-z])t2(?!\d|.?star|\*)",
-    "T1w": r"(^|[^a-z])t1(?!\d)|mp.?rage|bravo|spgr",
-    "PDw": r"(^|[^a-z])pdw?([^a-z]|$)|proton.?dens",
-    "ct": r"(^|[^a-z])ct([^a-z]|$)",
-}
-"""In names of files and series in small letters, by modality; the first that fits counts."""
 
 
 @dataclass(frozen=True)
@@ -111,28 +93,20 @@ def label_of(path: Path) -> str:
     return f"sub-{names.clean(stem) or hashlib.sha256(stem.encode()).hexdigest()[:8]}"
 
 
-def modality_of(name: str) -> str | None:
-    """The modality that a BIDS suffix names; None for other names."""
-    suffix = names.suffix(name)
-    if suffix == "T1w" and "ce" in names.entities(name):
-        return "T1ce"
-    return suffix if suffix in MODALITIES else None
-
-
 def _of_file(path: Path) -> Input:
     if missing := content_missing(path):
         raise InputError(f"{path.name} {missing}", file=path)
-    return Input(label_of(path), path, _modality_in_words(path))
+    return Input(label_of(path), path, words.modality_in_words(path))
 
 
 def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:
     """Scans among files that are in no BIDS folder: those of another modality and masks are left out with a note."""
     scans, notes = [], []
     for path in paths:
-        modality = wanted.said or _modality_in_words(path)
-        if _is_no_scan(path.name):
+        modality = wanted.said or words.modality_in_words(path)
+        if words.is_no_scan(path.name):
             notes.append(f"{path.name} is left out: it is no scan by its name")
-        elif _is_scout(path) and len(paths) > 1:
+        elif words.is_scout(path) and len(paths) > 1:
             notes.append(f"{path.name} is left out: it is a scout by its name")
         elif modality not in (None, wanted.modality, wanted.said) and len(paths) > 1:
             notes.append(f"{path.name} is left out: it is {modality}, the model is for {wanted.modality}")
@@ -145,7 +119,7 @@ def _of_files(paths: Collection[Path], wanted: Wanted) -> Inputs:
 
 def _of_series(paths: Collection[Path], wanted: Wanted) -> Inputs:
     """Scans among converted series; those that nothing names are left out with a note."""
-    unknown = [path for path in paths if not (wanted.said or _modality_in_words(path))]
+    unknown = [path for path in paths if not (wanted.said or words.modality_in_words(path))]
     found = _of_files([path for path in paths if path not in unknown], wanted)
     why = f"nothing says what it is; --modality {wanted.modality} takes all series"
     return Inputs(found.scans, [*found.notes, *(f"{path.name} is left out: {why}" for path in unknown)])
@@ -162,6 +136,9 @@ def _of_bids(path: Path, wanted: Wanted) -> Inputs:
     subject = path.name if path.name.startswith("sub-") and not any(path.glob("sub-*/")) else ""
     only = {"entities": {"sub": subject.removeprefix("sub-")}} if subject else {}
     root = str(path.absolute().parent if subject else path)
+    if part := misread(root):
+        do = "rename the folder, link to it by another name, or name its files one by one"
+        raise InputError(f"a BIDS folder with {part} in its path cannot be read", file=path, do=do)
     settings = {"source": "bids", "root": root, "modality": wanted.modality, "healthy": False, "split": None, **only}
     try:
         content = read_bids(path.name or "input", Bids.model_validate(settings))
@@ -169,7 +146,7 @@ def _of_bids(path: Path, wanted: Wanted) -> Inputs:
         do = f"name a BIDS folder with {wanted.modality} scans, or a file"
         raise InputError(error.what, file=path, why=error.why, do=do) from None
     images = [(scan.scan, Path(scan.image)) for scan in content.scans]
-    scans = [Input(label, image, modality_of(image.name) or wanted.modality) for label, image in images]
+    scans = [Input(label, image, words.modality_of(image.name) or wanted.modality) for label, image in images]
     notes = [f"{scan.scan}: {scan.note}" for scan in content.scans if scan.note]
     failed = [Input(scan.scan, path / scan.scan, None, scan.note) for scan in content.failed]
     return Inputs(sorted([*scans, *failed], key=lambda each: each.scan), [*content.notes, *notes])
@@ -225,38 +202,3 @@ def _converted(folder: Path, work: Path) -> list[Path]:
         why = next((line for line in reversed(lines) if "error" in line.lower()), f"it ended with {done.returncode}")
         raise InputError(f"{CONVERTER} made no scan of the folder", file=folder, why=why, do="convert it to NIfTI")
     return made
-
-
-def _modality_in_words(path: Path) -> str | None:
-    """The modality by a BIDS suffix, by the converter's sidecar, or by words in the name; None if nothing says it."""
-    if modality := modality_of(path.name):
-        return modality
-    about = _sidecar(path)
-    if about.get("Modality") == "CT":
-        return "ct"
-    texts = (_of_sidecar(about), names.nifti_stem(path.name) or "")
-    found = (modality for text in texts for modality, words in WORDS.items() if text and re.search(words, text.lower()))
-    return next(found, None)
-
-
-def _is_no_scan(name: str) -> bool:
-    last = re.split(r"[_\-\s]", names.nifti_stem(name) or "")[-1]
-    return NOT_A_SCAN.fullmatch(last.lower()) is not None
-
-
-def _is_scout(path: Path) -> bool:
-    text = f"{_of_sidecar(_sidecar(path))}_{names.nifti_stem(path.name)}".lower().replace(" ", "_")
-    return names.SCOUT.search(text) is not None
-
-
-def _of_sidecar(about: Mapping[str, Any]) -> str:
-    return " ".join(str(about[key]) for key in ("SeriesDescription", "ProtocolName") if key in about)
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """What the converter writes beside a scan; empty if it is not there."""
-    try:
-        about = json.loads(path.with_name(f"{names.nifti_stem(path.name)}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}

@@ -1,0 +1,28 @@
+"""`brainuad run`: Snakemake with a profile and a study file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from brainuad.errors import InputError
+
+SNAKEFILE = "Snakefile"
+
+
+def run(study: Path, profile: Path, more: Sequence[str]) -> NoReturn:
+    """Become Snakemake, run in this folder, so that it gets every signal itself. `more`: further arguments of it.
+
+    Raises InputError where the folder is no clone of brainuad, or a file is missing.
+    """
+    if not Path(SNAKEFILE).is_file():
+        why = f"there is no {SNAKEFILE} in {Path.cwd()}"
+        raise InputError("a study is run in a clone of brainuad", why=why, do="change to the folder of the clone")
+    for path, do in ((study, "name a study file, such as `brainuad init` writes"), (profile, "correct --profile")):
+        if not path.exists():
+            raise InputError(f"{path} is not there", file=path.absolute(), do=do)
+    command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--configfile", str(study), *more]
+    os.execv(command[0], command)  # noqa: S606 - the words are passed as they are
