@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainuad import terminal
 from brainuad.across import compare_studies
 from brainuad.errors import InputError
-from brainuad.formats import scans, tables
+from brainuad.formats import missing, scans, tables
 from brainuad.formats.files import write_json
 from brainuad.formats.scans import Scan
+from brainuad.report.shown import studies
 
 NAMES = [f"sub-{i:02d}" for i in range(12)]
 BASE = {"seed": 0, "dataset": "ms", "postprocessing": "none", "threshold_rule": "none", "space": "template"}
@@ -37,6 +39,7 @@ def study(
     ]
     pairs = [
         {"dataset": "ms", "postprocessing": "none", "model": model, "reference": "zscore", "baseline": 1}
+        | {"n": 12, "seeds": 1, "difference": 0.05, "verdict": "undecided"}
         for model in models
         if model != "zscore"
     ]
@@ -99,3 +102,16 @@ def test_a_third_study_that_does_not_agree_withholds_nothing_of_the_others(tmp_p
     table = tables.read(tmp_path / "out/metrics.tsv", tables.METRICS)
     assert sorted(table["model"]) == ["a/vae", "a/zscore", "b/vae"]
     assert np.isclose(table.set_index("model")["value"]["b/vae"], 0.55)
+
+
+def test_a_results_folder_is_shown_as_a_list_of_its_studies(tmp_path: Path) -> None:
+    study(tmp_path / "mine", {"zscore": 0.3, "vae": 0.35})
+    missing.write(
+        tmp_path / "begun/evaluate", [missing.Missing("vae", "0", "ms", stage="train", job="", why="", log="")]
+    )
+    listed = terminal.text(studies(tmp_path)).splitlines()
+    assert [line.split()[0] for line in listed[1:3]] == ["begun", "mine"]
+    assert "no table yet" in listed[1]
+    assert "1 evaluation is missing" in listed[1]
+    assert "zscore" in listed[2]
+    assert studies(tmp_path / "mine") == []

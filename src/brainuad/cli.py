@@ -187,13 +187,19 @@ def check(study: Annotated[Path, typer.Argument(help="Study file.")] = Path("con
 
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad show results/demo", "brainuad show results/demo | less"))
 def show(folder: ResultsFolder) -> None:
-    """Print the comparison table of a study, what is missing and why, and where its files are."""
+    """Print the comparison table of a study, what is missing and why, and where its files are.
+
+    Of a folder with several studies, such as `results`: what was decided in each.
+    """
     from brainuad.formats.files import used
     from brainuad.formats.older_layout import refuse_older_layout
-    from brainuad.report.shown import study_results
+    from brainuad.report.shown import studies, study_results
     from brainuad.units import format_size
 
     refuse_older_layout(folder)
+    if not (folder / "evaluate").exists() and (listed := studies(folder)):
+        terminal.show(*listed)
+        return
     terminal.show(*study_results(folder))
     scans = [folder.parent / name for name in ("preprocess", "download")]
     shared = format_size(sum(map(used, scans)))
