@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import errno
+import html
 import io
 import json
 import os
 import re
+import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +30,7 @@ from brainuad.formats.files import sha256
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
-from brainuad.predict import command, page, record
+from brainuad.predict import command, describe, page, record
 from brainuad.predict.model import Found, Prepared
 
 SHAPE, AFFINE = (24, 26, 22), np.diag([4.0, 4.0, 4.0, 1.0])
@@ -357,3 +362,34 @@ def test_the_grid_of_the_page_keeps_thick_slices_and_stays_small(monkeypatch):
     assert small.affine[2, 2] == 6
     corner = np.array(grid.affine @ [-0.5, -0.5, -0.5, 1])
     assert np.allclose(small.affine @ [-0.5, -0.5, -0.5, 1], corner)
+
+
+def test_a_result_lists_findings_and_shows_its_viewer(tmp_path, monkeypatch):
+    path, opened = tmp_path / "sub-07_T1w.nii.gz", []
+    nib.save(nib.Nifti1Image(np.arange(13_200, dtype=np.int16).reshape(25, 24, 22), OWN), path)
+    made = replace(found(path, {RULE: 0.5, OTHER: 2.2}, ["a doubt"]), file=path.name)
+    assert [len(made.findings()), len(made.findings(OTHER))] == [2, 1]
+    monkeypatch.setattr(describe.webbrowser, "open", opened.append)
+    shown = made.show()
+    assert opened == [shown.as_uri()]
+    text = shown.read_text()
+    shutil.rmtree(shown.parent)
+    assert "sub-07" in text
+    assert "a doubt" in text
+    frame = made._repr_html_()
+    assert html.unescape(frame).count("<html") == 1
+    assert frame.count("<") == 1  # all else is escaped, and no page of its own in the notebook
+    assert 'sandbox="allow-scripts"' in frame
+
+
+def test_a_result_shows_itself_in_a_notebook(tmp_path, monkeypatch):
+    path, shown = tmp_path / "a.nii.gz", []
+    nib.save(nib.Nifti1Image(np.arange(13_200, dtype=np.int16).reshape(25, 24, 22), OWN), path)
+    made = found(path, {}, [])
+    monkeypatch.setitem(sys.modules, describe.NOTEBOOK, ModuleType("ipykernel"))
+    display = ModuleType("IPython.display")
+    display.display = shown.append
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert made.show() is None
+    assert shown == [made]

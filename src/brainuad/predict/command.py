@@ -13,21 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from brainuad import terminal
 from brainuad.errors import BrainuadError, InputError, StorageError
 from brainuad.formats import leftovers, status
 from brainuad.formats.files import atomic, atomic_folder, unwritable
 from brainuad.formats.model_file import Manifest, ModelFile
-from brainuad.images.template import load as load_template
 from brainuad.logs import OF_THE_DISK
 from brainuad.predict import inputs, outputs, page, source
 from brainuad.predict import record as records
+from brainuad.predict.describe import findings_of, record_of
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
-from brainuad.predict.findings import Places, findings
 from brainuad.predict.inputs import Input, Wanted
-from brainuad.predict.model import FIXED, Found, Given, Model, Options
+from brainuad.predict.model import FIXED, Given, Model, Options, preferred
 from brainuad.predict.options import Request
 from brainuad.predict.outputs import Kept
 from brainuad.predict.picture import picture
@@ -37,8 +34,6 @@ from brainuad.resources.recording import versions
 
 SHEETS = "contact_sheets"
 NO_THRESHOLD = "none"
-PREFERRED = ("conformal", "healthy_quantile", "burden", "components")
-"""Threshold rules, the one first that makes the list of findings where the user names none: by healthy scans alone."""
 VERDICTS = {"failed": "failed", "doubtful": "warned", "alike": "ok"}
 """States of a prediction as states of a scan, worst first."""
 OF_THE_GPU = re.compile(r"CUDA|cuDNN|CUBLAS", re.IGNORECASE)
@@ -91,7 +86,7 @@ def wanted_thresholds(wanted: str | None, manifest: Manifest) -> list[str]:
     that the file does not have.
     """
     if wanted is None:
-        return sorted(manifest.thresholds, key=lambda label: (_preference(label), -manifest.thresholds[label].value))
+        return preferred(manifest.thresholds)
     if wanted == NO_THRESHOLD:
         return []
     if wanted in manifest.thresholds or _is_fixed(wanted):
@@ -118,10 +113,6 @@ def _is_fixed(wanted: str) -> bool:
         why, do = f"{wanted.removeprefix(FIXED)} is no number", f"write it as {FIXED}2.5"
         raise InputError(f"{wanted} is no threshold", why=why, do=do)
     return True
-
-
-def _preference(label: str) -> int:
-    return next((i for i, rule in enumerate(PREFERRED) if label.startswith(rule)), len(PREFERRED))
 
 
 @dataclass(frozen=True)
@@ -208,27 +199,24 @@ def _one(run: _Run, item: Input, start: float) -> Record:
     )
     content = checksum(item.image)
     found = model.predict(item.image, Options(given, run.thresholds))
-    template = load_template(model.preprocess.template, model.preprocess.spacing)
-    world = found.prepared.transform.matrix
-    places = Places(found.affine, np.linalg.inv(template.from_mni) @ found.affine, world @ found.affine)
-    label = next(iter(run.thresholds), "")
-    listed = findings(found.processed, found.masks[label], places) if label else []
-    record = _record(run, item, found, label).model_copy(
+    listed = findings_of(found)
+    record = record_of(found, listed).model_copy(
         update={
+            "scan": item.scan,
+            "options": run.options,
+            "model": run.name,
             "input": content,
-            "findings": [each.as_dict() for each in listed],
-            "marked_ml": float(found.masks[label].sum()) * places.voxel_ml if label else None,
             "seconds": round(time.monotonic() - start, 2),
         }
     )
     out, scan = request.output, item.scan
     with status.replaced(out / scan, scan) as part:
         files = outputs.write(part, item, found, record, run.kept)
-        overlay.write(part / scan / status.OVERLAY, picture(found, listed, label))
+        overlay.write(part / scan / status.OVERLAY, picture(found, listed, record.threshold))
         viewer = outputs.page_path(part, scan)
         if request.report == "html":
             with atomic(viewer) as path:
-                path.write_text(page.write(found, record, listed, places), encoding="utf-8")
+                path.write_text(page.write(found, record, listed, found.places), encoding="utf-8")
             files["viewer"] = viewer.name
         else:
             outputs.page_path(out, scan).unlink(missing_ok=True)
@@ -236,33 +224,6 @@ def _one(run: _Run, item: Input, start: float) -> Record:
         record = record.model_copy(update={"files": files, "seconds": seconds})
         records.write(part / scan / records.NAME, record)
     return record
-
-
-def _record(run: _Run, item: Input, found: Found, label: str) -> Record:
-    prepared = found.prepared
-    scale = abs(float(np.linalg.det(prepared.transform.matrix[:3, :3] @ prepared.affine[:3, :3]))) / 1000
-    remarks = [*found.doubts, *prepared.reasons]
-    return Record(
-        scan=item.scan,
-        file=item.image.name,
-        options=run.options,
-        model=run.name,
-        state="doubtful" if remarks else "alike",
-        remarks=remarks,
-        remedy=prepared.remedy,
-        score=found.score,
-        p_healthy=None if math.isnan(found.p_healthy) else found.p_healthy,
-        p_smallest=None if math.isnan(found.p_smallest) else found.p_smallest,
-        threshold=label,
-        thresholds=found.thresholds,
-        brain_ml=float(prepared.brain.sum()) * scale,
-        quality=prepared.quality,
-        notes=prepared.notes,
-        stripped=prepared.stripped,
-        content=prepared.content,
-        finished=_now(),
-        versions=run.versions,
-    )
 
 
 def _failed(run: _Run, item: Input, remarks: list[str], remedy: str) -> Record:

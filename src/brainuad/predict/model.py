@@ -24,7 +24,7 @@ from brainuad.config.templates import BUNDLED
 from brainuad.errors import InputError
 from brainuad.formats import leftovers, model_file, volume
 from brainuad.formats.coding import Coding
-from brainuad.formats.model_file import Manifest, ModelFile, Part
+from brainuad.formats.model_file import FileThreshold, Manifest, ModelFile, Part
 from brainuad.formats.raw import RawVolume, read_raw
 from brainuad.formats.status import Numbers
 from brainuad.formats.transform import Affine
@@ -40,13 +40,18 @@ from brainuad.normalize.caching import on_models_grid
 from brainuad.normalize.grid import Window, window
 from brainuad.postprocess.apply import predicted_mask, process_map
 from brainuad.predict import likeness, seeds
+from brainuad.predict.findings import Finding, Places
 from brainuad.predict.in_options import in_options, told_in_options
+from brainuad.predict.inputs import label_of
 from brainuad.predict.likeness import Cut
+from brainuad.predict.record import ModelName
 from brainuad.preprocess.pipeline import Told, preprocess_volume
 from brainuad.preprocess.quality import verdict
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
+PREFERRED = ("conformal", "healthy_quantile", "burden", "components")
+"""Threshold rules, the one first that makes the list of findings where the user names none: by healthy scans alone."""
 FIXED = "fixed:"
 """Before a value that a user gives as threshold."""
 
@@ -156,6 +161,11 @@ class Found:
     """Of the scan's file, in its order of axes."""
     own_affine: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
     """Of the scan's file."""
+    from_mni: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+    """MNI mm to the template's mm."""
+    file: str = ""
+    """Name of the scan's file; `scan.nii` for an image that was given."""
+    model: ModelName = field(default_factory=lambda: ModelName(name="", study="", label="", sha256=""))
 
     def __repr__(self) -> str:
         return f"Found(score={self.score:.4g}, p_healthy={self.p_healthy:.3g}, doubts={self.doubts})"
@@ -165,6 +175,39 @@ class Found:
         """Voxel size of the models' grid, in mm."""
         x, y, z = Volume(self.anomaly, self.affine).spacing
         return float(x), float(y), float(z)
+
+    @property
+    def label(self) -> str:
+        """`sub-01_ses-2`, by the name of the scan's file."""
+        return label_of(Path(self.file or "scan"))
+
+    @property
+    def threshold(self) -> str:
+        """The label of the threshold behind `findings`: the first of `thresholds`; empty without any."""
+        return next(iter(self.thresholds), "")
+
+    @property
+    def places(self) -> Places:
+        """Affines of the models' grid."""
+        in_mni = np.linalg.inv(self.from_mni) @ self.affine
+        return Places(self.affine, in_mni, self.prepared.transform.matrix @ self.affine)
+
+    def findings(self, threshold: str | None = None) -> list[Finding]:
+        """The components of the mask of a threshold, highest peak first; by default of the first of `thresholds`."""
+        from brainuad.predict.describe import findings_of  # late: it imports this module
+
+        return findings_of(self, threshold)
+
+    def show(self) -> Path | None:
+        """Open the viewer of the scan in the notebook, else in a browser; the path of its page in the second case."""
+        from brainuad.predict.describe import show
+
+        return show(self)
+
+    def _repr_html_(self) -> str:
+        from brainuad.predict.describe import in_notebook
+
+        return in_notebook(self)
 
     @cached_property
     def own(self) -> OwnGrid:
@@ -223,8 +266,11 @@ class Model:
             return self.predict(path, options)
 
     def thresholds(self, wanted: Sequence[str] | None = None) -> dict[str, float]:
-        """Thresholds by label, for `Options.thresholds`; raises InputError for one that the file does not have."""
-        known = {rule: each.value for rule, each in self.manifest.thresholds.items()}
+        """Thresholds by label, for `Options.thresholds`; of all the preferred one first.
+
+        Raises InputError for one that the file does not have.
+        """
+        known = {rule: self.manifest.thresholds[rule].value for rule in preferred(self.manifest.thresholds)}
         found: dict[str, float] = {}
         for label in known if wanted is None else wanted:
             if label.startswith(FIXED):
@@ -291,6 +337,12 @@ class Model:
         return seeds.mean([self._mapped((label, seed), image, brain) for seed in self.manifest.seeds])
 
     @property
+    def name(self) -> ModelName:
+        """The model file, as records name it."""
+        about = self.manifest
+        return ModelName(name=about.name, study=about.study, label=about.label, sha256=self.sha256)
+
+    @property
     def affine(self) -> Float[np.ndarray, "4 4"]:
         """Of the models' grid: voxel index to the template's mm."""
         return self._window.grid[1]
@@ -342,6 +394,9 @@ class Model:
             distances=distances,
             shape=shape,
             own_affine=own_affine,
+            from_mni=templates.load(self.preprocess.template, self.preprocess.spacing).from_mni,
+            file=path.name,
+            model=self.name,
         )
 
     def _stripped_otherwise(self, prepared: Prepared) -> list[str]:
@@ -387,6 +442,15 @@ class Model:
             why = f"the {about['name']} that is installed has other voxels than the one of the training"
             do = "install the version of nilearn that the model's card names"
             raise InputError("the template is another one", file=self.path, why=why, do=do)
+
+
+def preferred(thresholds: Mapping[str, FileThreshold]) -> list[str]:
+    """Labels of thresholds in the order of `PREFERRED`, of one kind the strictest first."""
+    return sorted(thresholds, key=lambda label: (_preference(label), -thresholds[label].value))
+
+
+def _preference(label: str) -> int:
+    return next((i for i, rule in enumerate(PREFERRED) if label.startswith(rule)), len(PREFERRED))
 
 
 def _number(label: str) -> float:
