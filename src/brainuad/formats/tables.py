@@ -92,11 +92,12 @@ COMPARISONS = {
     "same_as": "earlier postprocessing that gives the same numbers, so that this row is not counted again; else empty",
 }
 CURVES = JOB_COLUMNS | {
-    "curve": "pr; roc_scan, of the scores of whole scans; froc and froc_ml, of the first threshold rule; or a histogram "
-    "of the map: healthy (healthy scans), normal and lesion (voxels of scans with lesions)",
-    "x": "recall; 1 - specificity; false positives per scan or their ml; or the left edge of the bin in units of the map",
-    "y": "precision; sensitivity; lesion recall; or the share of voxels per unit of the map in the bin, where the outer "
-    "bins hold all that lies beyond",
+    "curve": "pr; roc_scan, of the scores of whole scans; froc and froc_ml, of the first threshold rule; or a "
+    "histogram of the map: healthy (healthy scans), normal and lesion (voxels of scans with lesions)",
+    "x": "recall; 1 - specificity; false positives per scan or their ml; or the left edge of the bin in units of the "
+    "map",
+    "y": "precision; sensitivity; lesion recall; or the share of voxels per unit of the map in the bin, where the "
+    "outer bins hold all that lies beyond",
 }
 DIGITS = 6
 TEXT = (

@@ -135,12 +135,15 @@ def _scored(study: Study, folder: Path, scans: pd.DataFrame) -> list[tuple[str, 
 
 
 def draw_examples(
-    study: Study, folder: Path, shown: Sequence[Example], seeds: Mapping[tuple[str, str], int]
+    study: Study, folder: Path, shown: Sequence[Example], scans: pd.DataFrame, seeds: Mapping[tuple[str, str], int]
 ) -> list[ExamplePictures]:
     """Pictures of the examples. The maps of a model share one colour scale.
 
-    `seeds`: which is shown, by model and data set.
+    `scans`: the table of scans; `seeds`: which is shown, by model and data set.
     """
+    first = scans[scans["postprocessing"] == next(iter(study.postprocessing))]
+    keys = [first[name] for name in ("model", "seed", "dataset", "scan")]
+    auprc = dict(zip(zip(*keys, strict=True), first["auprc"], strict=True))
     drawn = [ExamplePictures(example, _scan_picture(example)) for example in shown]
     for model in study.models:
         predictions = [
@@ -150,7 +153,11 @@ def draw_examples(
         tops = [np.percentile(p.anomaly[d.example.brain], 99.8) for d, p in pairs if p is not None]
         for pictures, prediction in pairs:
             if prediction is not None:
-                pictures.by_model[model] = _pictures(pictures.example, prediction, float(max(tops)))
+                example = pictures.example
+                drawn_here = pictures.by_model[model] = _pictures(example, prediction, float(max(tops)))
+                key = (model, seeds.get((model, example.dataset)), example.dataset, example.scan)
+                if np.isfinite(auprc.get(key, np.nan)):
+                    drawn_here["text"] = f"AUPRC {auprc[key]:.2f}; " + drawn_here.get("text", "no mask")
     return drawn
 
 

@@ -78,7 +78,7 @@ def write_report(sources: ReportSources, out: Path) -> None:
     write_table(folder / "costs.tsv", spent)
     shown = examples.read_examples(study, folder, results.scans)
     pictures = examples.within(
-        examples.draw_examples(study, folder, shown, results.shown_seeds), int(LIMIT * EXAMPLES_SHARE)
+        examples.draw_examples(study, folder, shown, results.scans, results.shown_seeds), int(LIMIT * EXAMPLES_SHARE)
     )
     provenance = _provenance(study, results.records)
     groups = participants.groups(study, results.listed, folder, _not_made(results))
