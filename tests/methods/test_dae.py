@@ -12,6 +12,7 @@ from brainuad.methods.dae import Noise, Settings, inputs
 from brainuad.methods.dae.inputs import AtlasView, Channels
 from brainuad.methods.dae.method import DenoisingMethod
 from brainuad.methods.dae.noise import coarse_noise
+from brainuad.methods.shared import room
 from brainuad.methods.shared.healthy_atlas import AtlasSettings
 from brainuad.train.fit import TrainingRun, fit_network
 
@@ -90,6 +91,15 @@ def test_training_scans_are_compared_with_the_others_and_new_ones_with_all():
     image, brain = new.images[0], new.brains[0]
     expected = view.example(image, brain, view.reference(image, brain, False), levels)
     torch.testing.assert_close(view.examples(new).fetch([0, 1, 2, 3]), expected)
+
+
+def test_scans_of_a_large_set_are_left_out_of_their_atlas_too(monkeypatch):
+    view, training = AtlasView(settings(inputs=["z", "mean"])), scans(4)
+    view.observe(training)
+    kept = view.examples(training).fetch([3, 0, 6])
+    for module in (inputs, room):
+        monkeypatch.setattr(module, "IN_MEMORY", 0)
+    torch.testing.assert_close(view.examples(training).fetch([3, 0, 6]), kept)
 
 
 @pytest.mark.parametrize("extras", [[], ["z", "mean"]])

@@ -132,7 +132,7 @@ def test_labels_lie_in_the_brain_and_on_changed_slices():
 
 @pytest.mark.parametrize("in_memory", [0, 2**30])
 def test_a_training_scan_is_compared_with_the_others(in_memory, monkeypatch):
-    monkeypatch.setattr("brainuad.methods.synseg.method.IN_MEMORY", in_memory)
+    monkeypatch.setattr("brainuad.methods.shared.room.IN_MEMORY", in_memory)
     healthy = scans(3, 0)
     healthy.images[1][:] += np.float32(0.3) * healthy.brains[1]
     calm = {"gamma": 0, "gain": 0, "blur": 0, "noisy": 0}

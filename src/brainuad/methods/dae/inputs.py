@@ -16,7 +16,8 @@ from brainuad.errors import InputError
 from brainuad.methods.base import Brain, Image, TrainingScans
 from brainuad.methods.shared.box import Box, mirrored, stacked
 from brainuad.methods.shared.healthy_atlas import LARGEST_INPUT, Feature, HealthyAtlas, Reference
-from brainuad.methods.shared.slices import IN_MEMORY, SLICES_AT_ONCE, axial_level, levels_with_brain
+from brainuad.methods.shared.room import IN_MEMORY, room
+from brainuad.methods.shared.slices import SLICES_AT_ONCE, axial_level, levels_with_brain
 
 if TYPE_CHECKING:
     from brainuad.methods.dae import Extra, Settings
@@ -140,10 +141,9 @@ class AtlasView:
 
 
 class BoxExamples:
-    """Slices with a share of brain of `train.min_brain_share` or more; kept in memory if small.
+    """Slices with a share of brain of `train.min_brain_share` or more; kept if small, or if scans are left out.
 
-    Of a set that is not small no scan is left out of its atlas: one of so many hardly counts. Raises InputError if
-    there is no such slice.
+    Raises InputError if there is no such slice.
     """
 
     def __init__(self, scans: TrainingScans, view: AtlasView, left_out: bool):
@@ -152,8 +152,8 @@ class BoxExamples:
         self.positions = [(scan, level) for scan, levels in enumerate(self.levels) for level in levels]
         self.kept: Tensor | None = None
         box = view.channels_and_sides()
-        if len(self) * math.prod(box) * 4 <= IN_MEMORY:
-            self.kept = torch.empty(len(self), *box)
+        if (left_out and view.uses_atlas) or len(self) * math.prod(box) * 4 <= IN_MEMORY:
+            self.kept = torch.from_numpy(room((len(self), *box), np.float32))
             start = 0
             for image, brain, levels in zip(scans.images, scans.brains, self.levels, strict=True):
                 reference = view.reference(image, brain, left_out) if len(levels) else None

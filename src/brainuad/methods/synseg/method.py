@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +17,7 @@ from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finit
 from brainuad.methods.shared.healthy_atlas import Feature, HealthyAtlas, Reference
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.methods.shared.residual import Accumulator, Statistics, standardise
+from brainuad.methods.shared.room import room
 from brainuad.methods.shared.unet import UNet
 from brainuad.methods.synseg.inputs import INPUTS, Features, References, Spacing, box_around, inputs_of
 from brainuad.methods.synseg.samples import TARGETS, SyntheticSamples, padded
@@ -31,8 +31,6 @@ Side = Literal["dark", "bright"]
 SIDES: tuple[Side, ...] = ("dark", "bright")
 """In the order of the network's outputs."""
 SLICES_AT_ONCE = 16
-IN_MEMORY = 2 * 2**30
-"""Bytes of an array that is kept in memory; larger ones lie in a temporary file."""
 
 
 class SynSeg(NeuralMethod):
@@ -62,7 +60,7 @@ class SynSeg(NeuralMethod):
         self._observed, self._left_out, box = training, [], self._box()
         features = self.features.all
         shape = len(training.images), len(features), *(part.stop - part.start for part in box)
-        mean, sd, known = _room(shape, np.float16), _room(shape, np.float16), _room(shape, np.bool_)
+        mean, sd, known = room(shape, np.float16), room(shape, np.float16), room(shape, np.bool_)
         for row, (image, brain) in enumerate(zip(training.images, training.brains, strict=True)):
             self._left_out.append({})
             for column, feature in enumerate(features):
@@ -148,11 +146,3 @@ class SynSeg(NeuralMethod):
 
     def _references(self, box: Window, spacing: Spacing) -> References:
         return {feature: self.atlas.reference(feature, spacing).part(box) for feature in self.features.all}
-
-
-def _room(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
-    """An empty array, in a file without a name where it is large."""
-    if np.prod(shape) * np.dtype(kind).itemsize <= IN_MEMORY:
-        return np.empty(shape, kind)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, kind, "w+", shape=shape)
