@@ -82,7 +82,7 @@ def test_the_metric_is_a_column_of_the_comparison(shown):
 
 
 def test_the_metric_is_tracked(shown):
-    assert "ms/none/predicted_share/healthy_quantile_0.98" in shown[0]["tracked"]
+    assert "predicted_share/ms:healthy_quantile_0.98" in shown[0]["tracked"]
 
 
 def test_the_metric_is_documented(shown):

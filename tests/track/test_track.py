@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from brainuad.formats import run, tables
+from brainuad.formats import checksums, run, tables
 from brainuad.formats.missing import Missing
 from brainuad.resources import recording
 from brainuad.track import ui, views
@@ -33,12 +33,13 @@ def study(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> Path:
                 folder / "train" / model / f"seed-{seed}", run.Record("train", tags, settings, seed, "d" * 64)
             ) as record:
                 record.curves += curves if model == "ae" else []
-                record.facts["parameters"] = 12
+                record.facts |= {"parameters": 12, "best_validation_loss": 0.5}
             for stage in ("infer", "evaluate"):
                 record = run.Record(stage, {**tags, "dataset": "ms"}, {}, seed, "e" * 64)
                 record.facts |= {"scans": 5} if stage == "evaluate" else {}
                 with recording.recorded(folder / stage / model / f"seed-{seed}" / "ms", record):
                     evaluated(folder, model, seed, 0.25)
+            checksums.write(folder / "infer" / model / f"seed-{seed}" / "ms", {}, made_of={"array_cache": "f" * 64})
     return folder
 
 
@@ -125,17 +126,19 @@ def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> Non
         "data": "d" * 64,
     }.items() <= ae.data.tags.items()
     metrics = ae.data.metrics
-    assert metrics["ms/none/auprc_pooled"] == 0.25
-    assert metrics["ms/none/auprc_pooled_ci_low"] == 0.15
-    assert metrics["ms/none/dice_volume/healthy_quantile_0.98"] == 0.25
-    assert "ms/none/dice_volume/healthy_quantile_0.98_ci_low" not in metrics
+    assert metrics["auprc_pooled/ms"] == 0.25
+    assert metrics["auprc_pooled/ms:ci_low"] == 0.15
+    assert metrics["dice_volume/ms:healthy_quantile_0.98"] == 0.25
+    assert "dice_volume/ms:healthy_quantile_0.98:ci_low" not in metrics
     assert metrics["cost/train_memory_mb"] > 1
     history = client(imported).get_metric_history(ae.info.run_id, "train_loss")
     assert [(point.step, round(point.value, 3)) for point in history] == [(1, 1.0), (2, 0.5), (3, 0.333)]
     started = json.loads((imported / "demo/train/ae/seed-0/run.json").read_text())["started"]
     assert ae.info.start_time == int(started * 1000)
     assert all(ae.info.start_time <= point.timestamp <= ae.info.end_time for point in history)
-    assert {d.dataset.name for d in ae.inputs.dataset_inputs} == {"training", "ms"}
+    digests = {d.dataset.name: d.dataset.digest for d in ae.inputs.dataset_inputs}
+    assert digests == {"training": "d" * 36, "ms": "f" * 36}
+    assert ae.data.metrics["best_validation_loss"] == 0.5
     artifacts = imported / "mlflow/artifacts/demo" / ae.info.run_id / "artifacts"
     for name in ("figures/loss.png", "figures/precision_recall.png", "tables/metrics.json", "train/run.json"):
         assert (artifacts / name).stat().st_size > 0
@@ -155,7 +158,7 @@ def test_a_changed_result_supersedes_its_run_alone(root: Path) -> None:
     assert again(root)
     after = runs(root)
     assert {name for name, r in after.items() if r.info.run_id != before[name]} == {"ae/seed-1"}
-    assert after["ae/seed-1"].data.metrics["ms/none/auprc_pooled"] == 0.75
+    assert after["ae/seed-1"].data.metrics["auprc_pooled/ms"] == 0.75
     assert client(root).get_run(before["ae/seed-1"]).info.lifecycle_stage == "deleted"
 
 
@@ -178,7 +181,7 @@ def test_a_run_that_lacks_an_evaluation_is_not_finished(root: Path) -> None:
     assert found["ae/seed-0"].data.tags["missing"] == "other: the disk is full"
     stale = [Missing("ae", "0", "ms", "infer", "", "", "")]
     assert import_study("demo", root / "demo", kept, Destination(root / "mlflow"), stale)
-    assert not any(name.startswith("ms/") for name in runs(root)["ae/seed-0"].data.metrics)
+    assert not any("/ms" in name for name in runs(root)["ae/seed-0"].data.metrics)
     assert again(root)
     assert runs(root)["ae/seed-0"].info.status == "FINISHED"
     assert runs(root)["ae/seed-0"].info.run_id != before
@@ -222,9 +225,9 @@ def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:
     experiment = client(imported).get_experiment_by_name("demo")
     state = views.unpack(experiment.tags[views.TAG + views.COMPARISON])
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "model"}]
-    assert "metrics.`ms/none/auprc_pooled`" in state["selectedColumns"]
+    assert "metrics.`auprc_pooled/ms`" in state["selectedColumns"]
     assert not any("oracle" in column for column in state["selectedColumns"])
-    assert {chart["metricKey"] for chart in state["compareRunCharts"]} >= {"ms/none/auprc_pooled", "val_loss"}
+    assert {chart["metricKey"] for chart in state["compareRunCharts"]} >= {"auprc_pooled/ms", "val_loss"}
     assert views.unpack(experiment.tags[views.TAG + views.RUNS])["groupBy"] is None
     address = views.link(experiment.experiment_id, views.COMPARISON)
     assert address in experiment.tags["mlflow.note.content"]

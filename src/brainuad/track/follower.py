@@ -27,6 +27,7 @@ from brainuad.track.experiment import (
     opened,
 )
 from brainuad.track.live_training import FINISHED, LiveTraining, read_trainings
+from brainuad.track.run_import import positive_curves
 from brainuad.track.tracked_run import training_params, training_tags
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def _bring(experiment: Experiment, run: Run, training: LiveTraining) -> None:
 
 def _shown_names(trainings: list[LiveTraining]) -> views.ShownNames:
     """While no run has results: the losses."""
-    names = sorted({legal(point.name) for training in trainings for point in training.points})
+    points = [point for training in trainings for point in training.points]
+    names = sorted({legal(point.name) for point in points})
     losses = sorted((name for name in names if name.endswith("loss")), key=lambda name: "validation" not in name)
     models = sorted({training.model for training in trainings})
-    return views.ShownNames(columns=losses, curves=losses, models=models, all_metrics=names)
+    return views.ShownNames(losses, losses, models, names, positive=positive_curves(points))

@@ -6,7 +6,7 @@ Training writes plain files only; this local job and the follower (`follower.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from brainuad.track.experiment import (
 )
 from brainuad.track.live_training import read_trainings
 from brainuad.track.tracked_run import (
+    Point,
     TrackedRun,
     Training,
     metric_name,
@@ -38,12 +39,13 @@ from brainuad.track.tracked_run import (
     run_params,
     run_points,
     run_tags,
+    varied_params,
 )
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MOST_COLUMNS = 16
+MOST_COLUMNS, MOST_PARAMS = 16, 5
 logger = getLogger(__name__)
 
 
@@ -145,11 +147,7 @@ class _Importer:
 def _dataset_inputs(run: TrackedRun) -> list[Any]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    tested = {r["tags"]["dataset"]: r["data"] for r in run.records if r["stage"] == "infer" and "dataset" in r["tags"]}
-    inputs = [
-        ("training", run.train["data"], "train"),
-        *((name, data, "test") for name, data in sorted(tested.items())),
-    ]
+    inputs = [("training", run.train["data"], "train"), *((name, seal, "test") for name, seal in run.tested.items())]
     return [
         DatasetInput(Dataset(name, data[:36] or "unknown", "local", "{}"), [InputTag("mlflow.data.context", role)])
         for name, data, role in inputs
@@ -164,13 +162,24 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def shown_names(runs: Sequence[TrackedRun]) -> views.ShownNames:
     """What the saved views of these runs show."""
+    points = [point for run in runs for point in run_points(run)]
     losses = sorted({name for run in runs for name in run.curves["name"].unique() if "loss" in name})
     return views.ShownNames(
         columns=view_columns([row for run in runs for row in run.metrics.to_dict("records")]),
         curves=[legal(name) for name in losses],
         models=sorted({run.model for run in runs}),
-        all_metrics=sorted({legal(point.name) for run in runs for point in run_points(run)}),
+        all_metrics=sorted({legal(point.name) for point in points}),
+        params=[legal(name) for name in varied_params(runs, MOST_PARAMS)],
+        positive=positive_curves(points),
     )
+
+
+def positive_curves(points: Iterable[Point]) -> frozenset[str]:
+    """Names of the points that are all above 0."""
+    lowest: dict[str, float] = {}
+    for point in points:
+        lowest[legal(point.name)] = min(point.value, lowest.get(legal(point.name), point.value))
+    return frozenset(name for name, value in lowest.items() if value > 0)
 
 
 def view_columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from brainuad import metrics as declared
 from brainuad.config.section import flat
+from brainuad.formats import checksums, tables
 from brainuad.formats import run as run_record
-from brainuad.formats import tables
 from brainuad.formats.files import finished
 from brainuad.formats.missing import Missing
 from brainuad.metrics.registry import NO_RULE
 
+NO_POSTPROCESSING = "none"
+"""Label that every study has for maps as they are, by custom; left out of names."""
 STAGES = ("infer", "postprocess", "evaluate")
-LAYOUT = 2
+LAYOUT = 3
 """Part of the hash; a higher number replaces all imported runs."""
 
 
@@ -60,6 +64,8 @@ class TrackedRun:
     """Rows of all its `metrics.tsv`."""
     precision_recall: pd.DataFrame
     """Rows of all its `curves.tsv`."""
+    tested: dict[str, str]
+    """Seal of the array cache that was mapped, by data set."""
     missing: dict[str, Missing]
     """What it lacks, by data set."""
     verdicts: dict[str, str]
@@ -74,8 +80,8 @@ class TrackedRun:
 
     @property
     def end(self) -> int:
-        """End of the last job, ms since 1970."""
-        return max(_end(record) for record in [self.train, *self.records])
+        """End of the last job if no job had waited for another, ms since 1970: MLflow shows the time that it worked."""
+        return self.start + int(sum(record["seconds"] for record in [self.train, *self.records]) * 1000)
 
     @property
     def datasets(self) -> list[str]:
@@ -136,7 +142,8 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
 def run_points(run: TrackedRun) -> list[Point]:
     """Curves at the times they were made (between start and end of the training, by step), final metrics, costs."""
     curve = curve_points(run.curves, run.start, int(run.train["seconds"] * 1000))
-    return curve + [Point(name, value, run.end) for name, value in {**_final(run), **_costs(run)}.items()]
+    final = {**_final(run), **_best_losses(run.train["facts"]), **_costs(run)}
+    return curve + [Point(name, value, run.end) for name, value in final.items()]
 
 
 def curve_points(curves: pd.DataFrame, start: int, length: int) -> list[Point]:
@@ -169,13 +176,29 @@ def training_tags(study: str, model: str, seed: int, record: Mapping[str, Any]) 
         "mlflow.source.git.commit": record["commit"].removesuffix("-dirty"),
         "mlflow.source.name": "brainuad train",
         "mlflow.source.type": "PROJECT",
+        "mlflow.user": _user(),
     }
 
 
-def metric_name(row: Mapping[Hashable, Any]) -> str:
-    """`<dataset>/<postprocessing>/<metric>`, and `/<threshold rule>` where one applies, of a row of `metrics.tsv`."""
-    parts = [row["dataset"], row["postprocessing"], row["metric"]]
-    return "/".join(parts if row["threshold_rule"] == NO_RULE else [*parts, row["threshold_rule"]])
+def varied_params(runs: Sequence[TrackedRun], most: int) -> list[str]:
+    """Numeric params of training and network in which runs differ: those that most runs have come first."""
+    values: dict[str, list[str]] = {}
+    for run in runs:
+        for name, value in run_params(run).items():
+            if _is_number(value):
+                values.setdefault(name, []).append(value)
+    varied = [name for name, each in values.items() if len(set(each)) > 1]
+    return sorted(varied, key=lambda name: -len(values[name]))[:most]
+
+
+def metric_name(row: Mapping[Hashable, Any], end: str = "") -> str:
+    """`<metric>/<data set>:<threshold rule>:<postprocessing>:<end>` of a row of `metrics.tsv`, as far as there is one.
+
+    The telling part comes first, for columns cut names at the right; MLflow draws what stands before `/` together.
+    """
+    rule, postprocessing = row["threshold_rule"], row["postprocessing"]
+    more = [rule if rule != NO_RULE else "", postprocessing if postprocessing != NO_POSTPROCESSING else "", end]
+    return f"{row['metric']}/{':'.join(filter(None, [row['dataset'], *more]))}"
 
 
 def texts(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -194,6 +217,7 @@ def _read_run(study: str, folder: Path, training: Training, missing: dict[str, M
         "curves": run_record.read_curves(trained / run_record.CURVES),
         "metrics": _tables(evaluated, "metrics.tsv", tables.METRICS, missing),
         "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES, missing),
+        "tested": _tested(folder / "infer" / model / seed, missing),
     }
     parts["verdicts"] = verdicts(folder / "evaluate" / "comparisons.tsv", model)
     lacking = sorted((row.dataset, row.why) for row in missing.values())
@@ -217,6 +241,11 @@ def _records(folder: Path, stage: str, missing: Mapping[str, Missing]) -> list[P
     return [path for path in paths if path.relative_to(folder).parts[0] not in lacking]
 
 
+def _tested(folder: Path, missing: Mapping[str, Missing]) -> dict[str, str]:
+    sealed = [path.parent for path in finished(folder, f"*/{checksums.NAME}") if path.parent.name not in missing]
+    return {each.name: checksums.read(each).made_of.get("array_cache", "") for each in sealed}
+
+
 def _tables(folder: Path, name: str, columns: dict[str, str], missing: Collection[str]) -> pd.DataFrame:
     paths = [path for path in finished(folder, f"*/{name}") if path.parent.name not in missing]
     filled = [table for path in paths if len(table := tables.read(path, columns))]
@@ -229,12 +258,19 @@ def _hash(*parts: Any) -> str:
 
 
 def _final(run: TrackedRun) -> dict[str, float]:
+    """Intervals of the tracked metrics alone: the table among the run's files holds the others."""
+    tracked = {metric.name for metric in declared.by_name().values() if metric.tracked}
     values: dict[str, float] = {}
     for row in run.metrics.to_dict("records"):
-        for suffix, column in (("", "value"), ("_ci_low", "ci_low"), ("_ci_high", "ci_high")):
-            if pd.notna(row[column]):
-                values[metric_name(row) + suffix] = float(row[column])
+        for end in ("", "ci_low", "ci_high") if row["metric"] in tracked else ("",):
+            if pd.notna(value := row[end or "value"]):
+                values[metric_name(row, end)] = float(value)
     return values
+
+
+def _best_losses(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Of each stage of the training."""
+    return {name: float(value) for name, value in facts.items() if name.endswith("best_validation_loss")}
 
 
 def _costs(run: TrackedRun) -> dict[str, float]:
@@ -250,5 +286,16 @@ def _family(record: Mapping[str, Any]) -> str:
     return record["tags"].get("family") or str(flat(record["settings"]).get("family", ""))
 
 
-def _end(record: dict[str, Any]) -> int:
-    return int((record["started"] + record["seconds"]) * 1000)
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # nobody of that number
+        return ""

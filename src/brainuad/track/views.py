@@ -11,7 +11,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +30,10 @@ class ShownNames:
     curves: list[str]
     models: list[str]
     all_metrics: list[str]
+    params: list[str] = field(default_factory=list)
+    """In which runs differ."""
+    positive: frozenset[str] = frozenset()
+    """Curves without a value of 0 or less: they are drawn on a logarithmic scale."""
 
 
 def link(experiment: str, view: str, charts: bool = False) -> str:
@@ -46,17 +50,19 @@ def note(study: str, experiment: str) -> str:
         f"- [Comparison table]({link(experiment, COMPARISON)}), grouped by model\n"
         f"- [Charts]({link(experiment, COMPARISON, charts=True)}): bars per model, training curves\n"
         f"- [Every run]({link(experiment, RUNS)}), and its [parallel coordinates]({parallel})\n\n"
-        "Metrics are named `data set/postprocessing/metric/threshold rule`; the ends of their 95 % intervals end in "
-        "`_ci_low` and `_ci_high`. The threshold of `oracle` is the best before mask operators, chosen on test labels: "
+        "Metrics are named `metric/data set:threshold rule:postprocessing`, as far as they have one; the ends of "
+        "their 95 % intervals end in `:ci_low` and `:ci_high`. The threshold of `oracle` is the best before "
+        "mask operators, chosen on test labels: "
         f"not a result. The full report is `results/{study}/report/index.html`."
     )
 
 
 def view_tags(study: str, shown: ShownNames, now: int) -> dict[str, str]:
     """Experiment tags that hold the views. `now`: ms since 1970."""
-    charts = [_bar(name) for name in shown.columns if name not in shown.curves] + [_line(name) for name in shown.curves]
+    charts = [_bar(name) for name in shown.columns if name not in shown.curves]
+    charts += [_line(name, name in shown.positive) for name in shown.curves]
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
-    parallel = [_parallel(shown.columns[:6])] if len(shown.columns) > 1 else []
+    parallel = [_parallel(shown.columns[:6], shown.params)] if len(shown.columns) > 1 else []
     folded = _folded(shown.all_metrics)
     comparison = _state(shown.columns, ["dataset"], charts, folded, grouped)
     comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in shown.models}  # a row per model
@@ -144,16 +150,18 @@ def _chart(chart_type: str, section: str, name: str, **more: Any) -> dict[str, A
 
 
 def _bar(metric: str) -> dict[str, Any]:
-    dataset, _, name = metric.partition("/")
-    return _chart("BAR", f"On {dataset}", name, metricKey=metric)
+    dataset = metric.partition("/")[2].partition(":")[0]
+    return _chart("BAR", f"On {dataset}", metric, metricKey=metric)
 
 
-def _line(metric: str) -> dict[str, Any]:
-    scales = {"scaleType": "linear", "xAxisScaleType": "linear", "lineSmoothness": 0, "range": {}}
-    axes = {"xAxisKey": "step", "yAxisKey": "metric", "yAxisExpressions": []}
+def _line(metric: str, logarithmic: bool) -> dict[str, Any]:
+    scales = {"scaleType": "log" if logarithmic else "linear", "xAxisScaleType": "linear"}
+    axes: dict[str, Any] = {"xAxisKey": "step", "yAxisKey": "metric", "yAxisExpressions": [], "lineSmoothness": 0}
+    axes["range"] = {}
     return _chart("LINE", "Training", metric, metricKey=metric, selectedMetricKeys=[metric], **axes, **scales)
 
 
-def _parallel(metrics: list[str]) -> dict[str, Any]:
+def _parallel(metrics: list[str], params: list[str]) -> dict[str, Any]:
     name = "Final metrics of every run"
-    return _chart("PARALLEL", "All runs", name, selectedParams=["seed"], selectedMetrics=metrics, showAllRuns=True)
+    chosen = params or ["seed"]
+    return _chart("PARALLEL", "All runs", name, selectedParams=chosen, selectedMetrics=metrics, showAllRuns=True)
