@@ -342,6 +342,13 @@ def test_the_viewer_starts_in_a_lesion(made: tuple[Path, str]) -> None:
     assert np.abs(place - expected)[:3].max() <= 4, "the centre of the lesion, within a voxel"
 
 
+def test_the_flow_of_scans_stands_before_the_numbers(made: tuple[Path, str]) -> None:
+    section = made[1].split('id="scans"')[1].split("<h2")[0]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in re.findall(r"<tr>(<td>.*?)</tr>", section, flags=re.S)]
+    assert ["ms", "test", "8", "1", "1", "6", "6"] in rows, "five, one that a person kept, one failed, one excluded"
+    assert made[1].index('id="scans"') < made[1].index('id="comparison"')
+
+
 def test_the_oracle_is_labelled_and_greyed(made: tuple[Path, str]) -> None:
     heads = re.findall(r"<th class=\"number oracle\">.*?</th>", made[1], flags=re.S)
     assert heads

@@ -92,6 +92,8 @@ def write_report(sources: ReportSources, out: Path) -> None:
         **_tables(study, results),
         **_plots(study, results, out),
         "study": study,
+        "groups": groups,
+        "roles": participants.ROLES,
         "examples": list(examples.by_dataset(pictures)),
         "omitted_examples": len(shown) - len(pictures),
         "controls": sources.controls,
