@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from model_files import COMPUTE, manifest, toy_scans, trained
 
 from brainuad.config import templates
@@ -17,7 +18,9 @@ from brainuad.formats.volume import Volume
 from brainuad.images.template import fingerprint
 from brainuad.infer.inference import MapMaking, infer
 from brainuad.infer.maps import Prediction
+from brainuad.methods.shared import slices
 from brainuad.predict import likeness
+from brainuad.predict import model as model_module
 from brainuad.predict.model import Given, Model
 from brainuad.predict.source import load
 
@@ -180,3 +183,22 @@ def test_the_mean_of_seeds_is_the_mean_of_their_maps(places, tmp_path):
     assert np.abs(alone[0].anomaly - alone[1].anomaly).max() > 0
     np.testing.assert_allclose(both.anomaly, (alone[0].anomaly + alone[1].anomaly) / 2, atol=1e-6)
     assert both.score == pytest.approx((alone[0].score + alone[1].score) / 2)
+
+
+def test_a_model_keeps_to_the_slices_that_fit_into_a_gpu(places, tmp_path, monkeypatch):
+    chosen = {"atlas": MODELS["atlas"]}
+    file = tmp_path / "one.brainuad"
+    model_file.write(file, manifest(chosen, template=MNI152), _only_parts(places["atlas"].parents[2], ["atlas"]))
+    opened, model = array_cache.read(places["atlas"].parents[2] / "toy"), load(file, batch=8)
+    usual, seen = model_module.maps.predict, []
+
+    def predict(*arguments):
+        seen.append(slices.SLICES_AT_ONCE)
+        if seen[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return usual(*arguments)
+
+    monkeypatch.setattr(model_module.maps, "predict", predict)
+    for _ in range(2):
+        model.map(opened.image(3), opened.brain(3))
+    assert seen == [8, 4, 4]

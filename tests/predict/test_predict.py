@@ -133,6 +133,16 @@ def test_a_scan_gets_maps_on_its_own_grid_a_record_and_a_row(predict):
     assert {path.name for path in out.iterdir()} >= {"contact_sheets", "dataset_description.json", "sub-01_view.html"}
 
 
+def test_a_preview_is_drawn_if_asked_for_and_goes_with_its_result(predict):
+    _, out = predict("a", preview="", report="none")
+    about = record.read(out / "sub-a" / record.NAME)
+    with Image.open(out / about.files["preview"]) as drawn:
+        colours = np.asarray(drawn)
+    assert (colours == (255, 150, 0)).all(axis=2).sum() > 50  # the outline of the mask
+    assert predict(overwrite="")[0] == 0
+    assert not list(out.glob("*.png"))
+
+
 def test_maps_in_both_spaces_and_the_reconstruction_if_asked_for(predict):
     code, out = predict("a", space="both", save_reconstruction="", threshold="fixed:1.5", report="none")
     assert code == 0

@@ -19,7 +19,7 @@ from brainuad.formats import leftovers, status
 from brainuad.formats.files import atomic, atomic_folder, unwritable
 from brainuad.formats.model_file import Manifest, ModelFile
 from brainuad.logs import OF_THE_DISK
-from brainuad.predict import inputs, outputs, page, source
+from brainuad.predict import inputs, outputs, page, preview, source
 from brainuad.predict import record as records
 from brainuad.predict.describe import findings_of, record_of
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
@@ -45,7 +45,12 @@ logger = logging.getLogger(__name__)
 
 
 def predict(request: Request) -> int:
-    """Predict all scans of a request; returns the exit code: 0 all done, 1 if a scan failed.
+    """Predict all scans of a request; returns the exit code, 1 if a scan failed. Raises as `predict_all`."""
+    return int(bool(predict_all(request)))
+
+
+def predict_all(request: Request) -> list[str]:
+    """Predict all scans of a request; returns the labels of those that failed.
 
     Raises BrainuadError for what stops all scans: the model file, the inputs, the output folder.
     """
@@ -70,12 +75,17 @@ def predict(request: Request) -> int:
             _say(
                 request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
             )
-            return 0
+            return []
         failed = _run(request, file, way, todo) if todo else []
     if not todo:
         _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
     _finish(request, file, failed)
-    return int(bool(failed))
+    return [each.scan for each in failed]
+
+
+def summarise(request: Request) -> None:
+    """Write table and contact sheets of the results that are there."""
+    _finish(request, source.read(request.model), [])
 
 
 def wanted_thresholds(wanted: str | None, manifest: Manifest) -> list[str]:
@@ -220,6 +230,11 @@ def _one(run: _Run, item: Input, start: float) -> Record:
             files["viewer"] = viewer.name
         else:
             outputs.page_path(out, scan).unlink(missing_ok=True)
+        if request.preview:
+            preview.write(outputs.preview_path(part, scan), found)
+            files["preview"] = outputs.preview_path(part, scan).name
+        else:
+            outputs.preview_path(out, scan).unlink(missing_ok=True)
         seconds = round(time.monotonic() - start, 2)
         record = record.model_copy(update={"files": files, "seconds": seconds})
         records.write(part / scan / records.NAME, record)
@@ -277,7 +292,7 @@ def _caption(record: Record) -> str:
 def _loaded(request: Request, file: ModelFile) -> Model:
     accelerator = _accelerator(request.device)
     try:
-        return Model(file, request.model, accelerator, request.threads)
+        return Model(file, request.model, accelerator, request.threads, request.batch)
     except InputError as error:
         if "no GPU" in error.what:
             raise InputError(error.what, do="name --device auto or --device cpu") from None

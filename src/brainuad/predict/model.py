@@ -39,7 +39,7 @@ from brainuad.metrics import conformal
 from brainuad.normalize.caching import on_models_grid
 from brainuad.normalize.grid import Window, window
 from brainuad.postprocess.apply import predicted_mask, process_map
-from brainuad.predict import likeness, seeds
+from brainuad.predict import at_once, likeness, seeds
 from brainuad.predict.findings import Finding, Places
 from brainuad.predict.in_options import in_options, told_in_options
 from brainuad.predict.inputs import label_of
@@ -221,7 +221,16 @@ class Found:
 class Model:
     """A model file that is loaded. One object maps many scans; memory does not grow with them."""
 
-    def __init__(self, file: ModelFile, path: Path, accelerator: str = "cpu", threads: int | None = None):
+    def __init__(
+        self,
+        file: ModelFile,
+        path: Path,
+        accelerator: str = "cpu",
+        threads: int | None = None,
+        batch: int | None = None,
+    ):
+        """`batch`: slices that networks take at once; as many as in a study if None."""
+        self._batch = batch or at_once.of_a_study()
         self.manifest: Manifest = file.manifest
         self.path, self.sha256, self.texts = path, file.sha256, file.texts
         about = self.manifest
@@ -332,9 +341,17 @@ class Model:
         return self._coding.decode(self._coding.encode(image, brain)), brain
 
     def map(self, image: Image, brain: Mask) -> Prediction:
-        """Anomaly map, reconstruction and score; `image`, `brain`: as from `models_input`."""
+        """Anomaly map, reconstruction and score; `image`, `brain`: as from `models_input`.
+
+        Where the memory of a GPU does not suffice, networks take fewer slices at once from then on.
+        """
         label = self.manifest.parts[-1].label
-        return seeds.mean([self._mapped((label, seed), image, brain) for seed in self.manifest.seeds])
+
+        def mapped() -> Prediction:
+            return seeds.mean([self._mapped((label, seed), image, brain) for seed in self.manifest.seeds])
+
+        made, self._batch = at_once.in_parts(mapped, self._batch)
+        return made
 
     @property
     def name(self) -> ModelName:

@@ -90,6 +90,9 @@ class Request:
         bool, typer.Option("--save-reconstruction", help="Also the model's reconstruction.", rich_help_panel=HOW)
     ] = False
     report: Annotated[Report, typer.Option(help="A viewer for each scan, or none.", rich_help_panel=HOW)] = "html"
+    preview: Annotated[
+        bool, typer.Option("--preview", help="A picture of slices for each scan.", rich_help_panel=HOW)
+    ] = False
     goes_on: Annotated[
         bool, typer.Option("--continue", help="Skip scans that are finished in the output folder.", rich_help_panel=RUN)
     ] = False
@@ -99,6 +102,10 @@ class Request:
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN)] = "auto"
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; else as many as the study used.", rich_help_panel=RUN)
+    ] = None
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Slices that networks take at once; else as in the study.", rich_help_panel=RUN),
     ] = None
     num_parts: Annotated[
         int, typer.Option(min=1, help="Parts that the scans are dealt to, as for a job array.", rich_help_panel=RUN)

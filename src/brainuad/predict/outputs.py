@@ -22,7 +22,7 @@ from brainuad.predict.model import Found
 from brainuad.predict.record import Record
 
 Space = Literal["native", "mni", "both"]
-IGNORED = ("/*_view.html", "/volumes.tsv", "contact_sheets")
+IGNORED = ("/*_view.html", "/*_preview.png", "/volumes.tsv", "contact_sheets")
 """What BIDS has no name for, beside `names.IGNORED`."""
 
 
@@ -39,6 +39,11 @@ class Kept:
 def page_path(out: Path, scan: str) -> Path:
     """The viewer of a scan."""
     return out / f"{scan}_view.html"
+
+
+def preview_path(out: Path, scan: str) -> Path:
+    """The preview of a scan."""
+    return out / f"{scan}_preview.png"
 
 
 def describe(out: Path, model: str) -> None:
@@ -84,7 +89,8 @@ def write_failed(out: Path, record: Record, modality: str) -> None:
     """Replace whatever is there of a scan by the record of why it failed."""
     with status.replaced(out / record.scan, record.scan) as part:
         folder = part / record.scan
-        page_path(out, record.scan).unlink(missing_ok=True)
+        for path in (page_path(out, record.scan), preview_path(out, record.scan)):
+            path.unlink(missing_ok=True)
         records.write(folder / records.NAME, record)
         reasons, remedy = record.remarks, record.remedy or None
         about = Status(scan=record.scan, modality=modality, state="failed", reasons=reasons, remedy=remedy)

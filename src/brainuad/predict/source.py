@@ -39,11 +39,12 @@ def is_in_results(path: Path) -> bool:
     return not path.is_file() and any((folder / SOURCES).is_file() for folder in (path, path.parent))
 
 
-def load(path: str | Path, accelerator: str = "cpu", threads: int | None = None) -> Model:
+def load(path: str | Path, accelerator: str = "cpu", threads: int | None = None, batch: int | None = None) -> Model:
     """Load a model file, or the model `results/<study>/MODEL`.
 
-    `accelerator`: `cpu`, `gpu` or `auto`; `threads`: those of the study if None. Raises InputError for a file that is
-    missing, altered, of a later version, or that does not fit this one, and for results that cannot be exported.
+    `accelerator`: `cpu`, `gpu` or `auto`; `threads`, `batch` (slices at once): those of the study if None. Raises
+    InputError for a file that is missing, altered, of a later version, or that does not fit this one, and for results
+    that cannot be exported.
     """
     path = Path(path)
-    return Model(read(path), path, accelerator, threads)
+    return Model(read(path), path, accelerator, threads, batch)
