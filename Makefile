@@ -20,7 +20,7 @@ test: check fast pipeline real
 check: $(VENV)/dev.ready
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) snakefmt --check Snakefile rules workflow
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) snakemake --lint

@@ -1,0 +1,83 @@
+"""A model on many scans as a workflow: parts, markers, scans that failed, and what makes a part again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brainuad.errors import BrainuadError, ConfigError
+from brainuad.predict import cohort, command
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path) -> dict[str, object]:
+    (tmp_path / "in").mkdir()
+    for name in ("a.nii", "mine.brainuad"):
+        (tmp_path / "in" / name).write_text(name)
+    return {"model": str(tmp_path / "in/mine.brainuad"), "input": str(tmp_path / "in"), "output": str(tmp_path / "out")}
+
+
+def test_keys_are_options_of_predict(config):
+    made = cohort.cohort_of({**config, "parts": 3, "threshold": "fixed:2", "stripped": True, "threads": 2})
+    asked = made.request
+    assert (asked.threshold, asked.stripped, asked.threads, asked.num_parts) == ("fixed:2", True, 2, 3)
+    assert (asked.goes_on, cohort.cohort_of({**config, "overwrite": True}).request.goes_on) == (True, False)
+    assert len(made.markers()) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"input": None}, "input"),
+        ({"colour": "red"}, "colour"),
+        ({"threads": "many"}, "threads"),
+        ({"device": "tpu"}, "tpu"),
+        ({"parts": 0}, "parts"),
+        ({"model": "nowhere.brainuad"}, "model file"),
+    ],
+    ids=str,
+)
+def test_wrong_keys_are_refused_in_a_sentence(config, change, told):
+    given = {name: value for name, value in {**config, **change}.items() if value is not None}
+    with pytest.raises(ConfigError) as refused:
+        cohort.cohort_of(given)
+    assert told in str(refused.value)
+
+
+def test_a_part_is_made_again_for_other_files_and_options(config, tmp_path):
+    before = cohort.cohort_of(config).settings()
+    assert cohort.cohort_of(config).settings() == before
+    assert cohort.cohort_of({**config, "space": "mni"}).settings() != before
+    (tmp_path / "in/b.nii").touch()
+    assert cohort.cohort_of(config).settings() != before
+
+
+def test_failed_scans_end_in_an_error_after_the_table_and_are_tried_again(config, monkeypatch):
+    made, calls = cohort.cohort_of({**config, "parts": 2}), []
+    monkeypatch.setattr(command, "predict_all", lambda request: ["sub-bad"] if request.part_id else [])
+    monkeypatch.setattr(command, "summarise", calls.append)
+    for part in range(2):
+        cohort.run_part(made, part)
+    with pytest.raises(BrainuadError, match="1 scans failed") as failed:
+        cohort.finish(made, made.markers())
+    assert "sub-bad" in str(failed.value)
+    assert calls[0].num_parts == 1  # contact sheets too
+    assert [Path(marker).exists() for marker in made.markers()] == [True, False]
+    monkeypatch.setattr(command, "predict_all", lambda _: [])
+    cohort.run_part(made, 1)
+    cohort.finish(made, made.markers())
+
+
+def test_the_workflow_lists_its_parts(config, tmp_path):
+    keys = [f"{name}={value}" for name, value in {**config, "parts": 2}.items()]
+    snakefile = ["--snakefile", str(REPOSITORY / "workflow/predict.smk"), "--directory", str(tmp_path)]
+    command_line = [sys.executable, "-m", "snakemake", *snakefile, "--cores", "1", "--dry-run", "--config", *keys]
+    done = subprocess.run(command_line, capture_output=True, text=True, cwd=REPOSITORY, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("rule part:") == 2
