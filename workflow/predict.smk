@@ -27,11 +27,11 @@ rule part:
         model=str(COHORT.request.model),
     output:
         COHORT.marker("{part}"),
-    params:
-        settings=COHORT.settings(),
     threads: COHORT.request.threads or 2
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        settings=COHORT.settings(),
     run:
         cohort.run_part(COHORT, int(wildcards.part))

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from brainuad.config.load import load_study
+from brainuad.config.load import config_folder, load_study
 from brainuad.config.paths import misread
 from brainuad.config.study import RESERVED
 from brainuad.errors import BrainuadError, InputError
@@ -29,10 +29,11 @@ NO_PATIENTS = "no patient has a lesion mask, so that anomalies are drawn into he
 def init(folders: Sequence[Path], out: Path, modality: str | None) -> list[str]:
     """Write a study file for the scans in `folders`, and tables of those in no BIDS order; what to show.
 
-    Raises InputError if no study can be made of them, or `out` is there.
+    Raises InputError if no study can be made of them, or `out` is there, and ConfigError without a clone of brainuad.
     """
     if out.exists():
         raise InputError(f"{out.name} is there already", file=out, do="name another file with -o, or remove it")
+    config_folder(out)
     found = look(folders, modality)
     made = guess(found, modality)
     loose_parts = [part for part in made.parts if not part.settings]
