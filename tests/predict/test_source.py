@@ -11,6 +11,7 @@ from model_files import manifest
 
 from brainuad.errors import InputError
 from brainuad.formats import bundle, model_file
+from brainuad.predict import export as exporting
 from brainuad.predict import source
 
 MODELS = {"atlas": {"family": "zscore_atlas"}}
@@ -20,13 +21,13 @@ MODELS = {"atlas": {"family": "zscore_atlas"}}
 def study(tmp_path, monkeypatch) -> Path:
     """The results of a study, of which `export` writes a file of two arrays."""
 
-    def export(file: Path, folder: Path, wanted: source.Wanted, out: Path) -> None:
+    def export(file: Path, folder: Path, wanted: exporting.Wanted, out: Path) -> None:
         assert (file.name, folder.name) == ("study.yaml", "mine")
         about = {"model": MODELS["atlas"], "trained_as": "atlas/seed-0"}
         bundle.write(tmp_path / "parts/models/atlas/seed-0", bundle.Bundle({"mean": np.zeros((2, 3))}, about))
         model_file.write(out, manifest(MODELS, label=wanted.model, name=out.stem), tmp_path / "parts")
 
-    monkeypatch.setattr(source, "export", export)
+    monkeypatch.setattr(exporting, "export", export)
     (tmp_path / "results/mine").mkdir(parents=True)
     (tmp_path / "study.yaml").touch()
     (tmp_path / "results/mine/sources.json").write_text(json.dumps({"file": str(tmp_path / "study.yaml")}))
@@ -44,7 +45,7 @@ def test_a_model_of_a_study_is_exported_and_leaves_no_file(study, tmp_path):
 
 def test_a_file_is_read_wherever_it_lies(study, tmp_path):
     file = study / "mine.brainuad"
-    source.export(tmp_path / "study.yaml", study, source.Wanted("atlas"), file)
+    exporting.export(tmp_path / "study.yaml", study, exporting.Wanted("atlas"), file)
     assert source.read(file).manifest.name == "mine"
 
 

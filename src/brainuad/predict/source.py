@@ -8,7 +8,6 @@ from brainuad.clean import study_file
 from brainuad.errors import InputError
 from brainuad.formats import leftovers, model_file
 from brainuad.formats.model_file import ModelFile
-from brainuad.predict.export import Wanted, export
 from brainuad.predict.model import Model
 from brainuad.sharing import NAME as SOURCES
 
@@ -28,6 +27,8 @@ def read(path: Path) -> ModelFile:
         why = f"its study file {study} is not there"
         do = "export the model with `brainuad export --study FILE`, and name the model file"
         raise InputError(f"the model of {folder.name} cannot be read", file=folder, why=why, do=do)
+    from brainuad.predict.export import Wanted, export  # late: a model file needs nothing of it
+
     with leftovers.temporary_folder() as place:
         out = place / f"{path.name}{model_file.SUFFIX}"
         export(study, folder, Wanted(path.name), out)
