@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brainuad.formats import leftovers
 from brainuad.predict import page
 from brainuad.predict.findings import Finding, findings
-from brainuad.predict.model import Found
 from brainuad.predict.record import Record
 from brainuad.resources.recording import versions
+
+if TYPE_CHECKING:
+    from brainuad.predict.model import Found
 
 NOTEBOOK = "ipykernel"
 """The module that runs in a notebook's process."""

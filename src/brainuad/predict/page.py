@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,10 +17,12 @@ from brainuad.formats.volume import Volume
 from brainuad.images import components
 from brainuad.images.resample import resample, resample_mask
 from brainuad.predict.findings import Finding, Places
-from brainuad.predict.model import Found
 from brainuad.predict.record import Record
 from brainuad.report import page, slices
 from brainuad.report.viewer import in_steps
+
+if TYPE_CHECKING:
+    from brainuad.predict.model import Found
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_VOXELS = 4_500_000
