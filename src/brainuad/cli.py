@@ -463,6 +463,25 @@ def export(
 
 @app.command(
     rich_help_panel=DATA,
+    epilog=_example(
+        "brainuad register mine.brainuad --results results",
+        "brainuad predict -i sub-01_T1w.nii.gz -o out -m models:/demo.baur_dae_small/1",
+    ),
+)
+def register(
+    file: Annotated[Path, typer.Argument(help="Model file that `brainuad export` wrote.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results of its study.")] = Path("results"),
+) -> None:
+    """Register a model file in MLflow, on the run that it is from; print its address there."""
+    from brainuad.formats import model_file
+    from brainuad.predict import mlflow_models
+
+    to = _mlflow_of(results / model_file.read(file).manifest.study)
+    terminal.show(f"registered as {mlflow_models.register(file, to)} in {to.shown}")
+
+
+@app.command(
+    rich_help_panel=DATA,
     epilog=_example("brainuad verify dae.brainuad", "brainuad verify dae.brainuad --card card.html"),
 )
 def verify(

@@ -96,27 +96,28 @@ def svg(plot: Plot) -> Markup:
 
 def png(plot: Plot) -> bytes:
     """The plot as a picture with its title and a legend."""
-    return _printed(plot)["png"]
+    return _printed(plot, FigureCanvasAgg)
 
 
 def files(plot: Plot) -> dict[str, bytes]:
     """The plot by ending of a file: `png` and `svg` with title and legend, `tsv` with all points."""
     rows = [f"{line.label}\t{x:.6g}\t{y:.6g}" for line in plot.lines for x, y in zip(line.x, line.y, strict=True)]
     header = "\t".join(["line", plot.x_label, plot.y_label])
-    return {**_printed(plot), "tsv": "\n".join([header, *rows, ""]).encode()}
+    pictures = {"png": _printed(plot, FigureCanvasAgg), "svg": _printed(plot, FigureCanvasSVG)}
+    return {**pictures, "tsv": "\n".join([header, *rows, ""]).encode()}
 
 
-def _printed(plot: Plot) -> dict[str, bytes]:
+def _printed(plot: Plot, canvas: type[FigureCanvasAgg] | type[FigureCanvasSVG]) -> bytes:
     with mpl.rc_context(SETTINGS):
         figure = _drawn(plot)
         axes = figure.axes[0]
         axes.set_title(plot.title, fontsize=10.5)
         axes.legend(frameon=False, fontsize=9)
         figure.subplots_adjust(top=0.9)
-        png, svg = io.BytesIO(), io.BytesIO()
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-    return {"png": png.getvalue(), "svg": svg.getvalue()}
+        buffer = io.BytesIO()
+        ending, unstamped = ("png", "Software") if canvas is FigureCanvasAgg else ("svg", "Date")
+        getattr(canvas(figure), f"print_{ending}")(buffer, metadata={unstamped: None})
+    return buffer.getvalue()
 
 
 def legend(lines: Sequence[Line]) -> Markup:

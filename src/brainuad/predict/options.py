@@ -28,7 +28,11 @@ class Request:
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is made.")]
     model: Annotated[
         Path,
-        typer.Option("--model", "-m", help="Model file that `brainuad export` wrote, or results/<study>/MODEL."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model file that `brainuad export` wrote, results/<study>/MODEL, or models:/NAME/VERSION in MLflow.",
+        ),
     ]
     modality: Annotated[
         str | None,

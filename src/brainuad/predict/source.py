@@ -1,4 +1,4 @@
-"""Where a model comes from: a model file, or a trained model in the results of a study."""
+"""Where a model comes from: a model file, a trained model in the results of a study, or a model in MLflow."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from brainuad.formats.model_file import ModelFile
 from brainuad.predict.model import Model
 from brainuad.sharing import NAME as SOURCES
 
+IN_MLFLOW = ("models:/", "runs:/")
+"""How addresses of models in MLflow begin."""
+
 
 def read(path: Path) -> ModelFile:
-    """The model file at `path`, or the model `results/<study>/MODEL`, as `brainuad export` writes it.
+    """The model file at `path`, the model `results/<study>/MODEL` as `brainuad export` writes it, or one in MLflow.
 
-    Raises InputError as `model_file.read` and `export` do.
+    Raises InputError as `model_file.read`, `export` and `mlflow_models.fetch` do.
     """
+    if str(path).startswith(IN_MLFLOW):
+        from brainuad.predict import mlflow_models
+
+        with leftovers.temporary_folder() as place:
+            return model_file.read(mlflow_models.fetch(str(path), place))
     if not is_in_results(path):
         return model_file.read(path)
     if (path / SOURCES).is_file():
@@ -41,7 +49,7 @@ def is_in_results(path: Path) -> bool:
 
 
 def load(path: str | Path, accelerator: str = "cpu", threads: int | None = None, batch: int | None = None) -> Model:
-    """Load a model file, or the model `results/<study>/MODEL`.
+    """Load a model file, the model `results/<study>/MODEL`, or one in MLflow: `models:/NAME/VERSION`, `runs:/RUN`.
 
     `accelerator`: `cpu`, `gpu` or `auto`; `threads`, `batch` (slices at once): those of the study if None. Raises
     InputError for a file that is missing, altered, of a later version, or that does not fit this one, and for results

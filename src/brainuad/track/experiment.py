@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -190,6 +191,7 @@ def new_params(run: Run, params: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in params.items() if legal(name) not in run.data.params}
 
 
+@cache
 def legal(name: str) -> str:
     """The name of a metric or param with the characters alone that MLflow takes."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-./: ") else "_" for c in name)

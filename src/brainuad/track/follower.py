@@ -27,7 +27,6 @@ from brainuad.track.experiment import (
     opened,
 )
 from brainuad.track.live_training import FINISHED, LiveTraining, read_trainings
-from brainuad.track.run_import import positive_curves
 from brainuad.track.tracked_run import training_params, training_tags
 
 if TYPE_CHECKING:
@@ -151,8 +150,13 @@ def _bring(experiment: Experiment, run: Run, training: LiveTraining) -> None:
 
 def _shown_names(trainings: list[LiveTraining]) -> views.ShownNames:
     """While no run has results: the losses."""
-    points = [point for training in trainings for point in training.points]
-    names = sorted({legal(point.name) for point in points})
+    lowest: dict[str, float] = {}
+    for point in (point for training in trainings for point in training.points):
+        name = legal(point.name)
+        lowest[name] = min(point.value, lowest.get(name, point.value))
+    names = sorted(lowest)
     losses = sorted((name for name in names if name.endswith("loss")), key=lambda name: "validation" not in name)
     models = sorted({training.model for training in trainings})
-    return views.ShownNames(losses, losses, models, names, positive=positive_curves(points))
+    return views.ShownNames(
+        losses, losses, models, names, positive=frozenset(name for name in names if lowest[name] > 0)
+    )

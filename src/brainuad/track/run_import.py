@@ -6,10 +6,12 @@ Training writes plain files only; this local job and the follower (`follower.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from brainuad import metrics as declared
 from brainuad.formats.files import finished
@@ -31,11 +33,11 @@ from brainuad.track.experiment import (
 )
 from brainuad.track.live_training import read_trainings
 from brainuad.track.tracked_run import (
-    Point,
     TrackedRun,
     Training,
     metric_name,
     read_runs,
+    run_final,
     run_params,
     run_points,
     run_tags,
@@ -82,15 +84,17 @@ class _Importer:
         self._experiment, self._client, self._folder = experiment, experiment.client, folder
         live = experiment.live_runs()
         found = ((each, live_run(each, live)) for each in (read_trainings(folder) if live else ()))
+        self._runs = experiment.search(f"tags.study = '{experiment.study}'")
         self._live = {
             run: each for training, each in found if each and (run := (training.model, training.seed)) in named
         }
 
     def run_id(self, run: TrackedRun) -> str:
         """The id of the run with this content, which is completed or created if there is none."""
-        where = f"tags.model = '{run.model}' and tags.seed = '{run.seed}' and tags.`{HASH}` = '{run.hash}'"
-        if same := self._experiment.search(where):
-            return str(same[0].info.run_id)
+        for known in self._runs:  # one query for all: MLflow loads each metric of a run that it finds
+            tags = known.data.tags
+            if (tags.get("model"), tags.get("seed"), tags.get(HASH)) == (run.model, str(run.seed), run.hash):
+                return str(known.info.run_id)
         live = self._live.pop((run.model, run.seed), None) if run.model == run.trained_as else None
         return (
             self._create(run) if live is None or live.info.lifecycle_stage == "deleted" else self._complete(run, live)
@@ -99,7 +103,7 @@ class _Importer:
     def delete_others(self, kept: set[str]) -> None:
         """Delete the runs of the study that are not kept, and show no training that its folder still holds."""
         kept = kept | {run.info.run_id for run in self._live.values()}
-        for old in self._experiment.search(f"tags.study = '{self._experiment.study}'"):
+        for old in self._runs:
             if old.info.run_id not in kept:
                 self._client.delete_run(old.info.run_id)
 
@@ -162,24 +166,17 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def shown_names(runs: Sequence[TrackedRun]) -> views.ShownNames:
     """What the saved views of these runs show."""
-    points = [point for run in runs for point in run_points(run)]
-    losses = sorted({name for run in runs for name in run.curves["name"].unique() if "loss" in name})
+    trained = [run.curves for run in runs if len(run.curves)]
+    curves = pd.concat(trained).groupby("name")["value"].min() if trained else pd.Series(dtype=float)
+    final = {name for run in runs for name in run_final(run)}
     return views.ShownNames(
         columns=view_columns([row for run in runs for row in run.metrics.to_dict("records")]),
-        curves=[legal(name) for name in losses],
+        curves=[legal(name) for name in curves.index if "loss" in name],
         models=sorted({run.model for run in runs}),
-        all_metrics=sorted({legal(point.name) for point in points}),
+        all_metrics=sorted({legal(name) for name in {*curves.index, *final}}),
         params=[legal(name) for name in varied_params(runs, MOST_PARAMS)],
-        positive=positive_curves(points),
+        positive=frozenset(legal(name) for name in curves.index[curves > 0]),
     )
-
-
-def positive_curves(points: Iterable[Point]) -> frozenset[str]:
-    """Names of the points that are all above 0."""
-    lowest: dict[str, float] = {}
-    for point in points:
-        lowest[legal(point.name)] = min(point.value, lowest.get(legal(point.name), point.value))
-    return frozenset(name for name, value in lowest.items() if value > 0)
 
 
 def view_columns(rows: Sequence[Mapping[Hashable, Any]]) -> list[str]:

@@ -142,8 +142,12 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
 def run_points(run: TrackedRun) -> list[Point]:
     """Curves at the times they were made (between start and end of the training, by step), final metrics, costs."""
     curve = curve_points(run.curves, run.start, int(run.train["seconds"] * 1000))
-    final = {**_final(run), **_best_losses(run.train["facts"]), **_costs(run)}
-    return curve + [Point(name, value, run.end) for name, value in final.items()]
+    return curve + [Point(name, value, run.end) for name, value in run_final(run).items()]
+
+
+def run_final(run: TrackedRun) -> dict[str, float]:
+    """Final metrics, the losses of the weights that were kept, and costs."""
+    return {**_final(run), **_best_losses(run.train["facts"]), **_costs(run)}
 
 
 def curve_points(curves: pd.DataFrame, start: int, length: int) -> list[Point]:
@@ -253,8 +257,13 @@ def _tables(folder: Path, name: str, columns: dict[str, str], missing: Collectio
 
 
 def _hash(*parts: Any) -> str:
-    text = json.dumps([LAYOUT, *parts], sort_keys=True, default=lambda table: table.to_csv(index=False))
+    text = json.dumps([LAYOUT, *parts], sort_keys=True, default=_table_hash)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _table_hash(table: pd.DataFrame) -> str:
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()
+    return hashlib.sha256(json.dumps(list(table.columns)).encode() + rows).hexdigest()
 
 
 def _final(run: TrackedRun) -> dict[str, float]:

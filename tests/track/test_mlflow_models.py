@@ -1,0 +1,84 @@
+"""Model files as models of MLflow."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from model_files import SHAPE, manifest, toy_scans, trained
+
+from brainuad.config import templates
+from brainuad.errors import InputError
+from brainuad.formats import model_file
+from brainuad.images.template import fingerprint
+from brainuad.predict import mlflow_models
+from brainuad.predict.model import Model
+from brainuad.predict.source import read
+from brainuad.track.experiment import HASH, Destination, opened
+
+TOY = {"histeq": {"family": "thresh_histeq", "map": {}}}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A model file."""
+    trained(tmp_path / "parts", toy_scans(tmp_path / "toy"), TOY)
+    template = {"name": templates.BUNDLED, "sha256": fingerprint(templates.BUNDLED)}
+    model_file.write(tmp_path / "toy.brainuad", manifest(TOY, template=template), tmp_path / "parts")
+    return tmp_path / "toy.brainuad"
+
+
+def with_run(results: Path) -> Destination:
+    to = Destination(results / "mlflow")
+    with opened("toy", to) as experiment:
+        experiment.create("histeq/seed-0", 1, {"model": "histeq", "seed": "0", HASH: "0"})
+    return to
+
+
+def test_a_model_is_registered_once_and_read_back_by_its_addresses(results, toy, monkeypatch):
+    to = with_run(results)
+    address = mlflow_models.register(toy, to)
+    assert address == mlflow_models.register(toy, to) == "models:/toy.histeq/1"
+    client = MlflowClient(tracking_uri=to.tracking_uri)
+    version = client.get_model_version("toy.histeq", "1")
+    moved = shutil.move(results, results.with_name("moved"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Destination(moved / "mlflow").tracking_uri)
+    for each in (address, "models:/toy.histeq", f"runs:/{version.run_id}"):
+        assert read(Path(each)).sha256 == model_file.read(moved / toy.name).sha256
+    with pytest.raises(InputError, match="no such version"):
+        read(Path("models:/toy.histeq/2"))
+
+
+def test_mlflow_loads_it_without_a_pickle_and_maps_a_batch(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    folder = mlflow_models.write(tmp_path / "model", toy, model_file.read(toy).manifest)
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    assert str(tmp_path) not in (folder / "MLmodel").read_text()
+    mapped: list[Any] = []
+
+    def predict(_: Model, scan: Path) -> SimpleNamespace:
+        mapped.append(scan)
+        return SimpleNamespace(anomaly=np.full(SHAPE, len(mapped)))
+
+    monkeypatch.setattr(Model, "predict", predict)
+    loaded = mlflow.pyfunc.load_model(str(folder))
+    maps = loaded.predict(pd.DataFrame({"scan": ["a.nii.gz", "b.nii.gz"]}))
+    assert mapped == [Path("a.nii.gz"), Path("b.nii.gz")]
+    assert maps.shape == (2, *SHAPE)
+    assert maps.max() == 2
+    assert loaded.metadata.signature.outputs.inputs[0].shape == (-1, *SHAPE)
+
+
+def test_a_model_without_a_run_is_refused(results, toy, monkeypatch):
+    monkeypatch.chdir(results)
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI"):
+        read(Path("models:/toy.histeq/1"))
+    with pytest.raises(InputError, match="cannot be registered"):
+        mlflow_models.register(toy, Destination(results / "mlflow"))
