@@ -32,6 +32,6 @@ rule part:
         mem_mb=4000,
         runtime=240,
     params:
-        settings=COHORT.settings(),
+        stamp=COHORT.stamp(),
     run:
         cohort.run_part(COHORT, int(wildcards.part))

@@ -51,11 +51,11 @@ def test_wrong_keys_are_refused_in_a_sentence(config, change, told):
 
 
 def test_a_part_is_made_again_for_other_files_and_options(config, tmp_path):
-    before = cohort.cohort_of(config).settings()
-    assert cohort.cohort_of(config).settings() == before
-    assert cohort.cohort_of({**config, "space": "mni"}).settings() != before
+    before = cohort.cohort_of(config).stamp()
+    assert cohort.cohort_of(config).stamp() == before
+    assert cohort.cohort_of({**config, "space": "mni"}).stamp() != before
     (tmp_path / "in/b.nii").touch()
-    assert cohort.cohort_of(config).settings() != before
+    assert cohort.cohort_of(config).stamp() != before
 
 
 def test_failed_scans_end_in_an_error_after_the_table_and_are_tried_again(config, monkeypatch):

@@ -45,11 +45,10 @@ class Cohort:
         """Of all parts."""
         return [self.marker(part) for part in range(self.parts)]
 
-    def settings(self) -> dict[str, str]:
-        """What a part is made again for: options, and names, sizes and times of the files that it reads."""
-        return {name: str(value) for name, value in vars(self.request).items()} | {
-            "files": files_of(self.request.input)
-        }
+    def stamp(self) -> str:
+        """A hash of what a part is made again for: options, and names, sizes and times of the files that it reads."""
+        options = "\n".join(f"{name} {value}" for name, value in vars(self.request).items())
+        return _hash(f"{options}\n{files_of(self.request.input)}")
 
 
 def cohort_of(config: Mapping[str, Any]) -> Cohort:
@@ -83,7 +82,11 @@ def files_of(path: Path) -> str:
     """A hash of the names, sizes and times of a file, or of all files in a folder."""
     found = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
     lines = [f"{each} {(state := each.stat()).st_size} {state.st_mtime_ns}" for each in found]
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+    return _hash("\n".join(lines))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def run_part(cohort: Cohort, part: int) -> None:
