@@ -21,7 +21,8 @@ from brainuad.infer.maps import Prediction
 from brainuad.methods.shared import slices
 from brainuad.predict import likeness
 from brainuad.predict import model as model_module
-from brainuad.predict.model import Given, Model
+from brainuad.predict.found import Given
+from brainuad.predict.model import Model
 from brainuad.predict.source import load
 
 MODELS = {

@@ -31,7 +31,7 @@ from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.predict import command, describe, page, record
-from brainuad.predict.model import Found, Prepared
+from brainuad.predict.found import Found, Prepared
 
 SHAPE, AFFINE = (24, 26, 22), np.diag([4.0, 4.0, 4.0, 1.0])
 AFFINE[:3, 3] = (-48, -52, -40)

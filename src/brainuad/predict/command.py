@@ -23,8 +23,9 @@ from brainuad.predict import inputs, outputs, page, preview, source
 from brainuad.predict import record as records
 from brainuad.predict.describe import findings_of, record_of
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
+from brainuad.predict.found import Given, Options
 from brainuad.predict.inputs import Input, Wanted
-from brainuad.predict.model import FIXED, Given, Model, Options, preferred
+from brainuad.predict.model import FIXED, Model, preferred
 from brainuad.predict.options import Request
 from brainuad.predict.outputs import Kept
 from brainuad.predict.picture import picture

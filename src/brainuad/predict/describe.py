@@ -22,7 +22,7 @@ from brainuad.predict.record import Record
 from brainuad.resources.recording import versions
 
 if TYPE_CHECKING:
-    from brainuad.predict.model import Found
+    from brainuad.predict.found import Found
 
 NOTEBOOK = "ipykernel"
 """The module that runs in a notebook's process."""

@@ -22,7 +22,7 @@ from brainuad.report import page, slices
 from brainuad.report.viewer import in_steps
 
 if TYPE_CHECKING:
-    from brainuad.predict.model import Found
+    from brainuad.predict.found import Found
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_VOXELS = 4_500_000

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from brainuad.predict.findings import Finding
-from brainuad.predict.model import Found
+from brainuad.predict.found import Found
 from brainuad.report import slices
 
 GAP = 6

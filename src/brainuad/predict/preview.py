@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from brainuad.formats.files import atomic
-from brainuad.predict.model import Found
+from brainuad.predict.found import Found
 from brainuad.report import slices
 
 COLUMNS, ROWS = 6, 2

@@ -12,7 +12,8 @@ from brainuad.formats.raw import RawVolume
 from brainuad.formats.volume import Volume
 from brainuad.images.contrasts import SUFFIX
 from brainuad.images.phantom import make_phantom
-from brainuad.predict.model import Given, Model
+from brainuad.predict.found import Given
+from brainuad.predict.model import Model
 
 PHANTOM: dict[str, Any] = {"seed": 20, "lesions": "none", "spacing": 3.0}
 TOLERANCE = 0.01
