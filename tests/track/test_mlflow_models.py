@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from model_files import SHAPE, manifest, toy_scans, trained
 from brainuad.config import templates
 from brainuad.errors import InputError
 from brainuad.formats import model_file
+from brainuad.formats.model_file import Grid
 from brainuad.images.template import fingerprint
 from brainuad.predict import mlflow_models
 from brainuad.predict.model import Model
@@ -48,6 +50,7 @@ def test_a_model_is_registered_once_and_read_back_by_its_addresses(results, toy,
     assert address == mlflow_models.register(toy, to) == "models:/toy.histeq/1"
     client = MlflowClient(tracking_uri=to.tracking_uri)
     version = client.get_model_version("toy.histeq", "1")
+    assert len(client.get_run(version.run_id).outputs.model_outputs) == 1
     moved = shutil.move(results, results.with_name("moved"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Destination(moved / "mlflow").tracking_uri)
     for each in (address, "models:/toy.histeq", f"runs:/{version.run_id}"):
@@ -58,7 +61,7 @@ def test_a_model_is_registered_once_and_read_back_by_its_addresses(results, toy,
 
 def test_mlflow_loads_it_without_a_pickle_and_maps_a_batch(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    folder = mlflow_models.write(tmp_path / "model", toy, model_file.read(toy).manifest)
+    folder = mlflow_models.write(tmp_path / "model", toy, model_file.read(toy))
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
     assert str(tmp_path) not in (folder / "MLmodel").read_text()
     mapped: list[Any] = []
@@ -74,6 +77,11 @@ def test_mlflow_loads_it_without_a_pickle_and_maps_a_batch(toy, tmp_path, monkey
     assert maps.shape == (2, *SHAPE)
     assert maps.max() == 2
     assert loaded.metadata.signature.outputs.inputs[0].shape == (-1, *SHAPE)
+    content = model_file.read(toy)
+    larger = Grid(shape=(8, 9, 7), affine=content.manifest.grid.affine)  # the study cut it to the slices of the models
+    cut = replace(content, manifest=content.manifest.model_copy(update={"grid": larger}))
+    written = mlflow.models.Model.load(mlflow_models.write(tmp_path / "cut", toy, cut))
+    assert written.signature.outputs.inputs[0].shape == (-1, *SHAPE)
 
 
 def test_a_model_without_a_run_is_refused(results, toy, monkeypatch):

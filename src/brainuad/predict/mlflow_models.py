@@ -17,7 +17,7 @@ import numpy as np
 
 from brainuad.errors import InputError
 from brainuad.formats import leftovers, model_file
-from brainuad.formats.model_file import SUFFIX, Manifest
+from brainuad.formats.model_file import SUFFIX, Manifest, ModelFile
 from brainuad.predict.model import Model
 from brainuad.track.experiment import ARTIFACTS, DATABASE, HASH, Destination, Experiment, opened
 
@@ -51,7 +51,7 @@ def register(file: Path, to: Destination) -> str:
     with opened(about.study, to) as experiment:
         run_id = _run_id(experiment, about)
         if run_id is not None:
-            model = _logged(experiment, run_id, content.sha256) or _log(experiment, run_id, file, content.sha256, about)
+            model = _logged(experiment, run_id, content.sha256) or _log(experiment, run_id, file, content)
             version = _version(experiment.client, name, model)
     if run_id is None:
         why = f"the study {about.study} has no complete run of {about.label} with seed {about.seeds[0]} in MLflow"
@@ -120,36 +120,41 @@ def _logged(experiment: Experiment, run_id: str, sha256: str) -> LoggedModel | N
     return next((each for each in found if each.status.name == "READY"), None)
 
 
-def _log(experiment: Experiment, run_id: str, file: Path, sha256: str, about: Manifest) -> LoggedModel:
-    client = experiment.client
-    tags = {SHA256: sha256, "seeds": " ".join(map(str, about.seeds)), "modality": about.modality}
+def _log(experiment: Experiment, run_id: str, file: Path, content: ModelFile) -> LoggedModel:
+    from mlflow.entities import LoggedModelOutput
+
+    client, about = experiment.client, content.manifest
+    tags = {SHA256: content.sha256, "seeds": " ".join(map(str, about.seeds)), "modality": about.modality}
     model = client.create_logged_model(experiment.id, about.label, run_id, tags, model_type="brainuad")
     with leftovers.temporary_folder() as place:
-        written = write(place / "model", file, about)
+        written = write(place / "model", file, content)
         if experiment.artifacts is None:
             client.log_model_artifacts(model.model_id, str(written))
         else:  # a client on SQLite cannot upload to the server's scheme
             shutil.copytree(written, experiment.artifacts / "models" / model.model_id / "artifacts")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return client.finalize_logged_model(model.model_id, "READY")
 
 
-def write(folder: Path, file: Path, about: Manifest) -> Path:
-    """Write a model file as a folder of MLflow's pyfunc flavour."""
+def write(folder: Path, file: Path, content: ModelFile) -> Path:
+    """Write a model file, whose `content` was read, as a folder of MLflow's pyfunc flavour."""
     from mlflow import pyfunc
 
-    wanted = [f"{name}=={version}" for name, version in sorted(about.versions.items()) if name != "python"]
+    versions = content.manifest.versions
+    wanted = [f"{name}=={version}" for name, version in sorted(versions.items()) if name != "python"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*input example", UserWarning)  # it would be a person's scan
         where = {"loader_module": __name__, "data_path": str(file)}
-        pyfunc.save_model(str(folder), **where, signature=_signature(about), pip_requirements=wanted)
+        pyfunc.save_model(str(folder), **where, signature=_signature(content), pip_requirements=wanted)
     return folder
 
 
-def _signature(about: Manifest) -> ModelSignature:
+def _signature(content: ModelFile) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    maps = TensorSpec(np.dtype(np.float32), (-1, *about.grid.shape))
+    shape = content.bundles[content.manifest.parts[-1].bundle].about["shape"]  # a part of the template's grid
+    maps = TensorSpec(np.dtype(np.float32), (-1, *shape))
     return ModelSignature(inputs=Schema([ColSpec("string", SCAN)]), outputs=Schema([maps]))
 
 
