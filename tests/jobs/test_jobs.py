@@ -141,3 +141,15 @@ def test_the_terminal_shows_what_the_level_says(tmp_path, capfd, monkeypatch):
             logging.getLogger("brainuad.test").info("%s told", level)
         assert (f"{level} told" in capfd.readouterr().err) == shown
         assert f"{level} told" in (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in STAGE_OF if rule not in ("fetch", "train")])
+def test_every_job_starts(plan, tmp_path, monkeypatch, rule):
+    """Whatever is done around a job, such as showing trainings while they run, fits jobs of each rule."""
+    job = plan.job(rule, **wildcards(plan, rule))
+    started: list[Job] = []
+    monkeypatch.setattr(type(job), "run", lambda job: started.append(job))
+    for part in (job.inputs, job.outputs):
+        monkeypatch.setattr(type(part), "all", lambda _: [])
+    run_alone(job, tmp_path / "job.log")
+    assert started == [job]

@@ -64,9 +64,9 @@ def _run(job: Job, rule: str) -> None:
 
 def _shown(job: Job) -> AbstractContextManager[None]:
     """Let others see that a long job runs: a training."""
-    if not job.resumes:
-        return nullcontext()
     settings = json.loads(job.tracked_json())
+    if not (job.resumes and {"model", "seed"} <= settings.keys()):  # preprocessing resumes too
+        return nullcontext()
     about = {"stage": job.rule, "tags": job.tags, "settings": settings["model"], "seed": settings["seed"]}
     return shown_live(job.outputs.all()[0].parent, about, (TrainingStopped, KeyboardInterrupt, SystemExit))
 
