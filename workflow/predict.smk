@@ -1,4 +1,4 @@
-# A model file on many scans, in parts that run at once. A workflow of its own, no part of a study (docs/predict.md):
+# A model file on many scans, in parts that run at once. A workflow of its own, no part of a study (docs/predict_python.md):
 # snakemake --profile profiles/local --snakefile workflow/predict.smk --config model=mine.brainuad input=scans output=out
 import sys
 
