@@ -43,6 +43,7 @@ FIRST = 10
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
     from brainuad.cluster.preflight import preflight_checks
+    from brainuad.cluster.submissions import spare_scheduler
     from brainuad.formats.older_layout import refuse_older_layout
     from brainuad.sharing import claim
 
@@ -50,6 +51,7 @@ onstart:
         refuse_older_layout(PLAN.folder, map(PLAN.preprocessed, PLAN.sources()))
         claim(PLAN.study, Path(STUDY_FILE))
         PLAN.refuse_leaks()
+        spare_scheduler(workflow)
         preflight_checks(
             workflow,
             PLAN.folder,
