@@ -1,6 +1,6 @@
 """brainuad: unsupervised lesion detection in brain MRI and CT.
 
-`brainuad.load` opens an exported model: docs/predict_python.md.
+`brainuad.load` opens an exported model: docs/predict.md#in-python.
 """
 
 from importlib import import_module
