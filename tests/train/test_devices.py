@@ -19,6 +19,7 @@ from brainuad.methods.autoencoder import Settings as Autoencoder
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import NeuralMethod
+from brainuad.resources.live import CURVES
 from brainuad.train.checkpoint import REMEDY
 from brainuad.train.data import _Items
 from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
@@ -67,7 +68,7 @@ def test_two_processes_share_each_batch_and_learn_what_one_does(tmp_path):
     assert [row[:2] for row in curves(alone)] == [row[:2] for row in curves(together)]
     np.testing.assert_allclose([row[2] for row in curves(together)], [row[2] for row in curves(alone)], rtol=1e-6)
     np.testing.assert_allclose(weights(two), weights(one), atol=1e-4)
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [CHECKPOINT]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [CURVES, CHECKPOINT]
 
 
 def full(*_):
@@ -126,7 +127,7 @@ def test_every_objective_can_run_on_two_devices_and_be_stopped(make, tmp_path):
     expected = fit(whole, 2, tmp_path / "whole")
     with pytest.raises(TrainingStopped, match=r"stopped at step 7 because of SIGTERM"):
         fit(make(), 2, tmp_path / "broken", StopAfter(7))
-    (checkpoint,) = (tmp_path / "broken").iterdir()
+    (checkpoint,) = (tmp_path / "broken").glob("*.ckpt*")
     assert torch.load(checkpoint, weights_only=True)["callbacks"]["training"]["used"]["cpu_seconds"] > 0
     found = fit(again, 2, tmp_path / "broken")
     assert found.facts["resumed_at_step"] == 7

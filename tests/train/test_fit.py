@@ -18,6 +18,7 @@ from training import COMPUTE, KillAt, KilledError, method, scans, weights
 from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
+from brainuad.resources.live import CURVES
 from brainuad.train import checkpoint
 from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
@@ -75,7 +76,7 @@ def test_a_checkpoint_of_other_settings_is_put_aside(tmp_path, caplog):
     found = fit(method(), tmp_path, key="new")
     assert re.search(r"other settings or data.* from the beginning", caplog.text)
     assert found.facts["resumed_at_epoch"] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, f"{CHECKPOINT}.old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT, f"{CHECKPOINT}.old"]
 
 
 def test_a_broken_checkpoint_is_put_aside(tmp_path, caplog):
@@ -160,7 +161,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_pat
     with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left on device"):
         patch.setattr(checkpoint.DirectCheckpointIO, "save_checkpoint", full)
         fit(method(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT]
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert fit(method(), tmp_path).facts["resumed_at_epoch"] == 1
 
@@ -203,7 +204,7 @@ def test_the_checkpoint_holds_no_pickled_classes(tmp_path):
     fit(method(), tmp_path)
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert saved["callbacks"]["training"]["key"] == "k"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT]
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):

@@ -14,6 +14,7 @@ from brainuad.errors import InputError
 from brainuad.methods.shared.adversarial import AdversarialReconstruction
 from brainuad.methods.shared.neural import NeuralMethod
 from brainuad.resources.clock import Clock
+from brainuad.resources.live import CURVES
 from brainuad.train.fit import CHECKPOINT, TrainingResult, TrainingRun, fit_network
 
 
@@ -84,7 +85,7 @@ def test_a_killed_duel_ends_with_the_weights_of_an_unbroken_one(duel, kill, tmp_
 def test_stages_follow_each_other(tmp_path):
     method = staged()
     found = fit(method, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "refine.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT, "refine.ckpt"]
     assert found.facts["steps"] == 14 + 2 * 4  # two passes over twenty slices in batches of five
     assert found.facts["refine_kept_step"] == 8
     steps = {name: [step for step, n, _ in found.curves if n == name] for _, name, _ in found.curves}
@@ -127,7 +128,7 @@ def test_a_training_killed_in_any_stage_ends_with_the_weights_of_an_unbroken_one
 def test_the_costs_of_earlier_turns_are_those_of_the_last_checkpoint_of_any_stage(kill, costs, tmp_path):
     with pytest.raises(KilledError):
         fit(staged(), tmp_path, callbacks=[KillAt(kill)])
-    assert {path.stem for path in tmp_path.iterdir()} == costs.keys()
+    assert {path.stem for path in tmp_path.glob("*.ckpt")} == costs.keys()
     for name, seconds in costs.items():
         saved = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
         saved["callbacks"]["training"]["used"]["seconds"] = seconds
