@@ -303,6 +303,13 @@ def test_the_plots_are_written_as_files(made: tuple[Path, str]) -> None:
     assert points.groupby("line")["lesion recall"].max().to_dict() == {"zscore (baseline)": 0.4, "ae": 0.2, "vae": 0.5}
 
 
+def test_a_study_without_thresholds_has_a_report(tmp_path: Path) -> None:
+    study = settings(thresholds=[])
+    folder, preprocess = results(tmp_path, study)
+    write_report(ReportSources(study, folder, preprocess), folder / "report")
+    assert "Lesion recall by size" not in (folder / "report/index.html").read_text(encoding="utf-8")
+
+
 def test_each_patient_is_drawn_and_compared_with_the_best_baseline(made: tuple[Path, str]) -> None:
     (picture,) = re.findall(r'aria-label="AUPRC of each patient of ms">(.*?)</svg>', made[1], flags=re.S)
     people = re.findall(r'fill="#7a8391" data-person="(\d)"><title>(\w+), sub-0(\d): (-?[\d.]+)</title>', picture)

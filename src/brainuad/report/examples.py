@@ -163,26 +163,39 @@ def draw_examples(
 
 def read_prediction(study: Study, folder: Path, example: Example, model: str, seed: int | None) -> Prediction | None:
     """Of a seed and the study's first postprocessing; None without a seed, and if the model has no map of this scan."""
+    anomaly = read_anomaly(study, folder, example, model, seed)
+    if anomaly is None:
+        return None
+    inferred, processed = _folders(study, folder, example, model, seed)
+    reconstruction = maps.reconstruction_path(inferred, example.scan)
+    masks = (maps.mask_path(processed, example.scan, rule.label) for rule in study.thresholds)
+    shape = example.image.shape
+    return Prediction(
+        model,
+        anomaly,
+        _volume(reconstruction, shape) if reconstruction.exists() else None,
+        next((maps.read_mask(path, shape) for path in masks if path.exists()), None),
+    )
+
+
+def read_anomaly(
+    study: Study, folder: Path, example: Example, model: str, seed: int | None
+) -> Float[np.ndarray, "x y z"] | None:
+    """The map alone; None likewise."""
     if seed is None:
         return None
-    postprocessing = next(iter(study.postprocessing))
-    part = Path(model) / f"seed-{seed}" / example.dataset
-    inferred, processed = folder / "infer" / part, folder / "postprocess" / part / postprocessing
+    inferred, processed = _folders(study, folder, example, model, seed)
     ran = (processed / postprocessed.NAME).exists()
     path = (
         postprocessed.map_path(inferred, processed, example.scan) if ran else maps.anomaly_path(inferred, example.scan)
     )
-    if not path.exists():
-        return None
-    shape = example.image.shape
-    reconstruction = maps.reconstruction_path(inferred, example.scan)
-    masks = (maps.mask_path(processed, example.scan, rule.label) for rule in study.thresholds)
-    return Prediction(
-        model,
-        maps.read_map(path, shape),
-        _volume(reconstruction, shape) if reconstruction.exists() else None,
-        next((maps.read_mask(path, shape) for path in masks if path.exists()), None),
-    )
+    return maps.read_map(path, example.image.shape) if path.exists() else None
+
+
+def _folders(study: Study, folder: Path, example: Example, model: str, seed: int | None) -> tuple[Path, Path]:
+    """Of infer, and of the study's first postprocessing."""
+    part = Path(model) / f"seed-{seed}" / example.dataset
+    return folder / "infer" / part, folder / "postprocess" / part / next(iter(study.postprocessing))
 
 
 def within(drawn: Sequence[ExamplePictures], budget: int) -> list[ExamplePictures]:

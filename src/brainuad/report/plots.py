@@ -53,7 +53,7 @@ def recall_by_size(study: Study, metrics: pd.DataFrame) -> dict[str, Plot]:
     """A plot per data set, after the study's first postprocessing and threshold rule: means over seeds."""
     names = [f"lesion_recall_{size}" for size in LESION_SIZES]
     first = metrics[metrics["postprocessing"] == next(iter(study.postprocessing))]
-    by_rule = first[first["metric"].isin(names) & (first["threshold_rule"] == study.thresholds[0].label)]
+    by_rule = first[first["metric"].isin(names) & first["threshold_rule"].isin([r.label for r in study.thresholds[:1]])]
     plots = {}
     for dataset, rows in by_rule.dropna(subset=["value"]).groupby("dataset", sort=False):
         means = (

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from brainuad.config.study import Study
 from brainuad.report import slices
-from brainuad.report.examples import Example, Prediction, read_browsable, read_prediction
+from brainuad.report.examples import Example, read_anomaly, read_browsable
 from brainuad.report.study_results import StudyResults
 
 FLOOR = 0.90
@@ -34,10 +34,10 @@ def viewer_scans(
         entry = _scan(example)
         for model in best_first:
             seed = results.shown_seeds.get((model, example.dataset))
-            prediction = read_prediction(study, folder, example, model, seed)
-            if prediction is not None:
+            anomaly = read_anomaly(study, folder, example, model, seed)
+            if anomaly is not None:
                 rules = results.thresholds.get((model, next(iter(study.postprocessing)), example.dataset), {})
-                entry["models"].append(_map(example, prediction, next(iter(rules.values()), None)))
+                entry["models"].append(_map(example, model, anomaly, next(iter(rules.values()), None)))
         spent += sum(len(entry[key]) for key in ("image", "truth")) + sum(len(m["map"]) for m in entry["models"])
         if spent > budget:
             break
@@ -86,10 +86,10 @@ def _columns(example: Example) -> int:
     return math.ceil(math.sqrt(example.brain.shape[2]))
 
 
-def _map(example: Example, prediction: Prediction, threshold: float | None) -> dict[str, Any]:
-    steps, low, high = in_steps(prediction.anomaly, example.brain, threshold)
+def _map(example: Example, model: str, anomaly: Float[np.ndarray, "x y z"], threshold: float | None) -> dict[str, Any]:
+    steps, low, high = in_steps(anomaly, example.brain, threshold)
     picture = slices.png(slices.mosaic(steps, slices.bounding_box(example.brain), _columns(example)))
-    return {"model": prediction.model, "map": picture, "low": low, "high": high, "threshold": threshold}
+    return {"model": model, "map": picture, "low": low, "high": high, "threshold": threshold}
 
 
 def in_steps(
