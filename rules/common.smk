@@ -63,9 +63,11 @@ onstart:
 
 # The main process of a real run alone, too.
 onsuccess:
+    from brainuad.predict import registration
     from brainuad.run_end import after_success
 
     after_success(PLAN)
+    registration.after_success(PLAN, workflow)
 
 
 onerror:

@@ -465,19 +465,31 @@ def export(
     rich_help_panel=DATA,
     epilog=_example(
         "brainuad register mine.brainuad --results results",
+        "brainuad register results/demo",
         "brainuad predict -i sub-01_T1w.nii.gz -o out -m models:/demo.baur_dae_small/1",
     ),
 )
 def register(
-    file: Annotated[Path, typer.Argument(help="Model file that `brainuad export` wrote.")],
+    what: Annotated[
+        Path,
+        typer.Argument(help="Model file that `brainuad export` wrote; or results/<study>, for each of its models."),
+    ],
     results: Annotated[Path, typer.Option(help="Folder with the results of its study.")] = Path("results"),
 ) -> None:
-    """Register a model file in MLflow, on the run that it is from; print its address there."""
-    from brainuad.formats import model_file
-    from brainuad.predict import mlflow_models
+    """Register a model file in MLflow, on the run that it is from, or all models of a study; print the addresses."""
+    from brainuad.predict import mlflow_models, registration
 
-    to = _mlflow_of(results / model_file.read(file).manifest.study)
-    terminal.show(f"registered as {mlflow_models.register(file, to)} in {to.shown}")
+    if what.is_dir():
+        from brainuad.clean import study_file
+        from brainuad.config.load import load_study
+
+        for line in registration.register_study(load_study(study_file(what)), what, _mlflow_of(what)):
+            terminal.show(line)
+        return
+    from brainuad.formats import model_file
+
+    to = _mlflow_of(results / model_file.read(what).manifest.study)
+    terminal.show(f"registered as {mlflow_models.register(what, to)} in {to.shown}")
 
 
 @app.command(

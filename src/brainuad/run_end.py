@@ -36,9 +36,9 @@ logger = getLogger(__name__)
 
 def after_success(plan: Plan) -> None:
     """Show which scans were left out. No job failed, whatever the table of an earlier run says."""
-    _guarded(plan, "remove the table of failed jobs", lambda: _remove_failed(plan))
-    _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
-    _guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
+    guarded(plan, "remove the table of failed jobs", lambda: _remove_failed(plan))
+    guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
+    guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
 
 
 def after_failure(plan: Plan, workflow: Any) -> None:
@@ -49,13 +49,13 @@ def after_failure(plan: Plan, workflow: Any) -> None:
     """
     scheduler = workflow.scheduler
     if scheduler.running or scheduler._user_kill:
-        _show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what finished.")
+        show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what finished.")
         return
     if not scheduler.failed:
         return
-    _guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
-    _guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
-    _guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
+    guarded(plan, "make the results of what finished", lambda: _after_failure(plan, _Run(workflow)))
+    guarded(plan, "list the scans that were left out", lambda: _show_left_out(plan))
+    guarded(plan, "check where anomaly maps lie", lambda: _show_map_geometry(plan))
 
 
 def _after_failure(plan: Plan, run: _Run) -> None:
@@ -74,12 +74,12 @@ def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
     lacking = {row.run for row in rows}
     there = [each for each in plan.runs() if (each[0], str(each[1]), each[2]) not in lacking]
     if rows:
-        _show(f"\n{len(rows)} of {len(rows) + len(there)} evaluations are missing (model, seed, data set)")
-        _show(*(f"  {line}" for line in missing.lines(rows)))
+        show(f"\n{len(rows)} of {len(rows) + len(there)} evaluations are missing (model, seed, data set)")
+        show(*(f"  {line}" for line in missing.lines(rows)))
     if not there:
         missing.write(folder, rows)
         earlier = " What is there is of an earlier run." if (folder / "metrics.tsv").exists() else ""
-        _show(f"Nothing was evaluated: there are no tables and no report of this run.{earlier}")
+        show(f"Nothing was evaluated: there are no tables and no report of this run.{earlier}")
         return
     done = {}
     for rule in rules:
@@ -92,9 +92,9 @@ def make_partial(plan: Plan, rows: list[Missing], rules: Sequence[str]) -> None:
         if not done.get("summarise", True):
             return  # report and runs rest on the tables
     if done.get("summarise"):
-        _show(f"Tables of what finished: {folder}/*.tsv")
+        show(f"Tables of what finished: {folder}/*.tsv")
     if done.get("report"):
-        _show(f"Report of what finished: {plan.folder / 'report' / 'index.html'}")
+        show(f"Report of what finished: {plan.folder / 'report' / 'index.html'}")
 
 
 def _partial_job(plan: Plan, rule: str, rows: list[Missing], there: list[tuple[str, int, str]]) -> Job:
@@ -217,7 +217,7 @@ def _show_left_out(plan: Plan) -> None:
     report = planned_jobs.report(plan)
     found = read_left_out(plan.study, plan.folder, report.preprocessed, report.decisions)
     listed = plan.folder / "failures.tsv"
-    _show(*found.lines(listed if listed.exists() else plan.folder / "preprocess" / "<data set>" / "quality.tsv"))
+    show(*found.lines(listed if listed.exists() else plan.folder / "preprocess" / "<data set>" / "quality.tsv"))
 
 
 def _show_map_geometry(plan: Plan) -> None:
@@ -228,29 +228,29 @@ def _show_map_geometry(plan: Plan) -> None:
     evaluated = plan.folder / "evaluate"
     if (evaluated / "scans.tsv").exists():
         scans = tables.read(evaluated / "scans.tsv", tables.SCANS)
-        _show(*map_geometry(without_missing(scans, missing.read(evaluated))).lines())
+        show(*map_geometry(without_missing(scans, missing.read(evaluated))).lines())
 
 
-def _guarded(plan: Plan, what: str, work: Callable[[], None]) -> None:
+def guarded(plan: Plan, what: str, work: Callable[[], None]) -> None:
     """Run the work; a fault is shown in one sentence."""
     try:
         work()
     except KeyboardInterrupt:
-        _show("stopped")
+        show("stopped")
     except BrainuadError as error:
-        _show(str(error))
+        show(str(error))
     except Exception as error:
         log = _log(plan)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
-        _show(f"error: cannot {what}", f"  why   {type(error).__name__}: {error}", f"  do    read {log}")
+        show(f"error: cannot {what}", f"  why   {type(error).__name__}: {error}", f"  do    read {log}")
 
 
 def _log(plan: Plan) -> Path:
     return plan.folder / "logs" / "run_end.log"
 
 
-def _show(*lines: str) -> None:
+def show(*lines: str) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
     sys.stderr.flush()

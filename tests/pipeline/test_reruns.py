@@ -195,6 +195,7 @@ EDITS: list[tuple[str, Any]] = [
     ("compute__scans_per_job", 4),
     ("compute__scratch", "${TMPDIR}"),
     ("track__uri", "http://127.0.0.1:1"),
+    ("track__register", True),
     ("report__examples", 2),
     ("report__interactive", 0),
     ("report__overlays", 2),
@@ -244,7 +245,7 @@ def test_what_must_not_rerun_does_not(found):
     assert found["`evaluate.min_lesion_ml` = `0.2`"] == after_maps[1:]
     assert found["`models.sae_test.map.smooth_mm` = `2.0`"] == ["infer", "postprocess", "ceilings", *after_maps[1:]]
     assert found["`track.uri` = `http://127.0.0.1:1`"] == ["track"]
-    assert found["`compute.accelerator` = `cpu`"] == []
+    assert found["`compute.accelerator` = `cpu`"] == found["`track.register` = `True`"] == []
     assert found["`compute.scans_per_job` = `4`"][:2] == ["preprocess_batch", "quality"], (
         "its jobs find the scans there"
     )

@@ -55,6 +55,12 @@ def test_a_model_is_registered_once_and_read_back_by_its_addresses(results, toy,
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Destination(moved / "mlflow").tracking_uri)
     for each in (address, "models:/toy.histeq", f"runs:/{version.run_id}"):
         assert read(Path(each)).sha256 == model_file.read(moved / toy.name).sha256
+    moved_to = Destination(moved / "mlflow")
+    assert mlflow_models.registered("toy", ["histeq", "other"], 0, moved_to) == {"histeq": address}
+    client = MlflowClient(tracking_uri=moved_to.tracking_uri)
+    client.delete_run(version.run_id)  # as the import does with the run of an earlier version of the results
+    with_run(moved)
+    assert mlflow_models.registered("toy", ["histeq"], 0, moved_to) == {}
     with pytest.raises(InputError, match="no such version"):
         read(Path("models:/toy.histeq/2"))
 

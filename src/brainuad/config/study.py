@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -44,11 +45,17 @@ class Compute(Section):
     original."""
 
 
+# Of pydantic, about a method of the class of its classes, which nobody calls.
+warnings.filterwarnings("ignore", 'Field name "register" in "Track" shadows', UserWarning)
+
+
 class Track(Section):
     """MLflow."""
 
     uri: str | None = Field(None, pattern=r"^https?://")
     """Address of an MLflow server (http or https); a SQLite file under `results/mlflow` if none."""
+    register: bool = False
+    """Whether the end of a run registers each model as `<study>.<model>` in MLflow, with a copy of its model file."""
 
     @field_validator("uri")
     @classmethod

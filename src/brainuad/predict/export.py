@@ -79,7 +79,11 @@ def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
     `file`: of the study; `folder`: its results, wherever they lie now. Raises InputError for a model, seed or
     postprocessing that the study does not have, and for results that are missing, altered or do not fit the study.
     """
-    study = load_study(file)
+    return export_study(load_study(file), folder, wanted, out)
+
+
+def export_study(study: Study, folder: Path, wanted: Wanted, out: Path) -> list[str]:
+    """As `export`, of a study that was read already."""
     layout = _layout(study, folder)
     _known("model", wanted.model, list(study.models))
     label = _known("postprocessing", wanted.postprocessing or next(iter(study.postprocessing)), [*study.postprocessing])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from brainuad.errors import InputError
 from brainuad.formats import leftovers, model_file
-from brainuad.formats.model_file import SUFFIX, Manifest, ModelFile
+from brainuad.formats.model_file import SUFFIX, ModelFile
 from brainuad.predict.model import Model
 from brainuad.track.experiment import ARTIFACTS, DATABASE, HASH, Destination, Experiment, opened
 
@@ -32,6 +32,8 @@ SHA256 = "brainuad.sha256"
 """Tag of a model: SHA-256 of its model file."""
 MODEL_ID = "brainuad.model"
 """Tag of a registered version: the id of the model, which MLflow's search does not give."""
+SEEDS = "seeds"
+"""Tag of a model: the seeds behind it, with spaces."""
 SCAN = "scan"
 """Column of the input: paths of scans."""
 TRACKING_URI = "MLFLOW_TRACKING_URI"
@@ -47,9 +49,10 @@ def register(file: Path, to: Destination) -> str:
     and where the study has no complete run of that model and seed in MLflow.
     """
     content = model_file.read(file)
-    about, name = content.manifest, f"{content.manifest.study}.{content.manifest.label}"
+    about = content.manifest
+    name = registered_name(about.study, about.label)
     with opened(about.study, to) as experiment:
-        run_id = _run_id(experiment, about)
+        run_id = _run_id(experiment, about.label, about.seeds[0])
         if run_id is not None:
             model = _logged(experiment, run_id, content.sha256) or _log(experiment, run_id, file, content)
             version = _version(experiment.client, name, model)
@@ -58,6 +61,17 @@ def register(file: Path, to: Destination) -> str:
         do = "run the study to its end, or name the results folder that the model file is from"
         raise InputError(f"{about.label} cannot be registered", file=file, why=why, do=do)
     return f"{MODELS}{name}/{version}"
+
+
+def registered(study: str, models: Sequence[str], seed: int, to: Destination) -> dict[str, str]:
+    """Which of these models have a registered version of their present run, and its address `models:/NAME/VERSION`.
+
+    Versions of a single seed count alone, as `brainuad export` writes them without `--seed`. Raises InputError where
+    MLflow is unavailable.
+    """
+    with opened(study, to) as experiment:
+        found = {model: _registered(experiment, model, seed) for model in models}
+    return {model: address for model, address in found.items() if address is not None}
 
 
 def fetch(address: str, folder: Path) -> Path:
@@ -108,10 +122,25 @@ def _load_pyfunc(path: str) -> MappedScans:
     return MappedScans(Model(model_file.read(Path(path)), Path(path)))
 
 
-def _run_id(experiment: Experiment, about: Manifest) -> str | None:
-    where = f"tags.model = '{about.label}' and tags.seed = '{about.seeds[0]}' and tags.`{HASH}` != ''"
+def registered_name(study: str, model: str) -> str:
+    """Under which a model of a study is registered."""
+    return f"{study}.{model}"
+
+
+def _run_id(experiment: Experiment, model: str, seed: int) -> str | None:
+    where = f"tags.model = '{model}' and tags.seed = '{seed}' and tags.`{HASH}` != ''"
     runs = experiment.search(where, most=1)
     return str(runs[0].info.run_id) if runs else None
+
+
+def _registered(experiment: Experiment, model: str, seed: int) -> str | None:
+    run_id, name, client = _run_id(experiment, model, seed), registered_name(experiment.study, model), experiment.client
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if run_id is None or version.run_id != run_id or MODEL_ID not in version.tags:
+            continue
+        if client.get_logged_model(version.tags[MODEL_ID]).tags.get(SEEDS) == str(seed):
+            return f"{MODELS}{name}/{version.version}"
+    return None
 
 
 def _logged(experiment: Experiment, run_id: str, sha256: str) -> LoggedModel | None:
@@ -124,7 +153,7 @@ def _log(experiment: Experiment, run_id: str, file: Path, content: ModelFile) ->
     from mlflow.entities import LoggedModelOutput
 
     client, about = experiment.client, content.manifest
-    tags = {SHA256: content.sha256, "seeds": " ".join(map(str, about.seeds)), "modality": about.modality}
+    tags = {SHA256: content.sha256, SEEDS: " ".join(map(str, about.seeds)), "modality": about.modality}
     model = client.create_logged_model(experiment.id, about.label, run_id, tags, model_type="brainuad")
     with leftovers.temporary_folder() as place:
         written = write(place / "model", file, content)
