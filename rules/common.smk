@@ -10,6 +10,7 @@ from brainuad.config.load import build_study, study_content
 from brainuad.config.paths import refuse_braces
 from brainuad.errors import BrainuadError
 from brainuad.plan import Plan
+from brainuad.track.beside_run import BesideRun
 
 # Jobs look for models, recipes and postprocessing where the study file lies; it is no param, for moving it changes nothing.
 STUDY_FILE = str(Path([*workflow.configfiles, "config.yaml"][0]).resolve())
@@ -40,6 +41,10 @@ THREADS = PLAN.study.compute.threads
 FIRST = 10
 
 
+# Trainings in MLflow while they run, where the study asks for it.
+FOLLOWER = BesideRun(PLAN.folder, PLAN.study.track.uri, PLAN.study.track.live)
+
+
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
     from brainuad.cluster.preflight import preflight_checks
@@ -59,6 +64,7 @@ onstart:
         )
     except BrainuadError as error:
         sys.exit(str(error))
+    FOLLOWER.start()
 
 
 # The main process of a real run alone, too.
@@ -66,6 +72,7 @@ onsuccess:
     from brainuad.predict import registration
     from brainuad.run_end import after_success
 
+    FOLLOWER.stop()
     after_success(PLAN)
     registration.after_success(PLAN, workflow)
 
@@ -73,6 +80,7 @@ onsuccess:
 onerror:
     from brainuad.run_end import after_failure
 
+    FOLLOWER.stop()
     after_failure(PLAN, workflow)
 
 

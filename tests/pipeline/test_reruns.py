@@ -195,6 +195,7 @@ EDITS: list[tuple[str, Any]] = [
     ("compute__scans_per_job", 4),
     ("compute__scratch", "${TMPDIR}"),
     ("track__uri", "http://127.0.0.1:1"),
+    ("track__live", True),
     ("track__register", True),
     ("report__examples", 2),
     ("report__interactive", 0),

@@ -54,6 +54,9 @@ class Track(Section):
 
     uri: str | None = Field(None, pattern=r"^https?://")
     """Address of an MLflow server (http or https); a SQLite file under `results/mlflow` if none."""
+    live: bool = False
+    """Whether Snakemake shows trainings in MLflow while they run, by a process beside its own; `brainuad ui` and
+    `brainuad follow` do so without it."""
     register: bool = False
     """Whether the end of a run registers each model as `<study>.<model>` in MLflow, with a copy of its model file."""
 
