@@ -131,6 +131,9 @@ def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> Non
     assert metrics["dice_volume/ms:healthy_quantile_0.98"] == 0.25
     assert "dice_volume/ms:healthy_quantile_0.98:ci_low" not in metrics
     assert metrics["cost/train_memory_mb"] > 1
+    assert metrics["system/training_peak_memory_megabytes"] == metrics["cost/train_memory_mb"]
+    seconds, cores = metrics["cost/train_seconds"], metrics["system/training_mean_cpu_cores"]
+    assert metrics["system/training_cpu_seconds"] == pytest.approx(seconds * cores)
     history = client(imported).get_metric_history(ae.info.run_id, "train_loss")
     assert [(point.step, round(point.value, 3)) for point in history] == [(1, 1.0), (2, 0.5), (3, 0.333)]
     started = json.loads((imported / "demo/train/ae/seed-0/run.json").read_text())["started"]

@@ -23,7 +23,7 @@ from brainuad.metrics.registry import NO_RULE
 NO_POSTPROCESSING = "none"
 """Label that every study has for maps as they are, by custom; left out of names."""
 STAGES = ("infer", "postprocess", "evaluate")
-LAYOUT = 3
+LAYOUT = 4
 """Part of the hash; a higher number replaces all imported runs."""
 
 
@@ -146,8 +146,8 @@ def run_points(run: TrackedRun) -> list[Point]:
 
 
 def run_final(run: TrackedRun) -> dict[str, float]:
-    """Final metrics, the losses of the weights that were kept, and costs."""
-    return {**_final(run), **_best_losses(run.train["facts"]), **_costs(run)}
+    """Final metrics, the losses of the weights that were kept, costs, and what the training used."""
+    return {**_final(run), **_best_losses(run.train["facts"]), **_costs(run), **_system(run.train)}
 
 
 def curve_points(curves: pd.DataFrame, start: int, length: int) -> list[Point]:
@@ -289,6 +289,14 @@ def _costs(run: TrackedRun) -> dict[str, float]:
         values[f"{stage}_seconds"] = values.get(f"{stage}_seconds", 0.0) + record["seconds"]
         values[f"{stage}_memory_mb"] = max(values.get(f"{stage}_memory_mb", 0.0), record["peak_memory_mb"])
     return values
+
+
+def _system(train: Mapping[str, Any]) -> dict[str, float]:
+    """Totals of the training, for MLflow's page of system metrics: the job records no course over time."""
+    used = {"peak_memory_megabytes": train["peak_memory_mb"], "cpu_seconds": train["cpu_seconds"]}
+    if train["seconds"] > 0:
+        used["mean_cpu_cores"] = train["cpu_seconds"] / train["seconds"]
+    return {f"system/training_{name}": float(value) for name, value in used.items()}
 
 
 def _family(record: Mapping[str, Any]) -> str:
