@@ -17,6 +17,7 @@ from brainuad.formats import array_cache, bundle, model_file
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, Part
 from brainuad.formats.scans import Scan
+from brainuad.images.template import fingerprint
 
 SHAPE, AFFINE = (8, 9, 5), np.diag([2.0, 2, 2, 1])
 BRAIN = np.zeros(SHAPE, bool)
@@ -75,6 +76,15 @@ def manifest(models: Mapping[str, Mapping[str, Any]], **changes: Any) -> Manifes
         "threads": 1,
     }
     return Manifest(**{**content, **changes})
+
+
+def toy_model(folder: Path) -> Path:
+    """A model file, `toy.brainuad`, in the folder."""
+    models = {"histeq": {"family": "thresh_histeq", "map": {}}}
+    trained(folder / "parts", toy_scans(folder / "toy"), models)
+    template = {"name": templates.BUNDLED, "sha256": fingerprint(templates.BUNDLED)}
+    model_file.write(folder / "toy.brainuad", manifest(models, template=template), folder / "parts")
+    return folder / "toy.brainuad"
 
 
 def rezipped(path: Path, out: Path, members: Mapping[str, bytes]) -> Path:

@@ -8,6 +8,8 @@ from mlflow import MlflowClient
 
 from brainuad.track.experiment import DATABASE, Destination
 
+pytest.register_assert_rewrite("live_trainings")
+
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:

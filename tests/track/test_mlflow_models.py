@@ -13,28 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from model_files import SHAPE, manifest, toy_scans, trained
+from model_files import SHAPE, toy_model
 
-from brainuad.config import templates
 from brainuad.errors import InputError
 from brainuad.formats import model_file
 from brainuad.formats.model_file import Grid
-from brainuad.images.template import fingerprint
 from brainuad.predict import mlflow_models
 from brainuad.predict.model import Model
 from brainuad.predict.source import read
 from brainuad.track.experiment import HASH, Destination, opened
 
-TOY = {"histeq": {"family": "thresh_histeq", "map": {}}}
-
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     """A model file."""
-    trained(tmp_path / "parts", toy_scans(tmp_path / "toy"), TOY)
-    template = {"name": templates.BUNDLED, "sha256": fingerprint(templates.BUNDLED)}
-    model_file.write(tmp_path / "toy.brainuad", manifest(TOY, template=template), tmp_path / "parts")
-    return tmp_path / "toy.brainuad"
+    return toy_model(tmp_path)
 
 
 def with_run(results: Path) -> Destination:
