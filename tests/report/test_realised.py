@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 
+from brainuad.report.plots import calibration
 from brainuad.report.realised import realised
 
 
@@ -26,3 +29,18 @@ def test_rates_are_means_over_seeds_and_extremes_of_all_seeds():
     assert {name: round(share, 3) for name, share in first.sites.items()} == {"hh": 0.03, "guys": 0.05}
     assert second.model == "z"
     assert np.isnan(second.nominal_fpr)
+
+
+def test_the_figure_has_a_point_for_each_model_and_rule_that_aims_at_a_rate():
+    study = SimpleNamespace(postprocessing={"none": None, "closed": None}, models=["z", "ae"], baselines=lambda: ["z"])
+    table = rows("ae", 0, nominal_fpr=0.02, healthy_fpr=0.03) + rows("z", 0, healthy_fpr=0.01)
+    other = {"threshold_rule": "p", "n": 3}
+    table += [each | other for each in rows("ae", 0, nominal_fpr=0.005, healthy_fpr=0.01)]
+    table += [each | {"postprocessing": "closed"} for each in rows("z", 0, nominal_fpr=0.02, healthy_fpr=0.02)]
+    drawn = calibration(study, realised(pd.DataFrame(table)))
+    assert list(drawn) == ["ixi"]
+    diagonal, model = drawn["ixi"].lines
+    assert diagonal.x == diagonal.y
+    assert model.label == "ae"
+    np.testing.assert_allclose([model.x, model.y], [[0.5, 2], [1, 3]])
+    assert drawn["ixi"].y_limits[1] > 3

@@ -292,7 +292,7 @@ def test_lesions_and_volumes_are_drawn(made: tuple[Path, str]) -> None:
 
 def test_the_plots_are_written_as_files(made: tuple[Path, str]) -> None:
     folder = made[0] / "report/figures"
-    kinds = ("precision_recall", "froc", "roc", "recall_by_size", "volumes")
+    kinds = ("precision_recall", "froc", "roc", "recall_by_size", "volumes", "patients", "ranks")
     assert {f"{kind}_ms.{ending}" for kind in kinds for ending in ("png", "svg", "tsv")} <= {
         path.name for path in folder.iterdir()
     }
@@ -301,6 +301,9 @@ def test_the_plots_are_written_as_files(made: tuple[Path, str]) -> None:
     ET.parse(folder / "roc_ms.svg")
     points = pd.read_csv(folder / "recall_by_size_ms.tsv", sep="\t")
     assert points.groupby("line")["lesion recall"].max().to_dict() == {"zscore (baseline)": 0.4, "ae": 0.2, "vae": 0.5}
+    patients = pd.read_csv(folder / "patients_ms.tsv", sep="\t").set_index(["model", "patient"])
+    assert patients.loc[("vae", "sub-03"), "AUPRC per scan"] == pytest.approx(0.53)
+    assert patients.loc[("vae", "mean"), "verdict"] == "better"
 
 
 def test_a_study_without_thresholds_has_a_report(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from brainuad.figures.plot import Line, Plot, style
+from brainuad.figures.plot import INK, Line, Plot, style
 
 TISSUES = {
     "healthy": ("healthy scans", "#009e73"),
@@ -47,6 +47,15 @@ def recall_by_size(title: str, lines: Sequence[Line]) -> Plot:
     """Share of the lesions that are detected, for each of `SIZES`, whose numbers are the x of the lines."""
     limits = (-0.2, len(SIZES) - 0.8)
     return Plot(title, "volume of the lesion", "lesion recall", lines, limits, (0.0, 1.0), size=LARGE, x_ticks=SIZES)
+
+
+def calibration(title: str, lines: Sequence[Line]) -> Plot:
+    """Realised by nominal rate of false positives, in percent of scored voxels, and the diagonal where they agree."""
+    highest = 1.1 * max((x for line in lines for x in line.x), default=1.0)
+    diagonal = Line("as nominal", (0.0, highest), (0.0, highest), INK, (2.0, 3.0))
+    top = max(highest, *(1.1 * y for line in lines for y in line.y))
+    words = "nominal false positives, %", "realised false positives, %"
+    return Plot(title, *words, [diagonal, *lines], (0.0, highest), (0.0, top), size=LARGE)
 
 
 def froc(title: str, lines: Sequence[Line]) -> Plot:

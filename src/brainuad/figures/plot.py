@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -112,7 +113,7 @@ def _printed(plot: Plot, canvas: type[FigureCanvasAgg] | type[FigureCanvasSVG]) 
         figure = _drawn(plot)
         axes = figure.axes[0]
         axes.set_title(plot.title, fontsize=10.5)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(handles=_handles(plot.lines), frameon=False, fontsize=9)
         figure.subplots_adjust(top=0.9)
         buffer = io.BytesIO()
         ending, unstamped = ("png", "Software") if canvas is FigureCanvasAgg else ("svg", "Date")
@@ -120,13 +121,29 @@ def _printed(plot: Plot, canvas: type[FigureCanvasAgg] | type[FigureCanvasSVG]) 
     return buffer.getvalue()
 
 
+def _handles(lines: Sequence[Line]) -> list[Line2D]:
+    """What stands beside the labels of a file's legend, each label once: a stroke, or a square for points."""
+    square: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": DOT}
+    handles = []
+    for label, line in _by_label(lines).items():
+        stroke = {"linestyle": (0, line.dash) if line.dash else "solid", "linewidth": 1.7}
+        handles.append(Line2D([], [], color=line.colour, label=label, **(square if line.points else stroke)))
+    return handles
+
+
+def _by_label(lines: Sequence[Line]) -> dict[str, Line]:
+    return {line.label: line for line in lines}
+
+
 def legend(lines: Sequence[Line]) -> Markup:
-    """The labels beside their strokes, each label once."""
+    """The labels beside their strokes or squares, each label once."""
     entries = []
-    for label, line in {line.label: line for line in lines}.items():
+    for label, line in _by_label(lines).items():
         dash = f' stroke-dasharray="{" ".join(map(str, line.dash))}"' if line.dash else ""
         stroke = f'<line x1="0" y1="6" x2="26" y2="6" stroke="{line.colour}" stroke-width="2.5"{dash}/>'
-        entries.append(f'<span><svg width="26" height="12" aria-hidden="true">{stroke}</svg> {escape(label)}</span>')
+        square = f'<rect x="9" y="2" width="8" height="8" fill="{line.colour}"/>'
+        drawn = square if line.points else stroke
+        entries.append(f'<span><svg width="26" height="12" aria-hidden="true">{drawn}</svg> {escape(label)}</span>')
     return Markup(f'<p class="legend">{"".join(entries)}</p>')  # noqa: S704
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from markupsafe import Markup
-
-from brainuad.figures.shapes import BLUE, GREY, dot, label_width, line, picture, text
+from brainuad.figures.shapes import BLUE, GREY, Dot, Picture, Shape, Stroke, Words, label_width
 
 ROW, TOP, GAP, WIDTH, AXIS = 19, 26, 9, 560, 250
 """In units of the SVG: height of a row, the axis above, between bars, width of the picture and of the axis of ranks."""
@@ -24,8 +22,8 @@ def open_runs(models: Sequence[str], decided: Callable[[str, str], bool]) -> lis
     return runs
 
 
-def rank_picture(title: str, ranks: Mapping[str, float], runs: Sequence[tuple[int, int]]) -> Markup:
-    """As SVG. `ranks`: average rank by model, best first; `runs`: of `open_runs`."""
+def rank_picture(title: str, ranks: Mapping[str, float], runs: Sequence[tuple[int, int]]) -> Picture:
+    """`ranks`: average rank by model, best first; `runs`: of `open_runs`. In the table each bar has a number."""
     left = label_width(list(ranks))
     width = max(WIDTH, left + AXIS + 30 + GAP * len(runs))
     most, rows = max(len(ranks), 2), list(ranks.items())
@@ -33,15 +31,19 @@ def rank_picture(title: str, ranks: Mapping[str, float], runs: Sequence[tuple[in
     def x(rank: float) -> float:
         return left + (rank - 1) / (most - 1) * AXIS
 
-    parts = []
+    parts: list[Shape] = []
     for rank in sorted({1, most, *range(5, most, 5)}):
-        parts.append(line((x(rank), TOP - 6), (x(rank), TOP + ROW * len(rows)), GREY, 0.3))
-        parts.append(text((x(rank), TOP - 10), str(rank), "middle"))
+        parts.append(Stroke((x(rank), TOP - 6), (x(rank), TOP + ROW * len(rows)), GREY, 0.3))
+        parts.append(Words((x(rank), TOP - 10), str(rank), "middle"))
     for place, (model, rank) in enumerate(rows):
         y = TOP + ROW * (place + 0.5)
-        parts.append(text((left - 8, y + 4), model, "end"))
-        parts.append(dot((x(rank), y), 4.5, BLUE, f"{model}: average rank {rank:.2f}"))
+        parts.append(Words((left - 8, y + 4), model, "end"))
+        parts.append(Dot((x(rank), y), 4.5, BLUE, f"{model}: average rank {rank:.2f}"))
     for column, (first, last) in enumerate(runs):
         at = left + AXIS + 20 + GAP * column
-        parts.append(line((at, TOP + ROW * first + 4), (at, TOP + ROW * (last + 1) - 4), GREY, 4))
-    return picture((width, TOP + ROW * len(rows) + 6), title, parts)
+        parts.append(Stroke((at, TOP + ROW * first + 4), (at, TOP + ROW * (last + 1) - 4), GREY, 4))
+    table: list[list[str | float]] = [["model", "average rank", "bars"]]
+    for place, (model, rank) in enumerate(rows):
+        bars = [str(number) for number, (first, last) in enumerate(runs, 1) if first <= place <= last]
+        table.append([model, rank, ", ".join(bars)])
+    return Picture((width, TOP + ROW * len(rows) + 6), title, parts, table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from markupsafe import Markup
@@ -12,9 +13,11 @@ from brainuad.figures import curves as figures
 from brainuad.figures.patients import Interval, ModelRow, patient_picture
 from brainuad.figures.plot import Line, Plot, legend, style
 from brainuad.figures.ranks import open_runs, rank_picture
+from brainuad.figures.shapes import Picture
 from brainuad.formats.verdicts import Comparisons
 from brainuad.metrics.evidence import LESION_SIZES
 from brainuad.report.baselines import BaselineComparison
+from brainuad.report.realised import Realised
 
 ShownSeeds = Mapping[tuple[str, str], int]
 """The seed that is shown, by model and data set."""
@@ -65,6 +68,27 @@ def recall_by_size(study: Study, metrics: pd.DataFrame) -> dict[str, Plot]:
     return plots
 
 
+def calibration(study: Study, rows: Sequence[Realised]) -> dict[str, Plot]:
+    """A plot per data set with healthy test scans, after the study's first postprocessing: means over seeds.
+
+    A point for each model and each threshold rule that aims at a rate.
+    """
+    first = next(iter(study.postprocessing))
+    aimed = [row for row in rows if row.postprocessing == first and row.nominal_fpr > 0]
+    plots = {}
+    for dataset in dict.fromkeys(row.dataset for row in aimed):
+        lines = []
+        for model in study.models:
+            pairs = [
+                (row.nominal_fpr, row.healthy_fpr) for row in aimed if (row.dataset, row.model) == (dataset, model)
+            ]
+            if pairs:
+                line = _line(study, model, 100 * pd.DataFrame(pairs, columns=["x", "y"]))
+                lines.append(replace(line, points=True))
+        plots[dataset] = figures.calibration(f"Realised and nominal false positives on {dataset}", lines)
+    return plots
+
+
 def _curves(study: Study, curves: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.DataFrame, list[Line]]]:
     """By data set: the rows of one kind of curve after the study's first postprocessing, and the lines they make."""
     chosen = curves[(curves["curve"] == name) & (curves["postprocessing"] == next(iter(study.postprocessing)))]
@@ -93,7 +117,7 @@ def agreement(study: Study, scans: pd.DataFrame, seeds: ShownSeeds) -> dict[str,
     return plots
 
 
-def ranks(study: Study, scans: pd.DataFrame, comparisons: Comparisons) -> dict[str, Markup]:
+def ranks(study: Study, scans: pd.DataFrame, comparisons: Comparisons) -> dict[str, Picture]:
     """A picture per data set with three models or more: average ranks over patients by AUPRC, and what is open.
 
     After the study's first postprocessing; patients count that all models have.
@@ -118,7 +142,7 @@ def ranks(study: Study, scans: pd.DataFrame, comparisons: Comparisons) -> dict[s
     return pictures
 
 
-def patients(study: Study, scans: pd.DataFrame, compared: Sequence[BaselineComparison]) -> dict[str, Markup]:
+def patients(study: Study, scans: pd.DataFrame, compared: Sequence[BaselineComparison]) -> dict[str, Picture]:
     """A picture per data set with lesions: AUPRC of each patient, and its difference from the best trivial baseline.
 
     After the study's first postprocessing; a patient's number is the mean over scans and seeds.

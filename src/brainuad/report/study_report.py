@@ -166,8 +166,9 @@ def _plots(study: Study, results: StudyResults, out: Path) -> dict[str, Any]:
     histograms = plots.histograms(study, results.curves, results.thresholds, results.shown_seeds)
     drawn = FigureFiles()
     content = {
-        "patients": plots.patients(study, results.scans, compared),
-        "ranks": plots.ranks(study, results.scans, Comparisons(results.comparisons)),
+        "patients": drawn.pictures("patients", plots.patients(study, results.scans, compared)),
+        "ranks": drawn.pictures("ranks", plots.ranks(study, results.scans, Comparisons(results.comparisons))),
+        "calibration": drawn.charts("calibration", plots.calibration(study, realised(results.metrics))),
         "precision_recall": drawn.charts("precision_recall", plots.precision_recall(study, results.curves)),
         "froc": drawn.charts("froc", plots.froc(study, results.curves)),
         "roc": drawn.charts("roc", plots.roc(study, results.curves)),
