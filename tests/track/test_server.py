@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,23 +27,62 @@ from brainuad.track.ui import ENVIRONMENT
 
 PATIENCE = 120.0
 OPTIONS = {
-    "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{DATABASE}",
-    "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{DATABASE}",
     "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
     "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "./artifacts",
     "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
 }
 """What `mlflow server` hands to the server that it starts; two imports of mlflow would double the costs of the test."""
+NO_POSTGRES = shutil.which("postgres") is None or shutil.which("initdb") is None or find_spec("psycopg2") is None
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Address of an empty database of a server of its own, which listens at a socket in its folder alone."""
+    owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses root
+    folder = Path(tempfile.mkdtemp())  # nobody may not enter the folders of tests, and addresses of sockets are short
+    try:
+        if owner:
+            shutil.chown(folder, **owner)
+        data = str(folder / "data")
+        subprocess.run(["initdb", "-D", data, "-U", "mlflow", "-A", "trust", "-N"], check=True, cwd=folder, **owner)
+        command = ["postgres", "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+        server = subprocess.Popen(command, cwd=folder, **owner)
+        try:
+            yield f"postgresql://mlflow@/postgres?host={folder}"
+        finally:
+            server.send_signal(signal.SIGINT)  # without waiting for its clients
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param(
+            "postgresql",
+            marks=pytest.mark.skipif(NO_POSTGRES, reason="apt install postgresql; pip install psycopg2-binary"),
+        ),
+    ]
+)
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of the database behind the server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{DATABASE}"
+    else:
+        with postgresql() as address:
+            yield address
 
 
 @pytest.fixture
-def served(results: Path) -> Iterator[Path]:
+def served(results: Path, store: str) -> Iterator[Path]:
     """A results folder whose runs go to a server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", str(port)]
     command += ["--log-level", "warning"]
-    server = subprocess.Popen(command, cwd=results / "mlflow", env=os.environ | ENVIRONMENT | OPTIONS)
+    stores = {f"_MLFLOW_SERVER_{name}_STORE": store for name in ("FILE", "REGISTRY")}
+    server = subprocess.Popen(command, cwd=results / "mlflow", env=os.environ | ENVIRONMENT | OPTIONS | stores)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait(server, f"{address}/health")
