@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainuad.config.study import Study
 from brainuad.errors import InputError
@@ -15,7 +15,9 @@ from brainuad.formats import leftovers
 from brainuad.formats.model_file import SUFFIX
 from brainuad.plan import Plan
 from brainuad.run_end import guarded, show
-from brainuad.track.experiment import Destination, ImportFailedError
+
+if TYPE_CHECKING:
+    from brainuad.track.experiment import Destination
 
 
 def after_success(plan: Plan, workflow: Any) -> None:
@@ -28,6 +30,8 @@ def after_success(plan: Plan, workflow: Any) -> None:
 
 
 def _register(plan: Plan) -> None:
+    from brainuad.track.experiment import Destination, ImportFailedError
+
     to = Destination(plan.folder.parent / "mlflow", plan.study.track.uri)
     again = f"`brainuad register {plan.folder}` tries again"
     try:
@@ -45,6 +49,7 @@ def register_study(study: Study, folder: Path, to: Destination) -> Iterator[str]
     """
     from brainuad.predict import mlflow_models
     from brainuad.predict.export import Wanted, export_study
+    from brainuad.track.experiment import ImportFailedError
 
     known = mlflow_models.registered(study.study, list(study.models), study.seeds[0], to)
     refused: dict[str, list[str]] = {}
