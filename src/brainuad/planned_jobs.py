@@ -87,6 +87,7 @@ def quality(plan: Plan, dataset: str) -> QualityJob:
         inputs=QualityInputs(table=plan.scan_table(dataset), done=plan.done_files(dataset)),
         outputs=QualityOutputs(table=plan.quality(dataset)),
         limits=plan.study.recipe.preprocess.quality,
+        missing=plan.study.missing,
         exclude=plan.scan_set(dataset).exclude,
         preprocessed=plan.preprocessed(dataset),
     )
@@ -129,13 +130,14 @@ def scaling(plan: Plan) -> ScalingJob:
         outputs=ScalingOutputs(scaling=plan.scaling()),
         intensity=plan.study.recipe.normalize.intensity,
         preprocessed=[plan.preprocessed(label) for label in labels],
+        sequences=plan.study.sequences(),
     )
 
 
 def normalize(plan: Plan, dataset: str) -> NormalizeJob:
     """Of a data set that models see."""
     settings, origin = plan.study.datasets[dataset], plan.origin(dataset)
-    made = None
+    made, sequences = None, plan.study.sequences()
     if isinstance(settings, Made):
         made = {**settings.model_dump(mode="json", exclude={"masks"}), "seed": plan.study.seed}
     return NormalizeJob(
@@ -151,6 +153,8 @@ def normalize(plan: Plan, dataset: str) -> NormalizeJob:
         made=made,
         mask_folders=settings.masks if isinstance(settings, Inserted) else [],
         preprocessed=plan.preprocessed(origin),
+        sequences=sequences,
+        signs={name: plan.study.sign_of(name) for name in sequences} if isinstance(settings, Inserted) else {},
     )
 
 
@@ -162,7 +166,7 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
         outputs=TrainOutputs(
             weights=folder / "arrays.safetensors", bundle=folder / "bundle.json", record=folder / "run.json"
         ),
-        model=settings.pinned().model_dump(mode="json", exclude={"map", "cite"}),
+        model=settings.pinned().model_dump(mode="json", exclude={"map", "cite", "modalities"}),
         seed=int(seed),
         label=model,
         threads=compute.threads,
@@ -171,6 +175,7 @@ def train(plan: Plan, model: str, seed: str) -> TrainJob:
         workers=compute.workers,
         scratch=compute.scratch,
         cite=settings.cite,
+        sequences=plan.study.sequences_of(model),
     )
 
 
@@ -189,7 +194,7 @@ def infer(plan: Plan, model: str, seed: str, dataset: str) -> InferJob:
         outputs=InferOutputs(maps=plan.maps(model, seed, dataset)),
         family=settings.family,
         map=settings.map.model_dump(mode="json"),
-        lesion_sign=plan.study.lesion_sign,
+        lesion_sign=plan.study.signs_of(model),
         erode_voxels=plan.study.evaluate.erode_voxels if by_scan else 0,
         threads=compute.threads,
         accelerator=compute.accelerator,
@@ -239,7 +244,7 @@ def ceilings(plan: Plan, dataset: str) -> CeilingsJob:
         outputs=CeilingsOutputs(folder=plan.ceilings(dataset)),
         postprocessing=study.postprocessing,
         networks=list({network.name: network for network in networks}.values()),
-        lesion_sign=study.lesion_sign,
+        lesion_sign=study.sign_of(study.modalities[0] if study.modalities else ""),
         erode_voxels=study.evaluate.erode_voxels,
     )
 
@@ -355,7 +360,8 @@ def _listed(scan: Scan) -> list[Any]:
 
 def _content(settings: Scans) -> dict[str, Any]:
     """The settings that decide what a data set holds, its roles left out."""
-    return settings.model_dump(mode="json", exclude={"split", "exclude", "controls"})
+    left_out = {"split", "exclude", "controls", "aligned", *(() if settings.sequences else ("sequences",))}
+    return settings.model_dump(mode="json", exclude=left_out)
 
 
 def scan_settings(plan: Plan, dataset: str) -> ScanSettings:
@@ -372,4 +378,6 @@ def scan_settings(plan: Plan, dataset: str) -> ScanSettings:
         reading=settings.reading if isinstance(settings, OnDisk) else Reading(),
         source=source,
         recipe={**recipe, "template": Path(recipe["template"]).name},
+        sequences=settings.sequences,
+        aligned=settings.aligned,
     )

@@ -46,6 +46,11 @@ class Scans(Section):
 
     modality: Modality = "T1w"
     """BIDS suffix of the scans."""
+    sequences: list[Modality] = []
+    """Further sequences of each session; a study gives them to all its data sets at once, by `modalities`."""
+    aligned: bool = False
+    """Whether the sequences of a session lie in one space by their headers, so that none is registered to another; it
+    is checked, and flagged if it looks wrong. Sequences on one grid are taken as aligned anyway."""
     healthy: bool
     """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
     split: Split | None = Split(test=1.0)
@@ -61,6 +66,12 @@ class Scans(Section):
     controls: list[str] = []
     """Of patients: labels of the healthy data sets whose test scans they are compared with as whole scans. By default
     those of the same source and modality; where there are none, the training sets, and the report says so."""
+
+    @model_validator(mode="after")
+    def _sequences_differ(self) -> Scans:
+        if len({self.modality, *self.sequences}) <= len(self.sequences):
+            raise ValueError("sequences: one is listed twice, or is the modality itself")
+        return self
 
     @model_validator(mode="after")
     def _only_patients_have_controls(self) -> Scans:
@@ -90,6 +101,12 @@ class Phantoms(Scans):
     def _lesions_are_not_healthy(self) -> Phantoms:
         if self.healthy != (self.lesions == "none"):
             raise ValueError("healthy must be true exactly where lesions is none")
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_can_be_synthesised(self) -> Phantoms:
+        if other := [each for each in self.sequences if each not in ("T1w", "T2w", "FLAIR")]:
+            raise ValueError(f"sequences: there are no phantoms of {other[0]} beside another sequence")
         return self
 
 
@@ -239,7 +256,8 @@ class Table(WithReference):
     """Scans listed in a table, one per line, for files that are not in BIDS order.
 
     Columns `subject` and `image`, and if known `session`, `mask`, `age`, `sex`, `site`, `group`, `healthy`,
-    `lesion_type` and `register_with`; paths are relative to the table's folder.
+    `lesion_type` and `register_with`; with several `modalities` in the study `image` is the first, and each further one
+    has a column of its name, such as `flair`. Paths are relative to the table's folder.
     """
 
     source: Literal["table"]

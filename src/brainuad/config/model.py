@@ -15,11 +15,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
+from brainuad.config.datasets import Modality
 from brainuad.config.section import Section
 from brainuad.config.told import Told, first_sentence, with_settings
 
 PACKAGE = "brainuad.methods"
-TOLD_ELSEWHERE = ("family", "cite", "map")
+TOLD_ELSEWHERE = ("family", "cite", "map", "modalities")
 """Settings that `describe` leaves to others."""
 NOT_FAMILIES = ("base", "registry", "shared")
 """Modules of the package that hold no family."""
@@ -31,6 +32,19 @@ PROPERTIES = ("learns", "uses_gpu", "reconstructs", "trivial_baseline")
 
 Combination = Literal["mean_asinh", "rank", "maximum"]
 """How several maps of a scan become one."""
+Fusion = Literal["mean", "maximum", "mahalanobis", "direction"]
+"""How the maps of the sequences of a scan become one."""
+FUSED: dict[Fusion, str] = {
+    "mean": "the mean of the sequences' z",
+    "maximum": "the largest z of the sequences",
+    "mahalanobis": "the Mahalanobis length of the sequences' z above 0",
+    "direction": "the z of the sequences in the direction in which all rise alike, weighted by the inverse of their "
+    "correlation",
+}
+"""In the methods section, each z being that of a map over the brains of the healthy training scans."""
+LESIONS = {"dark": "dark", "bright": "bright", "both": "either"}
+EACH = "each"
+"""The lesion sign of maps of several sequences with different signs, in sentences."""
 
 
 class MapSettings(Section, ABC):
@@ -39,6 +53,12 @@ class MapSettings(Section, ABC):
     per_scan: Literal["none", "robust"] = "none"
     """`robust`: maps in units of their own scan, (map - median) / (1.4826 MAD) over its scored brain. This holds the
     false-positive rate on other scanners; large lesions lower the values of their scan."""
+    fuse: Fusion = "mean"
+    """Of a model that maps several sequences of a scan one by one: how their maps become one. Each map becomes a z, by
+    the mean and sd of such maps over the brains of healthy training scans. `mean` and `maximum` of these z;
+    `mahalanobis`: the length of what is above 0, by the correlation of the sequences in healthy scans; `direction`:
+    their sum weighted by the inverse of that correlation, so that what healthy brains have in several sequences counts
+    less."""
 
     @abstractmethod
     def describe(self, lesion_sign: str) -> list[str]:
@@ -48,9 +68,16 @@ class MapSettings(Section, ABC):
 def map_text(settings: Section, lesion_sign: str) -> list[str]:
     """What `MapSettings.describe` says; of a section without sentences of its own, what it is with all settings."""
     if isinstance(settings, MapSettings):
-        told = settings.model_copy(update={"per_scan": "none"}).describe(lesion_sign)
+        told = settings.model_copy(update={"per_scan": "none", "fuse": "mean"}).describe(lesion_sign)
         return [*told, PER_SCAN] if settings.per_scan == "robust" else told
     return [f"is made from what was learnt ({with_settings(settings)})."]
+
+
+def fusion_text(settings: Section, signs: Mapping[str, str]) -> list[str]:
+    """On the maps of several sequences, `signs` of their lesions."""
+    how = FUSED[getattr(settings, "fuse", "mean")]
+    lesions = ", ".join(f"{sequence} {LESIONS[sign]}" for sequence, sign in signs.items())
+    return [f"Such a map was made of each sequence (lesions: {lesions}), and the map is {how}."]
 
 
 class MethodSettings(Section, ABC):
@@ -70,11 +97,15 @@ class MethodSettings(Section, ABC):
     """Whether the report compares the other models with this one, as a method that any of them should outperform."""
     draws_examples: ClassVar[bool] = False
     """Whether training examples are drawn by `compute.workers` processes beside the training."""
+    maps_sequences: ClassVar[bool] = False
+    """Whether the method takes several sequences of a scan: it then maps each by itself, and the maps are fused."""
 
     family: str
     """Name of the module in `brainuad.methods`."""
     cite: str | None = None
     """Key of the paper."""
+    modalities: Annotated[list[Modality], Field(min_length=1)] | None = None
+    """Of a study with several sequences: those that the model sees. By default all, where the method takes several."""
     map: Section
 
     def describe(self) -> list[str]:
@@ -199,12 +230,14 @@ SIGNS = {
     "dark": "; its sign was changed, since lesions are darker than tissue",
     "bright": "; lesions are brighter than tissue",
     "both": "; its absolute value was taken, since lesions may be darker or brighter than tissue",
+    "each": "; its sign follows the sequence",
 }
 """What follows from the study's `lesion_sign`, in the methods section."""
 ABSOLUTE = {
     "dark": "; what is brighter than its reconstruction counts as well, though lesions are darker than tissue",
     "bright": "; what is darker than its reconstruction counts as well, though lesions are brighter than tissue",
     "both": "",
+    "each": "; what differs from its reconstruction the other way counts as well",
 }
 """The same of absolute residuals, which do not follow `lesion_sign`."""
 

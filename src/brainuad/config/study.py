@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from brainuad.config.burden import Burden
-from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, OnDisk, Scans
+from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, Modality, OnDisk, Scans
 from brainuad.config.evaluate import Evaluate
-from brainuad.config.model import AnyModel
+from brainuad.config.model import ENSEMBLE, AnyModel
 from brainuad.config.paths import PathText
 from brainuad.config.postprocessing import HealthyQuantile, Postprocessing, Threshold, ThresholdRole
 from brainuad.config.recipe import Recipe
 from brainuad.config.section import Section
+from brainuad.config.told import listed
 
 LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
 LARGEST_SEED = 2**32 - 1
 """Lightning takes 32 bits."""
+Sign = Literal["dark", "bright", "both"]
+"""Intensity of lesions relative to healthy tissue."""
+Missing = Literal["leave_out_scan", "map_the_rest", "refuse"]
+"""What becomes of a session that lacks one of the study's sequences."""
 RESERVED = ("mlflow", "download", "preprocess", "logs")
 
 
@@ -106,8 +111,17 @@ class Study(Section):
     """Seed of the split and of inserted lesions and anomalies."""
     seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)
     """Training seeds: each model is trained once per seed."""
-    lesion_sign: Literal["dark", "bright", "both"] = "both"
-    """Intensity of lesions relative to healthy tissue; used by baselines and anomaly maps alike."""
+    modalities: list[Modality] = []
+    """Sequences of each session that are used together, such as `[T1w, T2w, FLAIR]`. The first is registered to the
+    template, the others to it, rigidly. Empty: each data set has scans of one sequence, its `modality`."""
+    missing: Missing = "leave_out_scan"
+    """What becomes of a session that lacks one of `modalities`, or has one that cannot be used: `leave_out_scan` counts
+    it as failed; `map_the_rest` maps test sessions by the sequences that are there, while models learn from whole
+    sessions alone, and thresholds rest on them; `refuse` ends the study. A session without the first is always left
+    out."""
+    lesion_sign: Sign | dict[Modality, Sign] = "both"
+    """Intensity of lesions relative to healthy tissue; used by baselines and anomaly maps alike. With several
+    `modalities` perhaps by sequence, as in `{T1w: dark, FLAIR: bright}`; one that is not named has `both`."""
     datasets: dict[Label, AnyDataset] = Field(min_length=1)
     """Data sets by label."""
     recipe_name: Label
@@ -131,6 +145,48 @@ class Study(Section):
     replaced."""
     native: bool = False
     """Also write anomaly maps and predicted masks of test scans on the grid of the original scan, under `native/`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sequences_of_sets(cls, given: Any) -> Any:
+        """Each data set with scans of its own gets the sequences of the study."""
+        named = given.get("modalities") if isinstance(given, dict) else None
+        sets = given.get("datasets") if isinstance(given, dict) else None
+        if not isinstance(named, list) or not named or not isinstance(sets, dict):
+            return given
+        if len({str(each) for each in named}) < len(named):
+            raise ValueError("modalities: one is listed twice")
+        own = {"modality": named[0], "sequences": named[1:]}
+        filled: dict[str, Any] = {}
+        for label, settings in sets.items():
+            if not isinstance(settings, dict) or "into" in settings:
+                filled[label] = settings
+                continue
+            for key, value in own.items():
+                if settings.get(key, value) != value:
+                    raise ValueError(f"datasets.{label}.{key}: the study has `modalities`; take the key out")
+            filled[label] = {**settings, **own}
+        return {**given, "datasets": filled}
+
+    @model_validator(mode="after")
+    def _models_take_their_sequences(self) -> Study:
+        there = self.modalities
+        if isinstance(self.lesion_sign, dict):
+            if not there:
+                raise ValueError("lesion_sign: signs by sequence need `modalities`")
+            if other := [name for name in self.lesion_sign if name not in there]:
+                raise ValueError(f"lesion_sign: {other[0]} is none of the modalities {listed(there)}")
+        for label, model in self.models.items():
+            if model.modalities is not None and (other := [each for each in model.modalities if each not in there]):
+                known = f"it has {listed(there)}" if there else "it has no `modalities`"
+                raise ValueError(f"models.{label}.modalities: {other[0]} is none of the study, {known}")
+            if len(seen := self.sequences_of(label)) > 1 and not model.maps_sequences:
+                one = f"`set: {{modalities: [{seen[-1]}]}}`"
+                why = f"{model.family} takes one sequence, and the study has {listed(seen)}; choose one by {one}"
+                raise ValueError(f"models.{label}: {why}")
+        if len(there) > 1 and self.evaluate.space == "native":
+            raise ValueError("evaluate.space: native is not there for studies with several sequences")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Study:
@@ -176,6 +232,28 @@ class Study(Section):
         if not any(d.healthy and d.split and d.split.validation for d in trained):
             raise ValueError("datasets: no healthy validation subject; give a training set a validation share")
         return self
+
+    def sequences(self) -> list[str]:
+        """The sequences of each session, the first one first; none where a scan is one sequence."""
+        return list(self.modalities) if len(self.modalities) > 1 else []
+
+    def sequences_of(self, model: str) -> list[str]:
+        """The sequences that a model sees, in the order of the study; none where a scan is one sequence."""
+        settings, there = self.models[model], self.sequences()
+        if settings.family == ENSEMBLE:  # it sees its members' maps
+            return there[:1]
+        return [each for each in there if settings.modalities is None or each in settings.modalities]
+
+    def sign_of(self, sequence: str) -> Sign:
+        """Intensity of lesions in a sequence."""
+        return self.lesion_sign.get(sequence, "both") if isinstance(self.lesion_sign, dict) else self.lesion_sign  # type: ignore[call-overload]
+
+    def signs_of(self, model: str) -> Sign | dict[str, Sign]:
+        """Intensity of lesions in what a model sees: by sequence, where it sees several."""
+        seen = self.sequences_of(model)
+        if len(seen) > 1:
+            return {sequence: self.sign_of(sequence) for sequence in seen}
+        return self.sign_of((seen or self.modalities or [""])[0])
 
     def scan_sets(self) -> dict[str, AnyScans]:
         """The data sets with scans of their own, by label."""
@@ -224,8 +302,9 @@ class Study(Section):
     def trainings(self) -> dict[str, str]:
         """For each model the label it is trained under: of models that differ in `map` alone, the first in the file."""
         first: dict[str, str] = {}
+        seen = self.sequences_of
         return {
-            label: first.setdefault(model.sorted_json(exclude={"map", "cite"}), label)
+            label: first.setdefault(model.sorted_json(exclude={"map", "cite", "modalities"}) + str(seen(label)), label)
             for label, model in self.models.items()
         }
 

@@ -10,6 +10,7 @@ from brainuad.download.sources.bids import BidsSource
 from brainuad.download.sources.known import KnownSource
 from brainuad.download.sources.phantom import PhantomSource
 from brainuad.download.sources.scan_source import ScanSource
+from brainuad.download.sources.sessions import SessionSource
 from brainuad.download.sources.table import TableSource
 
 SOURCES: dict[type[Scans], Callable[[str, Any], ScanSource[Any]]] = {
@@ -23,4 +24,6 @@ SOURCES: dict[type[Scans], Callable[[str, Any], ScanSource[Any]]] = {
 
 def source_of(label: str, settings: AnyScans) -> ScanSource[Any]:
     """The source of a data set's scans. `label`: its name in the study."""
-    return SOURCES[type(settings)](label, settings)
+    make = SOURCES[type(settings)]
+    joined = settings.sequences and not isinstance(settings, Table)  # a table has a column for each sequence
+    return SessionSource(label, settings, make) if joined else make(label, settings)

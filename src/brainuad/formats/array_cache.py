@@ -5,7 +5,8 @@ row, in the order of the arrays), `array_cache.json` (affine, template, modality
 coded), `scaling.safetensors` (what that scaling learnt from the training scans) and `lesions.npy` (bool). From lesions
 no model learns: evaluate and report open them, postprocess for the validation scans, train to refuse healthy scans that
 have lesions. Where any scan has such voxels, `ignored.npy` (bool) marks what is neither lesion nor healthy and is left
-out of the scores of voxels. `checksums.json` has a checksum for each volume of each array: a volume that is read as a
+out of the scores of voxels. In a study with several sequences `images.npy` is the first, and there is
+`images_<modality>.npy` for each further one; `read` chooses among them. `checksums.json` has a checksum for each volume of each array: a volume that is read as a
 whole (`ArrayCache.image`, `ArrayCache.brain`, `Volumes`) is compared with it; slices of the mapped arrays are not.
 """
 
@@ -23,13 +24,14 @@ from jaxtyping import Bool, Float
 from brainuad.formats import checksums, tensors
 from brainuad.formats import scans as table
 from brainuad.formats.checksums import Checksums
-from brainuad.formats.coding import Coded, Coding
+from brainuad.formats.coding import Coded, Coding, Stacked
 from brainuad.formats.files import atomic_folder, read_json, write_json
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
 
 NAME = "array_cache.json"
 TABLE, SCALING = "scans.tsv", "scaling.safetensors"
+IMAGES = "images"
 NPY_HEADER = 128
 """Bytes of a .npy file before its values."""
 
@@ -91,13 +93,14 @@ class Volumes:
 class ArrayCache:
     """Scans of one data set.
 
-    `images`: normalised intensity, 0 outside the brain; `stored`: images and brains, to read whole volumes; `affine`:
-    voxel index to the template's mm; `intensity`: settings of the scaling; `scaling`: what it learnt from the training
-    scans; `naming`: for files made of the scans; `seal`: names the content of the array cache.
+    `images`: normalised intensity, 0 outside the brain, with the sequences last where several were asked for;
+    `stored`: images and brains, to read whole volumes; `affine`: voxel index to the template's mm; `intensity`:
+    settings of the scaling; `scaling`: what it learnt from the training scans; `naming`: for files made of the scans;
+    `seal`: names the content of the array cache; `sequences`: of the images, in order; none where a scan is one.
     """
 
     scans: list[Scan]
-    images: Float[np.ndarray, "n x y z"] | Coded
+    images: Float[np.ndarray, "n x y z"] | Coded | Stacked
     brains: Bool[np.ndarray, "n x y z"]
     stored: Mapping[str, Volumes]
     affine: Float[np.ndarray, "4 4"]
@@ -105,6 +108,12 @@ class ArrayCache:
     scaling: dict[str, np.ndarray]
     naming: Naming
     seal: str
+    sequences: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels of the grid along x, y and z."""
+        return self.images.shape[1:4]
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -128,31 +137,44 @@ class ArrayCache:
             self.scaling,
             self.naming,
             self.seal,
+            self.sequences,
         )
 
-    def image(self, row: int) -> Float[np.ndarray, "x y z"]:
+    def image(self, row: int) -> Float[np.ndarray, "x y z ..."]:
         """The image of a scan; raises InputError if it is not what was written."""
-        codes = self.stored["images"][row]
-        return self.images.coding.decode(codes) if isinstance(self.images, Coded) else codes
+        if isinstance(self.images, Stacked):
+            pairs = zip(self.images.parts, self.sequences, strict=True)
+            return np.stack([_decoded(part, self.stored[f"{IMAGES}_{name}"][row]) for part, name in pairs], axis=-1)
+        return _decoded(self.images, self.stored[IMAGES][row])
 
     def brain(self, row: int) -> Bool[np.ndarray, "x y z"]:
         """The brain mask of a scan; raises InputError if it is not what was written."""
         return self.stored["brains"][row]
 
 
+def _decoded(array: np.ndarray | Coded, codes: np.ndarray) -> Float[np.ndarray, "x y z"]:
+    return array.coding.decode(codes) if isinstance(array, Coded) else codes
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One scan on its way into an array cache. `lesion`, `ignored`: None stands for a mask without a voxel."""
+    """One scan on its way into an array cache.
+
+    `lesion`, `ignored`: None stands for a mask without a voxel; `sequences`: further ones of the session.
+    """
 
     scan: Scan
     image: Float[np.ndarray, "x y z"]
     brain: Bool[np.ndarray, "x y z"]
     lesion: Bool[np.ndarray, "x y z"] | None = None
     ignored: Bool[np.ndarray, "x y z"] | None = None
+    sequences: Mapping[str, Float[np.ndarray, "x y z"]] = field(default_factory=dict)
 
     def arrays(self, coding: Coding) -> Iterator[tuple[str, np.ndarray]]:
         """The values of each array by its name, as they are stored."""
-        yield "images", coding.encode(self.image, self.brain)
+        yield IMAGES, coding.encode(self.image, self.brain)
+        for name, image in self.sequences.items():
+            yield f"{IMAGES}_{name}", coding.encode(image, self.brain)
         yield "brains", self.brain
         yield "lesions", np.zeros_like(self.brain) if self.lesion is None else self.lesion
         if self.ignored is not None:
@@ -163,7 +185,7 @@ class Entry:
 class CacheHeader:
     """What the scans of an array cache share; the fields are those of `ArrayCache`.
 
-    `shape`: of the grid, needed where there may be no scan.
+    `shape`: of the grid, needed where there may be no scan; `sequences`: of each session, where there are several.
     """
 
     affine: Float[np.ndarray, "4 4"]
@@ -172,6 +194,7 @@ class CacheHeader:
     shape: tuple[int, int, int] = (0, 0, 0)
     coding: Coding = field(default_factory=Coding)
     naming: Naming = field(default_factory=Naming)
+    sequences: tuple[str, ...] = ()
 
 
 def write(path: str | Path, entries: Iterable[Entry], header: CacheHeader) -> None:
@@ -195,47 +218,78 @@ def write(path: str | Path, entries: Iterable[Entry], header: CacheHeader) -> No
                 rows.append(entry.scan)
                 for array in arrays.values():
                     array.fill(len(rows))
-            for name in ("images", "brains", "lesions") if not rows else ():
+            named = (IMAGES, "brains", "lesions", *(f"{IMAGES}_{each}" for each in header.sequences[1:]))
+            for name in (name for name in named if name not in arrays):  # no scan has one
                 empty = _ArrayFile((folder / f"{name}.npy").open("wb"), _dtype(name, coding), header.shape)
                 arrays[name] = opened.enter_context(empty)
+                empty.fill(len(rows))
         table.write(folder / TABLE, rows)
         tensors.write(folder / SCALING, header.scaling)
         about = {"affine": np.asarray(header.affine).tolist(), "intensity": header.intensity, **asdict(header.naming)}
         if coding.dtype != "float32":
             about["coding"] = asdict(coding)
+        if header.sequences:
+            about["sequences"] = list(header.sequences)
         write_json(folder / NAME, about)
         sums = {name: array.checksums for name, array in arrays.items()}
         checksums.write(folder, checksums.of_files(folder, (NAME, TABLE, SCALING)), arrays=sums)
 
 
-def read(path: str | Path) -> ArrayCache:
+def read(path: str | Path, sequences: Sequence[str] = ()) -> ArrayCache:
     """Open an array cache; arrays are memory-mapped and read-only.
 
-    Raises InputError if it is missing or if its tables or the sizes of its arrays are not what was written.
+    `sequences`: those that the images are to hold; by default the first of a session. Raises InputError if it is
+    missing, if its tables or the sizes of its arrays are not what was written, or if it lacks one of `sequences`.
     """
     folder = Path(path)
     record = checksums.read(folder)
     for name in (NAME, TABLE, SCALING):
         record.check(folder / name)
     about, rows = read_json(folder / NAME), table.read(folder / TABLE)
-    stored = {name: _open(record, name) for name in ("images", "brains")}
+    there = tuple(about.get("sequences", ()))
+    if other := [name for name in sequences if name not in there]:
+        why = f"it has {', '.join(there)}" if there else "it has one sequence"
+        raise record.refused(f"the array cache has no {other[0]}", folder, why)
+    chosen = tuple(sequences) or there[:1]
+    files = [f"{IMAGES}_{name}" if name in there[1:] else IMAGES for name in chosen] or [IMAGES]
+    names = [f"{IMAGES}_{name}" for name in chosen] if len(chosen) > 1 else [IMAGES]
+    stored = {name: _open(record, file) for name, file in zip(names, files, strict=True)}
+    stored["brains"] = _open(record, "brains")
     for name, volumes in stored.items():
         if len(volumes) != len(rows):
             why = f"it has {len(volumes)} volumes, {TABLE} has {len(rows)} scans"
             raise record.refused(f"{name}.npy does not fit its table", volumes.path, why)
-    codes = stored["images"].array
-    images = Coded(codes, Coding(**about["coding"])) if "coding" in about else codes
+    coding = Coding(**about["coding"]) if "coding" in about else None
+    arrays = [Coded(stored[name].array, coding) if coding else stored[name].array for name in names]
     return ArrayCache(
         rows,
-        images,
+        Stacked(arrays) if len(arrays) > 1 else arrays[0],
         stored["brains"].array,
         stored,
         np.asarray(about["affine"]),
         about["intensity"],
-        tensors.read(folder / SCALING, checksums.remedy(folder)),
-        Naming(about["modality"], about["template"]),
+        _scaling_of(tensors.read(folder / SCALING, checksums.remedy(folder)), chosen),
+        Naming(chosen[0] if chosen else about["modality"], about["template"]),
         record.seal,
+        chosen,
     )
+
+
+def scaling_of(scaling: Mapping[str, np.ndarray], sequence: str) -> dict[str, np.ndarray]:
+    """What the scaling of one of several sequences learnt; its arrays are `<sequence>.<name>`."""
+    start = f"{sequence}."
+    return {name.removeprefix(start): array for name, array in scaling.items() if name.startswith(start)}
+
+
+def scaling_by_sequence(scalings: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The inverse of `scaling_of`."""
+    return {f"{sequence}.{name}": array for sequence, own in scalings.items() for name, array in own.items()}
+
+
+def _scaling_of(scaling: dict[str, np.ndarray], chosen: Sequence[str]) -> dict[str, np.ndarray]:
+    if len(chosen) == 1:
+        return scaling_of(scaling, chosen[0])
+    return scaling_by_sequence({name: scaling_of(scaling, name) for name in chosen}) if chosen else scaling
 
 
 def require_data_set(path: str | Path, label: str) -> None:
@@ -297,7 +351,7 @@ class _ArrayFile:
 
 
 def _dtype(name: str, coding: Coding) -> np.dtype[Any]:
-    return coding.stored if name == "images" else np.dtype(bool)
+    return coding.stored if name.startswith(IMAGES) else np.dtype(bool)
 
 
 def _open(record: Checksums, name: str) -> Volumes:

@@ -26,11 +26,17 @@ class Bundle:
     """`arrays`: weights, atlases and residual statistics by name; `about`: the rest.
 
     `about` holds `model` (settings), `intensity` (fitted normalisation), `affine`, `shape`, `template`, `seed`,
-    `trained_as` (`<model>/seed-<seed>`), `training` (hash and labels of the training scans), `versions`.
+    `trained_as` (`<model>/seed-<seed>`), `training` (hash and labels of the training scans), `versions`, and
+    `sequences` that the model sees, where a scan has several.
     """
 
     arrays: dict[str, np.ndarray]
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sequences(self) -> list[str]:
+        """The sequences that the model sees; none where a scan is one sequence."""
+        return list(self.about.get("sequences", ()))
 
     @property
     def scaling(self) -> dict[str, np.ndarray]:

@@ -77,10 +77,35 @@ class Coded:
         return np.asarray(self.coding.decode(self.codes), dtype=dtype)
 
 
+class Stacked:
+    """The same volumes in several sequences, (n, x, y, z, c). An index or a tuple reads what it names of each."""
+
+    def __init__(self, parts: Sequence[np.ndarray | Coded]):
+        self.parts = parts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, x, y, z, c)."""
+        return (*self.parts[0].shape, len(self.parts))
+
+    def __len__(self) -> int:
+        """Number of volumes."""
+        return len(self.parts[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        """A slice or a list gives `Stacked`, all else an array with the sequences at its end."""
+        parts = [part[index] for part in self.parts]
+        return Stacked(parts) if isinstance(index, slice | list) else np.stack(parts, axis=-1)
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "x y z c"]]:
+        """The volumes, one by one."""
+        return (self[row] for row in range(len(self)))
+
+
 class Picked(Sequence[Float[np.ndarray, "x y z"]]):
     """Volumes chosen from several array caches, each read when it is indexed."""
 
-    def __init__(self, places: Sequence[tuple[np.ndarray | Coded, int]]):
+    def __init__(self, places: Sequence[tuple[np.ndarray | Coded | Stacked, int]]):
         self.places = places
 
     def __len__(self) -> int:

@@ -56,6 +56,8 @@ NUMBERS = {
     "lesion_ml": "volume of the lesion mask in the scan's own space; empty without a mask",
 }
 COLUMNS = ABOUT | NUMBERS
+OF_SEQUENCES = {"missing": "sequences of the study that the session lacks or that cannot be used, joined by ;"}
+"""A further column, of studies with several sequences."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class QualityRow:
     has_image: bool | None = None
     content: str = ""
     numbers: Numbers = field(default_factory=dict)
+    missing: str = ""
 
 
 def sorted_rows(rows: Iterable[QualityRow]) -> list[QualityRow]:
@@ -82,20 +85,21 @@ def sorted_rows(rows: Iterable[QualityRow]) -> list[QualityRow]:
 
 def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
     """Write the table, sorted; a number that was not measured is empty."""
+    several = any(row.missing for row in rows)
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *OF_SEQUENCES] if several else COLUMNS)
         for row in sorted_rows(rows):
             words = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.notes, row.remedy]
             about = [*words, YES_NO[row.stripped], row.content, YES_NO[row.has_image]]
             numbers = [f"{row.numbers[name]:.6g}" if name in row.numbers else "" for name in NUMBERS]
-            writer.writerow([*about, *numbers])
+            writer.writerow([*about, *numbers, *[row.missing] * several])
 
 
 def read(path: str | Path) -> list[QualityRow]:
     """Read the table; raises InputError if it is missing or has other columns."""
     columns, rows = read_tsv(path, "the table of quality")
-    if columns != list(COLUMNS):
+    if columns not in (list(COLUMNS), [*COLUMNS, *OF_SEQUENCES]):
         raise InputError(f"{Path(path).name} has other columns", file=path, do="delete its folder and run again")
     return [_row(row) for row in rows]
 
@@ -118,4 +122,5 @@ def _row(cells: dict[str, str]) -> QualityRow:
         has_image=values[cells["has_image"]],
         content=cells["content"],
         numbers={name: float(cells[name]) for name in NUMBERS if cells[name]},
+        missing=cells.get("missing", ""),
     )

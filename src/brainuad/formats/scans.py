@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,9 @@ from brainuad.errors import InputError
 from brainuad.formats.files import atomic, read_tsv
 
 MASK_SEPARATOR = " | "
-"""Between the paths of several files that are one mask."""
+"""Between the paths of several files that are one mask, or sequences of one session."""
+SEQUENCE = "sequence"
+"""How the names of further sequences begin among the files of a scan."""
 Role = Literal["train", "validation", "calibration", "test", ""]
 
 
@@ -57,13 +59,30 @@ class Scan:
     """Hash of the scan's voxel values as they were read, once preprocessed: equal for copies under any name."""
     own_ml: str = ""
     """Millilitres of the scan's own space in one of the template's, once normalised; empty means 1."""
+    sequences: str = ""
+    """Further sequences of the session, `T2w=<path> | FLAIR=<path>`; empty in studies of one sequence."""
+    missing: str = ""
+    """Sequences of the study that the session lacks or that cannot be used, joined by `;`."""
 
     def files(self) -> dict[str, str]:
-        """`image`, and `mask`, `reference` and `ignore` where there is one; `mask-2` and so on where it has parts."""
+        """`image`, and `mask`, `reference` and `ignore` where there is one; `mask-2` and so on where it has parts.
+
+        Further sequences are `sequence-<modality>`.
+        """
         parts = self.mask.split(MASK_SEPARATOR)
         masks = {f"mask-{i}" if i > 1 else "mask": part for i, part in enumerate(parts, 1)}
-        more = {**masks, "reference": self.reference, "ignore": self.ignore}
+        others = {f"{SEQUENCE}-{modality}": path for modality, path in self.sequence_files().items()}
+        more = {**masks, "reference": self.reference, "ignore": self.ignore, **others}
         return {"image": self.image, **{name: path for name, path in more.items() if path}}
+
+    def sequence_files(self) -> dict[str, str]:
+        """Paths of further sequences of the session, by modality."""
+        return dict(each.split("=", 1) for each in self.sequences.split(MASK_SEPARATOR) if each)
+
+    @property
+    def missing_sequences(self) -> list[str]:
+        """What `missing` names."""
+        return [each for each in self.missing.split(";") if each]
 
     @property
     def own_volume(self) -> float:
@@ -76,12 +95,19 @@ class Scan:
         return f"{self.origin or self.dataset}/{self.subject}"
 
 
+def with_sequences(scan: Scan, files: Mapping[str, str]) -> Scan:
+    """The scan with further sequences of its session, paths by modality."""
+    return replace(scan, sequences=MASK_SEPARATOR.join(f"{modality}={path}" for modality, path in files.items()))
+
+
 def lesion_types_in(lesion_type: str) -> list[str]:
     """The types that `Scan.lesion_type` holds; none where it is empty."""
     return [part for part in lesion_type.split(";") if part]
 
 
 COLUMNS = [field.name for field in fields(Scan)]
+OF_SEQUENCES = ("sequences", "missing")
+"""Columns that are written only where a scan has a value in one."""
 ROLES: tuple[Role, ...] = ("train", "validation", "calibration", "test", "")
 """In the order in which the split gives them; the last one is no role."""
 STATES = ("ok", "warned", "failed", "excluded", "included", "")
@@ -90,8 +116,10 @@ STATES = ("ok", "warned", "failed", "excluded", "included", "")
 def write(path: str | Path, scans: list[Scan]) -> None:
     """Write scans as a table; raises InputError if a scan is listed twice or a subject has two roles."""
     _check(path, scans)
+    several = any(getattr(scan, name) for scan in scans for name in OF_SEQUENCES)
+    columns = [name for name in COLUMNS if several or name not in OF_SEQUENCES]
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, delimiter="\t", lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(asdict(scan) for scan in scans)
 

@@ -35,6 +35,24 @@ MASKS = (LESIONS, "ignore")
 """And, where the scan has them, its lesions and what is not scored, by their names among the files of a scan."""
 
 
+def sequence_key(modality: str) -> str:
+    """Key among `Status.files` of the image of a further sequence."""
+    return f"{IMAGE}_{modality}"
+
+
+class SequenceStatus(Section):
+    """The result of a further sequence of a scan's session."""
+
+    reasons: list[str] = []
+    """Why there is none, or why a person should look at it."""
+    notes: list[str] = []
+    """What was converted or decided."""
+    quality: Numbers = {}
+    """Quality numbers, empty where there is no image."""
+    registered: bool = False
+    """Whether it was registered to the scan; else it was taken as aligned by its header."""
+
+
 class Status(Section):
     """The result of one scan."""
 
@@ -64,6 +82,8 @@ class Status(Section):
     """Quality numbers, empty for a scan that could not be preprocessed."""
     provenance: dict[str, Any] = {}
     """Input files with their SHA-256, software versions, settings."""
+    sequences: dict[str, SequenceStatus] = {}
+    """Further sequences of the session, by modality; those with an image are among the files, by `sequence_key`."""
 
     @property
     def naming(self) -> Naming:

@@ -1,4 +1,4 @@
-"""Lesions inserted into healthy registered scans: the mask is exact, the appearance is that of dark lesions on T1w."""
+"""Lesions inserted into healthy registered scans: the mask is exact, they look like fluid, dark or bright."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from brainuad.images.fields import smooth_field
 
 Image = Float[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
+FLUID, BRIGHT = 2.0, 99.5
+"""Percentiles of the brain: fluid on T1w, and what bright lesions come to."""
 
 
 def insert_lesion(
@@ -21,8 +23,9 @@ def insert_lesion(
     rng: np.random.Generator,
     settings: Insertion,
     spacing: float = 2.0,
+    bright: bool = False,
 ) -> tuple[Image, Mask]:
-    """Blend the tissue under `mask` towards the intensity of fluid; returns the scan and the mask of its lesion.
+    """Blend the tissue under `mask` towards the darkest, or `bright`, tissue; returns the scan and the mask of its lesion.
 
     `image`: before intensity scaling, any unit, on a grid that is symmetric about its middle plane along x, as the
     template's is; `mask`: on the same grid (see `resample_mask`); `spacing`: mm. The lesion is `mask`, perhaps
@@ -45,7 +48,7 @@ def insert_lesion(
     strength = rng.uniform(*settings.contrast)
     uneven = np.clip(1 + settings.uneven * smooth_field(rng, shape, settings.uneven_mm / spacing), 0, 2)
     grain = settings.texture * smooth_field(rng, shape, 0.7)
-    fluid, tissue = fluid_and_tissue(image, brain)
+    fluid, tissue = fluid_and_tissue(image, brain, BRIGHT if bright else FLUID)
     planted = image.astype(np.float32)
     before = planted[window]
     before += weight * np.clip(strength * uneven, 0, 1) * (fluid - before) + weight * strength * grain * (
@@ -54,14 +57,15 @@ def insert_lesion(
     return planted, truth
 
 
-def fluid_and_tissue(image: Image, brain: Mask) -> tuple[float, float]:
+def fluid_and_tissue(image: Image, brain: Mask, percentile: float = FLUID) -> tuple[float, float]:
     """Intensity of fluid and of tissue on T1w: the 2nd percentile and the median of the brain.
 
-    On IXI scans that percentile is the intensity of the ventricles (0.4 of white matter). The outermost voxels are not
+    On IXI scans that percentile is the intensity of the ventricles (0.4 of white matter). `percentile`: another one in
+    its place, for what is bright. The outermost voxels are not
     used: a mask that is too wide includes skull there.
     """
     core = image[ndimage.binary_erosion(brain)]
-    fluid, tissue = np.percentile(core if core.size else image[brain], [2, 50])
+    fluid, tissue = np.percentile(core if core.size else image[brain], [percentile, 50])
     return float(fluid), float(tissue)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from brainuad.config.section import Section
+from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 
@@ -31,7 +32,8 @@ class InferJob(Job):
     family: str
     map: dict[str, Any]
     """The `map` section of the model."""
-    lesion_sign: Literal["dark", "bright", "both"]
+    lesion_sign: Sign | dict[str, Sign]
+    """By sequence, for a model that sees several."""
     erode_voxels: int = 0
     """Of the brain's rim, not scored; set where maps are in units of their scan's scored brain."""
     threads: int
@@ -54,13 +56,18 @@ class InferJob(Job):
             )
 
     def describe(self) -> list[str]:
-        from brainuad.config.model import map_text, settings_class
+        from brainuad.config.model import EACH, fusion_text, map_text, settings_class
 
         section = settings_class(self.family).model_fields["map"].annotation
         assert isinstance(section, type)
         assert issubclass(section, Section)
-        what, *more = map_text(section.model_validate(self.map), self.lesion_sign)
-        return [f"The map {what}", *more]
+        settings = section.model_validate(self.map)
+        if isinstance(self.lesion_sign, str):
+            what, *more = map_text(settings, self.lesion_sign)
+            return [f"The map {what}", *more]
+        signs = set(self.lesion_sign.values())
+        what, *more = map_text(settings, signs.pop() if len(signs) == 1 else EACH)
+        return [f"The map {what}", *more, *fusion_text(settings, self.lesion_sign)]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.family}"]

@@ -22,7 +22,7 @@ from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.maps import MapWriter
 from brainuad.formats.run import Record
-from brainuad.infer.maps import combine, in_own_units, predict, reconstruction_similarity
+from brainuad.infer.maps import Prediction, combine, in_own_units, predict, reconstruction_similarity
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.resources import recording
@@ -35,13 +35,24 @@ class MapMaking:
     """How maps are made of a trained model.
 
     `settings`: its `map` section; `erode_voxels`: of the brain's rim, not scored; `members`: folders with the maps of
-    the models that an ensemble combines, in the order of its settings.
+    the models that an ensemble combines, in the order of its settings; `lesion_sign`: by sequence, if a model sees
+    several.
     """
 
     settings: Section | Mapping[str, Any]
-    lesion_sign: Sign
+    lesion_sign: Sign | Mapping[str, Sign]
     erode_voxels: int = 0
     members: Sequence[Path] = ()
+
+    @property
+    def signs(self) -> Mapping[str, Sign]:
+        """Of the lesions by sequence; none where a model sees one."""
+        return {} if isinstance(self.lesion_sign, str) else self.lesion_sign
+
+    @property
+    def sign(self) -> Sign:
+        """Of the lesions in a sequence that `signs` does not name."""
+        return self.lesion_sign if isinstance(self.lesion_sign, str) else "both"
 
     @property
     def content(self) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def infer(
     array cache is on another grid than the training scans, or maps of members are missing or of other scans.
     """
     trained = bundles.read(bundle)
-    data = array_caches.read(array_cache)
+    data = array_caches.read(array_cache, trained.sequences)
     if tags.get("seed", str(trained.about["seed"])) != str(trained.about["seed"]):
         why = f"it was trained with seed {trained.about['seed']}, the job has seed {tags['seed']}"
         raise InputError("the bundle is that of another training", file=bundle, why=why, do=bundles.AGAIN)
@@ -66,11 +77,12 @@ def infer(
     if "dataset" in tags:
         array_caches.require_data_set(array_cache, tags["dataset"])
     scans = data.select("validation", "calibration", "test")
-    method = registry.load_method(trained, making.content)
+    method = registry.load_method(trained, making.content, making.signs)
     registry.use_threads(compute.threads)
     method.to(compute.accelerator)
     made_of = _made_of(trained, data, making.members, tags)
-    settings = {"map": making.content, "lesion_sign": making.lesion_sign, "model": trained.about["model"]}
+    signs = making.lesion_sign if isinstance(making.lesion_sign, str) else dict(making.lesion_sign)
+    settings = {"map": making.content, "lesion_sign": signs, "model": trained.about["model"]}
     record = Record("infer", dict(tags), settings, trained.about["seed"], trained.about["arrays_sha256"])
     rows: list[tuple[str, str, str, float]] = []
     similarities: list[dict[str, float]] = []
@@ -81,11 +93,13 @@ def infer(
         slices = 0
         for row, scan in enumerate(scans.scans):
             image, brain = scans.image(row), scans.brain(row)
-            if making.members:
+            if data.sequences and set(data.sequences) <= set(scan.missing_sequences):  # there is nothing to map
+                result = Prediction(np.zeros(brain.shape, np.float32), None, 0.0)
+            elif making.members:
                 parts = [maps.read_map(maps.anomaly_path(each, scan.scan), brain.shape) for each in making.members]
                 result = combine(method, parts, image, brain, making.erode_voxels)
             else:
-                result = predict(method, image, brain, scans.spacing, making.lesion_sign)
+                result = predict(method, image, brain, scans.spacing, making.sign)
             if making.content.get("per_scan") == "robust":
                 result = in_own_units(method, result, image, brain, making.erode_voxels)
             slices += int(brain.any((0, 1)).sum())
@@ -126,9 +140,9 @@ def _require_fit(trained: bundles.Bundle, data: ArrayCache, path: Path) -> None:
     """Raises InputError unless scans and training have one grid, template and intensity scaling."""
     shape, affine = tuple(trained.about["shape"]), np.asarray(trained.about["affine"])
     do = "normalize the data set with the recipe of the training"
-    if data.images.shape[1:] != shape or not np.allclose(data.affine, affine, atol=1e-3):
+    if data.shape != shape or not np.allclose(data.affine, affine, atol=1e-3):
         off = np.abs(data.affine - affine).max()
-        why = f"the model was trained on {shape} voxels, the array cache has {data.images.shape[1:]}"
+        why = f"the model was trained on {shape} voxels, the array cache has {data.shape}"
         why += f"; their affines differ by up to {off:g}" if off else ""
         raise InputError("the array cache is on another grid than the model", file=path, why=why, do=do)
     if data.scans and trained.about["template"] != data.naming.template:

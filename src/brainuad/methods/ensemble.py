@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from brainuad.config.model import Combination, MapSettings, MethodSettings
@@ -109,13 +110,14 @@ class Ensemble(Method):
         from brainuad.methods.shared.per_scan import combined, with_alone  # late: settings are read without it
 
         settings, of = self.settings.map, self.settings.of
-        parts = [(name, each) for name, each in zip(of, maps, strict=True) if name not in settings.alone]
+        named = list(zip(of, maps, strict=True))
+        parts = [(name, each) for name, each in named if name not in settings.alone]
+        # a model of a sequence that the session lacks has nothing to say
+        parts = [(name, each) for name, each in parts if np.ptp(each) > 0] or parts
         weights = [settings.weights.get(name, 1.0) for name, _ in parts]
         mean = combined([each for _, each in parts], brain, scored, settings.by, weights, settings.softening)
         if settings.alone:
-            alone = [
-                (each, settings.alone[name]) for name, each in zip(of, maps, strict=True) if name in settings.alone
-            ]
+            alone = [(each, settings.alone[name]) for name, each in named if name in settings.alone]
             mean = with_alone(mean, alone, brain, scored)
         return check_finite(mean, "the ensemble")
 

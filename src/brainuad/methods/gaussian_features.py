@@ -40,6 +40,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = False
+    maps_sequences: ClassVar[bool] = True
 
     family: Literal["gaussian_features"]
     smooth_mm: tuple[float, ...] = Field((1.4, 3.0, 6.0, 10.0), min_length=1)

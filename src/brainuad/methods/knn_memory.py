@@ -43,6 +43,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = False
+    maps_sequences: ClassVar[bool] = True
 
     family: Literal["knn_memory"]
     stride_mm: float = Field(4.0, gt=0)

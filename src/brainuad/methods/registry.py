@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainuad.config.model import MethodSettings, families, settings_class, validate
 from brainuad.config.section import Section
 from brainuad.errors import InputError
 from brainuad.formats.bundle import Bundle
-from brainuad.methods.base import Method
+from brainuad.methods.base import Method, Sign
 
 __all__ = ["build", "families", "load_method", "settings_class", "use_threads", "validate"]
 
 
-def build(settings: MethodSettings) -> Method:
-    """The untrained method of these settings."""
+def build(settings: MethodSettings, sequences: Sequence[str] = (), signs: Mapping[str, Sign] | None = None) -> Method:
+    """The untrained method of these settings.
+
+    `sequences`: that it sees, where a scan has several; `signs`: of the lesions in them, for its maps.
+    """
+    if len(sequences) > 1:
+        from brainuad.methods.shared.sequences import SequenceMaps
+
+        return SequenceMaps(settings, sequences, signs or {})
     method: Method = settings.method_class()(settings)
     return method
 
@@ -27,8 +34,10 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def load_method(bundle: Bundle, map_settings: Section | Mapping[str, Any]) -> Method:
-    """The trained method of a bundle, with these settings of the `map` section.
+def load_method(
+    bundle: Bundle, map_settings: Section | Mapping[str, Any], signs: Mapping[str, Sign] | None = None
+) -> Method:
+    """The trained method of a bundle, with these settings of the `map` section and signs of lesions by sequence.
 
     Raises InputError if the bundle's settings or arrays do not fit this version of the program.
     """
@@ -38,6 +47,6 @@ def load_method(bundle: Bundle, map_settings: Section | Mapping[str, Any]) -> Me
     except (KeyError, ValueError) as error:
         why = str(error).replace("\n", " ")
         raise InputError("the settings in the bundle do not fit", why=why, do="train the model again") from None
-    method = build(settings)
+    method = build(settings, bundle.sequences, signs)
     method.load(bundle.arrays)
     return method

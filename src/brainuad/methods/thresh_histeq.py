@@ -38,6 +38,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = True
+    maps_sequences: ClassVar[bool] = True
 
     family: Literal["thresh_histeq"]
     map: EqualisedMap = EqualisedMap()

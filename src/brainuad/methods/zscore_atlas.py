@@ -26,6 +26,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = True
+    maps_sequences: ClassVar[bool] = True
 
     family: Literal["zscore_atlas"]
     smooth_mm: float = Field(4.0, ge=0)

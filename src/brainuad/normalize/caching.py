@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from brainuad.config.datasets import AnyMade
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
 from brainuad.formats import array_cache, scans
@@ -19,7 +18,7 @@ from brainuad.formats.run import Record
 from brainuad.formats.scans import Scan
 from brainuad.normalize.grid import Window
 from brainuad.normalize.intensity import Brain, Image, Scaling, scale
-from brainuad.normalize.made import Maker
+from brainuad.normalize.made import Maker, Making
 from brainuad.normalize.scaling import read_scaling
 from brainuad.normalize.source import Preprocessed, Source
 from brainuad.resources import recording
@@ -29,11 +28,13 @@ from brainuad.resources import recording
 class Entries:
     """Scans on their way into a cache, before intensity scaling.
 
-    `excluded`: where scans may be left out, the reasons by scan; filled while `each` is iterated.
+    `sequences`: of each session; `excluded`: where scans may be left out, the reasons by scan; filled while `each` is
+    iterated.
     """
 
     each: Iterator[Entry]
     naming: Naming
+    sequences: Sequence[str] = ()
     excluded: dict[str, str] | None = None
 
 
@@ -41,18 +42,20 @@ def normalize(source: Source, scaling: Path, settings: Normalize, out: Path) -> 
     """Write the array cache of a data set: every usable scan that has a role."""
     rows = source.rows(*scans.ROLES[:-1])
     read = ((row, source.read(row)) for row in rows)
-    each = (Entry(_with_volume(row, scan), scan.image, scan.brain, scan.lesion, scan.ignored) for row, scan in read)
-    _write(Entries(each, source.naming()), scaling, settings, out)
+    each = (
+        Entry(_with_volume(row, scan), scan.image, scan.brain, scan.lesion, scan.ignored, scan.sequences)
+        for row, scan in read
+    )
+    _write(Entries(each, source.naming(), source.sequences), scaling, settings, out)
 
 
-def normalize_made(
-    source: Source, label: str, made: AnyMade, seed: int, scaling: Path, settings: Normalize, out: Path
-) -> None:
+def normalize_made(source: Source, making: Making, scaling: Path, settings: Normalize, out: Path) -> None:
     """Write the array cache of a data set that is made of the scans of `source`, before intensities are scaled.
 
     A scan into which nothing fits is excluded, and `run.json` has the reason; raises InputError if all are.
     """
-    maker = Maker(made, label, seed, read_scaling(scaling, settings)[1])
+    made = making.made
+    maker = Maker(making, read_scaling(scaling, settings)[1])
     draws = [(row, draw) for row in source.rows(*made.roles) for draw in range(1, made.draws + 1)]
     excluded: dict[str, str] = {}
 
@@ -66,12 +69,14 @@ def normalize_made(
                 if len(excluded) == len(draws):
                     raise
 
-    _write(Entries(each(), source.naming(), excluded), scaling, settings, out)
+    _write(Entries(each(), source.naming(), source.sequences, excluded), scaling, settings, out)
 
 
 def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> None:
     learnt, part = read_scaling(scaling, settings)
-    scaled = (_scaled(entry, settings.intensity, learnt, part) for entry in entries.each)
+    names = tuple(entries.sequences)
+    by_sequence = {name: array_cache.scaling_of(learnt, name) for name in names} or {"": learnt}
+    scaled = (_scaled(entry, settings.intensity, by_sequence, part) for entry in entries.each)
     record = Record("normalize", {"dataset": out.name}, settings.model_dump(mode="json"))
     shape, affine = part.grid
     header = CacheHeader(
@@ -81,6 +86,7 @@ def _write(entries: Entries, scaling: Path, settings: Normalize, out: Path) -> N
         shape=shape,
         coding=Coding(settings.storage_dtype, settings.intensity.clip),
         naming=entries.naming,
+        sequences=names,
     )
     with recording.recorded(out, record):
         array_cache.write(out, scaled, header)
@@ -97,12 +103,20 @@ def on_models_grid(
     return scaled, inside
 
 
-def _scaled(entry: Entry, settings: Intensity, scaling: Scaling, part: Window) -> Entry:
-    image, brain = on_models_grid(entry.image, entry.brain, settings, scaling, part)
+def _scaled(entry: Entry, settings: Intensity, scalings: Mapping[str, Scaling], part: Window) -> Entry:
+    """`scalings`: by sequence, the first one first."""
+    first, *further = scalings.items()
+    image, brain = on_models_grid(entry.image, entry.brain, settings, first[1], part)
+    others = {
+        name: on_models_grid(entry.sequences[name], entry.brain, settings, scaling, part)[0]
+        for name, scaling in further
+        if name in entry.sequences
+    }
     # masks are not cut to the brain, so that evaluate can count what skull stripping removed of a lesion
     lesion, ignored = (None if mask is None else part.mask(mask) for mask in (entry.lesion, entry.ignored))
     empty = {} if entry.ignored is not None and entry.ignored.any() else {"ignore": ""}
-    return Entry(scans.changed(entry.scan, **empty), image, brain, lesion, ignored)
+    missing = ";".join(name for name, _ in further if name not in others)
+    return Entry(scans.changed(entry.scan, **empty, missing=missing), image, brain, lesion, ignored, others)
 
 
 def _with_volume(row: Scan, scan: Preprocessed) -> Scan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,15 @@ TRIES = 40
 
 
 def insert_from_pool(
-    scan: Preprocessed, candidates: Sequence[Path], rng: np.random.Generator, settings: Insertion
-) -> tuple[Float[np.ndarray, "x y z"], Bool[np.ndarray, "x y z"], str]:
-    """The scan with a lesion, the lesion's mask, and the name of the file of `candidates` that it came from.
+    scan: Preprocessed,
+    candidates: Sequence[Path],
+    rng: np.random.Generator,
+    settings: Insertion,
+    signs: Mapping[str, str],
+) -> tuple[list[Float[np.ndarray, "x y z"]], Bool[np.ndarray, "x y z"], str]:
+    """The sequences of a scan with a lesion, its mask, and the name of the file of `candidates` that it came from.
 
-    Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError
+    `signs`: of the lesion by sequence, the scan's own first; `dark` where there is none. Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError
     if none of 40 fits.
     """
     spacing = float(np.linalg.norm(scan.affine[:3, 0]))
@@ -36,7 +41,16 @@ def insert_from_pool(
             mask = raw.read_unfilled(path, Reading()).volume
             marked = marked_voxels(mask.data, Reading().mask_threshold).data
             on_grid = resample_mask(marked, mask.affine, scan.image.shape, scan.affine)
-            return *insert_lesion(scan.image, scan.brain, on_grid, rng, settings, spacing), path.name
+            first, before = next(iter(signs), ""), deepcopy(rng)
+            bright = {name: sign == "bright" for name, sign in signs.items()}
+            image, lesion = insert_lesion(
+                scan.image, scan.brain, on_grid, rng, settings, spacing, bright.get(first, False)
+            )
+            others = [
+                insert_lesion(other, scan.brain, on_grid, deepcopy(before), settings, spacing, bright[name])[0]
+                for name, other in scan.sequences.items()
+            ]
+            return [image, *others], lesion, path.name
         except InputError as error:
             reasons.append(f"{path.name}: {error.what}")
     why = "; ".join(reasons[:3]) or "there are none for this role"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -40,19 +40,25 @@ class NormalizeJob(Job):
     mask_folders: list[str]
     preprocessed: Path
     """Folder of the preprocessed scans that are read."""
+    sequences: list[str] = []
+    """Of each session; none where a scan is one sequence."""
+    signs: dict[str, Literal["dark", "bright", "both"]] = {}
+    """Of inserted lesions in each sequence."""
 
     def run(self) -> None:
         from brainuad.normalize.caching import normalize, normalize_made
+        from brainuad.normalize.made import Making
         from brainuad.normalize.source import Source
 
-        source = Source(self.inputs.table, self.preprocessed)
+        source = Source(self.inputs.table, self.preprocessed, self.sequences)
         if self.made is None:
             normalize(source, self.inputs.scaling, self.recipe, self.outputs.array_cache)
             return
         settings = {key: value for key, value in self.made.items() if key != "seed"}
         made = MADE.validate_python(settings | ({"masks": self.mask_folders} if self.mask_folders else {}))
         out = self.outputs.array_cache
-        normalize_made(source, self.label, made, self.made["seed"], self.inputs.scaling, self.recipe, out)
+        making = Making(self.label, made, self.made["seed"], self.signs)
+        normalize_made(source, making, self.inputs.scaling, self.recipe, out)
 
     def describe(self) -> list[str]:
         from brainuad.normalize.in_words import made_scans, models_grid

@@ -10,6 +10,7 @@ import numpy as np
 from brainuad.config.recipe import Intensity, Normalize
 from brainuad.errors import InputError
 from brainuad.formats import tensors
+from brainuad.formats.array_cache import scaling_by_sequence
 from brainuad.normalize.grid import Window, window
 from brainuad.normalize.intensity import Scaling, fit
 from brainuad.normalize.source import Source, TrainingImages
@@ -19,7 +20,10 @@ SHAPE, AFFINE = "grid.shape", "grid.affine"
 
 
 def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> None:
-    """Write `out`, fitted on the training scans of `sources`. Raises InputError if there is none."""
+    """Write `out`, fitted on the training scans of `sources`, each sequence by itself.
+
+    Raises InputError if there is none.
+    """
     training = TrainingImages([(source, row) for source in sources for row in source.rows("train")])
     if not training.rows:
         do = f"see the notes in {sources[0].table}; repair or add subjects"
@@ -27,7 +31,11 @@ def fit_scaling(sources: Sequence[Source], settings: Intensity, out: Path) -> No
     source, row = training.rows[0]
     first = source.read(row)
     grid = {SHAPE: np.array(first.brain.shape), AFFINE: first.affine}
-    tensors.write(out, {**fit(training, settings), **grid})
+    learnt = fit(training, settings)
+    if sequences := sources[0].sequences:
+        others = {name: fit(TrainingImages(training.rows, name), settings) for name in sequences[1:]}
+        learnt = scaling_by_sequence({sequences[0]: learnt, **others})
+    tensors.write(out, {**learnt, **grid})
 
 
 def read_scaling(path: Path, settings: Normalize) -> tuple[Scaling, Window]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from brainuad.config.recipe import Intensity
+from brainuad.config.told import listed
 from brainuad.jobs.base import Job, Paths
 
 ENDS = "percentiles {0.percentiles[0]:g} and {0.percentiles[1]:g} of the brain"
@@ -39,12 +40,15 @@ class ScalingJob(Job):
     intensity: Intensity
     preprocessed: list[Path]
     """Folder of preprocessed scans of each table's data set."""
+    sequences: list[str] = []
+    """Of each session; none where a scan is one sequence."""
 
     def run(self) -> None:
         from brainuad.normalize.scaling import fit_scaling
         from brainuad.normalize.source import Source
 
-        sources = [Source(*pair) for pair in zip(self.inputs.tables, self.preprocessed, strict=True)]
+        pairs = zip(self.inputs.tables, self.preprocessed, strict=True)
+        sources = [Source(*pair, self.sequences) for pair in pairs]
         fit_scaling(sources, self.intensity, self.outputs.scaling)
 
     def describe(self) -> list[str]:
@@ -55,6 +59,8 @@ class ScalingJob(Job):
             sentences.append(f"Each scan was divided by a linear trend of its bias field, fitted {trend}.")
         if intensity.clip is not None:
             sentences.append(f"Scaled values were clipped to {intensity.clip[0]:g} to {intensity.clip[1]:g}.")
+        if self.sequences:
+            sentences.append(f"Each sequence ({listed(self.sequences)}) was scaled by itself.")
         return sentences
 
 

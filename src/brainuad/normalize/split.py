@@ -71,7 +71,8 @@ def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
 
 
 def _judged(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
-    return changed(_with_state(_with_mask(row, verdict, rules), verdict, rules), content=verdict.content)
+    judged = _with_state(_with_mask(row, verdict, rules), verdict, rules)
+    return changed(judged, content=verdict.content, missing=verdict.missing)
 
 
 def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
@@ -83,6 +84,9 @@ def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
 
 def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
     decision = rules.decisions.get(row.scan)
+    if verdict.missing and verdict.state != "failed" and row.role not in ("test", ""):
+        why = f"it lacks {verdict.missing.replace(';', ' and ')}, and no model learns from such a session"
+        return changed(row, state="failed", note="; ".join(filter(None, [row.note, why])))
     notes = "; ".join(filter(None, [row.note, verdict.reasons]))
     if decision == "exclude":
         return changed(row, state="excluded", note=notes)

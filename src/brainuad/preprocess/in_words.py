@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from brainuad.config import templates
 from brainuad.config.recipe import Quality
-from brainuad.config.told import Told, between, modality_in_words
+from brainuad.config.told import Told, between, listed, modality_in_words
 from brainuad.preprocess.settings import ScanSettings
 
 REGISTERED = {
@@ -50,6 +50,7 @@ def preprocessing(settings: ScanSettings) -> list[str]:
     return [
         *_read(settings),
         *_registered(told, settings),
+        *_sequences(settings),
         *_stripped(told.skullstrip),
         *(step.describe() for step in changing),
         "Scans and masks were smoothed where that grid is coarser, and resampled linearly, once, to the template's "
@@ -87,6 +88,19 @@ def _registered(told: Told, settings: ScanSettings) -> list[str]:
         f"was applied to the {settings.modality} scan, after a rigid registration of the two where their grids differ.",
         f"Scans without a readable {settings.register_with} were registered directly, and flagged.",
     ]
+
+
+def _sequences(settings: ScanSettings) -> list[str]:
+    """How further sequences of a session are placed."""
+    if not settings.sequences:
+        return []
+    names = listed([modality_in_words(each) for each in settings.sequences])
+    if settings.aligned:
+        how = "were taken as aligned with it by their headers"
+    else:
+        how = "were registered to it rigidly, by mutual information with SimpleITK [@lowekamp2013], where their grids"
+        how += " differ"
+    return [f"The other sequences of a session ({names}) {how}; they share its transform and its brain mask."]
 
 
 def _stripped(skullstrip: Told) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from brainuad.formats import names, status, transform, volume
+from brainuad.formats.names import Naming
 from brainuad.formats.status import Status
 from brainuad.preprocess.pipeline import PreprocessedScan
+from brainuad.preprocess.sequences import PlacedSequence
 
 MASKS = {
     "mask": {"Description": "Reference mask of lesions", "Type": "Lesion"},
@@ -35,6 +38,23 @@ def write_images(folder: Path, result: PreprocessedScan, state: Status) -> dict[
         names.write_sidecar(folder / paths[name], naming, sidecars[name])
     paths[status.TRANSFORM] = names.transform(scan, naming)
     transform.write(folder / paths[status.TRANSFORM], result.registered.transform)
+    return paths
+
+
+def write_sequences(
+    folder: Path, sequences: Mapping[str, PlacedSequence], result: PreprocessedScan, state: Status
+) -> dict[str, str]:
+    """Write images and transforms of further sequences into the data set's `folder`; their paths in it."""
+    paths: dict[str, str] = {}
+    for modality, placed in sequences.items():
+        naming, raw = Naming(modality, state.template), state.provenance["inputs"]
+        image, key = names.preprocessed(state.scan, naming), status.sequence_key(modality)
+        about = {"Description": "Preprocessed scan", "SkullStripped": True, "RawSources": [raw[modality]["file"]]}
+        volume.write(folder / image, placed.image, result.registered.template.affine)
+        names.write_sidecar(folder / image, naming, about)
+        moved = names.transform(state.scan, naming)
+        transform.write(folder / moved, placed.transform)
+        paths |= {key: image, f"{status.TRANSFORM}_{modality}": moved}
     return paths
 
 

@@ -87,7 +87,7 @@ def preprocess_volume(
     template = load(settings.template, settings.spacing)
     coarse_template = load(settings.template, REGISTRATION_SPACING_MM)
     told = told or Told()
-    head = _examined(scan, modality, told)
+    head = examined_head(scan, modality, told)
     scan = head.scan
 
     moving = registration_input(scan, modality, head.stripped, coarse_template)
@@ -123,7 +123,7 @@ def preprocess_volume(
     return centre(result) if settings.centre else result
 
 
-def _examined(scan: Volume, modality: str, told: Told) -> skull.Decision:
+def examined_head(scan: Volume, modality: str, told: Told) -> skull.Decision:
     """Units, and whether the scan is skull-stripped, before it is registered; it is cut to the brain mask, if told."""
     checked, notes = in_hounsfield_units(scan) if is_ct(modality) else (scan, value_notes(scan))
     if told.brain is None:
@@ -144,7 +144,7 @@ def _register_with(
 
     template = load(settings.template, REGISTRATION_SPACING_MM)
     try:
-        head = _examined(reference.volume, reference.modality, Told(stripped))
+        head = examined_head(reference.volume, reference.modality, Told(stripped))
     except InputError as error:
         what = f"the {reference.modality} that it is registered with: {error.what}"
         raise InputError(what, file=error.file, why=error.why, do=error.do) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,16 +18,18 @@ from brainuad.formats.files import unwritable
 from brainuad.formats.handling import Handling
 from brainuad.formats.raw import read_raw
 from brainuad.formats.run import Record
+from brainuad.formats.scans import SEQUENCE
 from brainuad.formats.status import Status
 from brainuad.formats.whole_file import may_be_read
 from brainuad.images.template import load
 from brainuad.logs import OF_THE_DISK
 from brainuad.preprocess.job_inputs import ScanInputs
-from brainuad.preprocess.outputs import write_images
+from brainuad.preprocess.outputs import write_images, write_sequences
 from brainuad.preprocess.pipeline import PreprocessedScan, Reference, Told, preprocess_volume
 from brainuad.preprocess.review import overlay
 from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.preprocess.scan_masks import misplaced_lesions, read_masks
+from brainuad.preprocess.sequences import PlacedSequence, place_all
 from brainuad.preprocess.settings import ScanSettings
 from brainuad.resources import recording
 from brainuad.resources.clock import Clock
@@ -59,6 +62,8 @@ def preprocess_scan(name: str, inputs: ScanInputs, settings: ScanSettings, out: 
         reference=files.get("reference") if register_with else None,
         reading=settings.reading,
         problem=inputs.problem,
+        sequences={name: files.get(f"{SEQUENCE}-{name}") for name in settings.sequences},
+        aligned=settings.aligned,
     )
     return preprocess(scan, settings.preprocess(inputs.files.get("template")), out)
 
@@ -96,21 +101,30 @@ def preprocess(scan: ScanFiles, settings: Preprocess, out: Path) -> Status:
 def _preprocess(scan: ScanFiles, settings: Preprocess, out: Path, clock: Clock, notes: list[str]) -> Status:
     """`notes`: takes what was converted or decided, also of a scan that fails."""
     result, warnings, content = _preprocess_files(scan, settings, notes)
+    further = {name: (placed, told) for name, placed, told in place_all(scan, result, settings, content)}
     outcome = {"state": "warned" if warnings else "ok", "reasons": list(warnings), "content": content}
     remedy = "; ".join(dict.fromkeys(warnings.values())) or None
     measured = {"quality": result.quality, "stripped": result.stripped, "notes": notes, "remedy": remedy}
-    return _write(out, _state(scan, settings, **outcome, **measured), result, clock)
+    told = {"sequences": {name: state for name, (_, state) in further.items()}}
+    images = {name: placed for name, (placed, _) in further.items() if placed is not None}
+    return _write(out, _state(scan, settings, **outcome, **measured, **told), result, clock, images)
 
 
 def _state(scan: ScanFiles, settings: Preprocess, **about: Any) -> Status:
     return Status(scan=scan.name, modality=scan.modality, **_origin(scan, settings), **about)
 
 
-def _write(out: Path, state: Status, result: PreprocessedScan | None, clock: Clock) -> Status:
+def _write(
+    out: Path,
+    state: Status,
+    result: PreprocessedScan | None,
+    clock: Clock,
+    further: Mapping[str, PlacedSequence] | None = None,
+) -> Status:
     with status.replaced(out, state.scan) as part:
         if result is not None:
             overlay.write(part / out.name / status.OVERLAY, _picture(result))
-            written = write_images(part, result, state)
+            written = write_images(part, result, state) | write_sequences(part, further or {}, result, state)
             sums = {name: checksums.of_file(part / path) for name, path in written.items()}
             state = state.model_copy(update={"files": written, "checksums": sums})
         status.write(part / out.name / status.NAME, state)

@@ -16,7 +16,9 @@ class ScanFiles:
     `masks`: `mask` of lesions and `ignore`; further files of the same mask are `mask-2` and so on. `register_with`:
     modality of another scan of the session that is registered in its place, `reference` its file; without it the scan
     is registered by itself.
-    `reading`: how the files are read; `problem`: what an earlier stage found wrong with the scan, if anything.
+    `reading`: how the files are read; `problem`: what an earlier stage found wrong with the scan, if anything;
+    `sequences`: files of further sequences of the session by modality, None for one that it lacks; `aligned`: whether
+    these lie in the scan's space by their headers.
     """
 
     name: str
@@ -28,6 +30,8 @@ class ScanFiles:
     reference: Path | None = None
     reading: Reading = field(default_factory=Reading)
     problem: str = ""
+    sequences: Mapping[str, Path | None] = field(default_factory=dict)
+    aligned: bool = False
 
     def masks_named(self, name: str) -> list[Path]:
         """The files of one mask, in order."""
@@ -36,4 +40,5 @@ class ScanFiles:
     def by_name(self) -> dict[str, Path]:
         """Every file: scans by modality, masks by name."""
         other = {self.register_with: self.reference} if self.register_with and self.reference else {}
-        return {self.modality: self.image, **other, **self.masks}
+        further = {name: path for name, path in self.sequences.items() if path is not None}
+        return {self.modality: self.image, **other, **further, **self.masks}

@@ -22,6 +22,10 @@ class ScanSettings(Section):
     """How the files are read."""
     source: dict[str, Any] = {}
     """Settings of phantoms: with others, files of the same names hold other scans."""
+    sequences: list[str] = []
+    """Further sequences of each session."""
+    aligned: bool = False
+    """Whether these lie in one space by their headers."""
     recipe: dict[str, Any]
     """The recipe's `preprocess` section without the limits of quality, which are applied later."""
 

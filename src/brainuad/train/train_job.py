@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from brainuad.config.told import listed
 from brainuad.jobs.base import Job, Paths
 
 
@@ -38,6 +39,8 @@ class TrainJob(Job):
     workers: int = 0
     cite: str | None = None
     """Key of the model's paper."""
+    sequences: list[str] = []
+    """That the model sees; none where a scan is one sequence."""
 
     def run(self) -> None:
         from brainuad.cluster.scratch import scratch_copies
@@ -54,14 +57,15 @@ class TrainJob(Job):
         for array_cache in self.inputs.array_caches:
             require_data_set(array_cache, array_cache.name)
         with scratch_copies(self.inputs.array_caches, self.scratch) as array_caches:
-            train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags)
+            train(array_caches, model, self.seed, compute, self.outputs.bundle.parent, tags, self.sequences)
 
     def describe(self) -> list[str]:
         from brainuad.config.model import validate
 
         source = f" [@{self.cite}]" if self.cite else ""
         what, *more = validate(self.model).describe()
-        return [f"Model `{self.label}`{source} is {what}.", *more]
+        seen = [f"It sees {listed(self.sequences)}."] if self.sequences else []
+        return [f"Model `{self.label}`{source} is {what}.", *more, *seen]
 
     def code_roots(self) -> list[str]:
         return [f"brainuad.methods.{self.model['family']}"]

@@ -21,7 +21,7 @@ from brainuad.errors import InputError
 from brainuad.formats import array_cache, bundle
 from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.bundle import Bundle
-from brainuad.formats.coding import Coded, Picked
+from brainuad.formats.coding import Coded, Picked, Stacked
 from brainuad.formats.run import Record
 from brainuad.methods import registry
 from brainuad.methods.base import TrainingScans
@@ -33,16 +33,23 @@ logger = getLogger(__name__)
 
 
 def train(
-    array_caches: Sequence[Path], model: MethodSettings, seed: int, compute: Compute, out: Path, tags: Mapping[str, str]
+    array_caches: Sequence[Path],
+    model: MethodSettings,
+    seed: int,
+    compute: Compute,
+    out: Path,
+    tags: Mapping[str, str],
+    sequences: Sequence[str] = (),
 ) -> None:
     """Train a model on the training scans of healthy array caches; write bundle, `run.json` and `metrics.csv` to `out`.
 
+    `sequences`: that the model sees, where a scan has several.
     The `map` section of the model has no effect. `out`/resume holds the checkpoint until the bundle is complete, in a
     folder named by settings and data: if these change and change back, the training resumes. Signals and the end of a
     Slurm job stop the training between two steps; the next call resumes there. Raises InputError without training
     scans, for scans with lesions or other pathology, and for array caches on different grids.
     """
-    opened = [array_cache.read(path) for path in array_caches]
+    opened = [array_cache.read(path, sequences) for path in array_caches]
     training = _gathered(opened, array_caches, "train")
     if training is None:
         why = "no array cache holds a scan of the role train"
@@ -56,7 +63,7 @@ def train(
     record = Record("train", dict(tags), settings, seed, hashed)
     clock = Clock()
     with recording.recorded(out, record, clock):
-        method = registry.build(model)
+        method = registry.build(model, sequences)
         registry.use_threads(compute.threads)
         method.initialise(seed)
         if (neural := method.neural()) is not None:
@@ -76,14 +83,14 @@ def train(
                     neural.crossfit = cross_fitted(model, subjects, training, validation, this)
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)
-        if model.learns:
+        if model.learns or len(sequences) > 1:
             method.fit(training, validation)
         record.facts |= {**method.facts(), "training_scans": len(training.images)}
         about: dict[str, Any] = {
             "model": settings,
             "intensity": opened[0].intensity,
             "affine": opened[0].affine.tolist(),
-            "shape": list(training.images[0].shape),
+            "shape": list(opened[0].shape),
             "template": opened[0].naming.template,
             "seed": seed,
             "trained_as": f"{tags.get('model', 'model')}/{bundle.SEED}{seed}",
@@ -93,6 +100,7 @@ def train(
             },
             "versions": recording.versions(),
             "parameters": method.facts().get("parameters", 0),
+            **({"sequences": list(sequences)} if sequences else {}),
         }
         scaling = {bundle.SCALING + name: array for name, array in opened[0].scaling.items()}
         bundle.write(out, Bundle({**method.state(), **scaling}, about))
@@ -110,11 +118,11 @@ def _resume_folder(folder: Path, key: str) -> Path:
 
 def _gathered(opened: Sequence[ArrayCache], paths: Sequence[Path], role: str) -> TrainingScans | None:
     """The scans of a role from all array caches, still on disk."""
-    images: list[tuple[np.ndarray | Coded, int]] = []
+    images: list[tuple[np.ndarray | Coded | Stacked, int]] = []
     brains: list[np.ndarray] = []
     first = opened[0] if opened else None
     for part, path in zip(opened, paths, strict=True):
-        same = first is not None and part.images.shape[1:] == first.images.shape[1:]
+        same = first is not None and part.shape == first.shape
         if first is None or not same or not np.allclose(part.affine, first.affine):
             do = "preprocess all training sets with one recipe"
             raise InputError("the training array caches are on different grids", file=path, do=do)
@@ -142,7 +150,8 @@ def _hash(opened: Sequence[ArrayCache]) -> str:
     parts = []
     for role in ("train", "validation"):
         for part in (each.select(role) for each in opened):
-            coding = asdict(part.images.coding) if isinstance(part.images, Coded) else None
+            array = part.images.parts[0] if isinstance(part.images, Stacked) else part.images
+            coding = asdict(array.coding) if isinstance(array, Coded) else None
             sums = {name: volumes.checked() for name, volumes in part.stored.items()}
             parts.append([part.images.shape[1:], part.spacing, coding, sums])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

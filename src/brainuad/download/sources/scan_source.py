@@ -24,6 +24,8 @@ TOLD_ELSEWHERE = (
     "optional",
     "register_with",
     "reading",
+    "sequences",
+    "aligned",
 )
 """Settings that other sentences of the methods section tell."""
 PLACES = ("root", "file", "mask", "accept_licence")

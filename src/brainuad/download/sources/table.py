@@ -18,7 +18,7 @@ from brainuad.download.sources.text_table import LineProblem, Row, TextTable, re
 from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
-from brainuad.formats.scans import Scan
+from brainuad.formats.scans import Scan, with_sequences
 
 NEEDED = ("subject", "image")
 OPTIONAL = ("session", "mask", "age", "sex", "site", "group", "healthy", "lesion_type")
@@ -80,6 +80,7 @@ def read_table(label: str, settings: Table) -> SourceContent:
         *NEEDED,
         *([settings.groups.column.lower()] if settings.groups else []),
         *[REFERENCE] * _with_reference(settings),
+        *[name.lower() for name in settings.sequences],
     ]
     if twice := [name for name in (*used, *OPTIONAL) if columns.count(name) > 1]:
         raise InputError(f"{path.name} has two columns {twice[0]}", file=path, do="rename or remove one of them")
@@ -90,9 +91,7 @@ def read_table(label: str, settings: Table) -> SourceContent:
         why = "it has " + ", ".join(columns) if columns else "it is empty"
         do = f"add it to the first line, or correct datasets.{label}"
         raise InputError(f"{path.name} has no column {missing[0]}", file=path, why=why, do=do)
-    lines = [
-        _Line(number, row, _scan(label, path.parent, row, _with_reference(settings))) for number, row in table.rows
-    ]
+    lines = [_Line(number, row, _scan(label, path.parent, row, settings)) for number, row in table.rows]
     belongs = [_belongs(line.row, columns, settings) for line in lines]
     groups = zip(lines, belongs, strict=True)
     problems += [(line.number, problem) for line, problem in groups if isinstance(problem, str)]
@@ -133,24 +132,26 @@ def _with_reference(settings: Table) -> bool:
     return settings.register_with is not None
 
 
-def _scan(label: str, folder: Path, row: Row, with_reference: bool) -> Scan:
+def _scan(label: str, folder: Path, row: Row, settings: Table) -> Scan:
     subject, session = (
         f"sub-{names.clean(row['subject'].removeprefix('sub-'))}",
         names.clean(cell(row, "session").removeprefix("ses-")),
     )
     image, mask, reference = (cell(row, name) for name in ("image", "mask", REFERENCE))
-    return Scan(
+    further = {name: _path(folder, cell(row, name)) for name in settings.sequences}
+    scan = Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
         dataset=label,
         image=_path(folder, image),
         mask=_path(folder, mask),
-        reference=_path(folder, reference) if with_reference else "",
+        reference=_path(folder, reference) if _with_reference(settings) else "",
         age=cell(row, "age"),
         sex=cell(row, "sex"),
         site=cell(row, "site"),
         lesion_type=cell(row, "lesion_type"),
     )
+    return with_sequences(scan, {name: path for name, path in further.items() if path})
 
 
 def _path(folder: Path, written: str) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from brainuad.config.recipe import Quality
+from brainuad.config.study import Missing
 from brainuad.formats.handling import Handling
-from brainuad.formats.status import Numbers, Status
+from brainuad.formats.status import Numbers, SequenceStatus, Status
 from brainuad.preprocess.modality import csf_is_bright, is_ct
 
 CT_MEDIAN_HU = (5.0, 70.0)
@@ -68,18 +69,48 @@ class Findings:
     remedies: list[str] = field(default_factory=list)
 
 
-def judged(measured: Status, limits: Quality) -> Status:
+def judged(measured: Status, limits: Quality, missing: Missing = "leave_out_scan") -> Status:
     """The status that preprocessing wrote, with the verdict by these limits in place of its state.
 
     A scan that could not be preprocessed has failed already; a reason that preprocessing gave for another one warns.
+    Further sequences that cannot be used fail the scan under `leave_out_scan`, else they warn.
     """
     if measured.state == "failed" or not measured.quality:
         return measured
     found = verdict(measured.quality, limits, measured.modality)
+    for sequence, told in measured.sequences.items():
+        own = sequence_verdict(told, limits, sequence)
+        lost = found.failed if missing == "leave_out_scan" else found.warned
+        lost += [f"{sequence}: {reason}" for reason in own.failed]
+        found.warned += [f"{sequence}: {reason}" for reason in own.warned]
+        found.remedies += own.remedies
     reasons = [*found.failed, *found.warned, *measured.reasons]
     state = "failed" if found.failed else "warned" if reasons else "ok"
     remedy = "; ".join([*found.remedies, REMEDY]) if found.failed or found.warned else measured.remedy
     return measured.model_copy(update={"state": state, "reasons": reasons, "remedy": remedy})
+
+
+def unusable_sequences(measured: Status, limits: Quality) -> list[str]:
+    """The further sequences of a scan that are missing, or that fail by these limits."""
+    return [name for name, told in measured.sequences.items() if sequence_verdict(told, limits, name).failed]
+
+
+def sequence_verdict(told: SequenceStatus, limits: Quality, modality: str) -> Findings:
+    """A further sequence of a session against the limits, as far as they are not those of the session's brain mask."""
+    found = Findings()
+    if not told.quality:
+        found.failed += told.reasons
+        found.remedies.append(f"add or mend the {modality} of the session, or set `missing` in the study")
+        return found
+    _check_registration(told.quality, limits, found)
+    _check_coverage(told.quality, limits, found)
+    _check_appearance(told.quality, limits, found, modality)
+    for name in OF_A_SEQUENCE:
+        _check_upper_limit(name, UPPER_LIMITS[name], told.quality.get(name, 0.0), limits, found)
+    if (ratio := told.quality.get("shift_ratio", 0.0)) > 1:
+        found.warned.append(f"its header does not seem to place it on the first sequence: shifted, {ratio:.2f} times")
+        found.warned[-1] += " as much of the one tells of the other"
+    return found
 
 
 def verdict(numbers: Numbers, limits: Quality, modality: str) -> Findings:
@@ -88,12 +119,7 @@ def verdict(numbers: Numbers, limits: Quality, modality: str) -> Findings:
     _check_registration(numbers, limits, found)
     _check_brain(numbers, limits, found)
     _check_pose(numbers, limits, found)
-    if limits.check_modality and not found.failed and (sign := _sign_of_other_modality(numbers, modality)):
-        found.failed.append(f"the scan does not look like {modality}: {sign}")
-    if not found.failed and _csf_too_bright(numbers, modality):
-        found.warned.append(
-            f"fluid is brighter than grey matter, which in {modality} is unusual without blood or a lesion"
-        )
+    _check_appearance(numbers, limits, found, modality)
     for name, text in UPPER_LIMITS.items():
         _check_upper_limit(name, text, numbers.get(name, 0.0), limits, found)
     return found
@@ -111,6 +137,8 @@ UPPER_LIMITS = {
 """Numbers with a `warn_` and a `max_` limit, and how a sentence gives them."""
 
 
+OF_A_SEQUENCE = ("clipped_fraction", "noise_ratio", "ghosting_ratio", "missing_slice_fraction")
+"""Those that a further sequence has of its own."""
 REMEDIES = {"outside_brain_fraction": "set `skullstrip: {restrip: auto}` in the recipe to take off what is no brain"}
 
 
@@ -151,16 +179,30 @@ def _check_brain(numbers: Numbers, limits: Quality, found: Findings) -> None:
     low, high = limits.volume_ml
     if not low <= numbers["volume_ml"] <= high:
         found.failed.append(f"the brain has {numbers['volume_ml']:.0f} ml, expected {low:g} to {high:g}")
-    dice, coverage = numbers["template_dice"], numbers["coverage"]
+    dice = numbers["template_dice"]
     fit = f"the brain mask has a Dice of {dice:.2f} with the template's"
     if dice < limits.min_template_dice:
         found.failed.append(f"{fit}, needed {limits.min_template_dice:g}")
     elif dice < limits.warn_template_dice:
         found.warned.append(f"{fit}, expected {limits.warn_template_dice:g}")
+    _check_coverage(numbers, limits, found)
+
+
+def _check_coverage(numbers: Numbers, limits: Quality, found: Findings) -> None:
+    coverage = numbers["coverage"]
     if coverage < limits.min_coverage:
         found.failed.append(f"the scan covers {coverage:.0%} of the brain, needed {limits.min_coverage:.0%}")
     elif coverage < limits.warn_coverage:
         found.warned.append(f"the scan covers {coverage:.0%} of the brain")
+
+
+def _check_appearance(numbers: Numbers, limits: Quality, found: Findings, modality: str) -> None:
+    if limits.check_modality and not found.failed and (sign := _sign_of_other_modality(numbers, modality)):
+        found.failed.append(f"the scan does not look like {modality}: {sign}")
+    if not found.failed and _csf_too_bright(numbers, modality):
+        found.warned.append(
+            f"fluid is brighter than grey matter, which in {modality} is unusual without blood or a lesion"
+        )
 
 
 def _check_pose(numbers: Numbers, limits: Quality, found: Findings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,7 @@ MIN_GAIN = 0.02
 """Share by which mutual information must rise over that of the headers before these are overruled."""
 SIGMAS_MM = (8.0, 4.0, 2.0)
 SAMPLED_FRACTION = 0.05
+SHIFT_MM = 6.0
 
 
 def register_in_session(
@@ -32,11 +34,25 @@ def register_in_session(
     return np.eye(4) if same_grid(reference, scan) else _rigid(reference_input, scan_input)
 
 
+def shift_ratio(reference: RegistrationInput, scan: RegistrationInput) -> float:
+    """The best mutual information of two scans after a shift of 6 mm along an axis, divided by that of their headers.
+
+    Above 1 where the headers do not place the two on each other, or no information is shared.
+    """
+    fixed, mask, moving = _images(reference, scan)
+
+    def shared(shift: Matrix) -> float:
+        with suppress(RuntimeError):  # no overlap
+            return itk.mutual_information(fixed, mask, moving, _shifted(reference, shift))
+        return 0.0
+
+    away = max(shared(sign * SHIFT_MM * axis) for axis in np.eye(3) for sign in (-1, 1))
+    here = shared(np.zeros(3))
+    return away / here if here > 0 else np.inf
+
+
 def _rigid(reference: RegistrationInput, scan: RegistrationInput) -> Matrix:
-    head = ndimage.binary_dilation(reference.volume.data > 0.05)
-    fixed = in_world(_float32(reference.volume))
-    mask = in_world(Volume(head.astype(np.uint8), reference.volume.affine))
-    moving = in_world(_float32(scan.volume))
+    fixed, mask, moving = _images(reference, scan)
     between_heads = (scan.scan_point - scan.template_point) - (reference.scan_point - reference.template_point)
     best, matrix = -np.inf, None
     with suppress(RuntimeError):  # by the headers the two do not overlap at all
@@ -54,6 +70,13 @@ def _rigid(reference: RegistrationInput, scan: RegistrationInput) -> Matrix:
         do = "correct the header of one of them, or leave register_with out"
         raise InputError("the scan and the one it is registered with do not overlap", do=do)
     return matrix
+
+
+def _images(reference: RegistrationInput, scan: RegistrationInput) -> tuple[Any, Any, Any]:
+    """Of ITK: the reference scan, the mask of its head, and the scan."""
+    head = ndimage.binary_dilation(reference.volume.data > 0.05)
+    mask = in_world(Volume(head.astype(np.uint8), reference.volume.affine))
+    return in_world(_float32(reference.volume)), mask, in_world(_float32(scan.volume))
 
 
 def _shifted(reference: RegistrationInput, shift: Float[np.ndarray, "3"]) -> object:

@@ -1,0 +1,101 @@
+"""Data sets whose scans are several sequences of a session: each is read by itself, and joined by the scan's name.
+
+Imported while the Snakefile is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from brainuad.config.datasets import Bids, Scans, WithReference
+from brainuad.config.told import listed, modality_in_words
+from brainuad.download.sources.scan_source import ScanSource
+from brainuad.download.transfer.remote import RemoteFile
+from brainuad.errors import InputError
+from brainuad.formats.handling import Handling
+from brainuad.formats.scans import Scan, with_sequences
+
+HANDLED = (
+    Handling(
+        "names",
+        "a session that lacks a sequence of the study",
+        "warned",
+        "`missing` of the study says what becomes of it; a data set without any scan of a sequence is refused",
+    ),
+)
+
+
+class SessionSource(ScanSource[Scans]):
+    """A source of the scans of the first sequence, and one for each further sequence of their sessions."""
+
+    def __init__(self, label: str, settings: Any, make: Callable[[str, Any], ScanSource[Any]]):
+        super().__init__(label, settings)
+        self.first = make(label, settings.model_copy(update={"sequences": []}))
+        self.further = {name: make(label, _further(settings, name)) for name in settings.sequences}
+
+    @property
+    def makes_files(self) -> bool:
+        """Whether those of its sequences are made."""
+        return self.first.makes_files
+
+    def remotes(self) -> list[RemoteFile]:
+        """The files of all sequences, each once."""
+        found = [remote for source in self._each() for remote in source.remotes()]
+        return list({remote.url: remote for remote in found}.values())
+
+    def files_to_convert(self, scans: list[Scan]) -> list[str]:
+        """The files of all sequences of these scans."""
+        return self.first.files_to_convert(scans)
+
+    def code_roots(self) -> list[str]:
+        """As in the base class."""
+        return self.first.code_roots()
+
+    def describe(self) -> str:
+        """That of the first sequence, with the names of the others."""
+        others = listed([modality_in_words(modality) for modality in self.further])
+        return f"{self.first.describe()} Each session of `{self.label}` comes with {others}."
+
+    def find_scans(self) -> list[Scan] | None:
+        """As in the base class. Raises InputError for a sequence of which there is no scan."""
+        first = self.first.find_scans()
+        others = {modality: source.find_scans() for modality, source in self.further.items()}
+        self.remarks = [each for source in self._each() for each in source.remarks]
+        there = {modality: scans for modality, scans in others.items() if scans is not None}
+        return None if first is None or len(there) < len(others) else self._joined(first, there)
+
+    def make_scans(self, folder: Path, workers: int) -> list[Scan]:
+        """As in the base class; the files of further sequences are written to `folder`/<modality>."""
+        first = self.first.make_scans(folder, workers)
+        others = {modality: source.make_scans(folder / modality, workers) for modality, source in self.further.items()}
+        return self._joined(first, others)
+
+    def _each(self) -> list[ScanSource[Any]]:
+        return [self.first, *self.further.values()]
+
+    def _joined(self, first: list[Scan], others: Mapping[str, list[Scan]]) -> list[Scan]:
+        images = {
+            modality: {scan.scan: scan.image for scan in scans if scan.image and scan.state != "failed"}
+            for modality, scans in others.items()
+        }
+        for modality, by_scan in images.items():
+            if first and not self.makes_files and not {scan.scan for scan in first} & {*by_scan}:
+                do = f"correct datasets.{self.label}, or take {modality} out of `modalities`"
+                raise InputError(f"{self.label} has no {modality} in the session of a scan", do=do)
+        return [
+            with_sequences(scan, {name: by_scan[scan.scan] for name, by_scan in images.items() if scan.scan in by_scan})
+            for scan in first
+        ]
+
+
+def _further(settings: Scans, modality: str) -> Scans:
+    """The settings of a further sequence: who belongs to the data set is decided by the first one."""
+    changes: dict[str, Any] = {"modality": modality, "sequences": [], "split": None, "exclude": []}
+    if isinstance(settings, WithReference):
+        changes["register_with"] = None
+    if isinstance(settings, Bids):
+        changes["entities"] = {key: value for key, value in settings.entities.items() if key in ("sub", "ses")}
+        changes["groups"] = None
+    return settings.model_copy(update=changes)

@@ -1,0 +1,150 @@
+"""Several sequences of a scan by a method of one: a map of each, and one map made of these.
+
+Source: docs/methods/sequences.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float
+
+from brainuad.config.model import Fusion, MethodSettings
+from brainuad.errors import InputError
+from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
+
+SIGNS: tuple[Sign, ...] = ("dark", "bright", "both")
+MOST_SCANS = 30
+"""Training scans whose maps are compared; more change little."""
+MEAN, COVARIANCE = "fusion.mean", "fusion.covariance"
+
+
+class SequenceMaps(Method):
+    """A method for each sequence of a scan, images (x, y, z, c); their maps are fused.
+
+    Mean and covariance of the maps of healthy training scans are learnt for each sequence and sign, so that the signs
+    of lesions, and how maps are fused, can change without a training. `signs`: of the lesions in each sequence.
+    """
+
+    def __init__(self, settings: MethodSettings, sequences: Sequence[str], signs: Mapping[str, Sign]):
+        self.sequences, self.signs = list(sequences), signs
+        self.fuse: Fusion = getattr(settings.map, "fuse", "mean")
+        self.methods: list[Method] = [settings.method_class()(settings) for _ in sequences]
+        self.mean: Float[np.ndarray, "m"] | None = None
+        self.covariance: Float[np.ndarray, "m m"] | None = None
+
+    def initialise(self, seed: int) -> None:
+        for method in self.methods:
+            method.initialise(seed)
+
+    def to(self, accelerator: str) -> None:
+        for method in self.methods:
+            method.to(accelerator)
+
+    def fit(self, training: TrainingScans, held_out: TrainingScans | None = None) -> None:
+        """Each method learns from its sequence; then what their maps of healthy scans are like, voxels taken alike."""
+        for number, method in enumerate(self.methods):
+            method.fit(_channel(training, number), None if held_out is None else _channel(held_out, number))
+        size = len(SIGNS) * len(self.methods)
+        total, squares, count = np.zeros(size), np.zeros((size, size)), 0
+        for image, brain in list(zip(training.images, training.brains, strict=True))[:MOST_SCANS]:
+            values = np.stack(
+                [
+                    method.anomaly_map(image[..., number], brain, training.spacing, sign)[brain]
+                    for number, method in enumerate(self.methods)
+                    for sign in SIGNS
+                ]
+            ).astype(np.float64)
+            total += values.sum(axis=1)
+            squares += values @ values.T
+            count += values.shape[1]
+        self.mean = total / count
+        self.covariance = squares / count - np.outer(self.mean, self.mean)
+
+    def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
+        """`sign`: of the lesions in sequences that `signs` does not name. A constant sequence, which is missing, is 0."""
+        if self.mean is None or self.covariance is None:
+            raise InputError("the maps of the sequences have not been compared yet", do="train the model first")
+        chosen = [self.signs.get(name, sign) for name in self.sequences]
+        rows = [len(SIGNS) * number + SIGNS.index(each) for number, each in enumerate(chosen)]
+        sd = np.sqrt(np.diag(self.covariance))[rows]
+        sd = np.where(sd > 0, sd, 1)
+        correlation = self.covariance[np.ix_(rows, rows)] / np.outer(sd, sd)
+        there = [number for number in range(len(self.methods)) if np.ptp(image[..., number][brain]) > 0]
+        fused = np.zeros(brain.shape, np.float32)
+        if there:
+            z = np.stack(
+                [
+                    (
+                        self.methods[number].anomaly_map(image[..., number], brain, spacing, chosen[number])[brain]
+                        - self.mean[rows[number]]
+                    )
+                    / sd[number]
+                    for number in there
+                ]
+            )
+            fused[brain] = fused_values(z, correlation[np.ix_(there, there)], self.fuse)
+        return check_finite(fused, "the fused map")
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Those of the methods, each with its sequence before the name; mean and covariance of their maps."""
+        own: dict[str, np.ndarray] = {}
+        if self.mean is not None and self.covariance is not None:
+            own = {MEAN: self.mean, COVARIANCE: self.covariance}
+        pairs = zip(self.sequences, self.methods, strict=True)
+        return own | {f"{name}.{key}": array for name, method in pairs for key, array in method.state().items()}
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        if MEAN not in state or COVARIANCE not in state:
+            raise InputError("the bundle lacks what the maps of its sequences are like", do="train the model again")
+        self.mean, self.covariance = state[MEAN], state[COVARIANCE]
+        for name, method in zip(self.sequences, self.methods, strict=True):
+            start = f"{name}."
+            method.load({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
+
+    def facts(self) -> dict[str, Any]:
+        """Numbers of all methods, added."""
+        facts: dict[str, Any] = {}
+        for method in self.methods:
+            for key, value in method.facts().items():
+                facts[key] = facts[key] + value if isinstance(value, int | float) and key in facts else value
+        return facts
+
+
+def fused_values(
+    z: Float[np.ndarray, "c n"], correlation: Float[np.ndarray, "c c"], how: Fusion
+) -> Float[np.ndarray, "n"]:
+    """One value a voxel from the z of each sequence, higher = more abnormal. `correlation`: of z in healthy scans."""
+    match how:
+        case "mean":
+            return z.mean(axis=0)
+        case "maximum":
+            return cast(np.ndarray, z.max(axis=0))
+        case "mahalanobis":
+            above = np.maximum(z, 0)
+            squared = np.einsum("cn,cd,dn->n", above, np.linalg.pinv(correlation), above)
+            return np.sqrt(np.maximum(squared, 0))
+        case "direction":
+            weights = np.linalg.pinv(correlation).sum(axis=1)
+            return weights @ z / np.sqrt(max(float(weights.sum()), 1e-6))
+
+
+def _channel(scans: TrainingScans, number: int) -> TrainingScans:
+    return TrainingScans(_Channel(scans.images, number), scans.brains, scans.spacing)
+
+
+class _Channel(Sequence[Image]):
+    """One sequence of images (x, y, z, c), each read when it is indexed."""
+
+    def __init__(self, images: Sequence[Image], number: int):
+        self.images, self.number = images, number
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Channel(self.images[index], self.number)
+        return self.images[index][..., self.number]
