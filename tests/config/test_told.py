@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from brainuad.bibliography import CITATION, ENTRIES
 from brainuad.config.datasets import AnyDataset
 from brainuad.config.load import load_study
-from brainuad.config.model import map_text, validate
+from brainuad.config.model import FUSED, Standardised, fusion_text, map_text, validate
 from brainuad.config.postprocessing import POSTPROCESSING, THRESHOLDS
 from brainuad.config.reading import Reading
 from brainuad.config.recipe import Intensity, Recipe
@@ -126,10 +126,18 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     }
     assert untold == set()
     untold = {name for name, changed in variants(model.map) if map_text(changed, "dark") == map_text(model.map, "dark")}
+    untold -= {"fuse"}  # told where there are several sequences
     standardised = getattr(model.map, "standardise", None)
     assert untold <= ({"sd_floor", "sd_added", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
     assert len(signs) == (1 if model.family == "ensemble" else 3)  # its members' maps have the sign
+
+
+def test_maps_of_several_sequences_are_told_with_their_signs() -> None:
+    signs = {"T1w": "dark", "FLAIR": "bright"}
+    told = {how: fusion_text(Standardised(fuse=how), signs) for how in FUSED}
+    assert len({" ".join(text) for text in told.values()}) == len(FUSED)
+    assert all("T1w dark" in " ".join(text) and "FLAIR bright" in " ".join(text) for text in told.values())
 
 
 @pytest.mark.parametrize("path", shipped("recipes"), ids=lambda path: path.stem)

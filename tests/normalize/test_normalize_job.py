@@ -13,6 +13,7 @@ from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.formats.transform import Affine
 from brainuad.normalize.caching import normalize, normalize_made
+from brainuad.normalize.made import Making
 from brainuad.normalize.grid import window
 from brainuad.normalize.mask_pool import LesionMaskPool
 from brainuad.normalize.scaling import fit_scaling
@@ -168,7 +169,7 @@ def test_the_array_cache_has_the_volume_of_the_scans_own_space_and_keeps_lost_le
     scans.write(healthy.table, rows)
     normalize(healthy, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "cache")
     settings = Corrupted(source="corrupted", into="ixi")
-    normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "made")
+    normalize_made(healthy, Making("bad", settings, 0), tmp_path / "scaling.safetensors", RECIPE, tmp_path / "made")
     for name in ("cache", "made"):
         made = array_cache.read(tmp_path / name).scans
         assert [row.own_volume for row in made] == pytest.approx([0.9 * 0.8 * 1.1] * len(made))
@@ -206,7 +207,7 @@ def test_lesions_are_inserted_by_subject_and_draw(healthy, tmp_path):
     settings = Inserted(source="inserted", into="ixi", masks=[str(masks)], draws=2, roles=["validation", "test"])
     for name in ("one", "two"):
         scaling = tmp_path / "scaling.safetensors"
-        normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / name)
+        normalize_made(healthy, Making("planted", settings, 0), scaling, RECIPE, tmp_path / name)
     made, again = array_cache.read(tmp_path / "one"), array_cache.read(tmp_path / "two")
     np.testing.assert_array_equal(made.images, again.images)
     assert [row.scan[-6:] for row in made.scans[:2]] == ["draw-1", "draw-2"]
@@ -220,11 +221,11 @@ def test_a_scan_that_no_mask_fits_into_is_excluded_and_named(healthy, tmp_path):
     masks = [str(mask_pool(tmp_path / "mask_pool"))]
     settings = Inserted(source="inserted", into="ixi", masks=masks, roles=["validation", "test"])
     scaling, first = tmp_path / "scaling.safetensors", healthy.rows("validation", "test")[0].scan
-    normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "whole")
+    normalize_made(healthy, Making("planted", settings, 0), scaling, RECIPE, tmp_path / "whole")
     sliver = np.zeros(SHAPE, bool)
     sliver[3:-3, 3:-3, 3] = True
     volume.write(status.paths(healthy.folder / first)["brain"], sliver, AFFINE)
-    normalize_made(healthy, "planted", settings, 0, scaling, RECIPE, tmp_path / "short")
+    normalize_made(healthy, Making("planted", settings, 0), scaling, RECIPE, tmp_path / "short")
     whole, short = array_cache.read(tmp_path / "whole"), array_cache.read(tmp_path / "short")
     kept = [i for i, row in enumerate(whole.scans) if not row.scan.startswith(first)]
     assert [row.scan for row in short.scans] == [whole.scans[i].scan for i in kept]
@@ -239,7 +240,9 @@ def test_an_empty_folder_of_masks_is_refused(healthy, tmp_path):
     empty.mkdir()
     settings = Inserted(source="inserted", into="ixi", masks=[str(empty)])
     with pytest.raises(InputError, match="mask"):
-        normalize_made(healthy, "planted", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "out")
+        normalize_made(
+            healthy, Making("planted", settings, 0), tmp_path / "scaling.safetensors", RECIPE, tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -253,7 +256,7 @@ def test_anomalies_depend_on_subject_and_draw_not_on_the_order(healthy, tmp_path
         roles=["validation", "test"],
         anomaly=anomaly,
     )
-    normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "one")
+    normalize_made(healthy, Making("odd", settings, 0), scaling, RECIPE, tmp_path / "one")
     made = array_cache.read(tmp_path / "one")
     lesions = np.asarray(array_cache.read_lesions(tmp_path / "one"))
     assert {row.role for row in made.scans} == {"validation", "test"}
@@ -265,20 +268,20 @@ def test_anomalies_depend_on_subject_and_draw_not_on_the_order(healthy, tmp_path
     assert lesions.reshape(len(lesions), -1).any(axis=1).all(), "in the levels that models see"
     rows = scans.read(healthy.table)
     scans.write(healthy.table, rows[::-1])
-    normalize_made(healthy, "odd", settings, 0, scaling, RECIPE, tmp_path / "two")
+    normalize_made(healthy, Making("odd", settings, 0), scaling, RECIPE, tmp_path / "two")
     again, others = array_cache.read(tmp_path / "two"), np.asarray(array_cache.read_lesions(tmp_path / "two"))
     place = {row.scan: i for i, row in enumerate(again.scans)}
     assert [row.scan for row in again.scans] != [row.scan for row in made.scans]
     for i, row in enumerate(made.scans):
         np.testing.assert_array_equal(made.images[i], again.images[place[row.scan]])
         np.testing.assert_array_equal(lesions[i], others[place[row.scan]])
-    normalize_made(healthy, "odd", settings, 1, scaling, RECIPE, tmp_path / "three")
+    normalize_made(healthy, Making("odd", settings, 1), scaling, RECIPE, tmp_path / "three")
     assert (np.asarray(array_cache.read(tmp_path / "three").images) != np.asarray(again.images)).any()
 
 
 def test_corrupted_scans_are_test_scans_without_a_labelled_voxel(healthy, tmp_path):
     settings = Corrupted(source="corrupted", into="ixi", draws=6)
-    normalize_made(healthy, "bad", settings, 0, tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
+    normalize_made(healthy, Making("bad", settings, 0), tmp_path / "scaling.safetensors", RECIPE, tmp_path / "bad")
     made = array_cache.read(tmp_path / "bad")
     assert {row.role for row in made.scans} == {"test"}
     assert {row.lesion_type for row in made.scans[:6]} == set(settings.corruption_types)

@@ -127,7 +127,7 @@ def _model(manifest: Manifest, study: Study) -> list[str]:
     for part in (each for each in manifest.parts if each.seed == manifest.seeds[0]):
         settings = study.models[part.label]
         what, *more = settings.describe()
-        made, *rest = map_text(settings.map, study.lesion_sign)
+        made, *rest = map_text(settings.map, manifest.lesion_sign)
         sentences = [f"`{part.label}` is {what.rstrip('.')}.", *more, f"The map {made}", *rest]
         told.append(re.sub(r" \[@[^]]+\]", "", " ".join(sentences)))
     label = manifest.postprocessing["label"]

@@ -71,9 +71,9 @@ def optimise(fixed: Any, mask: Any, moving: Any, transform: Any, level: Level) -
     method.Execute(fixed, moving)
 
 
-def mutual_information(fixed: Any, mask: Any, moving: Any, transform: Any) -> float:
+def mutual_information(fixed: Any, mask: Any, moving: Any, transform: Any, sampled: float = 1.0) -> float:
     """Mattes mutual information of two images inside `mask` under `transform`: higher is better."""
-    method = _mattes(mask, 1.0)
+    method = _mattes(mask, sampled)
     method.SetInitialTransform(transform)
     return -float(method.MetricEvaluate(fixed, moving))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,46 @@ from brainuad.preprocess.registration import itk
 from brainuad.preprocess.registration.input import RegistrationInput
 
 Matrix = Float[np.ndarray, "4 4"]
+Shift = Float[np.ndarray, "3"]
 MIN_GAIN = 0.02
 """Share by which mutual information must rise over that of the headers before these are overruled."""
-SIGMAS_MM = (8.0, 4.0, 2.0)
-SAMPLED_FRACTION = 0.05
 SHIFT_MM = 6.0
+FAR_MM = 20.0
+"""Distance of two heads from which headers are doubted."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How two scans are registered: resolutions, one after the other, and the share of voxels of the comparison.
+
+    `from_heads`: whether the search always starts from the places of the two heads, too; else only where these are far
+    apart or the headers let them not overlap.
+    """
+
+    levels: tuple[itk.Level, ...]
+    compared: float
+    from_heads: bool
+
+
+REFERENCE_EFFORT = Effort(tuple(itk.Level((sigma,), 0.05) for sigma in (8.0, 4.0, 2.0)), 1.0, from_heads=True)
+"""For the scan that stands in for another one at the template."""
+SEQUENCE_EFFORT = Effort((itk.Level((8.0,), 0.02), itk.Level((3.0,), 0.03), itk.Level((1.0,), 0.04)), 0.1, False)
+"""For the sequences of a session, of which there are many; errors and times: docs/benchmarks.md."""
 
 
 def register_in_session(
-    reference: Volume, scan: Volume, reference_input: RegistrationInput, scan_input: RegistrationInput
+    reference: Volume,
+    scan: Volume,
+    reference_input: RegistrationInput,
+    scan_input: RegistrationInput,
+    effort: Effort = REFERENCE_EFFORT,
 ) -> Matrix:
     """The rigid transform from the reference scan's world to the scan's (mm): the identity where their grids are one.
 
     Else mutual information decides. The search starts from what the headers say and from the places of the two heads;
     the headers stand where nothing better is found. Raises InputError where the two scans do not overlap.
     """
-    return np.eye(4) if same_grid(reference, scan) else _rigid(reference_input, scan_input)
+    return np.eye(4) if same_grid(reference, scan) else _rigid(reference_input, scan_input, effort)
 
 
 def shift_ratio(reference: RegistrationInput, scan: RegistrationInput) -> float:
@@ -41,9 +66,9 @@ def shift_ratio(reference: RegistrationInput, scan: RegistrationInput) -> float:
     """
     fixed, mask, moving = _images(reference, scan)
 
-    def shared(shift: Matrix) -> float:
+    def shared(shift: Shift) -> float:
         with suppress(RuntimeError):  # no overlap
-            return itk.mutual_information(fixed, mask, moving, _shifted(reference, shift))
+            return itk.mutual_information(fixed, mask, moving, _shifted(reference, shift), SEQUENCE_EFFORT.compared)
         return 0.0
 
     away = max(shared(sign * SHIFT_MM * axis) for axis in np.eye(3) for sign in (-1, 1))
@@ -51,19 +76,20 @@ def shift_ratio(reference: RegistrationInput, scan: RegistrationInput) -> float:
     return away / here if here > 0 else np.inf
 
 
-def _rigid(reference: RegistrationInput, scan: RegistrationInput) -> Matrix:
+def _rigid(reference: RegistrationInput, scan: RegistrationInput, effort: Effort) -> Matrix:
     fixed, mask, moving = _images(reference, scan)
     between_heads = (scan.scan_point - scan.template_point) - (reference.scan_point - reference.template_point)
     best, matrix = -np.inf, None
     with suppress(RuntimeError):  # by the headers the two do not overlap at all
-        by_headers = itk.mutual_information(fixed, mask, moving, _shifted(reference, np.zeros(3)))
+        by_headers = itk.mutual_information(fixed, mask, moving, _shifted(reference, np.zeros(3)), effort.compared)
         best, matrix = by_headers * (1 + MIN_GAIN), np.eye(4)
-    for shift in (np.zeros(3), between_heads):
+    far = matrix is None or float(np.linalg.norm(between_heads)) > FAR_MM
+    for shift in (np.zeros(3), *([between_heads] if effort.from_heads or far else [])):
         rigid = _shifted(reference, shift)
         with suppress(RuntimeError):
-            for sigma in SIGMAS_MM:
-                itk.optimise(fixed, mask, moving, rigid, itk.Level((sigma,), SAMPLED_FRACTION))
-            reached = itk.mutual_information(fixed, mask, moving, rigid)
+            for level in effort.levels:
+                itk.optimise(fixed, mask, moving, rigid, level)
+            reached = itk.mutual_information(fixed, mask, moving, rigid, effort.compared)
             if reached > best:
                 best, matrix = reached, itk.matrix_of(rigid)
     if matrix is None:
@@ -79,7 +105,7 @@ def _images(reference: RegistrationInput, scan: RegistrationInput) -> tuple[Any,
     return in_world(_float32(reference.volume)), mask, in_world(_float32(scan.volume))
 
 
-def _shifted(reference: RegistrationInput, shift: Float[np.ndarray, "3"]) -> object:
+def _shifted(reference: RegistrationInput, shift: Shift) -> object:
     """A shift (mm) as a rigid transform of ITK about the middle of the reference scan's head."""
     import SimpleITK
 
