@@ -13,8 +13,8 @@ from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Scan
 from brainuad.formats.transform import Affine
 from brainuad.normalize.caching import normalize, normalize_made
-from brainuad.normalize.made import Making
 from brainuad.normalize.grid import window
+from brainuad.normalize.made import Making
 from brainuad.normalize.mask_pool import LesionMaskPool
 from brainuad.normalize.scaling import fit_scaling
 from brainuad.normalize.source import Source

@@ -21,7 +21,7 @@ from brainuad.formats.volume import Volume, same_grid
 from brainuad.images.template import load
 from brainuad.logs import OF_THE_DISK
 from brainuad.preprocess.pipeline import REGISTRATION_SPACING_MM, PreprocessedScan, Told, apply_steps, examined_head
-from brainuad.preprocess.quality.measure import measure
+from brainuad.preprocess.quality.measure import measure_sequence
 from brainuad.preprocess.registered_scan import resample_to_template
 from brainuad.preprocess.registration.input import RegistrationInput, registration_input
 from brainuad.preprocess.scan_files import ScanFiles
@@ -97,7 +97,7 @@ class Session:
             raise InputError("it does not overlap with the brain of the first sequence", do="look at its header")
         image = np.where(brain, apply_steps(registered, brain_in_scan, self.settings.steps), 0).astype(np.float32)
         nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, self.coarse, transform.matrix)
-        quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure(registered, brain, brain_in_scan)}
+        quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure_sequence(registered, brain, brain_in_scan)}
         if by_header:
             quality["shift_ratio"] = shift_ratio(self.reference, moving)
         return PlacedSequence(image, transform, quality, not by_header, head.notes)

@@ -25,15 +25,24 @@ def measure(registered: RegisteredScan, brain: Mask, brain_in_scan: Mask) -> Num
     return {**_geometry(registered, brain), **_appearance(registered, brain, brain_in_scan)}
 
 
+def measure_sequence(registered: RegisteredScan, brain: Mask, brain_in_scan: Mask) -> Numbers:
+    """Those of a further sequence of a session, which shares brain mask and pose with the scan."""
+    return {"coverage": _coverage(registered), **_appearance(registered, brain, brain_in_scan)}
+
+
+def _coverage(registered: RegisteredScan) -> float:
+    expected = registered.template.brain
+    return float((registered.field_of_view() & expected).sum() / expected.sum())
+
+
 def _geometry(registered: RegisteredScan, brain: Mask) -> Numbers:
     expected = registered.template.brain
     voxel_ml = abs(float(np.linalg.det(registered.template.affine[:3, :3]))) / 1000
-    covered = registered.field_of_view() & expected
     scales = np.linalg.svd(registered.transform.matrix[:3, :3])[1]
     tilt, offset = residual_tilt_and_offset(_tissue_image(registered), registered.template)
     return {
         "template_dice": float(2 * (brain & expected).sum() / max(1, brain.sum() + expected.sum())),
-        "coverage": float(covered.sum() / expected.sum()),
+        "coverage": _coverage(registered),
         "volume_ml": float(brain.sum() * voxel_ml * abs(np.linalg.det(registered.transform.matrix[:3, :3]))),
         "scale_min": float(scales.min()),
         "scale_max": float(scales.max()),

@@ -29,10 +29,15 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Level:
-    """Gaussian smoothing (mm), one resolution each, and the share of voxels that are compared."""
+    """Gaussian smoothing (mm), one resolution each, and the share of voxels that are compared.
+
+    `filtered`: whether gradients are those of filtered images, made first; else differences where voxels are compared,
+    in half the time if these are few.
+    """
 
     sigmas_mm: tuple[float, ...]
     sampled: float
+    filtered: bool = True
 
 
 def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
@@ -62,6 +67,9 @@ def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | Non
 def optimise(fixed: Any, mask: Any, moving: Any, transform: Any, level: Level) -> None:
     """Gradient descent of Mattes mutual information on `transform`, in place. Images and transform are those of ITK."""
     method = _mattes(mask, level.sampled)
+    if not level.filtered:
+        method.MetricUseFixedImageGradientFilterOff()
+        method.MetricUseMovingImageGradientFilterOff()
     method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in level.sigmas_mm])

@@ -20,7 +20,11 @@ Matrix = Float[np.ndarray, "4 4"]
 Shift = Float[np.ndarray, "3"]
 MIN_GAIN = 0.02
 """Share by which mutual information must rise over that of the headers before these are overruled."""
+HEAD = 0.05
+"""Values of a `RegistrationInput` above it are head."""
 SHIFT_MM = 6.0
+COMPARED_EVERY = 7
+"""Of the head's voxels, one in so many is compared after shifts."""
 FAR_MM = 20.0
 """Distance of two heads from which headers are doubted."""
 
@@ -30,7 +34,7 @@ class Effort:
     """How two scans are registered: resolutions, one after the other, and the share of voxels of the comparison.
 
     `from_heads`: whether the search always starts from the places of the two heads, too; else only where these are far
-    apart or the headers let them not overlap.
+    apart or do not overlap by the headers.
     """
 
     levels: tuple[itk.Level, ...]
@@ -40,7 +44,11 @@ class Effort:
 
 REFERENCE_EFFORT = Effort(tuple(itk.Level((sigma,), 0.05) for sigma in (8.0, 4.0, 2.0)), 1.0, from_heads=True)
 """For the scan that stands in for another one at the template."""
-SEQUENCE_EFFORT = Effort((itk.Level((8.0,), 0.02), itk.Level((3.0,), 0.03), itk.Level((1.0,), 0.04)), 0.1, False)
+SEQUENCE_EFFORT = Effort(
+    (itk.Level((8.0,), 0.02, filtered=False), itk.Level((3.0,), 0.03, False), itk.Level((1.0,), 0.04, False)),
+    0.1,
+    False,
+)
 """For the sequences of a session, of which there are many; errors and times: docs/benchmarks.md."""
 
 
@@ -60,16 +68,21 @@ def register_in_session(
 
 
 def shift_ratio(reference: RegistrationInput, scan: RegistrationInput) -> float:
-    """The best mutual information of two scans after a shift of 6 mm along an axis, divided by that of their headers.
+    """What two scans share after the best shift of 6 mm along an axis, divided by what they share by their headers.
 
-    Above 1 where the headers do not place the two on each other, or no information is shared.
+    Normalised mutual information less 1. Above 1 where the headers do not place the two on each other.
     """
-    fixed, mask, moving = _images(reference, scan)
+    from skimage.metrics import normalized_mutual_information
+
+    index = np.argwhere(reference.volume.data > HEAD)[::COMPARED_EVERY]
+    values = reference.volume.data[tuple(index.T)]
+    points = index @ reference.volume.affine[:3, :3].T + reference.volume.affine[:3, 3]
+    to_voxel = np.linalg.inv(scan.volume.affine)
 
     def shared(shift: Shift) -> float:
-        with suppress(RuntimeError):  # no overlap
-            return itk.mutual_information(fixed, mask, moving, _shifted(reference, shift), SEQUENCE_EFFORT.compared)
-        return 0.0
+        at = to_voxel[:3, :3] @ (points + shift).T + to_voxel[:3, 3:]
+        moved = ndimage.map_coordinates(scan.volume.data, at, order=1)
+        return float(normalized_mutual_information(values, moved, bins=32)) - 1 if np.ptp(moved) > 0 else 0.0
 
     away = max(shared(sign * SHIFT_MM * axis) for axis in np.eye(3) for sign in (-1, 1))
     here = shared(np.zeros(3))
@@ -100,7 +113,7 @@ def _rigid(reference: RegistrationInput, scan: RegistrationInput, effort: Effort
 
 def _images(reference: RegistrationInput, scan: RegistrationInput) -> tuple[Any, Any, Any]:
     """Of ITK: the reference scan, the mask of its head, and the scan."""
-    head = ndimage.binary_dilation(reference.volume.data > 0.05)
+    head = ndimage.binary_dilation(reference.volume.data > HEAD)
     mask = in_world(Volume(head.astype(np.uint8), reference.volume.affine))
     return in_world(_float32(reference.volume)), mask, in_world(_float32(scan.volume))
 
