@@ -1,0 +1,81 @@
+"""Sequences of a session, joined by the name of the scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainuad.config.datasets import Bids, Phantoms, Table
+from brainuad.download.list_scans import list_scans
+from brainuad.download.source_of import source_of
+from brainuad.errors import InputError
+from brainuad.formats import scans, volume
+
+
+def touched(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def bids(root: Path, **settings: Any) -> list[scans.Scan]:
+    found = Bids(source="bids", root=str(root), healthy=True, sequences=["FLAIR"], **settings)
+    listed = source_of("x", found).find_scans()
+    assert listed is not None
+    return listed
+
+
+def test_each_session_of_a_bids_folder_has_its_own_sequence(tmp_path: Path) -> None:
+    names = [f"sub-1/ses-{n}/anat/sub-1_ses-{n}_{end}" for n in (1, 2) for end in ("T1w.nii.gz", "FLAIR.nii.gz")]
+    touched(tmp_path, *names, "sub-2/anat/sub-2_acq-a_T1w.nii.gz")
+    by_scan = {scan.scan: scan.sequence_files() for scan in bids(tmp_path)}
+    assert by_scan["sub-1_ses-2"] == {"FLAIR": str(tmp_path / names[3])}
+    assert by_scan["sub-2"] == {}
+
+
+def test_entities_of_the_first_sequence_do_not_bind_the_others(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-1/anat/sub-1_acq-a_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    (scan,) = bids(tmp_path, entities={"acq": "a"})
+    assert scan.sequence_files()["FLAIR"].endswith("sub-1_FLAIR.nii.gz")
+
+
+def test_a_sequence_that_no_session_has_is_refused(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/sub-2_FLAIR.nii.gz")
+    with pytest.raises(InputError, match="FLAIR"):
+        bids(tmp_path)
+    (tmp_path / "sub-2/anat/sub-2_FLAIR.nii.gz").unlink()
+    with pytest.raises(InputError, match="FLAIR"):
+        bids(tmp_path)
+
+
+def test_a_table_has_a_column_for_each_sequence(tmp_path: Path) -> None:
+    touched(tmp_path, "a.nii", "b.nii", "c.nii")
+    path = tmp_path / "scans.tsv"
+    path.write_text("subject\timage\tFLAIR\n1\ta.nii\tb.nii\n2\tc.nii\t\n")
+    settings = Table(source="table", file=str(path), healthy=True, sequences=["FLAIR"])
+    found = source_of("x", settings).find_scans()
+    assert found is not None
+    assert [scan.sequence_files() for scan in found] == [{"FLAIR": str(tmp_path / "b.nii")}, {}]
+    path.write_text("subject\timage\n1\ta.nii\n")
+    with pytest.raises(InputError, match="flair"):
+        source_of("x", settings).find_scans()
+    path.write_text("subject\timage\tflair\n1\ta.nii\tgone.nii\n")
+    with pytest.raises(InputError, match=r"gone\.nii"):
+        source_of("x", settings).find_scans()
+
+
+def test_the_sequences_of_a_phantom_show_one_head(tmp_path: Path) -> None:
+    settings = Phantoms(source="phantom", subjects=1, healthy=False, lesions="ms", spacing=4.0, sequences=["FLAIR"])
+    list_scans("ms", settings, tmp_path / "subjects.tsv", 1)
+    (scan,) = scans.read(tmp_path / "subjects.tsv")
+    t1, flair = volume.read(scan.image), volume.read(scan.sequence_files()["FLAIR"])
+    mask = volume.read_mask(scan.mask)
+    assert volume.same_grid(t1, flair)
+    shell = volume.read(scan.image).data > 0
+    inside = mask.data
+    around = shell & ~inside
+    assert t1.data[inside].mean() < t1.data[around & (t1.data > 100)].mean()
+    assert flair.data[inside].mean() > flair.data[around & (flair.data > 100)].mean()

@@ -1,0 +1,115 @@
+"""Models that see several sequences of a scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brainuad.config.study import Compute
+from brainuad.formats import array_cache, bundle, maps
+from brainuad.formats.array_cache import CacheHeader
+from brainuad.formats.scans import Scan
+from brainuad.infer.inference import MapMaking, infer
+from brainuad.methods import registry
+from brainuad.methods.shared.sequences import fused_values
+from brainuad.train.training import train
+
+SHAPE, COMPUTE, SEQUENCES = (12, 16, 6), Compute(threads=1, accelerator="cpu"), ["T1w", "FLAIR"]
+LESION = np.s_[5:8, 7:10, 2:4]
+MAPPING = ["zscore_atlas", "zscore_mirror", "matched_filter", "pca", "gaussian_features", "knn_memory", "thresh_histeq"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten healthy sessions and two with a lesion that is dark in T1w and bright in FLAIR; the last lacks FLAIR."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("sequences") / "cache"
+    brain = np.zeros(SHAPE, bool)
+    brain[1:-1, 1:-1, :] = True
+    anatomy = rng.normal(0.5, 0.1, SHAPE)
+
+    def entry(number: int) -> array_cache.Entry:
+        role = "train" if number < 8 else "validation" if number < 10 else "test"
+        scan = Scan(f"sub-{number:02d}", f"sub-{number:02d}", "toy", role=role, missing="FLAIR" * (number == 11))  # type: ignore[arg-type]
+        t1, flair = (anatomy + rng.normal(0, 0.05, SHAPE) for _ in range(2))
+        lesion = np.zeros(SHAPE, bool)
+        if role == "test":
+            lesion[LESION] = True
+            t1[LESION] -= 0.2
+            flair[LESION] += 0.2
+        further = {} if scan.missing else {"FLAIR": (flair * brain).astype(np.float32)}
+        return array_cache.Entry(scan, (t1 * brain).astype(np.float32), brain, lesion, sequences=further)
+
+    header = CacheHeader(
+        np.diag([2.0, 2, 2, 1]),
+        {"method": "percentile"},
+        {f"{name}.landmarks": np.arange(2.0) for name in SEQUENCES},
+        SHAPE,
+        sequences=("T1w", "FLAIR"),
+    )
+    array_cache.write(path, (entry(number) for number in range(12)), header)
+    return path
+
+
+def mapped(data: Path, out: Path, settings: dict[str, Any], sequences: list[str], **signs: Any) -> list[np.ndarray]:
+    """Maps of the two test sessions."""
+    making = MapMaking(settings.get("map", {}), signs if len(sequences) > 1 else signs[sequences[0]])
+    model = registry.validate(settings)
+    if not (out / "bundle").exists():
+        train([data], model, 0, COMPUTE, out / "bundle", {"model": "toy"}, sequences)
+    infer(out / "bundle", data, making, COMPUTE, out / "maps", {"model": "toy"})
+    return [maps.read_map(maps.anomaly_path(out / "maps", f"sub-{n}"), SHAPE) for n in (10, 11)]
+
+
+def contrast(anomaly: np.ndarray) -> float:
+    """How far the lesion stands out, in sds of the rest."""
+    rest = np.ones(SHAPE, bool)
+    rest[LESION] = False
+    return float((anomaly[LESION].mean() - anomaly[rest].mean()) / anomaly[rest].std())
+
+
+Z = {"family": "zscore_atlas", "smooth_mm": 0.0, "map": {"smooth_mm": 0.0}}
+
+
+def test_signs_follow_the_sequence_and_both_sequences_show_more_than_one(data: Path, tmp_path: Path) -> None:
+    both = mapped(data, tmp_path / "both", Z, SEQUENCES, T1w="dark", FLAIR="bright")
+    alone = mapped(data, tmp_path / "t1", Z, ["T1w"], T1w="dark")
+    wrong = mapped(data, tmp_path / "both", Z, SEQUENCES, T1w="bright", FLAIR="dark")
+    assert contrast(both[0]) > contrast(alone[0]) > 1
+    assert contrast(wrong[0]) < -1
+    assert bundle.read(tmp_path / "both" / "bundle").sequences == SEQUENCES
+
+
+def test_a_session_without_a_sequence_is_mapped_by_the_rest(data: Path, tmp_path: Path) -> None:
+    both = mapped(data, tmp_path / "both", Z, SEQUENCES, T1w="dark", FLAIR="bright")
+    alone = mapped(data, tmp_path / "t1", Z, ["T1w"], T1w="dark")
+    flair = mapped(data, tmp_path / "flair", Z, ["FLAIR"], FLAIR="bright")
+    inside = alone[1] != 0
+    assert np.corrcoef(both[1][inside], alone[1][inside])[0, 1] > 0.999
+    assert not flair[1].any()
+    assert flair[0].any()
+
+
+@pytest.mark.parametrize("family", MAPPING)
+def test_every_method_that_maps_sequences_does(family: str, data: Path, tmp_path: Path) -> None:
+    made = mapped(data, tmp_path, {"family": family}, SEQUENCES, T1w="dark", FLAIR="bright")
+    assert all(np.isfinite(each).all() and each.any() for each in made)
+
+
+@pytest.mark.parametrize("how", ["mean", "maximum", "mahalanobis", "direction"])
+def test_how_maps_are_fused_needs_no_training(how: str, data: Path, tmp_path: Path) -> None:
+    mapped(data, tmp_path, Z, SEQUENCES, T1w="dark", FLAIR="bright")
+    before = (tmp_path / "bundle" / "arrays.safetensors").stat().st_mtime_ns
+    fused = mapped(data, tmp_path, {**Z, "map": {**Z["map"], "fuse": how}}, SEQUENCES, T1w="dark", FLAIR="bright")
+    assert contrast(fused[0]) > 1
+    assert (tmp_path / "bundle" / "arrays.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_arithmetic_of_fusion() -> None:
+    z, related = np.array([[2.0, -1.0], [2.0, 3.0]]), np.array([[1.0, 0.5], [0.5, 1.0]])
+    np.testing.assert_allclose(fused_values(z, related, "mean"), [2, 1])
+    np.testing.assert_allclose(fused_values(z, related, "maximum"), [2, 3])
+    np.testing.assert_allclose(fused_values(z, related, "mahalanobis"), [4 / np.sqrt(3), 3 / np.sqrt(0.75)])
+    np.testing.assert_allclose(fused_values(z, related, "direction"), [4 / np.sqrt(3), 2 / np.sqrt(3)])
