@@ -87,7 +87,7 @@ def quality(plan: Plan, dataset: str) -> QualityJob:
         inputs=QualityInputs(table=plan.scan_table(dataset), done=plan.done_files(dataset)),
         outputs=QualityOutputs(table=plan.quality(dataset)),
         limits=plan.study.recipe.preprocess.quality,
-        missing=plan.study.missing,
+        missing=plan.study.missing if plan.study.sequences() else "leave_out_scan",
         exclude=plan.scan_set(dataset).exclude,
         preprocessed=plan.preprocessed(dataset),
     )
@@ -379,5 +379,5 @@ def scan_settings(plan: Plan, dataset: str) -> ScanSettings:
         source=source,
         recipe={**recipe, "template": Path(recipe["template"]).name},
         sequences=settings.sequences,
-        aligned=settings.aligned,
+        aligned=settings.aligned and bool(settings.sequences),
     )

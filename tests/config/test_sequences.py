@@ -90,6 +90,14 @@ def test_mistakes_are_told(settings: dict[str, Any], words: tuple[str, ...]) -> 
     assert all(word in told for word in words), told
 
 
+def test_sequences_are_those_of_all_data_sets() -> None:
+    healthy = {"source": "phantom", "subjects": 6, "healthy": True, "split": {"train": 0.5, "validation": 0.5}}
+    alone = healthy | {"sequences": ["FLAIR"]}
+    assert "modalities" in fault(
+        modalities=[], lesion_sign="both", models={"zscore_atlas": None}, datasets={"a": alone}
+    )
+
+
 def test_a_data_set_of_another_modality_is_refused() -> None:
     odd = {"source": "phantom", "subjects": 6, "healthy": True, "modality": "T2w", "split": {"train": 1.0}}
     assert "datasets.odd.modality" in fault(datasets={"odd": odd})

@@ -24,6 +24,9 @@ EDITS: list[tuple[str, Any]] = [
     ("seed", 1),
     ("seeds", [0, 1, 2]),
     ("lesion_sign", "dark"),
+    ("modalities", ["T2w"]),
+    ("missing", "map_the_rest"),
+    ("datasets__healthy__aligned", True),
     ("datasets__healthy__split", {"train": 0.375, "validation": 0.125, "test": 0.5}),
     ("datasets__healthy__split", {"train": 0.5, "validation": 0.125, "calibration": 0.125, "test": 0.25}),
     ("datasets__healthy__subjects", 9),
@@ -102,7 +105,8 @@ EDITS: list[tuple[str, Any]] = [
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"levels": 5000}}}),
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"smooth_mm": 2.0}}}),
     *[
-        (f"models__{name}", {"use": name, "set": {"map": {"per_scan": "robust"}}})
+        (f"models__{name}", {"use": name, "set": {"map": {key: value}}})
+        for key, value in (("per_scan", "robust"), ("fuse", "maximum"))
         for name in ("zscore_atlas", "thresh_histeq")
     ],
     ("models__vote", {"use": "ensemble", "of": ["zscore_atlas", "sae_test"]}),
@@ -166,6 +170,7 @@ EDITS: list[tuple[str, Any]] = [
             "sd_added": 1.0,
             "min_coverage": 0.7,
             "per_scan": "robust",
+            "fuse": "maximum",
         }.items()
     ],
     (SET + "train", {"epochs": 2, "batch_size": 4}),
@@ -210,6 +215,8 @@ EXEMPT |= {"Inserted.into", "Inserted.masks", "Inserted.healthy", "Postprocessin
 EXEMPT |= {"Preprocess.template", "Preprocess.centre", "Evaluate.space"}
 # Needs a data set with a calibration share, which this study has not.
 EXEMPT |= {"Phantoms.calibrate"}
+# Of studies with several sequences.
+EXEMPT |= {"Phantoms.sequences", *(f"{name}.modalities" for name in ("zscore_atlas", "thresh_histeq", "autoencoder"))}
 EXEMPT |= {
     "Study.own_data",
     "zscore_atlas.family",

@@ -171,6 +171,9 @@ class Study(Section):
     @model_validator(mode="after")
     def _models_take_their_sequences(self) -> Study:
         there = self.modalities
+        for label, dataset in self.scan_sets().items():
+            if [dataset.modality, *dataset.sequences] != there and (there or dataset.sequences):
+                raise ValueError(f"datasets.{label}.sequences: name them for all data sets, in `modalities`")
         if isinstance(self.lesion_sign, dict):
             if not there:
                 raise ValueError("lesion_sign: signs by sequence need `modalities`")
