@@ -36,6 +36,13 @@ def test_each_session_of_a_bids_folder_has_its_own_sequence(tmp_path: Path) -> N
     assert by_scan["sub-2"] == {}
 
 
+def test_a_t2w_in_the_plane_of_functional_scans_is_one(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_inplaneT2.nii.gz")
+    settings = Bids(source="bids", root=str(tmp_path), healthy=True, sequences=["T2w"])
+    (scan,) = source_of("x", settings).find_scans() or []
+    assert scan.sequence_files()["T2w"].endswith("inplaneT2.nii.gz")
+
+
 def test_entities_of_the_first_sequence_do_not_bind_the_others(tmp_path: Path) -> None:
     touched(tmp_path, "sub-1/anat/sub-1_acq-a_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
     (scan,) = bids(tmp_path, entities={"acq": "a"})

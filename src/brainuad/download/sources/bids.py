@@ -405,8 +405,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _has_modality(name: str, modality: str) -> bool:
-    """BIDS marks T1 with contrast agent by the entity `ce`; many data sets use the suffix `T1ce` instead."""
+    """BIDS marks T1 with contrast agent by the entity `ce`; many data sets use the suffix `T1ce` instead.
+
+    T2w in the plane of functional scans has a suffix of its own.
+    """
     suffix = names.suffix(name)
+    if modality == "T2w" and suffix == "inplaneT2":
+        return True
     if modality == "T1ce" and suffix == "T1w":
         return "ce" in names.entities(name)
     return suffix == modality or (modality == "ct" and suffix == "CT")
