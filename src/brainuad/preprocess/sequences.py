@@ -24,6 +24,7 @@ from brainuad.preprocess.pipeline import REGISTRATION_SPACING_MM, PreprocessedSc
 from brainuad.preprocess.quality.measure import measure_sequence
 from brainuad.preprocess.registered_scan import resample_to_template
 from brainuad.preprocess.registration.input import RegistrationInput, registration_input
+from brainuad.preprocess.registration.shift_check import shift_ratio
 from brainuad.preprocess.scan_files import ScanFiles
 
 Image = Float[np.ndarray, "x y z"]
@@ -80,16 +81,14 @@ class Session:
 
         Raises InputError if no head is found in it, or if it does not overlap with the scan.
         """
+        from brainuad.preprocess.registration.nmi_rigid import register_rigidly
         from brainuad.preprocess.registration.nmi_search import nmi_and_half_turn_ratio
-        from brainuad.preprocess.registration.same_session import SEQUENCE_EFFORT, register_in_session, shift_ratio
 
         head = examined_head(volume, modality, Told(stripped))
         moving = registration_input(head.scan, modality, head.stripped, self.coarse)
         first = self.scan.registered
         by_header = self.aligned or same_grid(first.scan, head.scan)
-        matrix = np.eye(4)
-        if not by_header:
-            matrix = register_in_session(first.scan, head.scan, self.reference, moving, SEQUENCE_EFFORT)
+        matrix = np.eye(4) if by_header else register_rigidly(self.reference, moving)
         transform = Affine(matrix @ first.transform.matrix)
         registered = resample_to_template(head.scan, transform, self.template, modality)
         brain, brain_in_scan = self.scan.brain, registered.to_scan(self.scan.brain)

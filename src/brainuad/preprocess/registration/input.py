@@ -19,6 +19,8 @@ from brainuad.preprocess.threshold import head_threshold
 
 Point = Float[np.ndarray, "3"]
 SPACING_MM = 2.0
+HEAD = 0.05
+"""Values of a `RegistrationInput` above it are head."""
 VERTEX_AREA_MM2 = 1500.0
 """Smaller cross-sections above the head are noise, a cap or a headphone."""
 VERTEX_DEPTH_MM = 82.0

@@ -29,15 +29,10 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Level:
-    """Gaussian smoothing (mm), one resolution each, and the share of voxels that are compared.
-
-    `filtered`: whether gradients are those of filtered images, made first; else differences where voxels are compared,
-    in half the time if these are few.
-    """
+    """Gaussian smoothing (mm), one resolution each, and the share of voxels that are compared."""
 
     sigmas_mm: tuple[float, ...]
     sampled: float
-    filtered: bool = True
 
 
 def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | None) -> Matrix:
@@ -67,9 +62,6 @@ def simpleitk(moving: RegistrationInput, template: Template, start: Matrix | Non
 def optimise(fixed: Any, mask: Any, moving: Any, transform: Any, level: Level) -> None:
     """Gradient descent of Mattes mutual information on `transform`, in place. Images and transform are those of ITK."""
     method = _mattes(mask, level.sampled)
-    if not level.filtered:
-        method.MetricUseFixedImageGradientFilterOff()
-        method.MetricUseMovingImageGradientFilterOff()
     method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.01, 150)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([max(1, round(sigma / 4)) for sigma in level.sigmas_mm])
@@ -79,9 +71,9 @@ def optimise(fixed: Any, mask: Any, moving: Any, transform: Any, level: Level) -
     method.Execute(fixed, moving)
 
 
-def mutual_information(fixed: Any, mask: Any, moving: Any, transform: Any, sampled: float = 1.0) -> float:
+def mutual_information(fixed: Any, mask: Any, moving: Any, transform: Any) -> float:
     """Mattes mutual information of two images inside `mask` under `transform`: higher is better."""
-    method = _mattes(mask, sampled)
+    method = _mattes(mask, 1.0)
     method.SetInitialTransform(transform)
     return -float(method.MetricEvaluate(fixed, moving))
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.registration.input import RegistrationInput
+from brainuad.preprocess.registration.input import Point, RegistrationInput
 
 Order = Int[np.ndarray, "points 3"]
 BINS = 32
@@ -38,36 +38,40 @@ UNITS = (1.0,) * 3 + (0.02,) * 9  # one step of the optimiser: 1 mm, 0.02 rad, 2
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution: `sigma` (mm) smooths both images, `points` voxels of the template are compared."""
+    """One resolution: `sigma` (mm) smooths both images, `points` voxels of the fixed one are compared.
+
+    `free`: how many parameters are optimised: `RIGID`, `SCALED` or `AFFINE`.
+    """
 
     sigma: float
     points: int
     steps: int
     rate: float
-    shear: bool
+    free: int
 
 
-COARSE = Level(3.0, 4_000, 60, 2.0, False)
-FINE = (Level(1.5, 10_000, 80, 0.8, True), Level(0.5, 20_000, 50, 0.3, True))
+RIGID, SCALED, AFFINE = 6, 9, 12
+COARSE = Level(3.0, 4_000, 60, 2.0, SCALED)
+FINE = (Level(1.5, 10_000, 80, 0.8, AFFINE), Level(0.5, 20_000, 50, 0.3, AFFINE))
 
 
 def search(moving: RegistrationInput, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
     """The affine from the template's world to the scan's (mm) of the highest similarity found."""
     order = _order(template, seed)
     with single_thread():
-        measure = _NmiMeasure(moving, template, COARSE, order)
+        measure = _measure(moving, template, COARSE, order)
         parameters = torch.stack(
             [_start(moving, *pose) for pose in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES)]
         )
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
-        best = _ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
+        best = ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
-            measure = _NmiMeasure(moving, template, level, order)
+            measure = _measure(moving, template, level, order)
             # compared on sharper images: on blurred ones a brain enlarged to the scalp may score above the right one
             best = best[measure.objective(best).argmax()][None]
             if level is FINE[0]:  # and all poses that were optimised on blurred images may be too large
                 best = best + _retried_sizes()
-            best = _ascend(measure, best, level)
+            best = ascend(measure, best, level)
         return measure.matrix(best[0])
 
 
@@ -101,7 +105,7 @@ def nmi_and_half_turn_ratio(
         half_turn[:3, 3] = centre - half_turn[:3, :3] @ centre
         matrices.append(matrix @ half_turn)
     with single_thread(), torch.no_grad():
-        measure = _NmiMeasure(moving, template, FINE[-1], _order(template, seed))
+        measure = _measure(moving, template, FINE[-1], _order(template, seed))
         nmi, *turned = measure.nmi_of(torch.tensor(np.stack(matrices), dtype=torch.float32)).tolist()
     return nmi, (max(turned) - 1) / max(nmi - 1, 1e-9)
 
@@ -117,18 +121,30 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _NmiMeasure:
-    """Normalised mutual information of batches of transforms, at one level."""
+@dataclass(frozen=True)
+class Fixed:
+    """What a scan is compared with: `values` in [0, 1] at `points` (world, mm).
 
-    def __init__(self, moving: RegistrationInput, template: Template, level: Level, order: Order):
-        self.template_point = torch.tensor(moving.template_point, dtype=torch.float32)
-        self.scan_point = torch.tensor(moving.scan_point, dtype=torch.float32)
-        self.points, fixed = _sample(template, level, order)
-        volume = moving.volume
-        smooth = ndimage.gaussian_filter(volume.data, level.sigma / volume.spacing)
+    `centre`, about which transforms rotate, is expected at `expected` in the scan's world.
+    """
+
+    points: Float[Tensor, "points 3"]
+    values: Float[Tensor, "points"]
+    centre: Point
+    expected: Point
+
+
+class NmiMeasure:
+    """Normalised mutual information of batches of transforms; `sigma` (mm) smooths the scan."""
+
+    def __init__(self, volume: Volume, fixed: Fixed, sigma: float):
+        self.template_point = torch.tensor(fixed.centre, dtype=torch.float32)
+        self.scan_point = torch.tensor(fixed.expected, dtype=torch.float32)
+        self.points = fixed.points
+        smooth = ndimage.gaussian_filter(volume.data, sigma / volume.spacing)
         self.image = torch.from_numpy(smooth)[None, None]
         self.to_grid = torch.tensor(_to_grid(volume), dtype=torch.float32)
-        self.fixed = _soft_bins(fixed).T.contiguous()  # (bins, points)
+        self.fixed = _soft_bins(fixed.values).T.contiguous()  # (bins, points)
         self.fixed_entropy = _entropy(self.fixed.mean(dim=1))
 
     def nmi(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
@@ -152,9 +168,15 @@ class _NmiMeasure:
         return np.asarray(exact[0].numpy())
 
 
-def _ascend(measure: _NmiMeasure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
+def _measure(moving: RegistrationInput, template: Template, level: Level, order: Order) -> NmiMeasure:
+    fixed = Fixed(*_sample(template, level, order), moving.template_point, moving.scan_point)
+    return NmiMeasure(moving.volume, fixed, level.sigma)
+
+
+def ascend(measure: NmiMeasure, parameters: Float[Tensor, "batch 12"], level: Level) -> Float[Tensor, "batch 12"]:
+    """Each of the transforms after the level's steps of gradient ascent."""
     free = torch.ones(12)
-    free[9:] = float(level.shear)
+    free[level.free :] = 0
     mean, spread = torch.zeros_like(parameters), torch.zeros_like(parameters)
     for step in range(1, level.steps + 1):  # Adam (Kingma 2015) by hand: importing torch.optim costs 1.3 s
         variable = parameters.requires_grad_()
