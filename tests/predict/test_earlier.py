@@ -26,7 +26,7 @@ def item(tmp_path) -> Input:
 
 
 def request(folder: Path, **options) -> Request:
-    return Request(input=folder, output=folder / "out", model=folder / "m", **options)
+    return Request(input=[folder], output=folder / "out", model=folder / "m", **options)
 
 
 def finish(out: Path, item: Input, model: str = MODEL, **about) -> Path:

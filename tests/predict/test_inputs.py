@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def found(path: Path, work: Path | None = None, **wanted) -> Inputs:
-    return find(path, Wanted(**{"modality": "T1w", **wanted}), work or path)
+    return find([path], Wanted(**{"modality": "T1w", **wanted}), work or path)
 
 
 def labels(path: Path, **wanted) -> list[str]:

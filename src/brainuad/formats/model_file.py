@@ -88,7 +88,13 @@ class Manifest(Section):
     seeds: list[int] = Field(min_length=1)
     """Of several, the mean of their maps is the map."""
     modality: Modality
+    """Of the scans; of a model that sees several sequences of a session, the one that is registered to the template."""
     lesion_sign: Literal["dark", "bright", "both"]
+    """Of lesions in a sequence that `signs` does not name."""
+    sequences: list[Modality] = []
+    """Of a session, where the model sees several, in the order of the study: `modality` first."""
+    signs: dict[Modality, Literal["dark", "bright", "both"]] = {}
+    """Of lesions in each of `sequences`."""
     parts: list[Part] = Field(min_length=1)
     """Seed after seed; in each, members before the ensembles that combine them, and the exported model last."""
     recipe: dict[str, Any]
@@ -115,6 +121,10 @@ class Manifest(Section):
     """Of the inference in the study: another number may change the last digits of a map."""
     licence: str = ""
 
+    def as_written(self) -> dict[str, Any]:
+        """Plain values; of a model that sees one sequence as before there were several."""
+        return self.model_dump(mode="json", exclude=set() if self.sequences else {"sequences", "signs"})
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -136,7 +146,7 @@ def write(path: Path, manifest: Manifest, folder: Path) -> None:
     content = {each.relative_to(folder).as_posix(): each for each in members}
     if odd := [name for name in content if not NAMES.fullmatch(name)]:
         raise InputError(f"{odd[0]} has no place in a model file", file=path)
-    about = {**manifest.model_dump(mode="json"), "members": {name: sha256(each) for name, each in content.items()}}
+    about = {**manifest.as_written(), "members": {name: sha256(each) for name, each in content.items()}}
     sealed = json.dumps({**about, checksums.SEAL: checksums.seal_of(about)}, indent=2, sort_keys=True) + "\n"
     with atomic(path) as part:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:

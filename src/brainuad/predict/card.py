@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brainuad.config.model import map_text
+from brainuad.config.model import EACH, fusion_text, map_text
 from brainuad.config.study import Study
-from brainuad.config.told import with_settings
+from brainuad.config.told import listed, with_settings
 from brainuad.formats import scans, tables
 from brainuad.formats.model_file import Manifest
 from brainuad.formats.scans import Scan
@@ -86,11 +86,18 @@ def as_html(manifest: Manifest, content: Sequence[Block]) -> str:
 
 def _use(manifest: Manifest, study: Study) -> list[str]:
     sign = {"dark": "darker than tissue", "bright": "brighter than tissue", "both": "darker or brighter than tissue"}
+    what = f"Anomaly maps of brain scans ({manifest.modality}), for lesions {sign[manifest.lesion_sign]}."
+    call = f"`brainuad predict -i SCAN -o OUT -m {manifest.name}.brainuad`"
+    if manifest.sequences:
+        lesions = "; ".join(f"{name}: {sign[each]}" for name, each in manifest.signs.items())
+        what = f"Anomaly maps of sessions with {listed(manifest.sequences)}, for lesions as follows: {lesions}."
+        files = " ".join(f"-i {name}_FILE" for name in manifest.sequences)
+        call = call.replace("-i SCAN", files)
     return [
-        f"Anomaly maps of brain scans ({manifest.modality}), for lesions {sign[manifest.lesion_sign]}.",
+        what,
         f"It is the model `{manifest.label}` ({in_words(manifest.seeds)}) of the study "
         f"`{manifest.study}`{f': {study.title}' if study.title else ''}.",
-        f"`brainuad predict -i SCAN -o OUT -m {manifest.name}.brainuad`",
+        call,
     ]
 
 
@@ -127,8 +134,13 @@ def _model(manifest: Manifest, study: Study) -> list[str]:
     for part in (each for each in manifest.parts if each.seed == manifest.seeds[0]):
         settings = study.models[part.label]
         what, *more = settings.describe()
-        made, *rest = map_text(settings.map, manifest.lesion_sign)
-        sentences = [f"`{part.label}` is {what.rstrip('.')}.", *more, f"The map {made}", *rest]
+        signs, seen = study.signs_of(part.label), study.sequences_of(part.label)
+        several = {} if isinstance(signs, str) else signs
+        one = signs if isinstance(signs, str) else signs[seen[0]] if len({*signs.values()}) == 1 else EACH
+        made, *rest = map_text(settings.map, one)
+        fused = fusion_text(settings.map, several) if several else []
+        own = [f"It sees {listed(seen)}."] if seen and not settings.member_labels() else []
+        sentences = [f"`{part.label}` is {what.rstrip('.')}.", *more, *own, f"The map {made}", *rest, *fused]
         told.append(re.sub(r" \[@[^]]+\]", "", " ".join(sentences)))
     label = manifest.postprocessing["label"]
     operators = "; ".join(with_settings(each, "op") for each in study.postprocessing[label].operators)

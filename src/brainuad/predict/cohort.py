@@ -48,7 +48,7 @@ class Cohort:
     def stamp(self) -> str:
         """A hash of what a part is made again for: options, and names, sizes and times of the files that it reads."""
         options = "\n".join(f"{name} {value}" for name, value in vars(self.request).items())
-        return _hash(f"{options}\n{files_of(self.request.input)}")
+        return _hash("\n".join([options, *map(files_of, self.request.input)]))
 
 
 def cohort_of(config: Mapping[str, Any]) -> Cohort:
@@ -58,6 +58,8 @@ def cohort_of(config: Mapping[str, Any]) -> Cohort:
     """
     known = {field.name for field in fields(Request)} - {*OF_THE_WORKFLOW}
     given = dict(config)
+    if isinstance(given.get("input"), str | Path):
+        given["input"] = [given["input"]]
     parts = given.pop(PARTS, DEFAULT_PARTS)
     if missing := [name for name in NEEDED if name not in given]:
         do = "give --config model=mine.brainuad input=SCANS output=OUT"

@@ -19,10 +19,10 @@ from brainuad.formats import leftovers, status
 from brainuad.formats.files import atomic, atomic_folder, unwritable
 from brainuad.formats.model_file import Manifest, ModelFile
 from brainuad.logs import OF_THE_DISK
-from brainuad.predict import inputs, outputs, page, preview, source
+from brainuad.predict import inputs, joined, outputs, page, preview, source
 from brainuad.predict import record as records
 from brainuad.predict.describe import findings_of, record_of
-from brainuad.predict.earlier import Way, checksum, options_of, to_do
+from brainuad.predict.earlier import Way, content_of, options_of, to_do
 from brainuad.predict.found import Given, Options
 from brainuad.predict.inputs import Input, Wanted
 from brainuad.predict.model import FIXED, Model, preferred
@@ -59,9 +59,10 @@ def predict_all(request: Request) -> list[str]:
         _say(request, f"{request.model} is exported first, each time: `brainuad export` does so once for all calls")
     file = source.read(request.model)
     with leftovers.temporary_folder() as work:
-        modality = file.manifest.modality
+        modality, *further = file.manifest.sequences or [file.manifest.modality]
         people, sessions = _separate(request.participant_label), _separate(request.session_label)
-        found = inputs.find(request.input, Wanted(modality, people, sessions, request.modality), work)
+        wanted = Wanted(modality, people, sessions, request.modality, further)
+        found = inputs.find(request.input, wanted, work)
         for note in found.notes:
             logger.warning("%s", note)
         mine = inputs.part_of(found.scans, request.part_id, request.num_parts)
@@ -72,7 +73,8 @@ def predict_all(request: Request) -> list[str]:
         way = Way(file.sha256, options_of(request, thresholds))
         todo = to_do(request, found.scans, mine, way)
         if request.dry_run:
-            terminal.show(*(f"{item.scan}  {item.problem or item.image}" for item in todo))
+            shown = (f"{item.image}{f' ({joined.shown(item, wanted)})' if further else ''}" for item in todo)
+            terminal.show(*(f"{item.scan}  {item.problem or text}" for item, text in zip(todo, shown, strict=True)))
             _say(
                 request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
             )
@@ -137,6 +139,8 @@ class _Run:
     kept: Kept
     name: ModelName
     versions: dict[str, str]
+    several: bool
+    """Whether the model takes several sequences of a session."""
 
     @property
     def thresholds(self) -> list[str]:
@@ -152,7 +156,7 @@ def _run(request: Request, file: ModelFile, way: Way, todo: Sequence[Input]) -> 
     template = Path(model.preprocess.template).name
     kept = Kept(request.space, request.save_reconstruction, about.modality, template)
     name = ModelName(name=about.name, study=about.study, label=about.label, sha256=file.sha256)
-    run = _Run(request, model, way.options, kept, name, versions())
+    run = _Run(request, model, way.options, kept, name, versions(), bool(about.sequences))
     outputs.describe(out, about.name)
     failed: list[Record] = []
     for number, item in enumerate(todo, 1):
@@ -208,8 +212,8 @@ def _one(run: _Run, item: Input, start: float) -> Record:
         magnitude=request.magnitude,
         intensity_offset=request.intensity_offset,
     )
-    content = checksum(item.image)
-    found = model.predict(item.image, Options(given, run.thresholds))
+    content = content_of(item)
+    found = model.predict(item.files if run.several else item.image, Options(given, run.thresholds))
     listed = findings_of(found)
     record = record_of(found, listed).model_copy(
         update={

@@ -44,6 +44,7 @@ def record_of(found: Found, listed: Sequence[Finding]) -> Record:
     return Record(
         scan=found.label,
         file=found.file,
+        sequences=found.files,
         model=found.model,
         state="doubtful" if remarks else "alike",
         remarks=remarks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,15 @@ def checksum(path: Path) -> str:
         return ""
 
 
+def content_of(item: Input) -> str:
+    """SHA-256 of the bytes of a scan's file; of a session with several, of their checksums by modality."""
+    first = checksum(item.image)
+    if not item.further:
+        return first
+    parts = [first, *(f"{name} {checksum(path)}" for name, path in sorted(item.further.items()))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
 def to_do(request: Request, every: Sequence[Input], mine: Sequence[Input], way: Way) -> list[Input]:
     """The scans of `mine` that are not finished. `every`: the scans of all parts.
 
@@ -83,8 +93,8 @@ def _check_models(request: Request, labels: set[str], model: str) -> None:
 def _check(record: Record, item: Input, way: Way, out: Path) -> None:
     """Raises InputError if a finished result is of another file or was made with other options."""
     do = "name another folder, or add --overwrite in place of --continue"
-    if record.input and not item.problem and checksum(item.image) != record.input:
-        why = f"{item.scan} in it was made of a file {record.file} with other bytes than {item.image.name} has"
+    if record.input and not item.problem and content_of(item) != record.input:
+        why = f"{item.scan} in it was made of {_files(record)}, and now it is {_now(item)}"
         raise InputError("the output folder holds results of another scan by this name", file=out, why=why, do=do)
     other = [name for name, value in way.options.items() if record.options.get(name, value) != value]
     if other:
@@ -92,6 +102,14 @@ def _check(record: Record, item: Input, way: Way, out: Path) -> None:
         why = f"{item.scan} was made with {told}"
         do = f"give the same options, {do}"
         raise InputError("the output folder holds results made with other options", file=out, why=why, do=do)
+
+
+def _files(record: Record) -> str:
+    return " and ".join(record.sequences.values()) or f"a file {record.file}"
+
+
+def _now(item: Input) -> str:
+    return " and ".join(path.name for path in (item.image, *item.further.values())) + ", with other bytes"
 
 
 def _shown(value: Any) -> str:

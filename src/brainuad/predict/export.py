@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from brainuad.config import templates
+from brainuad.config.datasets import Modality
 from brainuad.config.load import hint, load_study
 from brainuad.config.model import validate
 from brainuad.config.section import flat
-from brainuad.config.study import Study
+from brainuad.config.study import Sign, Study
+from brainuad.config.told import listed
 from brainuad.errors import InputError
 from brainuad.evaluate.collect import scores_of_people
 from brainuad.formats import array_cache, checksums, leftovers, maps, model_file, quality, run, tensors, thresholds
 from brainuad.formats import bundle as bundles
+from brainuad.formats.array_cache import scaling_by_sequence
 from brainuad.formats.bundle import Bundle
 from brainuad.formats.files import read_json
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
@@ -40,6 +43,8 @@ ALL = "ensemble"
 """In place of a seed: the mean of the maps of all."""
 MOST = 200
 """Training scans that likeness rests on."""
+READING_THE_SCAN = {"hyperintensity_prior"}
+"""Operators that read the scan, which in a study is the first sequence."""
 RERUN = "run the study again, so that its results fit its file"
 
 
@@ -66,6 +71,8 @@ class _Chosen:
     dataset: str
     postprocessing: str
     maps: Mapping[str, Path]
+    takes: Sequence[str]
+    """Sequences that the model takes of a session, the registered one first; none where a scan is one sequence."""
 
     @property
     def of_all_seeds(self) -> bool:
@@ -89,13 +96,16 @@ def export_study(study: Study, folder: Path, wanted: Wanted, out: Path) -> list[
     label = _known("postprocessing", wanted.postprocessing or next(iter(study.postprocessing)), [*study.postprocessing])
     seeds, dataset = _seeds(layout, wanted), layout.training_sets()[0]
     with leftovers.temporary_folder() as place:
-        chosen = _Chosen(layout, wanted.model, seeds, dataset, label, _maps(layout, wanted.model, seeds, place))
+        made, takes = _maps(layout, wanted.model, seeds, place), _takes(study, wanted.model)
+        chosen = _Chosen(layout, wanted.model, seeds, dataset, label, made, takes)
+        _require_own_image(chosen)
         manifest = _write(chosen, wanted, place / "members", out)
     rules = ", ".join(f"{rule} ({each.value:.4g})" for rule, each in manifest.thresholds.items())
     what = f"{wanted.model}, {all_seeds.in_words(seeds)}, of {study.study}"
     return [
         f"wrote {out} ({format_size(out.stat().st_size)}): {what}",
-        f"for {manifest.modality}; thresholds: {rules or 'none'}; p from {len(manifest.healthy_scores)} healthy people",
+        f"for {listed(manifest.sequences or [manifest.modality])}; thresholds: {rules or 'none'}; "
+        f"p from {len(manifest.healthy_scores)} healthy people",
         f"`brainuad verify {out}` checks it; `brainuad predict -i SCAN -o OUT -m {out}` uses it",
     ]
 
@@ -110,13 +120,19 @@ def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifes
     if chosen.of_all_seeds:
         _require_other_seeds(parts, trained, chosen)
     arrays, about = _likeness(chosen)
+    several = len(chosen.takes) > 1
+    seen = {name for bundle in trained.values() for name in bundle.sequences}
+    if several and chosen.takes[0] not in seen:  # it is there for the registration alone
+        arrays |= {bundles.SCALING + name: array for name, array in _scaling(chosen).items()}
     manifest = Manifest(
         name=out.name.removesuffix(model_file.SUFFIX),
         study=study.study,
         label=chosen.model,
         seeds=list(chosen.seeds),
-        modality=study.scan_sets()[dataset].modality,
-        lesion_sign=study.lesion_sign,
+        modality=_modality(chosen),
+        lesion_sign=_sign(chosen),
+        sequences=list(chosen.takes) if several else [],
+        signs={name: study.sign_of(name) for name in chosen.takes} if several else {},
         parts=parts,
         recipe=_recipe(layout, dataset),
         template={"name": study.recipe.preprocess.template, "sha256": fingerprint(study.recipe.preprocess.template)},
@@ -145,6 +161,46 @@ def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifes
         (members / name).write_text(text, encoding="utf-8")
     model_file.write(out, manifest, members)
     return manifest
+
+
+def _takes(study: Study, model: str) -> list[str]:
+    """What a model, or its members, take of a session; none where a scan is one sequence."""
+    there = study.sequences()
+    leaves = [label for label in _with_members(study, model) if not study.models[label].member_labels()]
+    seen = {name for label in leaves for name in study.sequences_of(label)}
+    return [name for i, name in enumerate(there) if name in seen or (i == 0 and len(seen) > 1)]
+
+
+def _modality(chosen: _Chosen) -> Modality:
+    """Of the scans that a model takes, or the first sequence of their sessions."""
+    study = chosen.layout.study
+    return next((name for name in study.modalities if name in chosen.takes), study.scan_sets()[chosen.dataset].modality)
+
+
+def _sign(chosen: _Chosen) -> Sign:
+    """Of lesions where a model takes one sequence; for several the signs of each count."""
+    study = chosen.layout.study
+    if len(chosen.takes) > 1:
+        return study.lesion_sign if isinstance(study.lesion_sign, str) else "both"
+    return study.sign_of(_modality(chosen))
+
+
+def _require_own_image(chosen: _Chosen) -> None:
+    """Raises InputError where the postprocessing reads the first sequence, and the model takes another alone."""
+    study, takes = chosen.layout.study, chosen.takes
+    operators = {each.op for each in study.postprocessing[chosen.postprocessing].operators}
+    if len(takes) == 1 and takes[0] != study.modalities[0] and operators & READING_THE_SCAN:
+        why = (
+            f"{sorted(operators & READING_THE_SCAN)[0]} reads the {study.modalities[0]}, and the model {takes[0]} alone"
+        )
+        do = "export it with another --postprocessing of the study"
+        raise InputError(f"{chosen.model} cannot be exported with {chosen.postprocessing}", why=why, do=do)
+
+
+def _scaling(chosen: _Chosen) -> dict[str, np.ndarray]:
+    """What the scaling of the first sequence learnt, by names of it."""
+    first = chosen.takes[0]
+    return scaling_by_sequence({first: array_cache.read(chosen.layout.array_cache(chosen.dataset), [first]).scaling})
 
 
 def _maps(layout: Layout, model: str, seeds: Sequence[int], place: Path) -> dict[str, Path]:
@@ -206,8 +262,9 @@ def _likeness(chosen: _Chosen) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     held_out: list[Outline] = []
     stripped: set[bool | None] = set()
     for label in layout.training_sets():
-        opened, folder = array_cache.read(layout.array_cache(label)), chosen.maps[label]
-        stripped |= {row.stripped for row in quality.read(layout.quality(label))} - {None}
+        opened, folder = array_cache.read(layout.array_cache(label), chosen.takes[:1]), chosen.maps[label]
+        if chosen.takes[:1] == layout.study.sequences()[:1]:  # of further sequences it is not known
+            stripped |= {row.stripped for row in quality.read(layout.quality(label))} - {None}
         rows = _spread([i for i, scan in enumerate(opened.scans) if scan.role == "train"])
         training += [likeness.outline(opened.image(row), opened.brain(row), opened.spacing) for row in rows]
         for row, scan in enumerate(opened.scans):
@@ -260,13 +317,16 @@ def _part(layout: Layout, label: str, seed: int, dataset: str) -> Part:
     """A model as its maps were made; refuses a training or maps with other settings than the study file has."""
     place = layout.bundle(label, seed)
     recorded = run.read(layout.maps(label, seed, dataset) / run.NAME)["settings"]["map"]
+    trained = bundles.read(place)
     try:
-        done = validate({**bundles.read(place).about["model"], "map": recorded})
+        done = validate({**trained.about["model"], "map": recorded})
     except ValueError as error:
         why = str(error).replace("\n", " ")
         raise InputError(f"{label} was trained by another version of brainuad", file=place, why=why, do=RERUN) from None
-    stated = layout.study.models[label].pinned()
-    _require_equal(f"model {label}", done.model_dump(mode="json"), stated.model_dump(mode="json"))
+    stated, seen = layout.study.models[label].pinned(), layout.study.sequences_of(label)
+    told = [each.model_dump(mode="json", exclude={"modalities"}) for each in (done, stated)]
+    theirs, ours = ({**each, "modalities": own} for each, own in zip(told, (trained.sequences, seen), strict=True))
+    _require_equal(f"model {label}", theirs, ours)
     return Part(label=label, bundle=f"{place.parent.name}/{place.name}", map=recorded)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from brainuad.config.reading import Reading
-from brainuad.formats.status import Numbers
+from brainuad.formats.status import Numbers, SequenceStatus
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.images.native import to_native
@@ -63,12 +63,29 @@ class Options:
 
 
 @dataclass(frozen=True)
+class FurtherSequence:
+    """A further sequence of a session. `scan`: as it was read; `file`: its name.
+
+    `image`: on the template's grid before intensity scaling, 0 outside the brain; `transform`: template world to its
+    own world (mm); `told`: its quality numbers, and what was decided.
+    """
+
+    scan: Volume
+    file: str
+    image: Image
+    transform: Affine
+    told: SequenceStatus
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A scan on the template's grid. `image`: before intensity scaling, 0 outside `brain`; `affine`: of that grid.
 
     `transform`: template world to scan world (mm); `quality`: quality numbers; `failed`: why the scan is not to be
     used; `reasons`: why a person should look at it, empty for a good one, with the `remedy`; `notes`: what was
-    converted or decided; `content`: hash of the voxels as they were read.
+    converted or decided; `content`: hash of the voxels as they were read; `further`: other sequences of its session
+    that are there, by modality; `missing`: those that the model takes and that are not; `refused`: why one that is
+    there is not to be used, by modality.
     """
 
     image: Image
@@ -82,6 +99,9 @@ class Prepared:
     remedy: str
     notes: list[str]
     content: str
+    further: Mapping[str, FurtherSequence] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +122,7 @@ class Found:
     """As it was read: its own voxels, axes to the right, front and top."""
     prepared: Prepared
     image: Image
-    """Scaled intensities, which the model sees."""
+    """Scaled intensities, which the model sees; of several sequences the first."""
     brain: Mask
     anomaly: Image
     """Higher is more abnormal, 0 outside the brain."""
@@ -133,6 +153,8 @@ class Found:
     file: str = ""
     """Name of the scan's file; `scan.nii` for an image that was given."""
     model: ModelName = field(default_factory=lambda: ModelName(name="", study="", label="", sha256=""))
+    files: dict[str, str] = field(default_factory=dict)
+    """Of a session with several sequences: the names of all files by modality, `file` first."""
 
     def __repr__(self) -> str:
         return f"Found(score={self.score:.4g}, p_healthy={self.p_healthy:.3g}, doubts={self.doubts})"

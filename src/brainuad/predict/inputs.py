@@ -1,4 +1,7 @@
-"""The scans that a prediction is asked for: one file, a folder of NIfTI files, a BIDS data set, a DICOM folder."""
+"""The scans that a prediction is asked for: one file, a folder of NIfTI files, a BIDS data set, a DICOM folder.
+
+For a model that takes several sequences, sessions of these: `brainuad.predict.joined` puts them together.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import hashlib
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainuad.config.datasets import Bids
 from brainuad.config.paths import misread
+from brainuad.config.told import listed
 from brainuad.download.sources import bids_names as names
 from brainuad.download.sources import words
 from brainuad.download.sources.bids import read_bids
@@ -27,7 +31,10 @@ MAGIC_PLACE, MAGIC, TRIED = 128, b"DICM", 50
 
 @dataclass(frozen=True)
 class Input:
-    """One scan. `scan`: `sub-01_ses-2`; `modality`: as its name says, None if it says nothing."""
+    """One scan. `scan`: `sub-01_ses-2`; `modality`: as its name says, None if it says nothing.
+
+    `further`: files of other sequences of its session, by modality, where the model takes several.
+    """
 
     scan: str
     image: Path
@@ -36,6 +43,12 @@ class Input:
     """Why it cannot be read, if that is known by now."""
     converted: bool = False
     """Whether it was made from DICOM files, and goes when the command ends."""
+    further: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Of a session: all files by modality; of a scan without a modality none."""
+        return {self.modality: self.image, **self.further} if self.modality else {}
 
 
 @dataclass(frozen=True)
@@ -48,30 +61,50 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which scans of a folder. `modality`: of the model; labels without `sub-` and `ses-`, all if empty."""
+    """Which scans of a folder. `modality`: of the model; labels without `sub-` and `ses-`, all if empty.
+
+    `further`: other sequences of a session that the model takes.
+    """
 
     modality: str
     participants: Sequence[str] = ()
     sessions: Sequence[str] = ()
     said: str | None = None
     """The modality of all scans of a folder, if the user says it."""
+    further: Sequence[str] = ()
+
+    @property
+    def sequences(self) -> list[str]:
+        """All that the model takes of a session."""
+        return [self.modality, *self.further]
 
 
-def find(path: Path, wanted: Wanted, work: Path) -> Inputs:
-    """The scans at `path`. `work`: an existing folder for files that are converted from DICOM.
+def find(paths: Sequence[Path], wanted: Wanted, work: Path) -> Inputs:
+    """The scans at a path, or the files of one session. `work`: an existing folder for files made from DICOM.
 
-    Raises InputError if there is none.
+    Raises InputError if there is none, and for files that are no session.
     """
-    if not path.exists():
-        raise InputError("the scan or folder is not there", file=path, do="correct the path after -i")
+    from brainuad.predict import joined  # late: it imports this module
+
+    if gone := [path for path in paths if not path.exists()]:
+        raise InputError("the scan or folder is not there", file=gone[0], do="correct the path after -i")
+    if len(paths) > 1:
+        return Inputs([joined.of_files_of_one(paths, wanted)])
+    path = paths[0]
+    if path.is_file() and wanted.further:
+        why = f"it maps sessions with {listed(wanted.sequences)}"
+        do = "name the other files of its session with -i, too; where some are missing, name the folder of the session"
+        raise InputError(f"{path.name} is one sequence, and the model takes several", file=path, why=why, do=do)
     if path.is_file():
         return Inputs([_of_file(path)])
     if any(path.glob("sub-*/")) or path.name.startswith("sub-"):
-        found = _of_bids(path, wanted)
+        found = joined.of_each(lambda name: _of_bids(path, replace(wanted, modality=name)), wanted)
     elif files := names.nifti_files(str(path)):
-        found = _of_files([path / name for name in files], wanted)
+        several = [path / name for name in files]
+        found = joined.of_folder(several, wanted) if wanted.further else _of_files(several, wanted)
     elif _holds_dicom(path):
-        series = _of_series(_converted(path, work), wanted)
+        made = _converted(path, work)
+        series = joined.of_series(made, wanted, path.name) if wanted.further else _of_series(made, wanted)
         found = Inputs([replace(scan, converted=True) for scan in series.scans], series.notes)
     else:
         why, do = "it has no folder sub-*, no NIfTI file and no DICOM file", "name a scan, or a folder with scans"

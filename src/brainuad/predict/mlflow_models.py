@@ -35,7 +35,7 @@ MODEL_ID = "brainuad.model"
 SEEDS = "seeds"
 """Tag of a model: the seeds behind it, with spaces."""
 SCAN = "scan"
-"""Column of the input: paths of scans."""
+"""Column of the input: paths of scans; of a model that takes several sequences, these are the columns."""
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 LOCAL = Path("results/mlflow")
 WHERE = f"name the server or database in {TRACKING_URI}; without it {LOCAL} of this folder is asked"
@@ -111,9 +111,15 @@ class MappedScans:
     def predict(self, table: pd.DataFrame, params: Mapping[str, Any] | None = None) -> np.ndarray:  # noqa: ARG002
         """Anomaly maps on the models' grid, (n, x, y, z), of the paths in the column `scan`.
 
-        Raises InputError for a scan that cannot be used.
+        Of a model that takes several sequences, a column for each; an empty cell is one that is missing. Raises
+        InputError for a scan that cannot be used.
         """
-        maps = [self.model.predict(Path(path)).anomaly for path in table[SCAN]]
+        if names := self.model.manifest.sequences:
+            rows = table.reindex(columns=names).to_dict("records")
+            sessions = [{str(name): path for name, path in row.items() if isinstance(path, str)} for row in rows]
+            maps = [self.model.predict(session).anomaly for session in sessions]
+        else:
+            maps = [self.model.predict(Path(path)).anomaly for path in table[SCAN]]
         return np.stack(maps).astype(np.float32)
 
 
@@ -184,7 +190,9 @@ def _signature(content: ModelFile) -> ModelSignature:
 
     shape = content.bundles[content.manifest.parts[-1].bundle].about["shape"]  # a part of the template's grid
     maps = TensorSpec(np.dtype(np.float32), (-1, *shape))
-    return ModelSignature(inputs=Schema([ColSpec("string", SCAN)]), outputs=Schema([maps]))
+    first, *further = [str(name) for name in content.manifest.sequences] or [SCAN]
+    columns = [ColSpec("string", first), *(ColSpec("string", name, required=False) for name in further)]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([maps]))
 
 
 def _version(client: MlflowClient, name: str, model: LoggedModel) -> int:

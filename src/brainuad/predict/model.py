@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float
 
 from brainuad.config.postprocessing import POSTPROCESSING, Postprocessing
 from brainuad.config.recipe import Normalize, Preprocess
 from brainuad.config.templates import BUNDLED
+from brainuad.config.told import listed
 from brainuad.errors import InputError
+from brainuad.formats import bundle as bundles
 from brainuad.formats import leftovers, model_file, volume
+from brainuad.formats.array_cache import scaling_of
 from brainuad.formats.coding import Coding
 from brainuad.formats.model_file import FileThreshold, Manifest, ModelFile, Part
 from brainuad.formats.raw import RawVolume, read_raw
@@ -29,16 +31,18 @@ from brainuad.images import template as templates
 from brainuad.infer import maps
 from brainuad.infer.maps import Prediction
 from brainuad.methods import registry
-from brainuad.methods.base import Method
+from brainuad.methods.base import Method, Sign
 from brainuad.metrics import conformal
 from brainuad.normalize.caching import on_models_grid
 from brainuad.normalize.grid import Window, window
+from brainuad.normalize.intensity import Scaling
 from brainuad.postprocess.apply import predicted_mask, process_map
-from brainuad.predict import at_once, likeness, seeds
+from brainuad.predict import at_once, likeness, seeds, session
 from brainuad.predict.found import Found, Given, Image, Mask, Options, Prepared
 from brainuad.predict.in_options import in_options, told_in_options
 from brainuad.predict.likeness import Cut
 from brainuad.predict.record import ModelName
+from brainuad.predict.session import Placed, Scan
 from brainuad.preprocess.pipeline import Told, preprocess_volume
 from brainuad.preprocess.quality import verdict
 
@@ -74,35 +78,45 @@ class Model:
             what = f"{path.name} is of another version of brainuad"
             why = f"its recipe does not fit this one: {str(error).splitlines()[0]}"
             raise InputError(what, file=path, why=why, do=model_file.UPDATE) from None
+        self._signs: dict[str, Sign] = {str(name): sign for name, sign in about.signs.items()}
         self._parts: dict[tuple[str, int], tuple[Part, Method]] = {}
         for part in about.parts:
-            method = registry.load_method(file.bundles[part.bundle], part.map)
+            method = registry.load_method(file.bundles[part.bundle], part.map, self._signs)
             method.to(accelerator)
             self._parts[part.label, part.seed] = part, method
         registry.use_threads(threads or about.threads)
-        main = file.bundles[about.parts[-1].bundle]
         self._members = {key: self._members_of(file, part) for key, (part, _) in self._parts.items()}
-        self._scaling, self._window = main.scaling, self._checked_window(main.about)
+        self._sequences = {key: file.bundles[part.bundle].sequences for key, (part, _) in self._parts.items()}
+        self._scalings = {name: self._scaling_of(file, name) for name in self.sequences}
+        self._window = self._checked_window(file.bundles[about.parts[-1].bundle].about)
         self._coding = Coding(self.normalize.storage_dtype, self.normalize.intensity.clip)
-        self._known = file.arrays
+        self._known = {name: array for name, array in file.arrays.items() if not name.startswith(bundles.SCALING)}
         self._cuts = {name: Cut(**each) for name, each in about.likeness.get("cuts", {}).items()}
         self._check_template()
 
-    def predict(self, scan: str | Path | nib.Nifti1Image, options: Options | None = None) -> Found:
-        """All of one scan: a path, or an image of nibabel.
+    @property
+    def sequences(self) -> list[str]:
+        """What the model takes of a session: its modality, and the others that it sees."""
+        return list(self.manifest.sequences) or [self.manifest.modality]
 
-        Raises InputError for a file that cannot be used, a scan of another modality, and one that quality control
-        refuses.
+    @property
+    def seen(self) -> set[str]:
+        """Of `sequences` those that make the map; the first may be there for the registration alone."""
+        own = {name for key, members in self._members.items() if not members for name in self._sequences[key]}
+        return own if self.manifest.sequences else {*self.sequences}
+
+    def predict(self, scan: Scan | Mapping[str, Scan], options: Options | None = None) -> Found:
+        """All of one scan, a path or an image of nibabel; of a session with several sequences, these by modality.
+
+        Further sequences may be missing, which the doubts say. Raises InputError for a file that cannot be used, a scan
+        of another modality, and one that quality control refuses.
         """
         options = options or Options()
         thresholds = self.thresholds(options.thresholds)
-        if isinstance(scan, str | Path):
-            with told_in_options():
-                return self._predict(Path(scan), options.given, thresholds)
-        with leftovers.temporary_folder() as folder:
-            path = folder / "scan.nii"
-            nib.save(scan, path)
-            return self.predict(path, options)
+        with leftovers.temporary_folder() as folder, told_in_options():
+            files = session.files_of(scan, self.sequences, folder)
+            session.require(files, self.sequences, self.seen)
+            return self._predict(files, options.given, thresholds)
 
     def thresholds(self, wanted: Sequence[str] | None = None) -> dict[str, float]:
         """Thresholds by label, for `Options.thresholds`; of all the preferred one first.
@@ -121,24 +135,30 @@ class Model:
                 raise InputError(f"the model has no threshold {label}", file=self.path, do=do)
         return found
 
-    def prepare(self, raw: RawVolume, given: Given, path: Path) -> Prepared:
-        """The scan on the template's grid; raises InputError where quality control refuses it."""
+    def prepare(self, raw: RawVolume, given: Given, path: Path, further: Mapping[str, Path] | None = None) -> Prepared:
+        """The scan on the template's grid; raises InputError where quality control refuses it.
+
+        `further`: files of other sequences of its session, by modality, which are judged as well.
+        """
         modality = self.manifest.modality
         if given.modality not in (None, modality):
             why = f"it is {given.modality}, and the model learnt from {modality}"
             do = f"use a model for {given.modality}, or say --modality {modality} if the name is wrong"
             raise InputError(f"{path.name} is of another modality than the model", file=path, why=why, do=do)
         try:
-            found = self.measured(raw, given)
+            found = self.measured(raw, given, further)
         except InputError as error:
             raise InputError(error.what, file=error.file or path, why=error.why, do=error.do or REMEDY) from None
         if found.failed:
             why = "; ".join(found.failed)
             raise InputError(f"{path.name} fails quality control", file=path, why=why, do=found.remedy)
+        for name, why in found.refused.items():
+            file = (further or {})[name]
+            raise InputError(f"{file.name} cannot be used as {name}", file=file, why=why, do=session.UNUSABLE)
         return found
 
-    def measured(self, raw: RawVolume, given: Given) -> Prepared:
-        """The scan on the template's grid, whatever quality control says of it."""
+    def measured(self, raw: RawVolume, given: Given, further: Mapping[str, Path] | None = None) -> Prepared:
+        """The scan on the template's grid, whatever quality control says of it. `further`: as in `prepare`."""
         scan, settings, modality = raw.volume, self.preprocess, self.manifest.modality
         told = Told(
             given.stripped,
@@ -147,6 +167,8 @@ class Model:
         )
         made = preprocess_volume(scan, modality, settings, told=told)
         judged = verdict.verdict(made.quality, settings.quality, modality)
+        others = session.place(further, modality, made, raw.content, given, settings) if further else Placed()
+        warned = [*judged.warned, *others.warned]
         remedy = in_options("; ".join(dict.fromkeys([*judged.remedies, REMEDY])))
         registered = made.registered
         return Prepared(
@@ -157,18 +179,31 @@ class Model:
             made.stripped,
             made.quality,
             judged.failed,
-            judged.warned,
-            remedy if judged.failed or judged.warned else "",
-            [in_options(note) for note in (*raw.notes, *made.notes)],
+            warned,
+            remedy if judged.failed or warned else "",
+            [in_options(note) for note in (*raw.notes, *made.notes, *others.notes)],
             raw.content,
+            others.further,
+            [name for name in self.sequences[1:] if name not in (further or {})],
+            {name: in_options(why) for name, why in others.refused.items()},
         )
 
     def models_input(self, prepared: Prepared) -> tuple[Image, Mask]:
-        """Scaled intensities and brain mask on the models' grid, as the array cache of the study would hold them."""
-        image, brain = on_models_grid(
-            prepared.image, prepared.brain, self.normalize.intensity, self._scaling, self._window
-        )
-        return self._coding.decode(self._coding.encode(image, brain)), brain
+        """Scaled intensities and brain mask on the models' grid, as the array cache of the study would hold them.
+
+        For a model that takes several sequences (x, y, z, c), in their order; one that is missing is 0.
+        """
+        first, *others = self.sequences
+        image, brain = self._scaled(first, prepared.image, prepared.brain)
+        if not others:
+            return image, brain
+        channels = [
+            self._scaled(name, prepared.further[name].image, prepared.brain)[0]
+            if name in prepared.further
+            else np.zeros_like(image)
+            for name in others
+        ]
+        return np.stack([image, *channels], axis=-1), brain
 
     def map(self, image: Image, brain: Mask) -> Prediction:
         """Anomaly map, reconstruction and score; `image`, `brain`: as from `models_input`.
@@ -200,11 +235,13 @@ class Model:
         x, y, z = Volume(np.zeros((0, 0, 0)), self.affine).spacing
         return float(x), float(y), float(z)
 
-    def _predict(self, path: Path, given: Given, thresholds: Mapping[str, float]) -> Found:
+    def _predict(self, files: Mapping[str, Path], given: Given, thresholds: Mapping[str, float]) -> Found:
+        path = files[self.sequences[0]]
         raw = read_raw(path, given.reading)
-        prepared = self.prepare(raw, given, path)
+        prepared = self.prepare(raw, given, path, {name: files[name] for name in self.sequences[1:] if name in files})
         image, brain = self.models_input(prepared)
         made = self.map(image, brain)
+        image = image[..., 0] if self.manifest.sequences else image
         if not (math.isfinite(made.score) and np.isfinite(made.anomaly).all()):
             do = "look at the scan: are its intensities numbers, and its brain mask on the brain?"
             raise InputError(f"the model gives {path.name} no finite map or score", file=path, do=do)
@@ -235,6 +272,7 @@ class Model:
             p_healthy=float(conformal.p_values(healthy, np.array([made.score]))[0]) if known else float("nan"),
             p_smallest=1 / (len(healthy) + 1) if known else float("nan"),
             doubts=[
+                *self._lacking(prepared),
                 *([] if given.brain else self._stripped_otherwise(prepared)),
                 *likeness.doubts(distances, self._cuts),
             ],
@@ -244,7 +282,26 @@ class Model:
             from_mni=templates.load(self.preprocess.template, self.preprocess.spacing).from_mni,
             file=path.name,
             model=self.name,
+            files=self._names(path, prepared),
         )
+
+    def _names(self, first: Path, prepared: Prepared) -> dict[str, str]:
+        """Of the files of a session, by modality; empty for a model that takes one sequence."""
+        further = {name: each.file for name, each in prepared.further.items()}
+        return {self.manifest.modality: first.name, **further} if self.manifest.sequences else {}
+
+    def _scaled(self, sequence: str, image: Image, brain: Mask) -> tuple[Image, Mask]:
+        scaling, settings = self._scalings[sequence], self.normalize.intensity
+        scaled, inside = on_models_grid(image, brain, settings, scaling, self._window)
+        return self._coding.decode(self._coding.encode(scaled, inside)), inside
+
+    def _lacking(self, prepared: Prepared) -> list[str]:
+        """A doubt where sequences that the model sees are not there."""
+        if not prepared.missing:
+            return []
+        rest = [name for name in self.sequences if name in self.seen and name not in prepared.missing]
+        why = f"it is mapped by {listed(rest)}, and thresholds and p values rest on sessions with all sequences"
+        return [f"it lacks {listed(prepared.missing)}: {why}"]
 
     def _stripped_otherwise(self, prepared: Prepared) -> list[str]:
         """A doubt where all scans of the training had their skull and this one has not, or the other way round."""
@@ -257,13 +314,34 @@ class Model:
     def _mapped(self, key: tuple[str, int], image: Image, brain: Mask) -> Prediction:
         """By one of the parts, which `key` names by label and seed."""
         part, method = self._parts[key]
-        rim, members = self.manifest.erode_voxels, self._members[key]
-        if members:
+        rim, members, own = self.manifest.erode_voxels, self._members[key], self._sequences[key]
+        seen = self._channels(image, own)
+        if self.manifest.sequences and np.ptp(seen[brain], axis=0).max() == 0:  # there is nothing to map
+            made = Prediction(np.zeros(brain.shape, np.float32), None, 0.0)
+        elif members:
             each = [self._mapped((member, part.seed), image, brain).anomaly for member in members]
-            made = maps.combine(method, each, image, brain, rim)
+            made = maps.combine(method, each, seen, brain, rim)
         else:
-            made = maps.predict(method, image, brain, self.spacing, self.manifest.lesion_sign)
-        return maps.in_own_units(method, made, image, brain, rim) if part.map.get("per_scan") == "robust" else made
+            sign = self._signs.get(own[0] if len(own) == 1 else "", self.manifest.lesion_sign)
+            made = maps.predict(method, seen, brain, self.spacing, sign)
+        return maps.in_own_units(method, made, seen, brain, rim) if part.map.get("per_scan") == "robust" else made
+
+    def _channels(self, image: Image, sequences: Sequence[str]) -> Image:
+        """Of the model's image what a part sees, laid out in memory as in the study, so that sums are the same."""
+        if not self.manifest.sequences:
+            return image
+        channels = [np.ascontiguousarray(image[..., self.sequences.index(name)]) for name in sequences]
+        return channels[0] if len(channels) == 1 else np.stack(channels, axis=-1)
+
+    def _scaling_of(self, file: ModelFile, sequence: str) -> Scaling:
+        """What the scaling of a sequence learnt, by the bundles or, where no part sees it, by an array of the file."""
+        if not self.manifest.sequences:
+            return file.bundles[self.manifest.parts[0].bundle].scaling  # that of a member, which sees the sequence
+        for bundle in file.bundles.values():
+            if sequence in bundle.sequences:
+                return scaling_of(bundle.scaling, sequence) if len(bundle.sequences) > 1 else bundle.scaling
+        start = bundles.SCALING
+        return scaling_of({k.removeprefix(start): v for k, v in file.arrays.items() if k.startswith(start)}, sequence)
 
     def _members_of(self, file: ModelFile, part: Part) -> list[str]:
         members: list[str] = file.bundles[part.bundle].about["model"].get("of", [])

@@ -22,8 +22,13 @@ class Request:
     """What a user asks for."""
 
     input: Annotated[
-        Path,
-        typer.Option("--input", "-i", help="A scan; or a folder of NIfTI files, a BIDS data set, a DICOM folder."),
+        list[Path],
+        typer.Option(
+            "--input",
+            "-i",
+            help="A scan; or a folder of NIfTI files, a BIDS data set, a DICOM folder. Repeat it for the sequences of "
+            "one session.",
+        ),
     ]
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is made.")]
     model: Annotated[
@@ -126,7 +131,11 @@ def check_options(request: Request) -> None:
     """Raises typer.BadParameter for options that do not go together."""
     if request.goes_on and request.overwrite:
         raise typer.BadParameter("--continue and --overwrite exclude each other")
-    if (request.participant_label or request.session_label) and request.input.is_file():
+    if len(request.input) > 1 and request.modality is not None:
+        raise typer.BadParameter(
+            "--modality names one sequence, and -i several; name the files so that each says its own"
+        )
+    if (request.participant_label or request.session_label) and request.input[0].is_file():
         raise typer.BadParameter("--participant-label and --session-label choose from a folder, and -i is a file")
     if request.part_id >= request.num_parts:
         raise typer.BadParameter(

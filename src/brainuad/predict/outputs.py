@@ -79,10 +79,19 @@ def write(out: Path, item: Input, found: Found, record: Record, kept: Kept) -> d
         template=kept.template,
         content=prepared.content,
         quality=prepared.quality,
-        provenance={"inputs": {kept.modality: {"file": item.image.name}}, "versions": record.versions},
+        provenance={
+            "inputs": {name: {"file": path.name} for name, path in _raw(item, kept).items()},
+            "versions": record.versions,
+        },
+        sequences={name: each.told for name, each in prepared.further.items()},
     )
     status.write(out / item.scan / status.NAME, state)
     return writer.written
+
+
+def _raw(item: Input, kept: Kept) -> dict[str, Path]:
+    """The files behind a result, by modality."""
+    return {kept.modality: item.image, **item.further}
 
 
 def write_failed(out: Path, record: Record, modality: str) -> None:
@@ -150,20 +159,30 @@ class _Writer:
         self._all(naming, images, found.masks, lambda path, data: volume.write(path, data, found.affine))
         whole = {"brain_mask": prepared.brain, "preprocessed_scan": prepared.image}
         self._all(naming, whole, {}, lambda path, data: volume.write(path, data, prepared.affine))
+        for modality, each in prepared.further.items():
+            own, about = Naming(modality, naming.template), _SIDECARS["preprocessed_scan"]
+            name = names.preprocessed(self.item.scan, own)
+            self._one(name, each.image, lambda path, data: volume.write(path, data, prepared.affine), own, about)
+            self.written[f"preprocessed_scan_{modality}_template"] = name
 
     def transform(self) -> None:
-        """The affine between template and scan."""
-        name = names.transform(self.item.scan, Naming(self.kept.modality, self.kept.template))
-        transform.write(self.out / name, self.found.prepared.transform)
-        self.written["transform"] = name
+        """The affines between template and scan, and between template and further sequences."""
+        prepared, modality = self.found.prepared, self.kept.modality
+        others = {(name, f"transform_{name}"): each.transform for name, each in prepared.further.items()}
+        for (own, key), affine in {(modality, "transform"): prepared.transform, **others}.items():
+            name = names.transform(self.item.scan, Naming(own, self.kept.template))
+            transform.write(self.out / name, affine)
+            self.written[key] = name
 
     def scan(self) -> None:
-        """The scan that was made from DICOM files, which maps and masks lie over."""
-        naming = Naming(self.kept.modality, "")
-        name = str(Path(names.brain_mask(self.item.scan, naming)).with_name(f"{self.item.scan}_{naming.suffix}.nii.gz"))
-        (self.out / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.item.image, self.out / name)
-        self.written["scan"] = name
+        """The scan that was made from DICOM files, which maps and masks lie over; and further ones of its session."""
+        for modality, path in _raw(self.item, self.kept).items():
+            naming = Naming(modality, "")
+            file = f"{self.item.scan}_{naming.suffix}.nii.gz"
+            name = str(Path(names.brain_mask(self.item.scan, naming)).with_name(file))
+            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, self.out / name)
+            self.written["scan" if modality == self.kept.modality else f"scan_{modality}"] = name
 
     def _all(
         self, naming: Naming, images: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], save: Any
@@ -184,9 +203,10 @@ class _Writer:
         path = self.out / name
         save(path, data)
         model = self.record.model.name
-        names.write_sidecar(
-            path, naming, {**about, "Model": model, "Use": records.USE, "RawSources": [self.item.image.name]}
-        )
+        files = _raw(self.item, self.kept)
+        of_one = [files[naming.modality].name] if naming.modality != self.kept.modality else []
+        sources = of_one or [each.name for each in files.values()]
+        names.write_sidecar(path, naming, {**about, "Model": model, "Use": records.USE, "RawSources": sources})
 
 
 _NAMES = {

@@ -55,8 +55,10 @@ class Record(Section):
     scan: str
     file: str
     """Name of the scan's file, without its folder."""
+    sequences: dict[str, str] = {}
+    """Of a session with several: the names of its files by modality, that of `file` first."""
     input: str = ""
-    """SHA-256 of the bytes of that file."""
+    """SHA-256 of the bytes of that file; of several files, of their checksums by modality."""
     options: dict[str, Any] = {}
     """Options of the command that change what is written of a scan; a brain mask by the SHA-256 of its file."""
     model: ModelName

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import nibabel as nib
 import numpy as np
 
+from brainuad.formats import leftovers
 from brainuad.formats.raw import RawVolume
 from brainuad.formats.volume import Volume
-from brainuad.images.contrasts import SUFFIX
+from brainuad.images.contrasts import SUFFIX, Contrast
 from brainuad.images.phantom import make_phantom
 from brainuad.predict.found import Given
 from brainuad.predict.model import Model
@@ -38,11 +41,14 @@ class Number:
 
 
 def make(model: Model) -> dict[str, Any] | None:
-    """The self-test of a model: settings and numbers; None for a modality of which there are no phantoms."""
-    contrast = next((name for name, suffix in SUFFIX.items() if suffix == model.manifest.modality), None)
-    if contrast is None:
+    """The self-test of a model: settings and numbers; None for a modality of which there are no phantoms.
+
+    Of further sequences without phantoms the test is one without these.
+    """
+    contrasts = _contrasts(model)
+    if model.manifest.modality not in contrasts or not {*contrasts} & model.seen:
         return None
-    phantom = {**PHANTOM, "contrast": contrast}
+    phantom = {**PHANTOM, "contrast": contrasts[model.manifest.modality]}
     return {"phantom": phantom, "numbers": _numbers(model, phantom), "tolerance": TOLERANCE}
 
 
@@ -52,9 +58,22 @@ def run(model: Model, stated: Mapping[str, Any]) -> list[Number]:
     return [Number(name, float(value), found[name], tolerance) for name, value in stated["numbers"].items()]
 
 
+def _contrasts(model: Model) -> dict[str, Contrast]:
+    """Contrasts of phantoms by sequence of the model."""
+    known = {suffix: contrast for contrast, suffix in SUFFIX.items()}
+    return {name: cast(Contrast, known[name]) for name in model.sequences if name in known}
+
+
 def _numbers(model: Model, phantom: Mapping[str, Any]) -> dict[str, float]:
     made = make_phantom(**phantom)
-    prepared = model.measured(RawVolume(Volume(made.image, made.affine)), Given())
+    with leftovers.temporary_folder() as folder:
+        further: dict[str, Path] = {}
+        for name, contrast in _contrasts(model).items():
+            if name != model.manifest.modality:
+                other = make_phantom(**{**phantom, "contrast": contrast})
+                further[name] = folder / f"{name}.nii"
+                nib.save(nib.Nifti1Image(other.image.astype(np.float32), other.affine), further[name])
+        prepared = model.measured(RawVolume(Volume(made.image, made.affine)), Given(), further)
     image, brain = model.models_input(prepared)
     mapped = model.map(image, brain)
     values = mapped.anomaly[brain]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from brainuad.config.told import listed
 from brainuad.errors import InputError
 from brainuad.formats import model_file
 from brainuad.formats.files import atomic
+from brainuad.formats.model_file import Manifest
 from brainuad.predict import selftest
 from brainuad.predict.model import Model
 from brainuad.predict.seeds import in_words
@@ -29,7 +31,7 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
     shown = [
         f"{path.name}: the checksums of all parts fit ({model.sha256[:12]})",
         f"model         {about.label}, {in_words(about.seeds)}, of the study {about.study}",
-        f"for           {about.modality}, lesions {about.lesion_sign}; learnt from {len(about.training)} healthy scans",
+        f"for           {_lesions(about)}; learnt from {len(about.training)} healthy scans",
         f"thresholds    {', '.join(f'{rule} ({each.value:.4g})' for rule, each in about.thresholds.items()) or 'none'}",
         f"whole scans   {_scores(len(about.healthy_scores))}",
         f"licence       {about.licence.strip().partition(chr(10))[0] or 'none was given'}",
@@ -43,6 +45,13 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
         do = "install the versions that the model card names; compare on another machine"
         raise InputError("the self-test gives other numbers here", file=path, why=why, do=do)
     return [*shown, f"self-test     {len(numbers)} numbers of a phantom's map fit", *_write_card(model, card)]
+
+
+def _lesions(about: Manifest) -> str:
+    if not about.sequences:
+        return f"{about.modality}, lesions {about.lesion_sign}"
+    lesions = ", ".join(f"{name} {sign}" for name, sign in about.signs.items())
+    return f"sessions with {listed(about.sequences)}, lesions {lesions}"
 
 
 def _write_card(model: Model, card: Path | None) -> list[str]:
