@@ -39,6 +39,8 @@ class Example:
     """Whether it is a patient's, and the lesion mask marks nothing."""
     own_volume: float = 1.0
     """Factor from a volume on the grid to the scan's own space."""
+    further: Mapping[str, Float[np.ndarray, "x y z"]] = field(default_factory=dict)
+    """Other sequences of its session, where they were asked for and are there; `image` is the first."""
 
     @property
     def voxel_ml(self) -> float:
@@ -119,7 +121,7 @@ def read_examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Examp
 def read_browsable(study: Study, folder: Path, scans: pd.DataFrame) -> list[Iterator[Example]]:
     """The scans of each data set that can be browsed, read one by one; data sets with lesions first."""
     return [
-        _dataset_examples(dataset, path, rows, study.report.interactive)
+        _dataset_examples(dataset, path, rows, study.report.interactive, study.sequences())
         for dataset, path, rows, _ in _scored(study, folder, scans)
     ]
 
@@ -220,9 +222,13 @@ def by_dataset(drawn: Sequence[ExamplePictures]) -> Iterator[tuple[str, list[Exa
         yield dataset, [pictures for pictures in drawn if pictures.example.dataset == dataset]
 
 
-def _dataset_examples(dataset: str, path: Path, rows: pd.DataFrame, count: int) -> Iterator[Example]:
+def _dataset_examples(
+    dataset: str, path: Path, rows: pd.DataFrame, count: int, sequences: Sequence[str] = ()
+) -> Iterator[Example]:
+    """`sequences`: those of each session that the examples are to have."""
     names, volumes = chosen(rows, count), dict(rows.groupby("scan")["lesion_ml"].first())
     cache, lesions = array_cache.read(path), array_cache.read_lesions(path)
+    others = {name: array_cache.read(path, [name]) for name in sequences[1:]}
     index = {scan.scan: i for i, scan in enumerate(cache.scans)}
     for name in names:
         if name not in index:
@@ -247,6 +253,7 @@ def _dataset_examples(dataset: str, path: Path, rows: pd.DataFrame, count: int) 
             corrupted=bool(scan.corrupted),
             unmarked=bool(scan.unmarked),
             own_volume=scan.own_volume,
+            further={name: each.image(i) for name, each in others.items() if name not in scan.missing_sequences},
         )
 
 

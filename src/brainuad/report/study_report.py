@@ -149,7 +149,7 @@ def _browsed(
 ) -> dict[str, Any]:
     shown = list(cases.model_cases(study, results.scans, results.shown_seeds, viewer.browsable(scans)))
     shown.sort(key=lambda each: (study.scored_sets().index(each.dataset), best_first.index(each.model)))
-    return {"viewer_scans": scans, "cases": shown}
+    return {"viewer_scans": scans, "several_sequences": any("further" in each for each in scans), "cases": shown}
 
 
 def _best_first(study: Study, blocks: Sequence[table.Block]) -> list[str]:

@@ -31,14 +31,15 @@ def viewer_scans(
     entries: list[tuple[int, dict[str, Any]]] = []
     spent = 0
     for place, example in _in_turn(read_browsable(study, folder, results.scans)):
-        entry = _scan(example)
+        entry = _scan(example, study.sequences())
         for model in best_first:
             seed = results.shown_seeds.get((model, example.dataset))
             anomaly = read_anomaly(study, folder, example, model, seed)
             if anomaly is not None:
                 rules = results.thresholds.get((model, next(iter(study.postprocessing)), example.dataset), {})
                 entry["models"].append(_map(example, model, anomaly, next(iter(rules.values()), None)))
-        spent += sum(len(entry[key]) for key in ("image", "truth")) + sum(len(m["map"]) for m in entry["models"])
+        spent += sum(map(len, [entry["image"], entry["truth"], *entry.get("further", [])]))
+        spent += sum(len(each["map"]) for each in entry["models"])
         if spent > budget:
             break
         if entry["models"]:
@@ -57,10 +58,15 @@ def _in_turn(sets: Sequence[Iterable[Example]]) -> Iterator[tuple[int, Example]]
         yield from ((place, example) for place, example in enumerate(row) if example is not None)
 
 
-def _scan(example: Example) -> dict[str, Any]:
+def _scan(example: Example, sequences: Sequence[str]) -> dict[str, Any]:
     box = slices.bounding_box(example.brain)
     columns = _columns(example)
-    scaled = np.where(example.brain, np.clip(example.image / example.white, 0, 1) * 255, 0).astype(np.uint8)
+    further = list(example.further.values())
+    whites = [example.white, *(float(np.percentile(each[example.brain], 99.5)) for each in further)]
+    drawn = [
+        slices.webp(slices.mosaic(_grey(each, example.brain, white), box, columns), quality=80)
+        for each, white in zip([example.image, *further], whites, strict=True)
+    ]
     shown = (*box, slice(None))
     corner = [part.start or 0 for part in shown]
     to_mni = example.affine @ np.block([[np.eye(3), np.array(corner)[:, None]], [np.zeros(3), 1]])
@@ -76,10 +82,17 @@ def _scan(example: Example) -> dict[str, Any]:
         "columns": columns,
         "start": [x - corner[0], y - corner[1], level],
         "toMni": to_mni.round(4).tolist(),
-        "image": slices.webp(slices.mosaic(scaled, box, columns), quality=80),
+        "image": drawn[0],
         "truth": slices.png(255 * slices.mosaic(example.lesion, box, columns).astype(np.uint8)),
         "models": [],
+        **({"names": [sequences[0], *example.further], "further": drawn[1:]} if further else {}),
     }
+
+
+def _grey(
+    image: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"], white: float
+) -> UInt8[np.ndarray, "x y z"]:
+    return np.where(brain, np.clip(image / max(white, 1e-6), 0, 1) * 255, 0).astype(np.uint8)
 
 
 def _columns(example: Example) -> int:

@@ -32,12 +32,15 @@
     planes.go(view.findings[number]);
   }
 
+  const sequences = sequenceChoice(part("sequence"), (image) => { sheets.image = image; planes.draw(); });
+  sequences.open(view.names ?? [""], [view.image, ...(view.further ?? [])]);
+
   const flip = (name) => () => { part(name).checked = !part(name).checked; part(name).dispatchEvent(new Event("input")); };
   const shift = (count) => () => { part("threshold").value = byte() + count; planes.draw(); };
   const numbered = Object.fromEntries([..."123456789"].map((digit) => [digit, () => go(Number(digit) - 1)]));
   listen(document, {
     ...planes.keys, ...numbered, n: () => go(chosen + 1), p: () => go(chosen - 1),
-    m: flip("map-on"), o: flip("mask-on"), r: flip("radiological"), "+": shift(4), "-": shift(-4), "=": shift(4),
+    m: flip("map-on"), o: flip("mask-on"), r: flip("radiological"), "+": shift(4), "-": shift(-4), "=": shift(4), q: sequences.next,
   });
   for (const name of ["threshold", "opacity", "white", "map-on", "mask-on", "radiological"]) part(name).addEventListener("input", planes.draw);
   part("radiological").addEventListener("input", () => { remembered.radiological = part("radiological").checked; });

@@ -188,6 +188,33 @@ function threePlanes(look, moved) {
   };
 }
 
+// The choice among the sequences of a session, each a picture; `changed` is called with the pixels of the chosen one.
+// `select` is null on pages where no session has several.
+function sequenceChoice(select, changed) {
+  let addresses = [];
+  async function show() {
+    const address = addresses[select.selectedIndex], sheet = await pixels(address);
+    if (address === addresses[select.selectedIndex]) changed(sheet); // else the selection changed meanwhile
+  }
+  select?.addEventListener("change", show);
+  return {
+    open(names, pictures) { // the name that was chosen stays, where this session has it; returns its address
+      addresses = pictures;
+      if (!select) return addresses[0];
+      const before = select.value;
+      select.replaceChildren(...names.map((name) => new Option(name)));
+      if (names.includes(before)) select.value = before;
+      select.closest("label").hidden = names.length < 2;
+      return addresses[select.selectedIndex] ?? addresses[0];
+    },
+    next() {
+      if (addresses.length < 2) return;
+      select.selectedIndex = (select.selectedIndex + 1) % addresses.length;
+      show();
+    },
+  };
+}
+
 function listen(target, keys) { // sliders keep the keys that move them
   target.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;

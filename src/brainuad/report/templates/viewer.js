@@ -23,6 +23,8 @@
       + `map ${said}, threshold ${units(byte()).toPrecision(3)}${study}`;
   });
 
+  const sequences = sequenceChoice(part("view-sequence"), (image) => { sheets.image = image; planes.draw(); });
+
   async function show(other) {
     scan = scans[part("view-scan").selectedIndex];
     if (other) {
@@ -32,7 +34,8 @@
       planes.at.splice(0, 3, ...scan.start);
     }
     const one = model = scan.models[part("view-model").selectedIndex];
-    const [image, truth, map] = await Promise.all([scan.image, scan.truth, model.map].map(pixels));
+    const grey = sequences.open(scan.names ?? [""], [scan.image, ...(scan.further ?? [])]);
+    const [image, truth, map] = await Promise.all([grey, scan.truth, model.map].map(pixels));
     if (one !== model) return; // the selection changed meanwhile
     const { threshold, low, high } = model;
     part("view-threshold").value = threshold === null ? 128 : Math.round((255 * (threshold - low)) / (high - low));
@@ -58,7 +61,7 @@
   const shift = (count) => () => { part("view-threshold").value = byte() + count; planes.draw(); };
   listen(part("view"), {
     ...planes.keys, n: scanBy(1), p: scanBy(-1), ".": modelBy(1), ",": modelBy(-1), t: flip("view-truth"), r: flip("view-radiological"),
-    "+": shift(4), "-": shift(-4), "=": shift(4),
+    "+": shift(4), "-": shift(-4), "=": shift(4), q: sequences.next,
   });
   part("view-scan").replaceChildren(...scans.map((each) => new Option(`${each.dataset}: ${each.scan}`)));
   part("view-scan").addEventListener("change", () => show(true));
