@@ -96,7 +96,7 @@ def export_study(study: Study, folder: Path, wanted: Wanted, out: Path) -> list[
     label = _known("postprocessing", wanted.postprocessing or next(iter(study.postprocessing)), [*study.postprocessing])
     seeds, dataset = _seeds(layout, wanted), layout.training_sets()[0]
     with leftovers.temporary_folder() as place:
-        made, takes = _maps(layout, wanted.model, seeds, place), _takes(study, wanted.model)
+        made, takes = _maps(layout, wanted.model, seeds, place), sequences_taken(study, wanted.model)
         chosen = _Chosen(layout, wanted.model, seeds, dataset, label, made, takes)
         _require_own_image(chosen)
         manifest = _write(chosen, wanted, place / "members", out)
@@ -163,7 +163,7 @@ def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifes
     return manifest
 
 
-def _takes(study: Study, model: str) -> list[str]:
+def sequences_taken(study: Study, model: str) -> list[str]:
     """What a model, or its members, take of a session; none where a scan is one sequence."""
     there = study.sequences()
     leaves = [label for label in _with_members(study, model) if not study.models[label].member_labels()]
