@@ -28,6 +28,80 @@ def found(path: Path, work: Path | None = None, **wanted) -> Inputs:
     return find([path], Wanted(**{"modality": "T1w", **wanted}), work or path)
 
 
+SEVERAL = {"modality": "T1w", "further": ["T2w", "FLAIR"]}
+
+
+def joined(path: Path) -> dict[str, list[str] | str]:
+    """Which sequences each session has, or what is wrong with it."""
+    return {scan.scan: scan.problem or list(scan.files) for scan in found(path, **SEVERAL).scans}
+
+
+def test_files_of_a_plain_folder_are_joined_by_their_labels(folder):
+    place = folder(
+        "sub-01_acq-mprage_T1w.nii.gz", "sub-01_FLAIR.nii.gz", "sub-02_T1w.nii.gz", "sub-02_run-1_T2w.nii.gz",
+        "sub-03_FLAIR.nii.gz", "patient7_t1.nii.gz", "patient7_T2.nii.gz", "patient7_t2_flair.nii.gz",
+        "patient8_t1.nii.gz", "patient8_flair_a.nii.gz", "patient8_flair_brain_mask.nii.gz", "unnamed.nii.gz",
+        "sub-02_T1ce.nii.gz",
+    )  # fmt: skip
+    made = joined(place)
+    assert made["sub-01"] == ["T1w", "FLAIR"]
+    assert made["sub-02"] == ["T1w"]
+    assert made["sub-patient7"] == ["T1w", "T2w", "FLAIR"]
+    assert all("lacks T1w" in made[label] for label in ("sub-03", "sub-02_run-1", "sub-patient8a"))
+    notes = found(place, **SEVERAL).notes
+    assert [any(name in note for note in notes) for name in ("mask", "unnamed", "T1ce")] == [True] * 3
+
+
+def test_a_folder_of_one_session_gives_it_its_name_and_two_of_a_sequence_are_a_fault(folder):
+    place = folder("T1.nii.gz", "FLAIR.nii.gz")
+    assert joined(place) == {"sub-in": ["T1w", "FLAIR"]}
+    assert "two FLAIR" in joined(folder("t2_flair.nii.gz"))["sub-in"]
+
+
+def test_a_bids_folder_is_joined_by_session(folder):
+    for subject, sequences in (("01", ["T1w", "FLAIR"]), ("02", ["T1w"]), ("03", ["FLAIR"])):
+        folder(*(f"sub-{subject}/ses-1/anat/sub-{subject}_ses-1_{name}.nii.gz" for name in sequences), content=b"x")
+    place = folder("sub-01/ses-2/anat/sub-01_ses-2_acq-x_T1w.nii.gz", content=b"x")
+    made = joined(place)
+    assert made["sub-01_ses-1"] == ["T1w", "FLAIR"]
+    assert made["sub-01_ses-2"] == made["sub-02_ses-1"] == ["T1w"]
+    assert "lacks T1w" in made["sub-03_ses-1"]
+    assert any("T2w" in note for note in found(place, **SEVERAL).notes)
+    assert joined(place / "sub-02") == {"sub-02_ses-1": ["T1w"]}
+
+
+def test_files_of_one_session_are_named_one_by_one(folder):
+    place = folder("sub-01_ses-1_acq-a_T1w.nii.gz", "sub-01_ses-1_FLAIR.nii.gz")
+    paths = [place / "sub-01_ses-1_FLAIR.nii.gz", place / "sub-01_ses-1_acq-a_T1w.nii.gz"]
+    (session,) = find(paths, Wanted(**SEVERAL), place).scans
+    assert (session.scan, session.image, session.further) == ("sub-01_ses-1", paths[1], {"FLAIR": paths[0]})
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "words"),
+    [
+        (["a_T1w.nii.gz", "a_FLAIR.nii.gz"], {"further": []}, "the model takes one"),
+        (["sub-01_T1w.nii.gz", "sub-02_FLAIR.nii.gz"], {}, "not of the same session"),
+        (["sub-01_ses-1_T1w.nii.gz", "sub-01_ses-2_FLAIR.nii.gz"], {}, "not of the same session"),
+        (["sub-01_T1w.nii.gz", "x.nii.gz"], {}, "nothing says which sequence x.nii.gz is"),
+        (["sub-01_T1w.nii.gz", "sub-01_PDw.nii.gz"], {}, "takes no PDw"),
+        (["sub-01_T1w.nii.gz", "sub-01_acq-b_T1w.nii.gz"], {}, "two T1w"),
+        (["sub-01_T2w.nii.gz", "sub-01_FLAIR.nii.gz"], {}, "lacks T1w"),
+        (["sub-01_T1w.nii.gz", "."], {}, "is no file"),
+        (["sub-01_T1w.nii.gz"], {}, "the model takes several"),
+        (["sub-01_T1w.nii.gz", "sub-01_FLAIR.nii.gz"], {"said": "T1w"}, "--modality T1w"),
+        (["."], {"said": "T1w"}, "--modality T1w"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_files_that_are_no_session_are_refused(folder, files, changes, words):
+    place = folder(*[name for name in files if name != "."], "sub-01_T2w.nii")
+    with pytest.raises(InputError) as refused:
+        find([place / name for name in files], Wanted(**{**SEVERAL, **changes}), place)
+    assert words in str(refused.value)
+    assert refused.value.do
+
+
 def labels(path: Path, **wanted) -> list[str]:
     return [scan.scan for scan in found(path, **wanted).scans]
 

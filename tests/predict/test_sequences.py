@@ -35,7 +35,7 @@ from brainuad.predict.found import Given, Options
 from brainuad.predict.model import Model
 from brainuad.predict.source import load
 from brainuad.preprocess import pipeline, sequences
-from brainuad.preprocess.registration import same_session
+from brainuad.preprocess.registration import nmi_search, same_session
 from brainuad.preprocess.scan import preprocess
 from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.train.training import train
@@ -72,6 +72,7 @@ def patched() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(same_session, "register_in_session", once)
+        patch.setattr(nmi_search, "nmi_and_half_turn_ratio", lambda *_: (GOOD["nmi"], GOOD["half_turn_ratio"]))
         patch.setattr(pipeline, "register", lambda *_: Affine(np.eye(4)))
         patch.setattr(pipeline, "measure", lambda *_: dict(GOOD))
         patch.setattr(sequences, "measure_sequence", lambda *_: dict(OF_FLAIR))

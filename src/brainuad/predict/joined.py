@@ -91,7 +91,7 @@ def of_folder(paths: Collection[Path], wanted: Wanted) -> Inputs:
     known, notes = _known(paths, wanted)
     sessions: dict[str, dict[str, list[Path]]] = {}
     for path, modality in known.items():
-        sessions.setdefault(label_of_session(path, modality), {}).setdefault(modality, []).append(path)
+        sessions.setdefault(label_of_session(path), {}).setdefault(modality, []).append(path)
     return Inputs([_session(files, wanted, label) for label, files in sessions.items()], notes)
 
 
@@ -104,13 +104,15 @@ def of_series(paths: Collection[Path], wanted: Wanted, folder: str) -> Inputs:
     return Inputs([_session(files, wanted, _label(folder))] if files else [], notes)
 
 
-def label_of_session(path: Path, modality: str) -> str:
+def label_of_session(path: Path) -> str:
     """`sub-01_ses-2`; of other names `sub-` and the rest without the words for the sequence, or the folder's name."""
     own = names.entities(path.name)
     if names.clean(own.get("sub", "")):
         return "_".join(f"{key}-{names.clean(own[key])}" for key in OF_A_SESSION if names.clean(own.get(key, "")))
     stem = names.nifti_stem(path.name) or path.name
-    rest = re.sub(rf"(?:{words.WORDS[modality]})(?:w(?:eighted)?|n)?(?![a-z])", " ", stem, count=1, flags=re.IGNORECASE)
+    rest = stem
+    for pattern in words.WORDS.values():
+        rest = re.sub(rf"(?:{pattern})(?:w(?:eighted)?|n)?(?![a-z])", " ", rest, flags=re.IGNORECASE)
     return _label(rest if names.clean(rest) else path.absolute().parent.name)
 
 
@@ -152,7 +154,7 @@ def _session(files: Mapping[str, Sequence[Path]], wanted: Wanted, label: str) ->
         *([f"it lacks {wanted.modality}"] if first != wanted.modality else []),
         *(f"{path.name} {missing}" for path in (image, *chosen.values()) if (missing := content_missing(path))),
     ]
-    return Input(label or label_of_session(image, first), image, first, problems[0] if problems else "", further=chosen)
+    return Input(label or label_of_session(image), image, first, problems[0] if problems else "", further=chosen)
 
 
 def _label(text: str) -> str:
