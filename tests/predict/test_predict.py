@@ -28,10 +28,11 @@ from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.files import sha256
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
+from brainuad.formats.status import SequenceStatus
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.predict import command, describe, page, record
-from brainuad.predict.found import Found, Prepared
+from brainuad.predict.found import Found, FurtherSequence, Prepared
 
 SHAPE, AFFINE = (24, 26, 22), np.diag([4.0, 4.0, 4.0, 1.0])
 AFFINE[:3, 3] = (-48, -52, -40)
@@ -403,3 +404,103 @@ def test_a_result_shows_itself_in_a_notebook(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     assert made.show() is None
     assert shown == [made]
+
+
+FLAIR_MOVED = np.eye(4)
+FLAIR_MOVED[:3, 3] = (10, 0, 0)
+"""From the template's world to that of the FLAIR."""
+
+
+class SessionStub(Stub):
+    """In place of a model that takes T1w and FLAIR."""
+
+    def predict(self, files, options):
+        made = found(files["T1w"], self.thresholds(options.thresholds), [])
+        further = {}
+        if "FLAIR" in files:
+            flair = volume.read(files["FLAIR"])
+            own, told = Affine(FLAIR_MOVED), SequenceStatus(quality={"nmi": 1.1}, registered=True)
+            further = {"FLAIR": FurtherSequence(flair, files["FLAIR"].name, made.prepared.image, own, told)}
+        names = {name: path.name for name, path in files.items()}
+        return replace(made, prepared=replace(made.prepared, further=further), files=names)
+
+
+@pytest.fixture
+def session(predict, tmp_path, monkeypatch):
+    """Maps sessions of T1w and FLAIR; one voxel of the FLAIR is bright, at the first finding."""
+    signs = {"T1w": "dark", "FLAIR": "bright"}
+    file = ModelFile(manifest().model_copy(update={"sequences": [*signs], "signs": signs}), {}, {}, {}, "0" * 64)
+    monkeypatch.setattr(command.source, "read", lambda _: file)
+    monkeypatch.setattr(command, "Model", SessionStub)
+    data, affine = np.zeros((24, 26, 22), np.float32), FLAIR_MOVED @ AFFINE
+    data[9, 13, 11] = 100
+
+    def run(*names: str, **options: str) -> tuple[int, Path]:
+        for name in names:
+            nib.save(nib.Nifti1Image(data, affine), tmp_path / "in" / f"{name}.nii.gz")
+        return predict(**options)
+
+    return run
+
+
+def test_a_session_is_recorded_with_all_its_files(session, predict, tmp_path):
+    predict("sub-01_T1w", "sub-02_T1w")
+    code, out = session("sub-01_FLAIR", overwrite="", space="both")
+    assert code == 0
+    about = record.read(out / "sub-01" / record.NAME)
+    assert about.sequences == {"T1w": "sub-01_T1w.nii.gz", "FLAIR": "sub-01_FLAIR.nii.gz"}
+    raw = json.loads((out / about.files["anomaly_map"].replace(".nii.gz", ".json")).read_text())["RawSources"]
+    assert raw == ["sub-01_T1w.nii.gz", "sub-01_FLAIR.nii.gz"]
+    own = json.loads((out / about.files["preprocessed_scan_FLAIR_template"].replace(".nii.gz", ".json")).read_text())
+    assert own["RawSources"] == ["sub-01_FLAIR.nii.gz"]
+    assert (out / about.files["transform_FLAIR"]).is_file()
+    state = json.loads((out / "sub-01" / "status.json").read_text())
+    assert state["sequences"]["FLAIR"]["registered"]
+    assert record.read(out / "sub-02" / record.NAME).sequences == {"T1w": "sub-02_T1w.nii.gz"}
+    session("sub-02_FLAIR")
+    assert predict(**{"continue": "", "space": "both"})[0] == 1  # another input by the same name
+
+
+def test_a_dry_run_says_which_sequences_a_session_has(session, predict, capsys):
+    predict("sub-01_T1w", "sub-02_T1w", dry_run="")
+    session("sub-01_FLAIR", "sub-03_FLAIR", dry_run="")
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("sub-")}
+    assert "T1w and FLAIR" in shown["sub-01"]
+    assert "lacks FLAIR" in shown["sub-02"]
+    assert "lacks T1w" in shown["sub-03"]
+
+
+def test_files_of_a_session_are_given_one_by_one(session, predict, tmp_path, capsys):
+    predict("sub-01_T1w", dry_run="")
+    session("sub-01_FLAIR", dry_run="")
+    files = [text for name in ("T1w", "FLAIR") for text in ("-i", str(tmp_path / "in" / f"sub-01_{name}.nii.gz"))]
+    call = ["predict", *files, "-o", str(tmp_path / "one"), "-m", "x"]
+    assert main([*call, "--modality", "T1w"]) == 2
+    assert main(call) == 0
+    assert main(["predict", *files[:2], "-o", str(tmp_path / "two"), "-m", "x"]) == 1
+    assert "several" in capsys.readouterr().err
+    assert set(rows(tmp_path / "one")) == {"sub-01"}
+
+
+def test_the_page_shows_each_sequence_in_its_place(session, predict):
+    predict("sub-01_T1w", "sub-02_T1w", dry_run="")
+    _, out = session("sub-01_FLAIR")
+    texts = [(out / f"sub-0{number}_view.html").read_text() for number in (1, 2)]
+    assert ['id="sequence"' in text for text in texts] == [True, False]
+    view, one = (json.loads(re.search(r'id="view-data">(.*?)</script>', text, re.DOTALL)[1]) for text in texts)
+    assert view["names"] == ["T1w", "FLAIR"]
+    assert not {"names", "further"} & one.keys()
+    (address,) = view["further"]
+    picture = bytes_of({**view, "further": address}, "further")
+    brightest = np.unravel_index(picture.argmax(), picture.shape)
+    assert np.abs(np.array(brightest) - view["findings"][0]).max() <= 1
+
+
+def test_a_page_with_much_noise_is_coarser_and_not_too_large(session, predict, monkeypatch):
+    predict("sub-01_T1w", dry_run="")
+    monkeypatch.setattr(page, "MOST_VOXELS", 8000)
+    monkeypatch.setattr(page, "LARGEST", 100)
+    _, out = session("sub-01_FLAIR")
+    text = (out / "sub-01_view.html").read_text()
+    view = json.loads(re.search(r'id="view-data">(.*?)</script>', text, re.DOTALL)[1])
+    assert np.prod(view["shape"]) <= 2000

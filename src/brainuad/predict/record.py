@@ -56,7 +56,7 @@ class Record(Section):
     file: str
     """Name of the scan's file, without its folder."""
     sequences: dict[str, str] = {}
-    """Of a session with several: the names of its files by modality, that of `file` first."""
+    """Of a session, where the model takes several sequences: the names of its files by modality."""
     input: str = ""
     """SHA-256 of the bytes of that file; of several files, of their checksums by modality."""
     options: dict[str, Any] = {}
