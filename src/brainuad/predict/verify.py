@@ -50,7 +50,7 @@ def verify(path: Path, card: Path | None = None) -> list[str]:
 def _lesions(about: Manifest) -> str:
     if not about.sequences:
         return f"{about.modality}, lesions {about.lesion_sign}"
-    lesions = ", ".join(f"{name} {sign}" for name, sign in about.signs.items())
+    lesions = ", ".join(f"{name} {about.signs[name]}" for name in about.sequences)
     return f"sessions with {listed(about.sequences)}, lesions {lesions}"
 
 
