@@ -10,8 +10,8 @@ import pytest
 from brainuad.errors import InputError
 from brainuad.formats import status
 from brainuad.predict import record
+from brainuad.predict.asked import Input
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
-from brainuad.predict.inputs import Input
 from brainuad.predict.options import Request
 from brainuad.predict.record import ModelName, Record
 

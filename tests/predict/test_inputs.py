@@ -9,7 +9,8 @@ import pytest
 from brainuad.download.sources import words
 from brainuad.errors import InputError
 from brainuad.predict import inputs
-from brainuad.predict.inputs import Inputs, Wanted, find, label_of, part_of
+from brainuad.predict.asked import Inputs, Wanted
+from brainuad.predict.inputs import find, label_of, part_of
 
 
 @pytest.fixture

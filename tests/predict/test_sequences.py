@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from good_numbers import GOOD
 from model_files import COMPUTE, manifest
@@ -30,6 +32,7 @@ from brainuad.methods import registry
 from brainuad.normalize.caching import normalize
 from brainuad.normalize.scaling import fit_scaling
 from brainuad.normalize.source import Source
+from brainuad.predict import mlflow_models
 from brainuad.predict.export import sequences_taken
 from brainuad.predict.found import Given, Options
 from brainuad.predict.model import Model
@@ -270,3 +273,16 @@ def test_what_a_model_takes_of_a_session():
         "all": ["T1w", "T2w", "FLAIR"], "flair": ["FLAIR"], "t1": ["T1w"], "rest": ["T1w", "T2w", "FLAIR"],
         "vote": ["T1w", "FLAIR"], "one": ["FLAIR"],
     }  # fmt: skip
+
+
+def test_in_mlflow_each_sequence_is_a_column_and_an_empty_cell_is_missing():
+    asked: list[dict[str, str]] = []
+
+    def predict(session: dict[str, str]) -> SimpleNamespace:
+        asked.append(session)
+        return SimpleNamespace(anomaly=np.zeros((2, 2, 2)))
+
+    stub: Any = SimpleNamespace(manifest=SimpleNamespace(sequences=TAKEN), predict=predict)
+    table = pd.DataFrame({"FLAIR": ["f.nii", None], "T1w": ["t.nii", "u.nii"]})
+    assert mlflow_models.MappedScans(stub).predict(table).shape == (2, 2, 2, 2)
+    assert asked == [{"T1w": "t.nii", "FLAIR": "f.nii"}, {"T1w": "u.nii"}]

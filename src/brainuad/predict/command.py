@@ -21,10 +21,10 @@ from brainuad.formats.model_file import Manifest, ModelFile
 from brainuad.logs import OF_THE_DISK
 from brainuad.predict import inputs, joined, outputs, page, preview, source
 from brainuad.predict import record as records
+from brainuad.predict.asked import Input, Wanted
 from brainuad.predict.describe import findings_of, record_of
 from brainuad.predict.earlier import Way, content_of, options_of, to_do
 from brainuad.predict.found import Given, Options
-from brainuad.predict.inputs import Input, Wanted
 from brainuad.predict.model import FIXED, Model, preferred
 from brainuad.predict.options import Request
 from brainuad.predict.outputs import Kept

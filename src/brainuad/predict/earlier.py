@@ -13,7 +13,7 @@ from brainuad.formats.files import sha256
 from brainuad.formats.whole_file import may_be_read
 from brainuad.predict import outputs
 from brainuad.predict import record as records
-from brainuad.predict.inputs import Input
+from brainuad.predict.asked import Input
 from brainuad.predict.options import Request
 from brainuad.predict.record import Record
 

@@ -9,8 +9,8 @@ import hashlib
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brainuad.config.datasets import Bids
@@ -21,6 +21,8 @@ from brainuad.download.sources import words
 from brainuad.download.sources.bids import read_bids
 from brainuad.errors import InputError
 from brainuad.formats.pointers import content_missing
+from brainuad.predict import joined
+from brainuad.predict.asked import Input, Inputs, Wanted
 
 CONVERTER = "dcm2niix"
 KEPT = ("sub", "ses", "acq", "rec", "run")
@@ -29,63 +31,11 @@ MAGIC_PLACE, MAGIC, TRIED = 128, b"DICM", 50
 """Where a DICOM file says that it is one; in how many files of a folder this is looked for."""
 
 
-@dataclass(frozen=True)
-class Input:
-    """One scan. `scan`: `sub-01_ses-2`; `modality`: as its name says, None if it says nothing.
-
-    `further`: files of other sequences of its session, by modality, where the model takes several.
-    """
-
-    scan: str
-    image: Path
-    modality: str | None = None
-    problem: str = ""
-    """Why it cannot be read, if that is known by now."""
-    converted: bool = False
-    """Whether it was made from DICOM files, and goes when the command ends."""
-    further: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """Of a session: all files by modality; of a scan without a modality none."""
-        return {self.modality: self.image, **self.further} if self.modality else {}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All scans, sorted, and what was left out and why."""
-
-    scans: list[Input]
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which scans of a folder. `modality`: of the model; labels without `sub-` and `ses-`, all if empty.
-
-    `further`: other sequences of a session that the model takes.
-    """
-
-    modality: str
-    participants: Sequence[str] = ()
-    sessions: Sequence[str] = ()
-    said: str | None = None
-    """The modality of all scans of a folder, if the user says it."""
-    further: Sequence[str] = ()
-
-    @property
-    def sequences(self) -> list[str]:
-        """All that the model takes of a session."""
-        return [self.modality, *self.further]
-
-
 def find(paths: Sequence[Path], wanted: Wanted, work: Path) -> Inputs:
     """The scans at a path, or the files of one session. `work`: an existing folder for files made from DICOM.
 
     Raises InputError if there is none, and for files that are no session.
     """
-    from brainuad.predict import joined  # late: it imports this module
-
     if gone := [path for path in paths if not path.exists()]:
         raise InputError("the scan or folder is not there", file=gone[0], do="correct the path after -i")
     if len(paths) > 1:

@@ -11,7 +11,7 @@ from brainuad.download.sources import bids_names as names
 from brainuad.download.sources import words
 from brainuad.errors import InputError
 from brainuad.formats.pointers import content_missing
-from brainuad.predict.inputs import Input, Inputs, Wanted
+from brainuad.predict.asked import Input, Inputs, Wanted
 
 OF_A_SESSION = ("sub", "ses", "run")
 """Entities that the sequences of a session share."""

@@ -17,8 +17,8 @@ from brainuad.formats.names import Naming
 from brainuad.formats.status import Status
 from brainuad.images.native import to_native
 from brainuad.predict import record as records
+from brainuad.predict.asked import Input
 from brainuad.predict.found import Found
-from brainuad.predict.inputs import Input
 from brainuad.predict.record import Record
 
 Space = Literal["native", "mni", "both"]
