@@ -31,6 +31,15 @@ def test_keys_are_options_of_predict(config):
     assert len(made.markers()) == 3
 
 
+def test_files_of_a_session_are_a_list_and_each_makes_its_part_again(config, tmp_path):
+    files = [tmp_path / "in" / name for name in ("a.nii", "mine.brainuad")]
+    made = [cohort.cohort_of({**config, "input": [str(file) for file in files]}) for _ in range(2)]
+    assert made[0].request.input == files
+    before = made[1].stamp()
+    files[1].write_text("another")
+    assert made[0].stamp() != before
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -40,6 +49,7 @@ def test_keys_are_options_of_predict(config):
         ({"device": "tpu"}, "tpu"),
         ({"parts": 0}, "parts"),
         ({"model": "nowhere.brainuad"}, "model file"),
+        ({"input": []}, "no scan"),
     ],
     ids=str,
 )

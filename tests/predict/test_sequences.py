@@ -38,7 +38,7 @@ from brainuad.predict.found import Given, Options
 from brainuad.predict.model import Model
 from brainuad.predict.source import load
 from brainuad.preprocess import pipeline, sequences
-from brainuad.preprocess.registration import nmi_search, same_session
+from brainuad.preprocess.registration import nmi_rigid, nmi_search
 from brainuad.preprocess.scan import preprocess
 from brainuad.preprocess.scan_files import ScanFiles
 from brainuad.train.training import train
@@ -55,7 +55,7 @@ MODELS = {
 }
 OF_FLAIR = {**GOOD, "white_grey_contrast": -0.4}
 WHOLE, LACKING = "sub-10", "sub-11"
-REGISTER = same_session.register_in_session
+REGISTER = nmi_rigid.register_rigidly
 STRIPPED = Options(Given(stripped=True))
 
 
@@ -74,9 +74,10 @@ def patched() -> Any:
         return known[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(same_session, "register_in_session", once)
+        patch.setattr(nmi_rigid, "register_rigidly", once)
         patch.setattr(nmi_search, "nmi_and_half_turn_ratio", lambda *_: (GOOD["nmi"], GOOD["half_turn_ratio"]))
         patch.setattr(pipeline, "register", lambda *_: Affine(np.eye(4)))
+        patch.setattr(pipeline, "examined", lambda _, brain, *__: (brain, {}, []))
         patch.setattr(pipeline, "measure", lambda *_: dict(GOOD))
         patch.setattr(sequences, "measure_sequence", lambda *_: dict(OF_FLAIR))
         yield patch
@@ -175,7 +176,7 @@ def of_the_pipeline(trainings: Path, label: str, scan: str) -> tuple[np.ndarray,
 @pytest.mark.parametrize("label", ["both", "vote"])
 def test_the_map_of_a_session_is_that_of_the_pipeline_bit_by_bit(label, trainings, files, tmp_path, monkeypatch):
     if label == "both":
-        monkeypatch.setattr(same_session, "register_in_session", REGISTER)
+        monkeypatch.setattr(nmi_rigid, "register_rigidly", REGISTER)
     used = load(written(trainings, label, tmp_path))
     found = used.predict(files, STRIPPED)
     anomaly, score = of_the_pipeline(trainings, label, WHOLE)
@@ -246,6 +247,12 @@ def test_a_sequence_that_fails_quality_is_refused_and_one_in_doubt_is_told(model
     assert "10%" in str(refused.value)
     assert refused.value.file == files["FLAIR"]
     assert any(reason.startswith("FLAIR: ") and "80%" in reason for reason in found.prepared.reasons)
+
+
+@pytest.mark.parametrize("changes", [{"sequences": []}, {"sequences": ["T1w", "T2w"]}, {"modality": "FLAIR"}], ids=str)
+def test_a_file_that_names_other_sequences_than_its_parts_see_is_refused(trainings, tmp_path, changes):
+    with pytest.raises(InputError, match="other sequences"):
+        load(written(trainings, "both", tmp_path, **changes))
 
 
 def test_a_manifest_of_one_sequence_is_written_as_before_and_one_of_several_comes_back(trainings, tmp_path):

@@ -87,6 +87,7 @@ class Model:
         registry.use_threads(threads or about.threads)
         self._members = {key: self._members_of(file, part) for key, (part, _) in self._parts.items()}
         self._sequences = {key: file.bundles[part.bundle].sequences for key, (part, _) in self._parts.items()}
+        self._check_sequences()
         self._scalings = {name: self._scaling_of(file, name) for name in self.sequences}
         self._window = self._checked_window(file.bundles[about.parts[-1].bundle].about)
         self._coding = Coding(self.normalize.storage_dtype, self.normalize.intensity.clip)
@@ -357,6 +358,18 @@ class Model:
             why = f"it gives {shape} voxels, the training had {tuple(trained['shape'])}"
             raise InputError("the recipe does not fit the model", file=self.path, why=why, do="export it again")
         return found
+
+    def _check_sequences(self) -> None:
+        """Raises InputError unless the manifest names all sequences that parts see, the registered one first."""
+        about = self.manifest
+        of_parts = {name for each in self._sequences.values() for name in each}
+        several = any(len(each) > 1 for each in self._sequences.values())
+        sound = (
+            about.sequences[0] == about.modality and of_parts <= {*about.sequences} if about.sequences else not several
+        )
+        if not sound:
+            why = f"it names {listed(self.sequences)}, and its parts see {listed(sorted(of_parts))}"
+            raise InputError(f"{self.path.name} names other sequences", file=self.path, why=why, do="export it again")
 
     def _check_template(self) -> None:
         about = self.manifest.template

@@ -131,6 +131,8 @@ def check_options(request: Request) -> None:
     """Raises typer.BadParameter for options that do not go together."""
     if request.goes_on and request.overwrite:
         raise typer.BadParameter("--continue and --overwrite exclude each other")
+    if not request.input:
+        raise typer.BadParameter("--input names no scan")
     if len(request.input) > 1 and request.modality is not None:
         raise typer.BadParameter(
             "--modality names one sequence, and -i several; name the files so that each says its own"
