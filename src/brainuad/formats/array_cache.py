@@ -6,8 +6,9 @@ coded), `scaling.safetensors` (what that scaling learnt from the training scans)
 no model learns: evaluate and report open them, postprocess for the validation scans, train to refuse healthy scans that
 have lesions. Where any scan has such voxels, `ignored.npy` (bool) marks what is neither lesion nor healthy and is left
 out of the scores of voxels. In a study with several sequences `images.npy` is the first, and there is
-`images_<modality>.npy` for each further one; `read` chooses among them. `checksums.json` has a checksum for each volume of each array: a volume that is read as a
-whole (`ArrayCache.image`, `ArrayCache.brain`, `Volumes`) is compared with it; slices of the mapped arrays are not.
+`images_<modality>.npy` for each further one; `read` chooses among them. `checksums.json` has a checksum for each volume
+of each array: a volume that is read as a whole (`ArrayCache.image`, `ArrayCache.brain`, `Volumes`) is compared with it;
+slices of the mapped arrays are not.
 """
 
 from __future__ import annotations

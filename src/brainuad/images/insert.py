@@ -25,7 +25,7 @@ def insert_lesion(
     spacing: float = 2.0,
     bright: bool = False,
 ) -> tuple[Image, Mask]:
-    """Blend the tissue under `mask` towards the darkest, or `bright`, tissue; returns the scan and the mask of its lesion.
+    """Blend the tissue under `mask` towards the darkest, or `bright`, tissue; the scan, and the mask of its lesion.
 
     `image`: before intensity scaling, any unit, on a grid that is symmetric about its middle plane along x, as the
     template's is; `mask`: on the same grid (see `resample_mask`); `spacing`: mm. The lesion is `mask`, perhaps

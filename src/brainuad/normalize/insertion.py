@@ -30,8 +30,8 @@ def insert_from_pool(
 ) -> tuple[list[Float[np.ndarray, "x y z"]], Bool[np.ndarray, "x y z"], str]:
     """The sequences of a scan with a lesion, its mask, and the name of the file of `candidates` that it came from.
 
-    `signs`: of the lesion by sequence, the scan's own first; `dark` where there is none. Masks that cannot be read or mark nothing, or of which too little lies in the brain, are skipped. Raises InputError
-    if none of 40 fits.
+    `signs`: of the lesion by sequence, the scan's own first; `dark` where there is none. Masks that cannot be read or
+    mark nothing, or of which too little lies in the brain, are skipped. Raises InputError if none of 40 fits.
     """
     spacing = float(np.linalg.norm(scan.affine[:3, 0]))
     reasons: list[str] = []

@@ -64,7 +64,7 @@ class SequenceMaps(Method):
         self.covariance = squares / count - np.outer(self.mean, self.mean)
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
-        """`sign`: of the lesions in sequences that `signs` does not name. A constant sequence, which is missing, is 0."""
+        """`sign`: of the lesions in sequences that `signs` does not name. A constant sequence counts as missing."""
         if self.mean is None or self.covariance is None:
             raise InputError("the maps of the sequences have not been compared yet", do="train the model first")
         chosen = [self.signs.get(name, sign) for name in self.sequences]
