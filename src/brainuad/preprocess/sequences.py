@@ -107,7 +107,7 @@ def place_all(
 ) -> Iterator[tuple[str, PlacedSequence | None, SequenceStatus]]:
     """Each further sequence of a scan by modality, None where there is none to use, with its status.
 
-    `content`: hash of the scan's own voxels. What is wrong with a sequence is its status; a fault of the machine raises.
+    `content`: hash of the scan's own voxels. What is wrong with a sequence is its status; raises faults of the machine.
     """
     session, seen = Session(placed, settings, scan.aligned), {content: scan.modality}
     for modality, path in scan.sequences.items():
