@@ -58,3 +58,23 @@ def test_real_head_upside_down_is_refused(data, tmp_path):
     state = judged(state, Quality())
     assert state.state == "failed"
     assert "does not lie as its header says" in " ".join(state.reasons)
+
+
+def test_sequences_of_a_real_session_are_placed(data, tmp_path):
+    """T2w in slices of 5 mm, 15 degrees and 20 mm from its header; FLAIR on the grid of the T1w."""
+    moved = data / "ds000011/sub-06/anat"
+    t1, t2 = moved / "sub-06_res-2mm_T1w.nii.gz", moved / "sub-06_inplaneT2.nii.gz"
+    aligned = data / "openms/sub-26/anat"
+    flair, first = (aligned / f"sub-26_space-MNI152_{name}.nii.gz" for name in ("FLAIR", "T1w"))
+    sessions = {
+        "moved": ScanFiles("sub-06", "T1w", t1, sequences={"T2w": t2}),
+        "aligned": ScanFiles("sub-26", "T1w", first, sequences={"FLAIR": flair}),
+    }
+    for name, session in sessions.items():
+        state = judged(preprocess(session, Preprocess(spacing=2.0), tmp_path / name), Quality())
+        assert (state.state, state.reasons) == ("ok", [])
+        ((sequence, told),) = state.sequences.items()
+        assert told.registered == (name == "moved")
+        assert told.quality["nmi"] > 1.055
+        contrast = told.quality["csf_grey_contrast"]
+        assert contrast > 0.4 if sequence == "T2w" else contrast < 0
