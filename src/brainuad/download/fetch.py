@@ -13,9 +13,14 @@ from brainuad.formats import files
 
 
 def fetch(label: str, settings: Known, note: Path) -> None:
-    """Download a known data set into its own folder if its scans are not there, and write `note`."""
+    """Download a known data set into its own folder if its scans are not there, and write `note`.
+
+    Of several sequences each is looked for: some data sets have them in files of their own.
+    """
     dataset = known_set(settings.source)
-    if find_known_scans(label, settings) is None:
-        fetch_files(dataset.files_to_download(settings, read_page), settings.folder, dataset.about.page)
-        record_fetched(settings.folder, dataset.remotes(settings))
+    for modality in (settings.modality, *settings.sequences):
+        part = settings.model_copy(update={"modality": modality, "sequences": []})
+        if find_known_scans(label, part) is None:
+            fetch_files(dataset.files_to_download(part, read_page), part.folder, dataset.about.page)
+            record_fetched(part.folder, dataset.remotes(part))
     files.write_json(note, {"dataset": label, "source": settings.source})
