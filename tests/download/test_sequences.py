@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from brainuad.config.datasets import Bids, Phantoms, Table
+from brainuad.config.datasets import Bids, Known, Phantoms, Table
+from brainuad.download import fetch
 from brainuad.download.list_scans import list_scans
 from brainuad.download.source_of import source_of
 from brainuad.errors import InputError
@@ -41,6 +42,31 @@ def test_a_t2w_in_the_plane_of_functional_scans_is_one(tmp_path: Path) -> None:
     settings = Bids(source="bids", root=str(tmp_path), healthy=True, sequences=["T2w"])
     (scan,) = source_of("x", settings).find_scans() or []
     assert scan.sequence_files()["T2w"].endswith("inplaneT2.nii.gz")
+
+
+def test_any_other_t2w_goes_before_one_in_the_plane_of_functional_scans(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-1/anat/sub-1_inplaneT2.nii.gz", "sub-1/anat/sub-1_acq-highres_T2w.nii.gz")
+    settings = Bids(source="bids", root=str(tmp_path), healthy=True, modality="T2w")
+    (scan,) = source_of("x", settings).find_scans() or []
+    assert scan.image.endswith("acq-highres_T2w.nii.gz")
+
+
+def test_each_sequence_of_a_known_data_set_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Known(source="ixi", root=str(tmp_path / "ixi"), healthy=True, sequences=["T2w"])
+    asked: list[str] = []
+
+    def fetched(remotes: list[Any], folder: Path, page: str) -> None:
+        asked.extend(remote.path for remote in remotes)
+        kind = asked[-1].removeprefix("IXI-").removesuffix(".tar")
+        touched(folder, f"IXI002-Guys-0828-{kind}.nii.gz")
+
+    monkeypatch.setattr(fetch, "fetch_files", fetched)
+    fetch.fetch("x", settings, tmp_path / "note.json")
+    assert asked == ["IXI-T1.tar", "IXI-T2.tar"]
+    (scan,) = source_of("x", settings).find_scans() or []
+    assert scan.sequence_files()["T2w"].endswith("IXI002-Guys-0828-T2.nii.gz")
+    fetch.fetch("x", settings, tmp_path / "note.json")
+    assert len(asked) == 2
 
 
 def test_entities_of_the_first_sequence_do_not_bind_the_others(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ HANDLED = (
 
 
 MISNAMED = "must be renamed"
+IN_PLANE = "inplaneT2"
+"""Suffix of T2w in the plane of functional scans, which are taken where a session has no other T2w."""
 
 
 class BidsSource(ScanSource[Bids]):
@@ -117,9 +119,10 @@ def read_bids(label: str, settings: Bids) -> SourceContent:
     """The scans of a BIDS folder, sorted, without excluded subjects and other groups.
 
     If a session has several files of the modality, one with a lesion mask is preferred, then one without contrast
-    agent, then the shortest name. `.bidsignore` applies to scans, not to lesion masks. Raises InputError if the folder
-    cannot be read, if it holds no scan of the modality or, where patients are to be scored, no lesion mask, or if an
-    excluded subject or a group in the settings does not exist.
+    agent, then one that is not in the plane of functional scans, then the shortest name. `.bidsignore` applies to
+    scans, not to lesion masks. Raises InputError if the folder cannot be read, if it holds no scan of the modality or,
+    where patients are to be scored, no lesion mask, or if an excluded subject or a group in the settings does not
+    exist.
     """
     reader = _Reader(label, settings)
     for subject in reader.subjects():
@@ -334,7 +337,10 @@ class _Reader:
     def _scan(self, subject: str, session: str, files: _Files, participant: Participant, lost: list[str]) -> Scan:
         with_agent = {path.name for path in files.images if "ce" in names.entities(path.name)}
         with_agent = set() if self.settings.modality == "T1ce" else with_agent
-        images = sorted(files.images, key=lambda path: (path.name in with_agent, len(path.name), path.name))
+        in_plane = {path.name for path in files.images if names.suffix(path.name) == IN_PLANE}
+        images = sorted(
+            files.images, key=lambda path: (path.name in with_agent, path.name in in_plane, len(path.name), path.name)
+        )
         place = ScanLocation(subject, session, images[0].parent)
         masks = self.masks.masks(place)
         image = next((path for path in images if masks_of_scan(masks, path.name)), images[0])
@@ -410,7 +416,7 @@ def _has_modality(name: str, modality: str) -> bool:
     T2w in the plane of functional scans has a suffix of its own.
     """
     suffix = names.suffix(name)
-    if modality == "T2w" and suffix == "inplaneT2":
+    if modality == "T2w" and suffix == IN_PLANE:
         return True
     if modality == "T1ce" and suffix == "T1w":
         return "ce" in names.entities(name)
