@@ -18,7 +18,7 @@ from brainuad.formats.scans import Scan
 from brainuad.formats.status import SequenceStatus, Status
 from brainuad.formats.volume import Volume
 from brainuad.images.phantom import Phantom, make_phantom
-from brainuad.preprocess.pipeline import PreprocessedScan, preprocess_volume
+from brainuad.preprocess.pipeline import PreprocessedScan, centre, preprocess_volume
 from brainuad.preprocess.quality.table import write_quality_table
 from brainuad.preprocess.quality.verdict import judged, sequence_verdict, unusable_sequences
 from brainuad.preprocess.scan import preprocess
@@ -64,6 +64,17 @@ def test_a_sequence_in_another_pose_is_brought_to_the_scan(modality: str, thick:
     assert error.max() < 2.0
     assert placed.registered
     assert not placed.image[~first().brain].any()
+
+
+def test_a_move_to_the_middle_of_the_grid_is_no_fault_of_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    flair = phantom(5, "FLAIR")
+    volume = Volume(flair.image, flair.affine)
+    plain = Session(first(), SETTINGS).place(volume, "FLAIR")
+    monkeypatch.setattr("brainuad.preprocess.pipeline.shift_to_middle", lambda _: (2, -3))
+    moved = Session(centre(first()), SETTINGS).place(volume, "FLAIR")
+    np.testing.assert_allclose(moved.image[2:, :-3], plain.image[:-2, 3:], rtol=1e-3, atol=1e-2)
+    for name in ("nmi", "half_turn_ratio"):
+        assert moved.quality[name] == pytest.approx(plain.quality[name])
 
 
 def test_what_the_header_says_is_taken_and_checked() -> None:

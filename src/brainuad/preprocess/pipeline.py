@@ -58,7 +58,10 @@ class Told:
 
 @dataclass(frozen=True)
 class PreprocessedScan:
-    """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name; `notes`: decisions."""
+    """A scan on the template's grid. `image`: float32, 0 outside `brain`; `masks`: by name; `notes`: decisions.
+
+    `before_centring`: template world to scan world, where `registered` has the transform after the move of `centre`.
+    """
 
     image: Image
     brain: Mask
@@ -67,6 +70,7 @@ class PreprocessedScan:
     quality: Numbers
     stripped: bool
     notes: list[str] = field(default_factory=list)
+    before_centring: Affine | None = None
 
 
 def preprocess_volume(
@@ -179,4 +183,5 @@ def centre(result: PreprocessedScan) -> PreprocessedScan:
         brain=shifted(result.brain, shift),
         masks=shifted_masks(result.masks, shift),
         registered=replace(registered, image=whole_image, transform=transform),
+        before_centring=registered.transform,
     )

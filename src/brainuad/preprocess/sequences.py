@@ -95,7 +95,8 @@ class Session:
         if not brain_in_scan.any():
             raise InputError("it does not overlap with the brain of the first sequence", do="look at its header")
         image = np.where(brain, apply_steps(registered, brain_in_scan, self.settings.steps), 0).astype(np.float32)
-        nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, self.coarse, transform.matrix)
+        on_template = matrix @ (self.scan.before_centring or first.transform).matrix
+        nmi, half_turn_ratio = nmi_and_half_turn_ratio(moving, self.coarse, on_template)
         quality = {"nmi": nmi, "half_turn_ratio": half_turn_ratio, **measure_sequence(registered, brain, brain_in_scan)}
         if by_header:
             quality["shift_ratio"] = shift_ratio(self.reference, moving)
