@@ -105,6 +105,21 @@ def test_only_test_sessions_may_lack_a_sequence(healthy: Source, tmp_path: Path)
     assert made.image(lacking[0])[..., 0].any()
 
 
+@pytest.mark.parametrize(("decision", "state"), [("include", "failed"), ("exclude", "excluded")])
+@pytest.mark.parametrize("verdict", ["failed", "warned"])
+def test_a_decision_brings_no_session_without_a_sequence_into_training(
+    decision: str, state: str, verdict: str, tmp_path: Path
+) -> None:
+    names = ["sub-1", "sub-2"]
+    scans.write(tmp_path / "listed.tsv", [Scan(name, name, "toy") for name in names])
+    rows = [QualityRow("toy", name, name, verdict, has_image=True, missing="FLAIR") for name in names]
+    quality.write(tmp_path / "quality.tsv", rows)
+    rules = SplitRules(Split(train=0.5, test=0.5), True, 0, dict.fromkeys(names, decision))
+    split(tmp_path / "listed.tsv", tmp_path / "quality.tsv", rules, tmp_path / "toy.tsv")
+    states = {row.role: row.state for row in scans.read(tmp_path / "toy.tsv")}
+    assert states == {"train": state, "test": f"{decision}d"}
+
+
 def test_made_scans_change_all_sequences_in_one_place(healthy: Source, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     for number in range(4):

@@ -84,7 +84,8 @@ def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
 
 def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
     decision = rules.decisions.get(row.scan)
-    if verdict.missing and verdict.state != "failed" and row.role not in ("test", ""):
+    usable = verdict.state != "failed" or decision == "include"
+    if verdict.missing and usable and decision != "exclude" and row.role not in ("test", ""):
         why = f"it lacks {verdict.missing.replace(';', ' and ')}, and no model learns from such a session"
         return changed(row, state="failed", note="; ".join(filter(None, [row.note, why])))
     notes = "; ".join(filter(None, [row.note, verdict.reasons]))
