@@ -44,6 +44,16 @@ def test_the_estimate_scales_with_the_study(plan):
     assert once.results["anomaly maps"] == pytest.approx(8 * 22 * 0.9e6, rel=0.1)
 
 
+def test_each_sequence_of_a_session_takes_space(plan):
+    one, two = (
+        disk.estimate(plan(modalities=names, models={"zscore_atlas": None})).results
+        for names in (["T1w"], ["T1w", "T2w"])
+    )
+    assert two["generated or converted scans"] == pytest.approx(2 * one["generated or converted scans"])
+    assert two["array caches"] == pytest.approx(one["array caches"] * 10 / 6)
+    assert two["preprocessed scans"] > 1.5 * one["preprocessed scans"]
+
+
 def test_checkpoints_of_all_trainings_may_exist_at_once(plan):
     labels = ("baur_dae_small", "baur_sae3_small", "baur_dvae_small")
     one, all_three = (

@@ -86,10 +86,11 @@ def estimate(plan: Plan) -> DiskUse:
     postprocessed = VOXEL_BYTES * sum(bool(each.on_map()) for each in study.postprocessing.values())
     masks = MASK_VOXEL_BYTES * len(study.thresholds) * len(study.postprocessing)
     weights = [parameters(study.models[label]) or 0 for label in dict.fromkeys(study.trainings().values())]
-    cached = np.dtype(recipe.normalize.storage_dtype).itemsize + 2  # and two masks
+    images = max(1, len(study.sequences()))
+    cached = images * np.dtype(recipe.normalize.storage_dtype).itemsize + 2  # and two masks
     results = {
         "generated or converted scans": sum(_generated(plan, label) for label in plan.scans),
-        "preprocessed scans": sum(map(len, plan.scans.values())) * (VOXEL_BYTES * brain + SCAN_EXTRAS_BYTES),
+        "preprocessed scans": sum(map(len, plan.scans.values())) * (images * VOXEL_BYTES * brain + SCAN_EXTRAS_BYTES),
         "array caches": sum(sum(each.values()) for each in shares.values()) * voxels * cached,
         "models": len(study.seeds) * sum(4 * each + 4 * STATISTICS_VOLUMES * voxels for each in weights),
         "anomaly maps": maps * sum(scored.values()) * VOXEL_BYTES * map_voxels,
@@ -164,7 +165,7 @@ def _shares(plan: Plan, label: str) -> dict[str, float]:
 def _generated(plan: Plan, label: str) -> float:
     settings = plan.study.datasets[label]
     if isinstance(settings, Phantoms):
-        return settings.subjects * HEAD_BYTES * (2 / settings.spacing) ** 3
+        return settings.subjects * (1 + len(settings.sequences)) * HEAD_BYTES * (2 / settings.spacing) ** 3
     if isinstance(settings, Known):
         return sum(used(Path(path)) for path in plan.converted(label))
     return 0.0
