@@ -206,3 +206,9 @@ def test_a_status_of_another_version_is_refused_and_a_missing_image_named(tmp_pa
     with pytest.raises(InputError, match="sub-1 has no transform") as caught:
         status.path(tmp_path / "sub-1", status.TRANSFORM)
     assert caught.value.why == "no head"
+
+
+def test_scans_with_and_without_contrast_agent_have_names_of_their_own():
+    plain, agent = (names.unprocessed("sub-1_ses-2", Naming(modality, "")) for modality in ("T1w", "T1ce"))
+    assert plain == "sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz"
+    assert agent.endswith("/sub-1_ses-2_ce-contrast_T1w.nii.gz")

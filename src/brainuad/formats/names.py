@@ -81,6 +81,11 @@ class Naming:
         return "orig" if not self.template else MNI152 if self.template == templates.BUNDLED else self.template
 
 
+def unprocessed(scan: str, naming: Naming) -> str:
+    """The scan as it came. `naming`: without a template."""
+    return _image(scan, naming, naming.suffix)
+
+
 def preprocessed(scan: str, naming: Naming) -> str:
     """The preprocessed scan."""
     return _image(scan, naming, naming.suffix, desc="preproc")

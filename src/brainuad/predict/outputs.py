@@ -177,9 +177,7 @@ class _Writer:
     def scan(self) -> None:
         """The scan that was made from DICOM files, which maps and masks lie over; and further ones of its session."""
         for modality, path in _raw(self.item, self.kept).items():
-            naming = Naming(modality, "")
-            file = f"{self.item.scan}_{naming.suffix}.nii.gz"
-            name = str(Path(names.brain_mask(self.item.scan, naming)).with_name(file))
+            name = names.unprocessed(self.item.scan, Naming(modality, ""))
             (self.out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, self.out / name)
             self.written["scan" if modality == self.kept.modality else f"scan_{modality}"] = name
