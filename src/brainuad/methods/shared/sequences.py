@@ -6,6 +6,7 @@ Source: docs/methods/sequences.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -49,7 +50,7 @@ class SequenceMaps(Method):
             method.fit(_channel(training, number), None if held_out is None else _channel(held_out, number))
         size = len(SIGNS) * len(self.methods)
         total, squares, count = np.zeros(size), np.zeros((size, size)), 0
-        for image, brain in list(zip(training.images, training.brains, strict=True))[:MOST_SCANS]:
+        for image, brain in islice(zip(training.images, training.brains, strict=True), MOST_SCANS):
             values = np.stack(
                 [
                     method.anomaly_map(image[..., number], brain, training.spacing, sign)[brain]
