@@ -98,8 +98,9 @@ def _sequences(settings: ScanSettings) -> list[str]:
     if settings.aligned:
         how = "were taken as aligned with it by their headers"
     else:
-        how = "were registered to it rigidly, by mutual information with SimpleITK [@lowekamp2013], where their grids"
-        how += " differ"
+        how = (
+            "were registered to it rigidly, by normalised mutual information [@studholme1999], where their grids differ"
+        )
     return [f"The other sequences of a session ({names}) {how}; they share its transform and its brain mask."]
 
 

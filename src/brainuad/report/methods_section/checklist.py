@@ -136,6 +136,7 @@ def facts(
     other = [label for label in study.scored_sets() if label not in training]
     known = {name: sum(bool(getattr(each, name)) for each in people) for name in ("sex", "site")}
     known["age"] = len(ages(people))
+    inputs = [name for each in study.scan_sets().values() for name in (each.modality, *each.sequences)]
     return {
         "aims": f"{count(len(study.models), 'model')}, developed and evaluated here ({len(learning)} trained)",
         "data": f"data sets {listed([f'`{label}`' for label in study.datasets])}: Data",
@@ -144,8 +145,7 @@ def facts(
         "failures.tsv",
         "preprocessing": "Preprocessing, with each limit of quality",
         "reference": "lesion masks: table of lesions under Data",
-        "inputs": f"{listed(sorted({modality_in_words(d.modality) for d in study.scan_sets().values()}))} scans: "
-        "Input of the models",
+        "inputs": f"{listed(sorted({modality_in_words(name) for name in inputs}))} scans: Input of the models",
         "sizes": f"scans: {', '.join(f'{number} {ROLES[role]}' for role, number in by_role.items() if number)}",
         "missing": f"known of {len(people)} subjects: age {known['age']}, sex {known['sex']}, site {known['site']}; "
         "nothing was imputed",
