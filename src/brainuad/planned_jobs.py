@@ -270,6 +270,7 @@ def evaluate(plan: Plan, model: str, seed: str, dataset: str) -> EvaluateJob:
         calibration_role=plan.calibration_role(dataset),
         preprocessed=plan.preprocessed(origin) if own else None,
         reading=plan.scan_settings(origin).reading if own else None,
+        sequence=study.sequences_of(model)[0] if study.sequences() and study.models[model].reconstructs else "",
     )
 
 

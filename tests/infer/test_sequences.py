@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brainuad.config.evaluate import Evaluate
 from brainuad.config.study import Compute
+from brainuad.evaluate.collect import collect
+from brainuad.evaluate.evaluate_job import EvaluateInputs
+from brainuad.evaluate.scored import Scoring
 from brainuad.formats import array_cache, bundle, maps
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.scans import Scan
@@ -90,6 +94,20 @@ def test_a_session_without_a_sequence_is_mapped_by_the_rest(data: Path, tmp_path
     assert np.corrcoef(both[1][inside], alone[1][inside])[0, 1] > 0.999
     assert not flair[1].any()
     assert flair[0].any()
+
+
+def test_a_reconstruction_is_compared_with_the_sequence_that_the_model_sees(data: Path, tmp_path: Path) -> None:
+    seen, made = array_cache.read(data, ["FLAIR"]), tmp_path / "maps"
+    writer, rows = maps.MapWriter(made, seen.affine, seen.naming), ["scan\tsubject\trole\tscore"]
+    for row, scan in enumerate(seen.scans):
+        writer.anomaly(scan.scan, seen.image(row))
+        rows.append(f"{scan.scan}\t{scan.subject}\t{scan.role}\t0.0")
+    writer.reconstruction("sub-10", seen.image(10) + np.float32(0.5))
+    (made / maps.SCORES).write_text("\n".join(rows) + "\n")
+    writer.finish([maps.SCORES], {}, array_cache=seen.seal)
+    lists: dict[str, Any] = {key: [] for key in EvaluateInputs.model_fields} | {"maps": made, "array_cache": data}
+    scored, _ = collect(EvaluateInputs(**lists), Scoring(Evaluate(erode_voxels=0), [], sequence="FLAIR"), tmp_path)
+    np.testing.assert_allclose(scored.residual_rms, [0.5, np.nan], rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", MAPPING)

@@ -54,7 +54,8 @@ def collect(
     `folder`: for values that would fill the memory. Raises InputError for missing or foreign maps, masks, scores and
     scans.
     """
-    opened, settings = array_caches.read(inputs.array_cache), scoring.settings
+    seen, settings = [scoring.sequence] if scoring.sequence else [], scoring.settings
+    opened = array_caches.read(inputs.array_cache, seen)
     scans = ScoredScans(settings, _scores(inputs, scoring.calibration_role))
     sources, folders = _sources(inputs, folder), inputs.postprocessed()
     postprocessings = {

@@ -64,6 +64,8 @@ class EvaluateJob(Job):
     """Folder of the data set's preprocessed scans; none where scans are scored on the template's grid."""
     reading: Reading | None = None
     """How the files of its scans are read; likewise."""
+    sequence: str = ""
+    """Of a session with several: the one that the model reconstructs."""
 
     def run(self) -> None:
         from brainuad.evaluate.evaluation import evaluate
@@ -71,7 +73,7 @@ class EvaluateJob(Job):
         from brainuad.evaluate.scoring_grid import OwnScans
 
         own = OwnScans(self.preprocessed, self.reading) if self.preprocessed and self.reading else None
-        scoring = Scoring(self.evaluate, self.thresholds, self.locating, self.calibration_role, own)
+        scoring = Scoring(self.evaluate, self.thresholds, self.locating, self.calibration_role, own, self.sequence)
         evaluate(self.inputs, scoring, self.outputs.folder, self.tags)
 
     def describe(self) -> list[str]:

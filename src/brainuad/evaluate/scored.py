@@ -47,6 +47,8 @@ class Scoring:
     """Role of the healthy scans that set the threshold of scores."""
     own: OwnScans | None = None
     """The scans on whose own grids they are scored; None for the template's."""
+    sequence: str = ""
+    """Of a session with several: the one that reconstructions are compared with; the first if empty."""
 
 
 @dataclass(frozen=True)
