@@ -59,6 +59,13 @@ def test_a_folder_of_one_session_gives_it_its_name_and_two_of_a_sequence_are_a_f
     assert "two FLAIR" in joined(folder("t2_flair.nii.gz"))["sub-in"]
 
 
+def test_a_scan_with_contrast_agent_is_no_further_t1w(folder):
+    place = folder("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-01/anat/sub-01_ce-gd_T1w.nii.gz", content=b"x")
+    (scan,) = found(place, modality="FLAIR", further=["T1w", "T1ce"]).scans
+    assert list(scan.files) == ["FLAIR", "T1ce"]
+    assert any("it is T1ce" in note for note in found(place, modality="FLAIR", further=["T1w"]).notes)
+
+
 def test_a_bids_folder_is_joined_by_session(folder):
     for subject, sequences in (("01", ["T1w", "FLAIR"]), ("02", ["T1w"]), ("03", ["FLAIR"])):
         folder(*(f"sub-{subject}/ses-1/anat/sub-{subject}_ses-1_{name}.nii.gz" for name in sequences), content=b"x")

@@ -71,7 +71,9 @@ def of_each(find: Callable[[str], Inputs], wanted: Wanted) -> Inputs:
             continue
         notes += [note for note in found.notes if note not in notes]
         for scan in found.scans:
-            if not scan.problem:
+            if scan.modality not in (None, name):
+                notes.append(f"{scan.image.name} is left out: it is {scan.modality}, no {name}")
+            elif not scan.problem:
                 further.setdefault(scan.scan, {})[name] = scan.image
     there = {scan.scan for scan in first.scans}
     scans = [
