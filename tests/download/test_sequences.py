@@ -37,6 +37,14 @@ def test_each_session_of_a_bids_folder_has_its_own_sequence(tmp_path: Path) -> N
     assert by_scan["sub-2"] == {}
 
 
+def test_remarks_say_of_which_sequence_they_are(tmp_path: Path) -> None:
+    touched(tmp_path, *(f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in (1, 2)), "sub-1/anat/sub-1_FLAIR.nii.gz")
+    source = source_of("x", Bids(source="bids", root=str(tmp_path), healthy=True, sequences=["FLAIR"]))
+    source.find_scans()
+    assert source.remarks
+    assert all(remark.startswith("FLAIR: ") for remark in source.remarks)
+
+
 def test_a_t2w_in_the_plane_of_functional_scans_is_one(tmp_path: Path) -> None:
     touched(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_inplaneT2.nii.gz")
     settings = Bids(source="bids", root=str(tmp_path), healthy=True, sequences=["T2w"])

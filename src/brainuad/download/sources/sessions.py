@@ -62,7 +62,9 @@ class SessionSource(ScanSource[Scans]):
         """As in the base class. Raises InputError for a sequence of which there is no scan."""
         first = self.first.find_scans()
         others = {modality: source.find_scans() for modality, source in self.further.items()}
-        self.remarks = [each for source in self._each() for each in source.remarks]
+        told = self.first.remarks
+        of_others = [(name, each) for name, source in self.further.items() for each in source.remarks]
+        self.remarks = [*told, *(f"{name}: {each}" for name, each in of_others if each not in told)]
         there = {modality: scans for modality, scans in others.items() if scans is not None}
         return None if first is None or len(there) < len(others) else self._joined(first, there)
 
