@@ -127,7 +127,7 @@ def test_how_maps_are_fused_needs_no_training(how: str, data: Path, tmp_path: Pa
 
 def test_the_arithmetic_of_fusion() -> None:
     z, related = np.array([[2.0, -1.0], [2.0, 3.0]]), np.array([[1.0, 0.5], [0.5, 1.0]])
-    np.testing.assert_allclose(fused_values(z, related, "mean"), [2, 1])
+    np.testing.assert_allclose(fused_values(z, related, "mean"), np.array([2, 1]) / np.sqrt(0.75))
     np.testing.assert_allclose(fused_values(z, related, "maximum"), [2, 3])
     np.testing.assert_allclose(fused_values(z, related, "mahalanobis"), [4 / np.sqrt(3), 3 / np.sqrt(0.75)])
     np.testing.assert_allclose(fused_values(z, related, "direction"), [4 / np.sqrt(3), 2 / np.sqrt(3)])

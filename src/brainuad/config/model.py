@@ -35,7 +35,7 @@ Combination = Literal["mean_asinh", "rank", "maximum"]
 Fusion = Literal["mean", "maximum", "mahalanobis", "direction"]
 """How the maps of the sequences of a scan become one."""
 FUSED: dict[Fusion, str] = {
-    "mean": "the mean of the sequences' z",
+    "mean": "the mean of the sequences' z, divided by its sd in the healthy training scans",
     "maximum": "the largest z of the sequences",
     "mahalanobis": "the Mahalanobis length of the sequences' z above 0",
     "direction": "the z of the sequences in the direction in which all rise alike, weighted by the inverse of their "
@@ -55,7 +55,8 @@ class MapSettings(Section, ABC):
     false-positive rate on other scanners; large lesions lower the values of their scan."""
     fuse: Fusion = "mean"
     """Of a model that maps several sequences of a scan one by one: how their maps become one. Each map becomes a z, by
-    the mean and sd of such maps over the brains of healthy training scans. `mean` and `maximum` of these z;
+    the mean and sd of such maps over the brains of healthy training scans. `mean` of these z, with an sd of 1, too, and
+    `maximum`;
     `mahalanobis`: the length of what is above 0, by the correlation of the sequences in healthy scans; `direction`:
     their sum weighted by the inverse of that correlation, so that what healthy brains have in several sequences counts
     less."""

@@ -105,14 +105,6 @@ class SequenceMaps(Method):
             start = f"{name}."
             method.load({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
 
-    def facts(self) -> dict[str, Any]:
-        """Numbers of all methods, added."""
-        facts: dict[str, Any] = {}
-        for method in self.methods:
-            for key, value in method.facts().items():
-                facts[key] = facts[key] + value if isinstance(value, int | float) and key in facts else value
-        return facts
-
 
 def fused_values(
     z: Float[np.ndarray, "c n"], correlation: Float[np.ndarray, "c c"], how: Fusion
@@ -120,7 +112,7 @@ def fused_values(
     """One value a voxel from the z of each sequence, higher = more abnormal. `correlation`: of z in healthy scans."""
     match how:
         case "mean":
-            return z.mean(axis=0)
+            return z.mean(axis=0) / np.sqrt(max(float(correlation.mean()), 1e-6))
         case "maximum":
             return cast(np.ndarray, z.max(axis=0))
         case "mahalanobis":
