@@ -52,10 +52,9 @@ def posed(scan: Phantom, thick: bool) -> tuple[Volume, np.ndarray]:
     return Volume(data.astype(np.float32), truth @ affine), truth
 
 
-@pytest.mark.parametrize(("modality", "thick"), [("FLAIR", False), ("T2w", True)])
-def test_a_sequence_in_another_pose_is_brought_to_the_scan(modality: str, thick: bool) -> None:
-    moved, truth = posed(phantom(5, modality), thick)
-    placed = Session(first(), SETTINGS).place(moved, modality)
+def test_a_sequence_in_another_pose_is_brought_to_the_scan() -> None:
+    moved, truth = posed(phantom(5, "T2w"), thick=True)
+    placed = Session(first(), SETTINGS).place(moved, "T2w")
     index = np.argwhere(first().brain)[::200]
     points = first().registered.template.affine @ np.column_stack([index, np.ones(len(index))]).T
     wanted = truth @ first().registered.transform.matrix
