@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, TypeAdapter
 
 from brainuad.config.datasets import AnyMade
 from brainuad.config.recipe import Normalize
+from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 MADE: TypeAdapter[AnyMade] = TypeAdapter(Annotated[AnyMade, Field(discriminator="source")])
@@ -42,7 +43,7 @@ class NormalizeJob(Job):
     """Folder of the preprocessed scans that are read."""
     sequences: list[str] = []
     """Of each session; none where a scan is one sequence."""
-    signs: dict[str, Literal["dark", "bright", "both"]] = {}
+    signs: dict[str, Sign] = {}
     """Of inserted lesions in each sequence."""
 
     def run(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from brainuad.config.network import NetworkInput
 from brainuad.config.postprocessing import Postprocessing
+from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 
@@ -27,7 +27,7 @@ class CeilingsJob(Job):
     postprocessing: dict[str, Postprocessing]
     networks: list[NetworkInput]
     """How scans come to the networks of the study, and residuals back."""
-    lesion_sign: Literal["dark", "bright", "both"]
+    lesion_sign: Sign
     erode_voxels: int
     """Of the rim that is not scored."""
 
