@@ -173,3 +173,22 @@ def test_run_needs_a_clone_a_study_and_a_profile(make, files, capsys):
     make(*files)
     assert main(["run", "study.yaml"]) == 1
     assert "  do " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_study_file_that_is_missing_is_answered_with_the_nearest_names(make, command, capsys):
+    make(
+        "Snakefile",
+        "profiles/local/config.yaml",
+        "mine.yaml",
+        "config/studies/real_t1.yaml",
+        "config/studies/other.yaml",
+    )
+    for typed, near in (("config/studies/real_t2.yaml", "config/studies/real_t1.yaml"), ("mime.yaml", "mine.yaml")):
+        assert main([command, typed]) == 1
+        told = capsys.readouterr().err
+        assert typed in told
+        assert near in told
+        assert "other.yaml" not in told
+    assert main([command, "qqq.yaml"]) == 1
+    assert "config/studies/other.yaml" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from brainuad.config.near_files import near_files
 from brainuad.errors import ConfigError
 
 LARGEST = 500_000
@@ -65,6 +66,8 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}", do=near_files(path)) from None
     except OSError as error:
         raise ConfigError(f"cannot read {path.name}", file=path, why=error.strerror, do="correct the path") from None
     if len(content) > LARGEST:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from brainuad.config.near_files import near_files
 from brainuad.errors import InputError
 
 SNAKEFILE = "Snakefile"
@@ -21,8 +22,9 @@ def run(study: Path, profile: Path, more: Sequence[str]) -> NoReturn:
     if not Path(SNAKEFILE).is_file():
         why = f"there is no {SNAKEFILE} in {Path.cwd()}"
         raise InputError("a study is run in a clone of brainuad", why=why, do="change to the folder of the clone")
-    for path, do in ((study, "name a study file, such as `brainuad init` writes"), (profile, "correct --profile")):
-        if not path.exists():
-            raise InputError(f"{path} is not there", file=path.absolute(), do=do)
+    if not study.exists():
+        raise InputError(f"there is no file {study}", do=near_files(study))
+    if not profile.exists():
+        raise InputError(f"{profile} is not there", file=profile.absolute(), do="correct --profile")
     command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--configfile", str(study), *more]
     os.execv(command[0], command)  # noqa: S606 - the words are passed as they are
