@@ -30,6 +30,7 @@ from brainuad.multiverse import rescore
 from brainuad.papers.catalogue import models_page
 
 ARCHITECTURE = Path("docs/architecture.md")
+WITH_SEQUENCES = "in studies of several sequences: "
 HEAD = "<!-- Made from the code by `make docs`; change it there. -->\n"
 PARTS: dict[str, list[Any]] = {
     "A study": [study.Study],
@@ -98,6 +99,7 @@ def columns_page() -> str:
     lines += ["", "## quality.tsv", "", "In `results/<study>/preprocess/<data set>/`.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in quality.COLUMNS.items()]
+    lines += [f"| `{column}` | {WITH_SEQUENCES}{meaning} |" for column, meaning in quality.OF_SEQUENCES.items()]
     lines += ["", "## Metrics", "", "In `metrics.tsv`, and in MLflow. Shown: in the report and by `brainuad show`.", ""]
     lines += ["| metric | label | better | unit | shown | meaning |", "| --- | --- | --- | --- | --- | --- |"]
     for metric in metrics.by_name().values():

@@ -78,6 +78,22 @@ def test_linked_and_copied_files_of_other_subjects_are_refused_before_the_first_
         assert word in (caught.value.why or "")
 
 
+@pytest.mark.parametrize("copy_of", ["T1w", "FLAIR"])
+def test_a_further_sequence_that_is_a_copy_is_refused_before_the_first_job(copy_of, ixi, tmp_path):
+    for number in range(8):
+        write(ixi / f"sub-{number:02d}/anat/sub-{number:02d}_FLAIR.nii.gz", 20 + number)
+        write(scan_of(tmp_path / "other", f"X{number}"), 40 + number)
+        copied = number + 20 * (copy_of == "FLAIR")
+        write(tmp_path / f"other/sub-X{number}/anat/sub-X{number}_FLAIR.nii.gz", copied, level=1)
+    sets = {"ixi": {"source": "bids", "root": str(ixi), "healthy": True, "split": SHARES}}
+    sets["again"] = {"source": "bids", "root": str(tmp_path / "other"), "healthy": True}
+    study = STUDY | {"datasets": sets, "modalities": ["T1w", "FLAIR"]}
+    with pytest.raises(InputError, match="in two roles") as caught:
+        Plan(build_study(study, DEMO)).refuse_leaks()
+    assert "FLAIR of sub-X" in (caught.value.why or "")
+    assert "_FLAIR" in str(caught.value.file)
+
+
 def test_equal_labels_and_equal_lengths_of_unrelated_data_sets_are_no_leak(ixi, tmp_path):
     for number in range(8):
         write(scan_of(tmp_path / "other", f"{number:02d}"), 100 + number)
@@ -112,6 +128,24 @@ def test_what_is_left_out_or_unknown_or_of_one_role_is_no_leak(caplog):
     assert not caplog.records
     refuse_shared_scans(rows("test", "test", contents="aa"))
     assert "counts twice" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["", "FLAIR"])
+def test_further_sequences_are_compared_where_they_are_used(missing, tmp_path, caplog):
+    """The third session has the FLAIR of the first, which it may not use, and the T2w of the second."""
+    listed = rows("train", "test", "test", contents="abc")
+    contents = ["FLAIR=k | T2w=l", "FLAIR=m | T2w=n", "FLAIR=k | T2w=n"]
+    listed = [scans.changed(row, sequence_contents=each) for row, each in zip(listed, contents, strict=True)]
+    listed[2] = scans.changed(listed[2], missing=missing)
+    scans.write(tmp_path / "subjects.tsv", listed)
+    if missing:
+        refuse_shared_scans(scans.read(tmp_path / "subjects.tsv"))
+        assert "T2w of sub-2 of set2 has the same voxel values as T2w of sub-1 of set1" in caplog.text
+        return
+    with pytest.raises(InputError, match="in two roles") as caught:
+        refuse_shared_scans(scans.read(tmp_path / "subjects.tsv"))
+    for word in ("FLAIR of sub-0 of set0 is a training scan", "FLAIR of sub-2 of set2 is a test scan"):
+        assert word in (caught.value.why or "")
 
 
 def test_the_hash_of_a_scan_is_that_of_its_voxels(tmp_path):

@@ -11,9 +11,11 @@ from good_numbers import GOOD
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from brainuad.config.reading import Reading
 from brainuad.config.recipe import Preprocess, Quality
 from brainuad.errors import InputError
 from brainuad.formats import quality, scans, status, volume
+from brainuad.formats.raw import read_raw
 from brainuad.formats.scans import Scan
 from brainuad.formats.status import SequenceStatus, Status
 from brainuad.formats.volume import Volume
@@ -100,6 +102,7 @@ def test_a_session_is_written_with_what_is_wrong_in_it(tmp_path: Path) -> None:
     scan = ScanFiles("sub-1", "T1w", paths["T1w"], sequences=further)
     state = preprocess(scan, SETTINGS, tmp_path / "out" / "sub-1")
     assert {name for name, told in state.sequences.items() if told.quality} == {"FLAIR"}
+    assert state.sequences["FLAIR"].content == read_raw(paths["FLAIR"], Reading()).content
     assert "T1w" in state.sequences["T2w"].reasons[0]
     assert all(state.sequences[name].reasons for name in ("T1ce", "PDw"))
     files = status.checked_paths(tmp_path / "out" / "sub-1")
@@ -114,7 +117,8 @@ def test_a_session_is_written_with_what_is_wrong_in_it(tmp_path: Path) -> None:
 
 def test_what_the_study_says_of_missing_sequences_is_done(tmp_path: Path) -> None:
     lacking = Status(scan="sub-1", modality="T1w", state="ok", quality=GOOD, files={"image": "a"})
-    lacking = lacking.model_copy(update={"sequences": {"FLAIR": SequenceStatus(reasons=["there is none"])}})
+    told = {"FLAIR": SequenceStatus(reasons=["there is none"]), "T1ce": SequenceStatus(quality=GOOD, content="abc")}
+    lacking = lacking.model_copy(update={"sequences": told})
     (tmp_path / "sub-1").mkdir()
     status.write(tmp_path / "sub-1" / status.NAME, lacking)
     scans.write(tmp_path / "table.tsv", [Scan("sub-1", "sub-1", "ms")])
@@ -122,7 +126,7 @@ def test_what_the_study_says_of_missing_sequences_is_done(tmp_path: Path) -> Non
     for missing, state in (("leave_out_scan", "failed"), ("map_the_rest", "warned")):
         write_quality_table(tmp_path / "table.tsv", folders, Quality(), out, missing)
         (row,) = quality.read(out)
-        assert (row.state, row.missing) == (state, "FLAIR")
+        assert (row.state, row.missing, row.sequence_contents) == (state, "FLAIR", "T1ce=abc")
         assert "FLAIR" in row.reasons
     with pytest.raises(InputError, match="sub-1"):
         write_quality_table(tmp_path / "table.tsv", folders, Quality(), out, "refuse")

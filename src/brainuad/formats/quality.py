@@ -56,8 +56,11 @@ NUMBERS = {
     "lesion_ml": "volume of the lesion mask in the scan's own space; empty without a mask",
 }
 COLUMNS = ABOUT | NUMBERS
-OF_SEQUENCES = {"missing": "sequences of the study that the session lacks or that cannot be used, joined by ;"}
-"""A further column, of studies with several sequences."""
+OF_SEQUENCES = {
+    "missing": "sequences of the study that the session lacks or that cannot be used, joined by ;",
+    "sequence_contents": "hashes of the further sequences that can be used, as in content: `T2w=...` and so on, joined by a bar",
+}
+"""Further columns, of studies with several sequences."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class QualityRow:
     content: str = ""
     numbers: Numbers = field(default_factory=dict)
     missing: str = ""
+    sequence_contents: str = ""
 
 
 def sorted_rows(rows: Iterable[QualityRow]) -> list[QualityRow]:
@@ -85,7 +89,7 @@ def sorted_rows(rows: Iterable[QualityRow]) -> list[QualityRow]:
 
 def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
     """Write the table, sorted; a number that was not measured is empty."""
-    several = any(row.missing for row in rows)
+    several = any(getattr(row, name) for row in rows for name in OF_SEQUENCES)
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow([*COLUMNS, *OF_SEQUENCES] if several else COLUMNS)
@@ -93,7 +97,7 @@ def write(path: str | Path, rows: Sequence[QualityRow]) -> None:
             words = [row.dataset, row.scan, row.subject, row.state, row.reasons, row.notes, row.remedy]
             about = [*words, YES_NO[row.stripped], row.content, YES_NO[row.has_image]]
             numbers = [f"{row.numbers[name]:.6g}" if name in row.numbers else "" for name in NUMBERS]
-            writer.writerow([*about, *numbers, *[row.missing] * several])
+            writer.writerow([*about, *numbers, *[getattr(row, name) for name in OF_SEQUENCES] * several])
 
 
 def read(path: str | Path) -> list[QualityRow]:
@@ -122,5 +126,5 @@ def _row(cells: dict[str, str]) -> QualityRow:
         has_image=values[cells["has_image"]],
         content=cells["content"],
         numbers={name: float(cells[name]) for name in NUMBERS if cells[name]},
-        missing=cells.get("missing", ""),
+        **{name: cells.get(name, "") for name in OF_SEQUENCES},
     )

@@ -63,6 +63,8 @@ class Scan:
     """Further sequences of the session, `T2w=<path> | FLAIR=<path>`; empty in studies of one sequence."""
     missing: str = ""
     """Sequences of the study that the session lacks or that cannot be used, joined by `;`."""
+    sequence_contents: str = ""
+    """Hashes of the further sequences that can be used, as `content`: `T2w=<hash> | FLAIR=<hash>`."""
 
     def files(self) -> dict[str, str]:
         """`image`, and `mask`, `reference` and `ignore` where there is one; `mask-2` and so on where it has parts.
@@ -77,7 +79,11 @@ class Scan:
 
     def sequence_files(self) -> dict[str, str]:
         """Paths of further sequences of the session, by modality."""
-        return dict(each.split("=", 1) for each in self.sequences.split(MASK_SEPARATOR) if each)
+        return _by_modality(self.sequences)
+
+    def sequence_hashes(self) -> dict[str, str]:
+        """Hashes of further sequences of the session, by modality."""
+        return _by_modality(self.sequence_contents)
 
     @property
     def missing_sequences(self) -> list[str]:
@@ -97,7 +103,16 @@ class Scan:
 
 def with_sequences(scan: Scan, files: Mapping[str, str]) -> Scan:
     """The scan with further sequences of its session, paths by modality."""
-    return replace(scan, sequences=MASK_SEPARATOR.join(f"{modality}={path}" for modality, path in files.items()))
+    return replace(scan, sequences=for_each_modality(files))
+
+
+def for_each_modality(texts: Mapping[str, str]) -> str:
+    """Texts of further sequences by modality, as a cell of a table."""
+    return MASK_SEPARATOR.join(f"{modality}={text}" for modality, text in texts.items())
+
+
+def _by_modality(cell: str) -> dict[str, str]:
+    return dict(each.split("=", 1) for each in cell.split(MASK_SEPARATOR) if each)
 
 
 def lesion_types_in(lesion_type: str) -> list[str]:
@@ -106,7 +121,7 @@ def lesion_types_in(lesion_type: str) -> list[str]:
 
 
 COLUMNS = [field.name for field in fields(Scan)]
-OF_SEQUENCES = ("sequences", "missing")
+OF_SEQUENCES = ("sequences", "missing", "sequence_contents")
 """Columns that are written only where a scan has a value in one."""
 ROLES: tuple[Role, ...] = ("train", "validation", "calibration", "test", "")
 """In the order in which the split gives them; the last one is no role."""

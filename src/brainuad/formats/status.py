@@ -49,6 +49,8 @@ class SequenceStatus(Section):
     """What was converted or decided."""
     quality: Numbers = {}
     """Quality numbers, empty where there is no image."""
+    content: str = ""
+    """As that of a scan."""
     registered: bool = False
     """Whether it was registered to the scan; else it was taken as aligned by its header."""
 

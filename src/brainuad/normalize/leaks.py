@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from logging import getLogger
 from pathlib import Path
@@ -27,7 +28,8 @@ HANDLED = (
         "a scan that is in two roles: listed in two data sets, linked, copied, renamed, compressed anew or with "
         "another header",
         "refused",
-        "the study stops and names both scans; their voxel values are compared. A scan that was resampled is not found",
+        "the study stops and names both scans; their voxel values are compared, of several `modalities` those of each "
+        "sequence with all others. A scan that was resampled is not found",
     ),
     Handling(
         "study",
@@ -47,6 +49,20 @@ HANDLED = (
 )
 REMEDY = "list one of them under the `exclude` of its data set, or take one of the data sets out of the study"
 logger = getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One sequence of a scan. `modality`: empty for the first; `content`: a hash, empty where it is not known."""
+
+    scan: Scan
+    modality: str
+    path: str
+    content: str = ""
+
+    def __str__(self) -> str:
+        scan = f"{self.scan.scan} of {self.scan.dataset}"
+        return f"{self.modality} of {scan}" if self.modality else scan
 
 
 def refuse_shared_people(study: Study, rows: Mapping[str, Sequence[Scan]]) -> None:
@@ -89,7 +105,7 @@ def refuse_shared_files(rows: Mapping[str, Iterable[Scan]]) -> None:
     checksum and the length of its content. Files that cannot be read are left to the jobs that read them.
     """
     usable = [row for each in rows.values() for row in each if row.role and row.image]
-    _refuse_two_roles(usable, _fingerprints(usable), "the same content")
+    _refuse_two_roles(_fingerprinted([image for row in usable for image in _images(row)]), "the same content")
 
 
 def refuse_shared_scans(rows: Sequence[Scan]) -> None:
@@ -98,47 +114,56 @@ def refuse_shared_scans(rows: Sequence[Scan]) -> None:
     `rows`: the scans of all data sets with their roles and the hash of their content. Scans that are left out of the
     study do not count.
     """
-    usable = scans.with_role(list(rows), *ROLES[:-1])
-    _refuse_two_roles(usable, [row.content for row in usable], "the same voxel values")
-    for first, second in _pairs(usable, [row.content for row in usable]):
-        logger.warning("%s has the same voxel values as %s, and counts twice", _name(second), _name(first))
+    images = [image for row in scans.with_role(list(rows), *ROLES[:-1]) for image in _images(row)]
+    _refuse_two_roles(images, "the same voxel values")
+    for first, second in _pairs(images):
+        logger.warning("%s has the same voxel values as %s, and counts twice", second, first)
 
 
-def _refuse_two_roles(rows: Sequence[Scan], contents: Sequence[str], same: str) -> None:
-    found = [(one, two) for one, two in _pairs(rows, contents) if one.role != two.role]
+def _images(row: Scan) -> list[Image]:
+    """The first sequence and those further ones that are used."""
+    further, contents = row.sequence_files(), row.sequence_hashes()
+    used = [name for name in dict.fromkeys([*further, *contents]) if name not in row.missing_sequences]
+    others = [Image(row, name, further.get(name, ""), contents.get(name, "")) for name in used]
+    return [Image(row, "", row.image, row.content), *others]
+
+
+def _refuse_two_roles(images: Sequence[Image], same: str) -> None:
+    found = [(one, two) for one, two in _pairs(images) if one.scan.role != two.scan.role]
     if not found:
         return
     one, two = found[0]
     more = f"; so are {len(found) - 1} other pairs" if len(found) > 1 else ""
-    why = f"{_name(one)} is {_said(one.role)}, {_name(two)} is {_said(two.role)}, and they have {same}{more}"
-    raise InputError("a scan is in two roles", file=two.image, why=why, do=REMEDY)
+    why = f"{one} is {_said(one.scan.role)}, {two} is {_said(two.scan.role)}, and they have {same}{more}"
+    raise InputError("a scan is in two roles", file=two.path, why=why, do=REMEDY)
 
 
-def _pairs(rows: Sequence[Scan], contents: Sequence[str]) -> Iterator[tuple[Scan, Scan]]:
-    """Each scan with an earlier one of the same content, of another role if there is one; no content is unknown."""
-    earlier: dict[str, list[Scan]] = {}
-    for row, content in zip(rows, contents, strict=True):
-        if not content:
+def _pairs(images: Sequence[Image]) -> Iterator[tuple[Image, Image]]:
+    """Each image with an earlier one of the same content, of another role if there is one; no content is unknown."""
+    earlier: dict[str, list[Image]] = {}
+    for image in images:
+        if not image.content:
             continue
-        known = earlier.setdefault(content, [])
+        known = earlier.setdefault(image.content, [])
         if known:
-            yield next((each for each in known if each.role != row.role), known[0]), row
-        known.append(row)
+            yield next((each for each in known if each.scan.role != image.scan.role), known[0]), image
+        known.append(image)
 
 
-def _fingerprints(rows: Sequence[Scan]) -> list[str]:
-    """What equal files share, and no others: the path that links lead to, or the hash of what a gzip file holds.
+def _fingerprinted(images: Sequence[Image]) -> list[Image]:
+    """With what equal files share, and no others: the path that links lead to, or the hash of what a gzip file holds.
 
     A file is read as a whole only where its end, which does not depend on the level of compression, is that of a file
     in another role.
     """
-    paths = [_real_path(row.image) for row in rows]
+    paths = [_real_path(image.path) for image in images]
     ends = [_gzip_end(path) for path in paths]
     roles: dict[str, set[str]] = {}
-    for row, end in zip(rows, ends, strict=True):
-        roles.setdefault(end, set()).add(row.role)
+    for image, end in zip(images, ends, strict=True):
+        roles.setdefault(end, set()).add(image.scan.role)
     read = {path: _gzip_content(path) for path, end in zip(paths, ends, strict=True) if end and len(roles[end]) > 1}
-    return [read.get(path) or str(path or "") for path in paths]
+    shared = [read.get(path) or str(path or "") for path in paths]
+    return [replace(image, content=content) for image, content in zip(images, shared, strict=True)]
 
 
 def _real_path(path: str) -> Path | None:
@@ -177,10 +202,6 @@ def _one_place(one: AnyScans, two: AnyScans) -> bool:
         first, second = sorted((one.location.resolve(), two.location.resolve()), key=lambda path: len(path.parts))
         return first == second or first / "derivatives" in second.parents
     return False
-
-
-def _name(row: Scan) -> str:
-    return f"{row.scan} of {row.dataset}"
 
 
 def _said(role: str) -> str:

@@ -72,7 +72,8 @@ def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
 
 def _judged(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
     judged = _with_state(_with_mask(row, verdict, rules), verdict, rules)
-    return changed(judged, content=verdict.content, missing=verdict.missing)
+    of_sequences = {name: getattr(verdict, name) for name in quality.OF_SEQUENCES}
+    return changed(judged, content=verdict.content, **of_sequences)
 
 
 def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:

@@ -117,8 +117,9 @@ def place_all(
             continue
         notes: list[str] = []
         try:
-            result = _read_and_place(scan, modality, path, session, seen, notes)
-            yield modality, result, SequenceStatus(quality=result.quality, registered=result.registered, notes=notes)
+            result, voxels = _read_and_place(scan, modality, path, session, seen, notes)
+            measured = {"quality": result.quality, "registered": result.registered, "content": voxels}
+            yield modality, result, SequenceStatus(**measured, notes=notes)
         except InputError as error:
             reason = f"{error.what} ({error.why})" if error.why else error.what
             yield modality, None, SequenceStatus(reasons=[reason], notes=notes)
@@ -133,12 +134,16 @@ def place_all(
 
 def _read_and_place(
     scan: ScanFiles, modality: str, path: Path, session: Session, seen: dict[str, str], notes: list[str]
-) -> PlacedSequence:
-    """`seen`: modality of each sequence by the hash of its voxels; `notes`: takes what was converted or decided."""
+) -> tuple[PlacedSequence, str]:
+    """The sequence and the hash of its voxels.
+
+    `seen`: modality of each sequence by the hash of its voxels; `notes`: takes what was converted or decided.
+    """
     raw = read_raw(path, scan.reading)
     notes += raw.notes
-    if (other := seen.setdefault(raw.content, modality)) != modality:
+    content = raw.content
+    if (other := seen.setdefault(content, modality)) != modality:
         raise InputError(f"it has the voxels of the {other} of its session", file=path, do="give the right file")
     placed = session.place(raw.volume, modality, scan.reading.stripped)
     notes += placed.notes
-    return placed
+    return placed, content

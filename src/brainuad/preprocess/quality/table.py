@@ -43,6 +43,8 @@ def _row(scan: Scan, folder: Path | None, limits: Quality, missing: Missing) -> 
         return QualityRow(scan.dataset, scan.scan, scan.subject, "failed", scan.note, "add the scan")
     measured = status.read(folder / status.NAME)
     found = judged(measured, limits, missing)
+    lost = unusable_sequences(measured, limits)
+    contents = {name: told.content for name, told in measured.sequences.items() if told.content and name not in lost}
     return QualityRow(
         dataset=scan.dataset,
         scan=scan.scan,
@@ -55,5 +57,6 @@ def _row(scan: Scan, folder: Path | None, limits: Quality, missing: Missing) -> 
         has_image=bool(found.files),
         content=found.content,
         numbers=found.quality,
-        missing=";".join(unusable_sequences(measured, limits)),
+        missing=";".join(lost),
+        sequence_contents=scans.for_each_modality(contents),
     )
