@@ -15,6 +15,7 @@ from brainuad.evaluate import comparisons
 from brainuad.formats import run, scans, tables
 from brainuad.formats.files import atomic_folder, finished
 from brainuad.formats.verdicts import Comparisons
+from brainuad.report.lacking import without_sequences
 from brainuad.report.table import comparison
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def compare_studies(folders: Sequence[Path], out: Path | None = None) -> list[Ta
             tables.write(part / "scans.tsv", found.scans, tables.SCANS)
             tables.write(part / "comparisons.tsv", decided, tables.COMPARISONS)
     written = [] if out is None else [f"tables: {out}/metrics.tsv, scans.tsv, comparisons.tsv"]
-    return [*comparison(found.metrics, Comparisons(decided)), *found.notes, *written]
+    shown = comparison(found.metrics, Comparisons(decided), without_sequences(found.scans))
+    return [*shown, *found.notes, *written]
 
 
 def read(folder: Path) -> Finished:

@@ -87,6 +87,8 @@ def columns_page() -> str:
     for name in ("METRICS", "SCANS", "LESIONS", "COMPARISONS", "CURVES"):
         lines += ["", f"## {name.lower()}.tsv", "", "| column | meaning |", "| --- | --- |"]
         lines += [f"| `{column}` | {meaning} |" for column, meaning in getattr(tables, name).items()]
+        further = tables.OF_SEQUENCES if name == "SCANS" else {}
+        lines += [f"| `{column}` | {WITH_SEQUENCES}{meaning} |" for column, meaning in further.items()]
     lines += ["", "## missing.tsv", "", "Only where evaluations are missing from the tables beside it.", ""]
     lines += ["| column | meaning |", "| --- | --- |"]
     lines += [f"| `{column}` | {meaning} |" for column, meaning in missing.COLUMNS.items()]

@@ -20,6 +20,7 @@ from brainuad.formats import maps as files
 from brainuad.formats.array_cache import CacheHeader
 from brainuad.formats.names import Naming
 from brainuad.formats.scans import Scan
+from brainuad.report.lacking import without_sequences
 
 NAMES = {re.sub("_<.+>$", "", name) for name in declared.by_name()}
 """Without the part of the data set."""
@@ -91,6 +92,23 @@ def test_scans_count_by_the_volume_of_their_lesions(world, tmp_path):
     assert maps.loc[["auprc_scan_small", "auprc_scan_large"], "n"].tolist() == [2, 3]
     assert maps.loc["lesion_share_outside", "value"] == pytest.approx(1 / 29, rel=1e-5)
     assert maps.loc["dice_ceiling", "value"] == pytest.approx(CEILING, rel=1e-5)
+
+
+def test_sessions_without_a_sequence_are_named_and_other_tables_are_as_ever(world, tmp_path):
+    def scored(model, out):
+        return world.run(model, "ms", {"none": world.post(model, "ms", "none", lambda lesion: lesion)}, out)
+
+    whole = scored("zscore", tmp_path / "whole")
+    rewritten(world, [replace(scan, missing="FLAIR" * (scan.subject == "sub-1")) for scan in world.scans["ms"]])
+    lacking = scored("dae", tmp_path / "lacking")
+    summarise([whole, lacking], [], tmp_path / "all")
+    assert list(tables.SCANS) == (whole / "scans.tsv").read_text().splitlines()[0].split("\t")
+    for name in ("metrics.tsv", "lesions.tsv", "curves.tsv"):
+        assert "missing" not in (tmp_path / "all" / name).read_text().splitlines()[0]
+    table = tables.read(tmp_path / "all" / "scans.tsv", tables.SCANS)
+    told = table.loc[table["missing"].notna(), ["model", "scan", "missing"]].drop_duplicates()
+    assert told.to_numpy().tolist() == [["dae", "sub-1_ses-2", "FLAIR"]]
+    assert without_sequences(table) == {"ms": "1 of 5 (FLAIR 1)"}
 
 
 def test_limits_of_agreement_are_bland_and_altmans(world, tmp_path):

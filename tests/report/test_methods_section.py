@@ -99,6 +99,9 @@ def test_the_sentence_has_the_numbers_of_the_table(found: list[participants.Grou
     assert "2 failed and 1 excluded" in text
     assert "3 (training), 1 (validation) and 1 (test)" in text
     assert "odd" not in text
+    assert "lacked" not in text
+    lacking = participants.Group("tumours", "test", used=[scan("t-1", "tumours", "test", missing="FLAIR")])
+    assert "1 lacked FLAIR" in participants.sentences([*found, lacking])
 
 
 def scored(**columns: Any) -> pd.DataFrame:

@@ -469,7 +469,10 @@ def test_a_map_that_is_not_on_the_brain_is_told_before_any_number(made: tuple[Pa
 
 
 def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str], tmp_path: Path) -> None:
-    """`ae` failed in training, `vae` on `ms`; both left files of an earlier version. Maps of zscore are deleted."""
+    """`ae` failed in training, `vae` on `ms`; both left files of an earlier version. Maps of zscore are deleted.
+
+    A session of `ms` lacks a sequence.
+    """
     root = shutil.copytree(made[0].parent, tmp_path / "results")
     folder, out = root / "fake", tmp_path / "page"
     log = "results/fake/logs/train/ae/seed-0.log"
@@ -479,6 +482,9 @@ def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str],
     rows.append(Missing("vae", "0", "ms", "infer", "", "not started", ""))
     missing.write(folder / "evaluate", rows)
     shutil.rmtree(folder / "infer/zscore/seed-0/ms")
+    scored = tables.read(folder / "evaluate/scans.tsv", tables.SCANS)
+    of_one = (scored["dataset"] == "ms") & (scored["scan"] == "sub-01")
+    tables.write(folder / "evaluate/scans.tsv", scored.assign(missing=np.where(of_one, "FLAIR", "")), tables.SCANS)
     used = {"seconds": 7.0, "cpu_seconds": 7.0, "peak_memory_mb": 7.0}
     for stage, model in (("infer", "zscore"), ("infer", "ae"), ("infer", "vae")):
         wildcards = {"model": model, "seed": "0", "dataset": "ms"}
@@ -489,6 +495,9 @@ def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str],
     head, rest = page.split('id="headline"')
     assert "3 of 6 evaluations (model, seed, data set) are missing" in head
     assert "only baselines are there" in page
+    for text in (rest.split('id="comparison"')[0], rest.split("<h3>ms")[1].split("</h3>")[0]):
+        assert "essions without a sequence: 1 of 5 (FLAIR 1)" in text
+    assert "without a sequence" not in made[1]
     assert "ae seed 0 on healthy, ms</b>: it &lt;diverged&gt;" in head
     assert "vae seed 0 on ms</b>: not started" in head
     assert log in head
@@ -507,6 +516,7 @@ def test_what_is_missing_is_told_and_nothing_of_it_shown(made: tuple[Path, str],
     shown = terminal.text(study_results(folder))
     assert "ae seed 0 on healthy, ms: it <diverged>" in shown
     assert "2 of 11 scans were left out" in shown
+    assert "sessions without a sequence: 1 of 5 (FLAIR 1)" in shown
     assert [line for line in shown.splitlines() if line.startswith("ae ")] == []
 
 

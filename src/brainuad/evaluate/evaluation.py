@@ -43,7 +43,8 @@ def evaluate(inputs: EvaluateInputs, scoring: Scoring, out: Path, tags: Mapping[
         common = {"model": tags["model"], "seed": int(tags["seed"]), "dataset": tags["dataset"]}
         for name, columns in FILES.items():
             shared = common | {"space": settings.space}
-            table = pd.DataFrame([{**shared, **row} for row in rows[name]], columns=list(columns))
+            further = tables.OF_SEQUENCES if name == SCANS else {}
+            table = pd.DataFrame([{**shared, **row} for row in rows[name]], columns=[*columns, *further])
             tables.write(folder / name, table, columns)
         checksums.write(folder, checksums.of_files(folder, FILES), {name: str(value) for name, value in common.items()})
 

@@ -46,6 +46,8 @@ class ScanFacts:
     """The best Dice that a mask in the scored brain can reach; NaN without lesions."""
     lesions: int
     """Of a counted size."""
+    missing: str = ""
+    """Sequences that the session lacks, joined by `;`."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def scan_truth(
         lesion_share_outside=outside,
         dice_ceiling=2 * (1 - outside) / (2 - outside),
         lesions=int((lesions.ml >= settings.min_lesion_ml).sum()),
+        missing=scan.missing,
     )
     lost = voxels - inside if voxels else int(outside == 1)
     return ScanTruth(box, scored, lesion, lost, int(scored.sum()) - inside, lesions, facts)

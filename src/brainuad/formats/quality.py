@@ -58,7 +58,8 @@ NUMBERS = {
 COLUMNS = ABOUT | NUMBERS
 OF_SEQUENCES = {
     "missing": "sequences of the study that the session lacks or that cannot be used, joined by ;",
-    "sequence_contents": "hashes of the further sequences that can be used, as in content: `T2w=...` and so on, joined by a bar",
+    "sequence_contents": "hashes of the further sequences that can be used, as in content: `T2w=...` and so on, joined "
+    "by a bar",
 }
 """Further columns, of studies with several sequences."""
 

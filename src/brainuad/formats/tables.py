@@ -62,6 +62,11 @@ SCANS = JOB_COLUMNS | {
     "lesions": "lesions of the smallest counted size or more",
     "lesions_detected": "of these, detected",
 }
+OF_SEQUENCES = {
+    "missing": "sequences of the study that the session lacks or that cannot be used, joined by `;`: its map rests on "
+    "the others",
+}
+"""Further columns of `SCANS`, in a table with a session that lacks a sequence."""
 LESIONS = JOB_COLUMNS | {
     "scan": "label of the scan",
     "threshold_rule": "threshold rule of the mask",
@@ -102,15 +107,16 @@ CURVES = JOB_COLUMNS | {
 DIGITS = 6
 TEXT = (
     *("model", "dataset", "postprocessing", "scan", "subject", "site", "lesion_type", "map_moved"),
-    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind", "space"),
+    *("threshold_rule", "metric", "reference", "verdict", "same_as", "curve", "input", "kind", "space", "missing"),
 )
 """Columns of text."""
 
 
 def write(path: str | Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
     """Write a table with these columns, numbers to six significant digits."""
+    further = [name for name in OF_SEQUENCES if columns == SCANS and name in table and table[name].fillna("").any()]
     with atomic(path) as part:
-        table.to_csv(part, sep="\t", index=False, columns=list(columns), float_format=f"%.{DIGITS}g")
+        table.to_csv(part, sep="\t", index=False, columns=[*columns, *further], float_format=f"%.{DIGITS}g")
 
 
 def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
@@ -119,6 +125,7 @@ def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
         table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {Path(path).name}", file=path, why=str(error), do="run evaluate again") from None
-    if list(table.columns) != list(columns):
+    further = [*columns, *OF_SEQUENCES] if columns == SCANS else list(columns)
+    if list(table.columns) not in (list(columns), further):
         raise InputError(f"{Path(path).name} has other columns", file=path, do="delete it and run again")
     return table

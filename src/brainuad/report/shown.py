@@ -16,6 +16,7 @@ from brainuad.formats.files import finished, read_tsv
 from brainuad.formats.verdicts import NONE, Comparisons
 from brainuad.report import ceilings
 from brainuad.report.failures_costs import FAILURES
+from brainuad.report.lacking import without_sequences
 from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
 from brainuad.report.study_results import read_listed, without_missing
@@ -56,10 +57,11 @@ def study_results(folder: Path) -> list[Table | str]:
     compared = evaluated / "comparisons.tsv"
     pairs = tables.read(compared, tables.COMPARISONS) if compared.exists() else None
     decided = Comparisons(pd.DataFrame(columns=list(tables.COMPARISONS)) if pairs is None else pairs)
-    parts: list[Table | str] = [*comparison(without_missing(read, lacking), decided), ""]
-    if (scans := evaluated / "scans.tsv").exists():
-        found = map_geometry(without_missing(tables.read(scans, tables.SCANS), lacking)).lines()
-        parts += [f"maps          {line}" for line in found]
+    path = evaluated / "scans.tsv"
+    scans = tables.read(path, tables.SCANS) if path.exists() else pd.DataFrame(columns=list(tables.SCANS))
+    scans = without_missing(scans, lacking)
+    parts: list[Table | str] = [*comparison(without_missing(read, lacking), decided, without_sequences(scans)), ""]
+    parts += [f"maps          {line}" for line in map_geometry(scans).lines()]
     perfect = ceiling_tables.read(finished(folder / "ceilings", "*"))
     parts += [f"ceilings      {line}" for line in ceilings.lines(perfect)]
     if lacking:

@@ -21,6 +21,7 @@ from brainuad.report import cases, ceilings, examples, page, plots, slices, tabl
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
 from brainuad.report.figure_files import FigureFiles
+from brainuad.report.lacking import without_sequences
 from brainuad.report.left_out import left_out
 from brainuad.report.map_geometry import map_geometry
 from brainuad.report.methods_section import checklist, participants, section
@@ -128,10 +129,12 @@ def _write(text: str, path: Path) -> None:
 
 
 def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
+    lacking = without_sequences(results.scans)
     return {
         "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
         "geometry": map_geometry(results.scans),
-        "blocks": table.blocks(results.metrics, Comparisons(results.comparisons)),
+        "blocks": table.blocks(results.metrics, Comparisons(results.comparisons), lacking),
+        "lacking": lacking,
         "ceilings": ceilings.rows(results.ceilings),
         "ceiling_marks": ceilings.marks(results.ceilings),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ORACLE_LABEL = "ORACLE – best threshold before mask operators, chosen on test labels"
 MUCH_OUTSIDE = 0.1
 """Share of the lesion volume outside the scored brain above which the table says so."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PRIMARY_KEY = (PRIMARY.name, NO_RULE)
 KEY = ["dataset", "postprocessing", "model", "metric", "threshold_rule"]
 IN_UNITS = {metric.name for metric in declared.METRICS if metric.unit}
@@ -111,6 +113,8 @@ class Block:
     """Share of the lesion volume outside the scored brain."""
     compared: Mapping[tuple[str, str], Comparison | None] = field(default_factory=dict)
     """Of learned models, (model, postprocessing), with the best trivial baseline."""
+    lacking: str = ""
+    """How many sessions were mapped without which sequence, as text; empty where all are whole."""
 
     @property
     def decisions(self) -> list[str]:
@@ -132,11 +136,12 @@ class Block:
 
     @property
     def title(self) -> str:
-        """Name of the data set, and the level of chance or that no lesion is scored."""
+        """Name of the data set, the level of chance or that no lesion is scored, and what scans lack."""
         without = "whole scans against healthy ones" if self.whole else "healthy scans"
         about = without if self.chance is None else f"chance AUPRC {self.chance:.2g}"
         if self.outside > MUCH_OUTSIDE:
             about += f"; {self.outside:.0%} of the lesion volume is outside the scored brain and counts as missed"
+        about += f"; sessions without a sequence: {self.lacking}" if self.lacking else ""
         return f"{self.dataset} ({about})"
 
 
@@ -184,19 +189,30 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
     return found.assign(**ends)[[*KEY, "value", "ci_low", "ci_high", "n", "seeds"]]
 
 
-def blocks(metrics: pd.DataFrame, comparisons: Comparisons = NONE) -> list[Block]:
-    """A block per data set, those with lesions first; empty columns are excluded, oracle columns are last."""
+def blocks(metrics: pd.DataFrame, comparisons: Comparisons = NONE, lacking: Mapping[str, str] = NOTHING) -> list[Block]:
+    """A block per data set, those with lesions first; empty columns are excluded, oracle columns are last.
+
+    `lacking`: of `report.lacking.without_sequences`.
+    """
     whole = summary(metrics)
-    found = [_block(str(dataset), rows, comparisons) for dataset, rows in whole.groupby("dataset", sort=False)]
+    found = [
+        replace(_block(str(dataset), rows, comparisons), lacking=lacking.get(str(dataset), ""))
+        for dataset, rows in whole.groupby("dataset", sort=False)
+    ]
     return sorted(found, key=lambda block: block.chance is None)
 
 
-def comparison(metrics: pd.DataFrame, comparisons: Comparisons = NONE) -> list[Table | str]:
-    """For a terminal: a table per data set, then notes. `metrics`: the columns of `formats.tables.METRICS`."""
+def comparison(
+    metrics: pd.DataFrame, comparisons: Comparisons = NONE, lacking: Mapping[str, str] = NOTHING
+) -> list[Table | str]:
+    """For a terminal: a table per data set, then notes. `metrics`: the columns of `formats.tables.METRICS`.
+
+    `lacking`: as in `blocks`.
+    """
     if metrics.empty:
         return ["nothing was evaluated yet"]
     parts: list[Table | str] = []
-    for block in blocks(metrics, comparisons):
+    for block in blocks(metrics, comparisons, lacking):
         several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
         heads = ["model", *(["postprocessing"] if several else [])]

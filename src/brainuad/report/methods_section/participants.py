@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from brainuad.config.study import Study
-from brainuad.config.told import count, listed
+from brainuad.config.told import count, listed, modality_in_words
 from brainuad.formats import array_cache, scans
 from brainuad.formats.scans import Scan
 from brainuad.report.methods_section.blocks import Facts
@@ -164,4 +164,8 @@ def sentences(found: Sequence[Group]) -> str:
         used = [f"{len(group.used)} ({ROLES[group.role]})" for group in own if group.used]
         left = f"{listed(gone)}, and " if gone else ""
         parts.append(f"Of {count(listed_scans, 'scan')} of `{dataset}`, {left}{listed(used) or 'none'} were used.")
+        lacking = Counter(name for group in own for scan in group.used for name in scan.missing_sequences)
+        if lacking:
+            each = listed([f"{number} lacked {modality_in_words(name)}" for name, number in lacking.items()])
+            parts.append(f"Of those used, {each}.")
     return " ".join(parts)
