@@ -25,7 +25,7 @@ from brainuad.jobs.base import Job
 from brainuad.layout import Layout
 from brainuad.normalize.leaks import refuse_shared_files, refuse_shared_people
 from brainuad.normalize.mask_pool import LesionMaskPool
-from brainuad.normalize.split import draw_split
+from brainuad.normalize.split import draw_split, fate_of_lacking
 from brainuad.planned_jobs import BUILDERS, scan_settings
 from brainuad.preprocess.job_inputs import batches, job_inputs
 from brainuad.preprocess.settings import ScanSettings
@@ -281,8 +281,11 @@ class Plan(Layout):
         return self._scan_settings[dataset]
 
     def remarks(self, dataset: str) -> list[str]:
-        """What was noticed as the scans of a data set were listed: notes, and who is left out."""
-        return self._sources[dataset].remarks
+        """What was noticed as the scans of a data set were listed: notes, who is left out, what sessions lack."""
+        source = self._sources[dataset]
+        lacking = {scan.scan for name in self.study.sequences()[1:] for scan in source.lacking(name)}
+        rows = [row for row in self._drawn[dataset] if row.scan in lacking]
+        return [*source.remarks, *fate_of_lacking(rows, self.study.missing)]
 
     def remotes(self, dataset: str) -> Any:
         """The files that are downloaded for a data set that is known by name."""

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from brainuad.config.datasets import Bids, Known, Phantoms, Table
+from brainuad.config.load import build_study
 from brainuad.download import fetch
 from brainuad.download.list_scans import list_scans
 from brainuad.download.source_of import source_of
 from brainuad.errors import InputError
 from brainuad.formats import scans, volume
+from brainuad.normalize.split import draw_split
+from brainuad.plan import Plan
+
+DEMO = Path(__file__).parents[2] / "config.yaml"
 
 
 def touched(folder: Path, *names: str) -> Path:
@@ -37,12 +42,48 @@ def test_each_session_of_a_bids_folder_has_its_own_sequence(tmp_path: Path) -> N
     assert by_scan["sub-2"] == {}
 
 
-def test_remarks_say_of_which_sequence_they_are(tmp_path: Path) -> None:
-    touched(tmp_path, *(f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in (1, 2)), "sub-1/anat/sub-1_FLAIR.nii.gz")
+def test_sessions_without_a_sequence_are_named_with_reasons_and_not_as_left_out(tmp_path: Path) -> None:
+    touched(tmp_path, *(f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in (1, 2, 3)), "sub-1/anat/sub-1_FLAIR.nii.gz")
+    touched(tmp_path, "sub-4/anat/sub-4_FLAIR.nii.gz")
+    (tmp_path / "sub-2/anat/sub-2_FLAIR.nii.gz").symlink_to("gone")
     source = source_of("x", Bids(source="bids", root=str(tmp_path), healthy=True, sequences=["FLAIR"]))
     source.find_scans()
-    assert source.remarks
-    assert all(remark.startswith("FLAIR: ") for remark in source.remarks)
+    left, fourth, head, second, third = source.remarks
+    assert (left, head) == ("subjects left out: 1", "sessions without FLAIR: 2")
+    for line, words in ((fourth, ("sub-4", "T1w")), (second, ("sub-2", "broken link")), (third, ("sub-3", "FLAIR"))):
+        assert all(word in line for word in words)
+    notes = {row.scan: row.note for row in source.make_scans(tmp_path / "out", workers=1)}
+    assert notes["sub-2"].startswith("FLAIR: sub-2_FLAIR.nii.gz")
+    assert notes["sub-1"] == ""
+
+
+@pytest.mark.parametrize("missing", ["leave_out_scan", "map_the_rest", "refuse"])
+def test_a_plan_says_what_becomes_of_sessions_without_a_sequence(missing: str, tmp_path: Path) -> None:
+    for n in range(8):
+        touched(tmp_path, f"sub-{n}/anat/sub-{n}_T1w.nii.gz", *[f"sub-{n}/anat/sub-{n}_FLAIR.nii.gz"] * (n == 0))
+    sets = {"one": {"source": "bids", "root": str(tmp_path), "healthy": True}}
+    sets["one"]["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
+    study = {"study": "mine", "recipe": "mri_2mm", "models": {"zscore_atlas": None}, "missing": missing}
+    plan = Plan(build_study(study | {"datasets": sets, "modalities": ["T1w", "FLAIR"]}, DEMO))
+    told = plan.remarks("one")[-1]
+    tested = {row.scan for row in draw_split(plan.scans["one"], plan.scan_set("one").split, 0) if row.role == "test"}
+    kept = len(tested - {"sub-0"})
+    assert missing in told
+    assert (f"{kept} will be kept and {7 - kept} left out" in told) == (missing == "map_the_rest")
+    assert "7 sessions" in told
+    assert ("end the study" in told) == (missing == "refuse")
+
+
+def test_notes_say_which_file_of_a_sequence_was_chosen(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz", "sub-1/anat/sub-1_run-2_T1w.nii.gz")
+    touched(tmp_path, "sub-1/anat/sub-1_run-1_FLAIR.nii.gz", "sub-1/anat/sub-1_run-2_FLAIR.nii.gz")
+    touched(tmp_path, "sub-1/anat/sub-1_run-1_label-lesion_mask.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
+    touched(tmp_path, "sub-2/anat/sub-2_FLAIR.nii.gz", "sub-1/anat/sub-1_run-2_label-lesion_mask.nii.gz")
+    settings = Bids(source="bids", root=str(tmp_path), healthy=False, sequences=["FLAIR"])
+    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    notes = {row.scan: row.note.split("; ") for row in scans.read(tmp_path / "out/subjects.tsv")}
+    assert [each for each in notes["sub-1"] if "FLAIR" in each] == ["FLAIR: sub-1_run-1_FLAIR.nii.gz of 2 files"]
+    assert notes["sub-1"][0] == "sub-1_run-1_T1w.nii.gz of 2 files"
 
 
 def test_a_t2w_in_the_plane_of_functional_scans_is_one(tmp_path: Path) -> None:
@@ -77,10 +118,28 @@ def test_each_sequence_of_a_known_data_set_is_downloaded(tmp_path: Path, monkeyp
     assert len(asked) == 2
 
 
-def test_entities_of_the_first_sequence_do_not_bind_the_others(tmp_path: Path) -> None:
-    touched(tmp_path, "sub-1/anat/sub-1_acq-a_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
-    (scan,) = bids(tmp_path, entities={"acq": "a"})
-    assert scan.sequence_files()["FLAIR"].endswith("sub-1_FLAIR.nii.gz")
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"entities": {"acq": "a"}}, "sub-1_FLAIR"),
+        ({"entities": {"acq": "a", "desc": "preproc"}}, "sub-1_acq-b_desc-preproc_FLAIR"),
+        ({"entities": {"acq": "a", "desc": "preproc"}, "entities_of": {"FLAIR": {"acq": "c"}}}, "sub-1_acq-c_FLAIR"),
+        ({"entities": {"sub": 2}, "entities_of": {"FLAIR": {"acq": "b"}}}, "sub-2_acq-b_FLAIR"),
+    ],
+)
+def test_entities_of_a_pipeline_bind_all_sequences_and_others_the_one_that_they_are_given_to(
+    settings: dict[str, Any], chosen: str, tmp_path: Path
+) -> None:
+    for sub, names in {"1": ("", "_acq-b_desc-preproc", "_acq-c"), "2": ("_acq-b",)}.items():
+        touched(tmp_path, *(f"sub-{sub}/anat/sub-{sub}{name}_FLAIR.nii.gz" for name in names))
+    touched(tmp_path, "sub-1/anat/sub-1_acq-a_desc-preproc_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
+    (scan,) = bids(tmp_path, **settings)
+    assert Path(scan.sequence_files()["FLAIR"]).name == f"{chosen}.nii.gz"
+
+
+def test_entities_of_no_further_sequence_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="T1w is none of the further"):
+        bids(tmp_path, entities_of={"T1w": {"acq": "a"}})
 
 
 def test_a_sequence_that_no_session_has_is_refused(tmp_path: Path) -> None:

@@ -228,6 +228,9 @@ class Bids(WithReference):
     entities: dict[Entity, Wanted] = {}
     """Required entities of the scans' names, such as `{acq: mprage, ses: [baseline, m12], ce: null}`; the number 1
     matches run-1 and run-01, `null` means that the entity must be absent."""
+    entities_of: dict[Modality, dict[Entity, Wanted]] = {}
+    """With several `modalities`: required entities of further sequences, such as `{FLAIR: {acq: 3d}}`. A sequence that
+    is not named has `sub`, `ses`, `space`, `res`, `den` and `desc` of `entities`; the rest belongs to the first one."""
     groups: Groups | None = None
     """Which subjects are healthy and which are patients, by participants.tsv; all subjects if none."""
     mask: str | Masks = "*lesion*mask.nii*"
@@ -241,6 +244,12 @@ class Bids(WithReference):
     def location(self) -> Path:
         """Folder of the data set."""
         return Path(self.root)
+
+    @model_validator(mode="after")
+    def _entities_are_of_further_sequences(self) -> Bids:
+        if other := [name for name in self.entities_of if name not in self.sequences]:
+            raise ValueError(f"entities_of: {other[0]} is none of the further `modalities` of the study")
+        return self
 
     @field_validator("mask")
     @classmethod

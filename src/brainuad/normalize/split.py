@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainuad.config.datasets import Split
+from brainuad.config.study import Missing
+from brainuad.config.told import count
 from brainuad.errors import InputError
 from brainuad.formats import quality, scans
 from brainuad.formats.quality import QualityRow
 from brainuad.formats.scans import Role, Scan, changed
 
 ROLES = scans.ROLES[:-1]
+MAPPED_BY_THE_REST: tuple[Role, ...] = ("test", "")
+"""Roles in which a session may lack a sequence."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ def split(table: Path, quality_table: Path, rules: SplitRules, out: Path) -> Non
     rows = rows if rules.shares is None else draw_split(rows, rules.shares, rules.seed)
     rows = [_judged(row, verdicts[row.scan], rules) for row in rows]
     scans.write(out, rows + [row for row in listed if row.state == "failed" and row.scan not in verdicts])
+
+
+def fate_of_lacking(rows: Sequence[Scan], missing: Missing) -> list[str]:
+    """What becomes of sessions that lack a sequence, in words. `rows`: these, with the roles that the split gives."""
+    if not rows:
+        return []
+    kept = [row for row in rows if row.role in MAPPED_BY_THE_REST] if missing == "map_the_rest" else []
+    if missing == "refuse":
+        told = f"{count(len(rows), 'session')} without a sequence will end the study"
+    elif missing == "leave_out_scan":
+        told = f"{count(len(rows), 'session')} without a sequence will be left out"
+    else:
+        told = f"of {count(len(rows), 'session')} without a sequence, {len(kept)} will be kept and "
+        told += f"{len(rows) - len(kept)} left out, since models learn from whole sessions"
+    return [f"`missing: {missing}`: {told}"]
 
 
 def draw_split(rows: list[Scan], split: Split, seed: int) -> list[Scan]:
@@ -86,7 +105,7 @@ def _with_mask(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
 def _with_state(row: Scan, verdict: QualityRow, rules: SplitRules) -> Scan:
     decision = rules.decisions.get(row.scan)
     usable = verdict.state != "failed" or decision == "include"
-    if verdict.missing and usable and decision != "exclude" and row.role not in ("test", ""):
+    if verdict.missing and usable and decision != "exclude" and row.role not in MAPPED_BY_THE_REST:
         why = f"it lacks {verdict.missing.replace(';', ' and ')}, and no model learns from such a session"
         return changed(row, state="failed", note="; ".join(filter(None, [row.note, why])))
     notes = "; ".join(filter(None, [row.note, verdict.reasons]))

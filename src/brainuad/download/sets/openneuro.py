@@ -67,7 +67,7 @@ sub-01/[ses-1/]anat/sub-01[_ses-1]_T1w.nii.gz   (ct/ for CT; lesion masks beside
             return SourceContent([], problems)
         found = bids.read_bids(label, _as_bids(settings, subjects))
         notes = [f"{scan.subject}: {scan.note}" for scan in found.failed]
-        return SourceContent(found.scans, [], notes)
+        return SourceContent(found.scans, [], notes, about_files=found.about_files)
 
 
 def _as_bids(settings: Known, subjects: list[str]) -> Bids:

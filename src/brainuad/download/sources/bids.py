@@ -90,16 +90,15 @@ class BidsSource(ScanSource[Bids]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        content = read_bids(self.label, self.settings)
-        self.remarks = content.remarks()
-        return content.scans
+        self.content = read_bids(self.label, self.settings)
+        return self.content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
-        content = read_bids(self.label, self.settings)
-        for note in content.notes:
+        self.content = read_bids(self.label, self.settings)
+        for note in self.content.notes:
             logger.warning("%s: %s", self.label, note)
-        return content.scans + content.failed
+        return self.content.scans + self.content.failed
 
 
 @dataclass
@@ -350,12 +349,15 @@ class _Reader:
         if masks and not own.masks:
             self.unclear.append(own.note or f"{masks[0].name} belongs to another file than {image.name}")
         all_images = [*images, *files.scouts]
-        notes = [f"{image.name} of {len(all_images)} files"] * (len(all_images) > 1) + [own.note] * bool(own.note)
+        chosen = [f"{image.name} of {len(all_images)} files"] * (len(all_images) > 1)
+        agent = ["with contrast agent"] * (image.name in with_agent)
+        label = _labels(subject, session)
+        self.content.about_files[label] = [*chosen, *agent, *lost]
+        notes = [*chosen, *[own.note] * bool(own.note)]
         if masks and not candidates:
             notes.append(f"{masks[0].name} belongs to another file")
-        if image.name in with_agent:
-            notes.append("with contrast agent")
-        if (label := _labels(subject, session)) != "_".join(filter(None, (subject, session))):
+        notes += agent
+        if label != "_".join(filter(None, (subject, session))):
             notes.append(f"its folder is {'/'.join(filter(None, (subject, session)))}")
         return Scan(
             scan=label,

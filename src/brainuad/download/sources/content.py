@@ -23,13 +23,15 @@ class SourceContent:
     """Sentences that stop nothing, such as an unexpected number of scans."""
     failed: list[Scan] = field(default_factory=list)
     """A row for each subject without a usable file, so that the subject is listed as failed."""
+    about_files: dict[str, list[str]] = field(default_factory=dict)
+    """Sentences by scan: which of several files was chosen, and what is wrong with others; part of its note."""
 
     def remarks(self) -> list[str]:
         """What a user should know before the first job: notes, subjects that are left out, notes of scans."""
         left_out = [f"{row.scan}: {row.note}" for row in self.failed]
         masks_first = sorted(self.scans, key=lambda row: bool(row.mask))  # notes say why there is none
         noted = [f"{row.scan}: {row.note}" for row in masks_first if row.note]
-        return [*self.notes, *_counted(left_out, "subjects left out"), *_counted(noted, "scans with a note")]
+        return [*self.notes, *counted(left_out, "subjects left out"), *counted(noted, "scans with a note")]
 
 
 def unmasked_note(scans: Sequence[Scan], settings: Scans) -> list[str]:
@@ -40,7 +42,7 @@ def unmasked_note(scans: Sequence[Scan], settings: Scans) -> list[str]:
     return [f"{unmasked} of {len(scans)} scans of patients have no lesion mask and cannot be scored"]
 
 
-def _counted(sentences: list[str], what: str) -> list[str]:
+def counted(sentences: list[str], what: str) -> list[str]:
     """How many there are, and the first of them."""
     if not sentences:
         return []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from brainuad.config.datasets import Known
 from brainuad.download.known.known_set import KnownSet, known_set
+from brainuad.download.sources.content import SourceContent
 from brainuad.download.sources.scan_source import ScanSource
 from brainuad.download.transfer.remote import ARCHIVES, UNFINISHED, RemoteFile
 from brainuad.errors import ConfigError, InputError
@@ -47,7 +49,7 @@ class KnownSource(ScanSource[Known]):
 
     def find_scans(self) -> list[Scan] | None:
         """As in the base class. Raises ConfigError or InputError as `find_known_scans` does."""
-        return find_known_scans(self.label, self.settings)
+        return self._find(self.settings)
 
     def files_to_convert(self, scans: list[Scan]) -> list[str]:
         """The files of these scans that exist."""
@@ -61,11 +63,11 @@ class KnownSource(ScanSource[Known]):
 
         Raises InputError if the data set has not been downloaded.
         """
-        scans = find_known_scans(self.label, self.settings.model_copy(update={"exclude": []}))  # split excludes them
+        scans = self._find(self.settings.model_copy(update={"exclude": []}))  # split excludes them
         if scans is None:
             do = "type `snakemake download` first"
             raise InputError(f"{self.label} is not downloaded yet", file=self.settings.folder, do=do)
-        for note in self.dataset.find_scans(self.label, self.settings).notes:
+        for note in self.content.notes:
             logger.warning("%s: %s", self.label, note)
         if not self.dataset.converts:
             return scans
@@ -73,8 +75,19 @@ class KnownSource(ScanSource[Known]):
 
         return convert(self.label, self.dataset, scans, folder)
 
+    def _find(self, settings: Known) -> list[Scan] | None:
+        content = read_known(self.label, settings)
+        self.content = content or SourceContent()
+        return None if content is None else content.scans
+
 
 def find_known_scans(label: str, settings: Known) -> list[Scan] | None:
+    """The scans of `read_known`."""
+    content = read_known(label, settings)
+    return None if content is None else content.scans
+
+
+def read_known(label: str, settings: Known) -> SourceContent | None:
     """The scans without excluded subjects; None if the data set can be downloaded and has not been yet.
 
     Raises ConfigError if the files are missing and cannot be downloaded, with how to get them and their layout, or if
@@ -105,7 +118,7 @@ def find_known_scans(label: str, settings: Known) -> list[Scan] | None:
     if unknown := excluded - {scan.subject for scan in content.scans}:
         do = f"correct datasets.{label}.exclude"
         raise InputError(f"{sorted(unknown)[0]} is excluded but not in {label}", file=folder, do=do)
-    return [scan for scan in content.scans if scan.subject not in excluded]
+    return replace(content, scans=[scan for scan in content.scans if scan.subject not in excluded])
 
 
 def record_fetched(folder: Path, remotes: list[RemoteFile]) -> None:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from brainuad.config.datasets import Scans
 from brainuad.config.told import Told, count, modality_in_words
+from brainuad.download.sources.content import SourceContent, counted
 from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
 
@@ -37,8 +38,23 @@ class ScanSource(ABC, Generic[S]):
 
     def __init__(self, label: str, settings: S):
         self.label, self.settings = label, settings
-        self.remarks: list[str] = []
+        self.content = SourceContent()
+        """What `find_scans` or `make_scans` read, as far as it says something of it."""
+
+    @property
+    def remarks(self) -> list[str]:
         """What `find_scans` noticed, in sentences for a person."""
+        told = {name: [self._lacks(scan, name) for scan in self.lacking(name)] for name in self.settings.sequences}
+        lacking = [line for name, each in told.items() for line in counted(each, f"sessions without {name}")]
+        return [*self.content.remarks(), *lacking]
+
+    def lacking(self, sequence: str) -> list[Scan]:
+        """The sessions that were found, and that have no file of a further sequence."""
+        return [scan for scan in self.content.scans if scan.image and sequence not in scan.sequence_files()]
+
+    def _lacks(self, scan: Scan, sequence: str) -> str:  # noqa: ARG002
+        """A session without a sequence, with the reason if there is one to tell."""
+        return scan.scan
 
     @property
     def makes_files(self) -> bool:

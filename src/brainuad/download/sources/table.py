@@ -46,9 +46,8 @@ class TableSource(ScanSource[Table]):
 
     def find_scans(self) -> list[Scan]:
         """As in the base class."""
-        content = read_table(self.label, self.settings)
-        self.remarks = content.remarks()
-        return content.scans
+        self.content = read_table(self.label, self.settings)
+        return self.content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
