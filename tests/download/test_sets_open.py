@@ -19,6 +19,7 @@ from brainuad.config.datasets import Known, OpenNeuro
 from brainuad.download import catalogue, fetch
 from brainuad.download.known.dicom import slice_step
 from brainuad.download.known.known_set import known_set
+from brainuad.download.source_of import source_of
 from brainuad.download.sources.known import FETCHED, find_known_scans
 from brainuad.download.transfer.server_lists import dataverse_files, read_page, s3_files
 from brainuad.errors import ConfigError, InputError
@@ -394,6 +395,26 @@ def test_a_scan_of_mslub_ends_at_its_brain(tmp_path):
     nifti(place / "brainmask.nii.gz", brain[:2])
     with pytest.raises(InputError, match="does not lie on the grid"):
         known_set("mslub").convert(scan, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities", "files"),
+    [
+        ("ixi", ["T1w", "T2w"], ["IXI002-Guys-0828-T1", "IXI002-Guys-0828-T2"]),
+        ("mslub", ["T1w", "T2w", "FLAIR"], ["T1W", "T2W", "FLAIR"]),
+        ("msd01", ["T1w", "FLAIR"], ["BRATS_001.nii.gz#1", "BRATS_001.nii.gz#0"]),
+        ("wmh", ["FLAIR", "T1w"], ["GE3T/100/pre/FLAIR", "GE3T/100/pre/T1"]),
+        ("openneuro", ["T1w", "FLAIR"], ["sub-01_T1w", "sub-01_FLAIR"]),
+    ],
+)
+def test_the_first_session_has_its_file_of_each_sequence(name, modalities, files, tmp_path):
+    globals()[name](tmp_path)
+    touch(tmp_path, *["sub-01/anat/sub-01_FLAIR.nii.gz"] * (name == "openneuro"))
+    healthy, (first, *others) = name in ("ixi", "openneuro"), modalities
+    found = source_of("x", settings_of(name, tmp_path, healthy=healthy, modality=first, sequences=others)).find_scans()
+    assert list(found[0].sequence_files()) == others
+    for path, expected in zip([found[0].image, *found[0].sequence_files().values()], files, strict=True):
+        assert expected in path
 
 
 def test_raw_scans_of_mslub_are_read_where_masks_fit(tmp_path):

@@ -387,6 +387,26 @@ def test_what_is_converted_can_be_read_on_one_grid(case, tmp_path, monkeypatch):
                 assert not lesion.data.all()
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if len(known_set(case.name).about.modalities) > 1])
+def test_each_session_has_its_file_of_each_sequence(case, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(brats, "SHAPE", SMALL)
+    root, table = tmp_path / "set", tmp_path / "out/subjects.tsv"
+    case.make(root)
+    others = [name for name in known_set(case.name).about.modalities if name != case.modality]
+    alone = {name: listed(case._replace(modality=name), root)[0] for name in others}
+    list_scans("x", settings(case, root, sequences=others), table, workers=1)
+    rows = tables.read(table)
+    assert [row.scan for row in rows] == [line.split(" ")[0] for line in case.patients]
+    for index, row in enumerate(rows):
+        files = row.sequence_files()
+        assert list(files) == others
+        assert len({row.image, *files.values()}) == 1 + len(others)
+        for name, path in files.items():
+            assert volume.same_grid(volume.read(path), volume.read(row.image))
+            assert path == alone[name][index].image or path.startswith(str(table.parent / name))
+    assert len(caplog.messages) == len({*caplog.messages})
+
+
 def converted(case, root, scan=0, healthy=False):
     """One scan, converted into a folder beside the set."""
     out = root.parent / "converted"

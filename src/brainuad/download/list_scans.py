@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from brainuad.config.datasets import AnyScans
@@ -9,6 +10,8 @@ from brainuad.download.source_of import source_of
 from brainuad.formats import scans
 from brainuad.formats.run import Record
 from brainuad.resources import recording
+
+logger = logging.getLogger(__name__)
 
 
 def list_scans(label: str, settings: AnyScans, table: Path, workers: int) -> None:
@@ -19,4 +22,8 @@ def list_scans(label: str, settings: AnyScans, table: Path, workers: int) -> Non
     # without paths, which name machines and people
     recorded = settings.model_dump(mode="json", exclude={"root", "file"})
     with recording.recorded(table.parent, Record("download", {"dataset": label}, recorded)):
-        scans.write(table, source_of(label, settings).make_scans(table.parent, workers))
+        source = source_of(label, settings)
+        rows = source.make_scans(table.parent, workers)
+        for note in source.content.notes:
+            logger.warning("%s: %s", label, note)
+        scans.write(table, rows)

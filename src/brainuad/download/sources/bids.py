@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -21,8 +20,6 @@ from brainuad.errors import InputError
 from brainuad.formats.handling import Handling
 from brainuad.formats.pointers import content_missing
 from brainuad.formats.scans import MASK_SEPARATOR, Scan, changed
-
-logger = logging.getLogger(__name__)
 
 FETCH = "fetch the files behind the links or pointers: `datalad get .` (git-annex) or `git lfs pull` in that folder"
 SHOWN = 3
@@ -96,8 +93,6 @@ class BidsSource(ScanSource[Bids]):
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
         self.content = read_bids(self.label, self.settings)
-        for note in self.content.notes:
-            logger.warning("%s: %s", self.label, note)
         return self.content.scans + self.content.failed
 
 

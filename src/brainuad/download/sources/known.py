@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from brainuad.formats.scans import Scan
 
 FETCHED = ".download/fetched.json"
 """In the data set's folder: the addresses that were downloaded."""
-logger = logging.getLogger(__name__)
 
 
 class KnownSource(ScanSource[Known]):
@@ -67,8 +65,6 @@ class KnownSource(ScanSource[Known]):
         if scans is None:
             do = "type `snakemake download` first"
             raise InputError(f"{self.label} is not downloaded yet", file=self.settings.folder, do=do)
-        for note in self.content.notes:
-            logger.warning("%s: %s", self.label, note)
         if not self.dataset.converts:
             return scans
         from brainuad.download.known.conversion import convert

@@ -74,11 +74,8 @@ class SessionSource(ScanSource[Scans]):
         there = {modality: scans for modality, scans in others.items() if scans is not None}
         if first is None or len(there) < len(others):
             return None
-        told = self.first.content.notes
-        of_others = [(name, each) for name, source in self.further.items() for each in source.content.notes]
-        notes = [*told, *(f"{name}: {each}" for name, each in of_others if each not in told)]
         self._reasons = {name: _reasons(source.content.failed) for name, source in self.further.items()}
-        self.content = replace(self.first.content, scans=self._joined(first, there), notes=notes)
+        self.content = replace(self.first.content, scans=self._joined(first, there), notes=self._notes())
         return self.content.scans
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:
@@ -86,7 +83,15 @@ class SessionSource(ScanSource[Scans]):
         first = self.first.make_scans(folder, workers)
         others = {modality: source.make_scans(folder / modality, workers) for modality, source in self.further.items()}
         self._reasons = {name: _reasons(scans) for name, scans in others.items()}
-        return [self._with_reasons(scan) for scan in self._joined(first, others)]
+        rows = [self._with_reasons(scan) for scan in self._joined(first, others)]
+        self.content = replace(self.first.content, scans=rows, notes=self._notes())
+        return rows
+
+    def _notes(self) -> list[str]:
+        """On the data set, and with the name of a further sequence what is to be said of it alone."""
+        told = self.first.content.notes
+        of_others = [(name, each) for name, source in self.further.items() for each in source.content.notes]
+        return [*told, *(f"{name}: {each}" for name, each in of_others if each not in told)]
 
     def _lacks(self, scan: Scan, sequence: str) -> str:
         why = self._why(scan, sequence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -38,7 +37,6 @@ HANDLED = (
 SHOWN = 20
 """Problems in one message."""
 RENAMED_COLUMNS = {"kind": "lesion_type"}
-logger = logging.getLogger(__name__)
 
 
 class TableSource(ScanSource[Table]):
@@ -51,10 +49,7 @@ class TableSource(ScanSource[Table]):
 
     def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
-        content = read_table(self.label, self.settings)
-        for note in content.notes:
-            logger.warning("%s: %s", self.label, note)
-        return content.scans
+        return self.find_scans()
 
 
 @dataclass(frozen=True)
