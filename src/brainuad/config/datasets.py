@@ -18,6 +18,8 @@ from brainuad.config.yaml_text import WrittenFloat
 
 Modality = Literal["T1w", "T1ce", "T2w", "FLAIR", "PDw", "ct"]
 """BIDS suffixes, and `T1ce` for T1 with contrast agent."""
+Sign = Literal["dark", "bright", "both"]
+"""Whether lesions are darker than tissue, brighter, or either."""
 
 
 class Split(Section):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from brainuad.config.burden import Burden
-from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, Modality, OnDisk, Scans
+from brainuad.config.datasets import AnyDataset, AnyScans, Inserted, Made, Modality, OnDisk, Scans, Sign
 from brainuad.config.evaluate import Evaluate
 from brainuad.config.model import ENSEMBLE, AnyModel
 from brainuad.config.paths import PathText
@@ -22,7 +22,6 @@ LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
 LARGEST_SEED = 2**32 - 1
 """Lightning takes 32 bits."""
-Sign = Literal["dark", "bright", "both"]
 """Intensity of lesions relative to healthy tissue."""
 Missing = Literal["leave_out_scan", "map_the_rest", "refuse"]
 """What becomes of a session that lacks one of the study's sequences."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from brainuad.config.datasets import Modality
+from brainuad.config.datasets import Modality, Sign
 from brainuad.config.section import Section
 from brainuad.errors import InputError
 from brainuad.formats import bundle as bundles
@@ -89,11 +89,11 @@ class Manifest(Section):
     """Of several, the mean of their maps is the map."""
     modality: Modality
     """Of the scans; of a model that sees several sequences of a session, the one that is registered to the template."""
-    lesion_sign: Literal["dark", "bright", "both"]
+    lesion_sign: Sign
     """Of lesions in a sequence that `signs` does not name."""
     sequences: list[Modality] = []
     """Of a session, where the model sees several, in the order of the study: `modality` first."""
-    signs: dict[Modality, Literal["dark", "bright", "both"]] = {}
+    signs: dict[Modality, Sign] = {}
     """Of lesions in each of `sequences`."""
     parts: list[Part] = Field(min_length=1)
     """Seed after seed; in each, members before the ensembles that combine them, and the exported model last."""

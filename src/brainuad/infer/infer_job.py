@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from brainuad.config.datasets import Sign
 from brainuad.config.section import Section
-from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from brainuad.config.datasets import Sign as Sign  # methods import it from here
 from brainuad.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 Image = Float[np.ndarray, "x y z"]
 Brain = Bool[np.ndarray, "x y z"]
-Sign = Literal["dark", "bright", "both"]
 
 
 @dataclass(frozen=True)

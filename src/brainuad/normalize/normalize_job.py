@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, TypeAdapter
 
-from brainuad.config.datasets import AnyMade
+from brainuad.config.datasets import AnyMade, Sign
 from brainuad.config.recipe import Normalize
-from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 MADE: TypeAdapter[AnyMade] = TypeAdapter(Annotated[AnyMade, Field(discriminator="source")])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from brainuad.config.datasets import Sign
 from brainuad.config.network import NetworkInput
 from brainuad.config.postprocessing import Postprocessing
-from brainuad.config.study import Sign
 from brainuad.jobs.base import Job, Paths
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from brainuad.config import templates
-from brainuad.config.datasets import Modality
+from brainuad.config.datasets import Modality, Sign
 from brainuad.config.load import hint, load_study
 from brainuad.config.model import validate
 from brainuad.config.section import flat
-from brainuad.config.study import Sign, Study
+from brainuad.config.study import Study
 from brainuad.config.told import listed
 from brainuad.errors import InputError
 from brainuad.evaluate.collect import scores_of_people
