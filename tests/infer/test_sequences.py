@@ -110,10 +110,42 @@ def test_a_reconstruction_is_compared_with_the_sequence_that_the_model_sees(data
     np.testing.assert_allclose(scored.residual_rms, [0.5, np.nan], rtol=1e-5)
 
 
+def test_every_family_says_what_it_does_with_several_sequences() -> None:
+    said = {family: registry.settings_class(family).several for family in registry.families()}
+    assert {family for family, several in said.items() if several == "each"} == {*MAPPING}
+    assert [family for family, several in said.items() if several == "joint"] == ["dae"]
+
+
 @pytest.mark.parametrize("family", MAPPING)
 def test_every_method_that_maps_sequences_does(family: str, data: Path, tmp_path: Path) -> None:
     made = mapped(data, tmp_path, {"family": family}, SEQUENCES, T1w="dark", FLAIR="bright")
     assert all(np.isfinite(each).all() and each.any() for each in made)
+
+
+DAE = {
+    "family": "dae",
+    "network": {"channels": [4, 8], "patch": 1},
+    "inputs": ["z"],
+    "noise": [{"sd": 0.2, "cell_mm": 6}],
+    "train": {"steps": 100, "batch_size": 8, "lr": 1e-2, "keep": "last"},
+    "map": {"residual": "signed"},
+}
+
+
+def test_a_network_with_sequences_as_channels_follows_their_signs_and_maps_the_rest(data: Path, tmp_path: Path) -> None:
+    both = mapped(data, tmp_path, DAE, SEQUENCES, T1w="dark", FLAIR="bright")
+    wrong = mapped(data, tmp_path, DAE, SEQUENCES, T1w="bright", FLAIR="dark")
+    assert all(contrast(each) > 1 for each in both)  # the second session has no FLAIR
+    assert all(contrast(each) < -1 for each in wrong)
+
+
+@pytest.mark.parametrize("source", ["training", "held_out", "crossfit"])
+def test_residuals_of_each_channel_are_standardised(source: str, data: Path, tmp_path: Path) -> None:
+    model = {**DAE, "train": {**DAE["train"], "steps": 4, "crossfit": 2}, "map": {**DAE["map"], "standardise": source}}
+    both = mapped(data, tmp_path, model, SEQUENCES, T1w="dark", FLAIR="bright")
+    assert all(np.isfinite(each).all() and each.any() for each in both)
+    arrays = bundle.read(tmp_path / "bundle").arrays
+    assert arrays[f"FLAIR.residual_{source}_signed_sd"].shape == SHAPE
 
 
 @pytest.mark.parametrize("how", ["mean", "maximum", "mahalanobis", "direction"])

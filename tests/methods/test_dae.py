@@ -12,8 +12,10 @@ from brainuad.methods.dae import Noise, Settings, inputs
 from brainuad.methods.dae.inputs import AtlasView, Channels
 from brainuad.methods.dae.method import DenoisingMethod
 from brainuad.methods.dae.noise import coarse_noise
+from brainuad.methods.dae.objective import DenoisingObjective
 from brainuad.methods.shared import room
 from brainuad.methods.shared.healthy_atlas import AtlasSettings
+from brainuad.methods.shared.sequences import one_sequence
 from brainuad.train.fit import TrainingRun, fit_network
 
 SHAPE, SPACING = (19, 24, 4), (2.0, 2.0, 3.0)
@@ -65,12 +67,12 @@ def test_the_noise_is_in_the_z_score_and_the_mirror_image_and_not_in_the_mean():
     scan, brain, mean, inverse = (torch.rand(2, 1, 6, 4) for _ in range(4))
     noise = torch.rand(2, 1, 6, 4)
     seen = Channels(["z", "mean", "mirror"], 0).seen(
-        torch.cat([scan, (brain > 0.5).float(), mean, 9 * inverse], 1), noise
+        torch.cat([(brain > 0.5).float(), scan, mean, 9 * inverse], 1), noise
     )
     noisy = scan + noise
     z = ((noisy - mean) * 9 * inverse * (brain > 0.5)).clamp(-8, 8) / 2
     torch.testing.assert_close(seen, torch.cat([noisy, z, mean, noisy.flip(2)], 1))
-    torch.testing.assert_close(Channels([], 1).seen(torch.cat([scan, brain], 1)), scan)
+    torch.testing.assert_close(Channels([], 1).seen(torch.cat([brain, scan], 1)), scan)
 
 
 def test_training_scans_are_compared_with_the_others_and_new_ones_with_all():
@@ -83,13 +85,13 @@ def test_training_scans_are_compared_with_the_others_and_new_ones_with_all():
         rest = [i for i in range(5) if i != number]
         others.observe(TrainingScans([training.images[i] for i in rest], [training.brains[i] for i in rest], SPACING))
         image, brain = training.images[number], training.brains[number]
-        expected = others.example(image, brain, others.reference(image, brain, False), levels)
+        expected = others.example(image, brain, others.references(image, brain, False), levels)
         found = view.examples(training).fetch(
             [i for i, (scan, _) in enumerate(view.examples(training).positions) if scan == number]
         )
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     image, brain = new.images[0], new.brains[0]
-    expected = view.example(image, brain, view.reference(image, brain, False), levels)
+    expected = view.example(image, brain, view.references(image, brain, False), levels)
     torch.testing.assert_close(view.examples(new).fetch([0, 1, 2, 3]), expected)
 
 
@@ -135,7 +137,79 @@ def test_a_scan_with_a_larger_brain_than_all_before_is_mapped_whole(tmp_path):
 def test_maps_of_training_scans_rest_on_the_other_scans(tmp_path):
     method, training = trained(settings(), tmp_path), scans(4)
     found = [method.found_noise(i, b, left_out=True) for i, b in zip(training.images, training.brains, strict=True)]
-    np.testing.assert_allclose(method.residual_statistics["training"]["signed"].mean, np.mean(found, axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        method.residuals.statistics["training"]["signed"].mean, np.mean(found, axis=0), atol=1e-6
+    )
+
+
+SEQUENCES = ["T1w", "FLAIR"]
+
+
+def sessions(count: int, seed: int = 0) -> TrainingScans:
+    """T1w and FLAIR of some people."""
+    t1w, flair = scans(count, seed), scans(count, seed + 50)
+    images = [np.stack(pair, axis=-1) for pair in zip(t1w.images, flair.images, strict=True)]
+    return TrainingScans(images, t1w.brains, SPACING)
+
+
+@pytest.mark.parametrize("in_memory", [inputs.IN_MEMORY, 0])
+@pytest.mark.parametrize("extras", [[], ["z", "mean", "mirror"]])
+def test_each_of_several_sequences_is_shown_as_it_would_be_alone(extras, in_memory, monkeypatch):
+    model, training, new = settings(inputs=extras), sessions(4), sessions(2, 7)
+    joint = AtlasView(model, SEQUENCES)
+    joint.observe(training)
+    monkeypatch.setattr(inputs, "IN_MEMORY", in_memory)
+    batch = joint.examples(new).fetch([1, 5])
+    noise = torch.rand(2, 2, *batch.shape[-2:])
+    seen = joint.channels().seen(batch, noise).chunk(2, dim=1)
+    for number in range(2):
+        alone = AtlasView(model)
+        alone.observe(one_sequence(training, number))
+        expected = alone.channels().seen(
+            alone.examples(one_sequence(new, number)).fetch([1, 5]), noise[:, number : number + 1]
+        )
+        torch.testing.assert_close(seen[number], expected)
+
+
+def test_a_sequence_that_is_missing_is_shown_as_in_training_images_without_it():
+    view = AtlasView(settings(inputs=["z", "mean"]), SEQUENCES)
+    view.observe(sessions(4))
+    image, brain = sessions(1, 7).images[0], np.ones(SHAPE, bool)
+    lacking = image * np.array([1, 0], np.float32)
+    levels = np.arange(SHAPE[2])
+    whole, partial = (
+        view.example(each, brain, view.references(each, brain, False), levels) for each in (image, lacking)
+    )
+    there = torch.tensor([[1.0, 0.0]]).expand(len(levels), 2)
+    torch.testing.assert_close(view.channels().without(whole, there), partial)
+    assert partial[:, 4:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("drop", [0.0, 1.0])
+def test_training_images_lack_one_sequence_by_chance_and_its_output_does_not_count(drop):
+    shown = []
+
+    class Blind(torch.nn.Module):
+        """Finds no noise where it is shown some, and a lot where it is shown none."""
+
+        def forward(self, batch):
+            shown.append(batch)
+            return 100.0 * (batch.abs().amax((2, 3), keepdim=True) == 0).expand(batch.shape)
+
+    model = settings(inputs=[], drop_sequence=drop, noise=[{"sd": 1.0, "cell_mm": 4}])
+    objective = DenoisingObjective(Blind(), model, Channels([], 0, 2), (2.0, 2.0))
+    losses = [objective.terms(torch.ones(8, 3, 16, 16))["loss"] for _ in range(20)]
+    missing = torch.cat(shown).abs().amax((2, 3)) == 0
+    assert missing.sum(dim=1).unique().tolist() == [int(drop)]
+    assert missing.any(dim=0).all() == bool(drop)
+    assert 0.1 < torch.stack(losses).mean() < 3  # the variance of the noise between its corners
+
+
+def test_the_text_tells_that_sequences_are_channels():
+    (text,) = settings(drop_sequence=0.125).describe_sequences(SEQUENCES)
+    assert "T1w and FLAIR" in text
+    assert "0.125" in text
+    assert "0.125" not in settings(drop_sequence=0.125).describe_sequences(["T1w"])[0]
 
 
 @pytest.mark.parametrize(

@@ -90,17 +90,17 @@ def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residua
     settings = ResidualMap(residual="signed", standardise="training")
     method = AutoencoderMethod(Autoencoder(family="autoencoder", network={"size": 16}, map=settings))
     ones = np.ones(SHAPE, np.float32)
-    method.residual_statistics["training"] = {
+    method.residuals.statistics["training"] = {
         "signed": Statistics(0 * ones, ones, ones),
         "absolute": Statistics(ones, 2 * ones, ones),
     }
     image, rebuilt = 0 * ones, 3 * ones
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 3)
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "both"), 3)
-    method.map_settings = ResidualMap(residual="absolute", standardise="training")
+    method.residuals.settings = ResidualMap(residual="absolute", standardise="training")
     np.testing.assert_allclose(method.residual_map(image, rebuilt, full(), SPACING, "dark"), 1)
     for source, do in (("held_out", "validation above 0"), ("crossfit", "train.crossfit")):
-        method.map_settings = ResidualMap(standardise=source)
+        method.residuals.settings = ResidualMap(standardise=source)
         with pytest.raises(InputError, match=f"no {source} residuals") as caught:
             method.residual_map(image, rebuilt, full(), SPACING, "dark")
         assert do in str(caught.value.do)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
 from brainuad.config.datasets import Modality
 from brainuad.config.section import Section
-from brainuad.config.told import Told, first_sentence, with_settings
+from brainuad.config.told import Told, first_sentence, listed, with_settings
 
 PACKAGE = "brainuad.methods"
 TOLD_ELSEWHERE = ("family", "cite", "map", "modalities")
@@ -47,6 +47,11 @@ EACH = "each"
 """The lesion sign of maps of several sequences with different signs, in sentences."""
 
 
+Several = Literal["refused", "each", "joint"]
+"""What a method does with several sequences of a scan: it takes one, or maps each by itself, or sees all as channels of
+one input. The maps of the sequences are then fused."""
+
+
 class MapSettings(Section, ABC):
     """How what was learnt becomes an anomaly map, with sentences on it."""
 
@@ -54,7 +59,7 @@ class MapSettings(Section, ABC):
     """`robust`: maps in units of their own scan, (map - median) / (1.4826 MAD) over its scored brain. This holds the
     false-positive rate on other scanners; large lesions lower the values of their scan."""
     fuse: Fusion = "mean"
-    """Of a model that maps several sequences of a scan one by one: how their maps become one. Each map becomes a z, by
+    """Of a model that sees several sequences of a scan: how the maps of these become one. Each map becomes a z, by
     the mean and sd of such maps over the brains of healthy training scans. `mean` of these z, with an sd of 1, too, and
     `maximum`;
     `mahalanobis`: the length of what is above 0, by the correlation of the sequences in healthy scans; `direction`:
@@ -98,8 +103,8 @@ class MethodSettings(Section, ABC):
     """Whether the report compares the other models with this one, as a method that any of them should outperform."""
     draws_examples: ClassVar[bool] = False
     """Whether training examples are drawn by `compute.workers` processes beside the training."""
-    maps_sequences: ClassVar[bool] = False
-    """Whether the method takes several sequences of a scan: it then maps each by itself, and the maps are fused."""
+    several: ClassVar[Several] = "refused"
+    """What becomes of several sequences of a scan."""
 
     family: str
     """Name of the module in `brainuad.methods`."""
@@ -118,6 +123,10 @@ class MethodSettings(Section, ABC):
         what = f"of the family `{self.family}`: {first_sentence(type(self))}"
         return [what, learnt, *Told(self).rest(*TOLD_ELSEWHERE)]
 
+    def describe_sequences(self, sequences: Sequence[str]) -> list[str]:
+        """For the methods section, where a scan has several sequences: those that the model sees, and how."""
+        return [f"It sees {listed(sequences)}."]
+
     def pinned(self) -> Self:
         """The settings with what they take from files outside pinned by a checksum, so that other content trains again.
 
@@ -129,6 +138,11 @@ class MethodSettings(Section, ABC):
     @abstractmethod
     def method_class(cls) -> type[Any]:
         """The class of the method (a `brainuad.methods.base.Method`), built from these settings; imported late."""
+
+    @classmethod
+    def joint_class(cls) -> type[Any]:
+        """The same for several sequences as channels, built from settings, sequences and signs, if it takes them so."""
+        raise NotImplementedError(f"{cls.__name__} sees no sequences as channels")
 
     def member_labels(self) -> list[str]:
         """Labels of the models of the study whose maps the method combines; none for a method that maps scans."""

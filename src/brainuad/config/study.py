@@ -182,7 +182,7 @@ class Study(Section):
             if model.modalities is not None and (other := [each for each in model.modalities if each not in there]):
                 known = f"it has {listed(there)}" if there else "it has no `modalities`"
                 raise ValueError(f"models.{label}.modalities: {other[0]} is none of the study, {known}")
-            if len(seen := self.sequences_of(label)) > 1 and not model.maps_sequences:
+            if len(seen := self.sequences_of(label)) > 1 and model.several == "refused":
                 one = f"`set: {{modalities: [{seen[-1]}]}}`"
                 why = f"{model.family} takes one sequence, and the study has {listed(seen)}; choose one by {one}"
                 raise ValueError(f"models.{label}: {why}")

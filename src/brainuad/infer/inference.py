@@ -106,7 +106,8 @@ def infer(
             written.append(writer.submit(files.anomaly, scan.scan, result.anomaly))
             if result.reconstruction is not None:
                 written.append(writer.submit(files.reconstruction, scan.scan, result.reconstruction))
-                similarities.append(reconstruction_similarity(image, result.reconstruction, brain))
+                first = image if image.ndim == brain.ndim else image[..., 0]  # of several sequences
+                similarities.append(reconstruction_similarity(first, result.reconstruction, brain))
             rows.append((scan.scan, scan.subject, scan.role, result.score))
         for future in written:
             future.result()

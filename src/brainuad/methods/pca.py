@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings
+from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings, Several
 from brainuad.config.told import Told
 from brainuad.errors import InputError
 from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
@@ -34,7 +34,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = False
-    maps_sequences: ClassVar[bool] = True
+    several: ClassVar[Several] = "each"
 
     family: Literal["pca"]
     smooth_mm: float = Field(4.0, ge=0)

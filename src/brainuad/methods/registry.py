@@ -20,6 +20,9 @@ def build(settings: MethodSettings, sequences: Sequence[str] = (), signs: Mappin
 
     `sequences`: that it sees, where a scan has several; `signs`: of the lesions in them, for its maps.
     """
+    if len(sequences) > 1 and settings.several == "joint":
+        joint: Method = settings.joint_class()(settings, sequences, signs or {})
+        return joint
     if len(sequences) > 1:
         from brainuad.methods.shared.sequences import SequenceMaps
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import MapSettings, MethodSettings, smoothed
+from brainuad.config.model import MapSettings, MethodSettings, Several, smoothed
 from brainuad.config.told import Told
 from brainuad.methods.base import Brain, Image, Method, Sign, check_finite
 
@@ -38,7 +38,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = True
-    maps_sequences: ClassVar[bool] = True
+    several: ClassVar[Several] = "each"
 
     family: Literal["thresh_histeq"]
     map: EqualisedMap = EqualisedMap()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings
+from brainuad.config.model import TOLD_ELSEWHERE, MethodSettings, Several
 from brainuad.config.told import Told
 from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, check_finite
 from brainuad.methods.shared.finishing import FinishedMap, finished
@@ -44,7 +44,7 @@ class Settings(MethodSettings):
     uses_gpu: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = False
     trivial_baseline: ClassVar[bool] = True
-    maps_sequences: ClassVar[bool] = True
+    several: ClassVar[Several] = "each"
 
     family: Literal["zscore_mirror"]
     smooth_mm: float = Field(4.0, ge=0)

@@ -25,6 +25,7 @@ def cross_fitted(
     training: TrainingScans,
     held_out: TrainingScans | None,
     run: TrainingRun,
+    sequences: Sequence[str] = (),
 ) -> dict[Residual, Statistics]:
     """Statistics of the residuals of each training scan by the network of its fold; of these the sd is used alone.
 
@@ -34,7 +35,7 @@ def cross_fitted(
     gathered = accumulators(training.images[0].shape)
     of_scan = fold_of(subjects, model.train.crossfit)
     for fold in sorted(set(of_scan)):
-        method = registry.build(model).neural()
+        method = registry.build(model, sequences).neural()
         assert method is not None, "settings of a network build a network"
         name = f"fold-{fold + 1}"
         part = replace(run, folder=run.folder / name, key=f"{run.key}-{name}", label=f"{run.label} {name}")

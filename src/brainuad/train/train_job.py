@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from brainuad.config.told import listed
 from brainuad.jobs.base import Job, Paths
 
 
@@ -63,8 +62,9 @@ class TrainJob(Job):
         from brainuad.config.model import validate
 
         source = f" [@{self.cite}]" if self.cite else ""
-        what, *more = validate(self.model).describe()
-        seen = [f"It sees {listed(self.sequences)}."] if self.sequences else []
+        settings = validate(self.model)
+        what, *more = settings.describe()
+        seen = settings.describe_sequences(self.sequences) if self.sequences else []
         return [f"Model `{self.label}`{source} is {what}.", *more, *seen]
 
     def code_roots(self) -> list[str]:

@@ -80,7 +80,7 @@ def train(
                 fitted = fit_network(neural, training, validation, this)
                 if isinstance(model, TrainedSettings) and model.train.crossfit:
                     subjects = [f"{scan.dataset}/{scan.subject}" for scan in scans if scan.role == "train"]
-                    neural.crossfit = cross_fitted(model, subjects, training, validation, this)
+                    neural.crossfit = cross_fitted(model, subjects, training, validation, this, sequences)
             record.curves, record.facts = fitted.curves, fitted.facts
         method.to(compute.accelerator)
         if model.learns or len(sequences) > 1:

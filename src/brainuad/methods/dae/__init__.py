@@ -5,11 +5,12 @@ Source: Kascenas et al. 2022, and docs/methods/dae.md for what differs.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from brainuad.config.model import TOLD_ELSEWHERE, ResidualMap
+from brainuad.config.model import TOLD_ELSEWHERE, ResidualMap, Several
 from brainuad.config.network import Train, TrainedSettings, UNetwork
 from brainuad.config.network_text import examples_text, training_text, unet_text
 from brainuad.config.section import Section
@@ -39,6 +40,8 @@ class Noise(Section):
 class Settings(TrainedSettings):
     """A U-Net that finds coarse noise in axial slices, and takes lesions for it."""
 
+    several: ClassVar[Several] = "joint"
+
     family: Literal["dae"]
     network: UNetwork = UNetwork()
     inputs: list[Extra] = ["z", "mean", "mirror"]
@@ -50,6 +53,9 @@ class Settings(TrainedSettings):
     """Kinds of noise; each training image gets one of them."""
     flip: float = Field(0.5, ge=0, le=1)
     """Chance of a training image to be mirrored."""
+    drop_sequence: float = Field(0.25, ge=0, le=1)
+    """Of several sequences: chance of a training image to lack one of them, so that the network also maps sessions that
+    lack one."""
     train: Train = Train(
         steps=1800,
         batch_size=16,
@@ -96,10 +102,24 @@ class Settings(TrainedSettings):
         if told.flip:
             sentences.append(f"Training images were mirrored with a chance of {told.flip:g}.")
         sentences += [*training_text(told.train, "It", "slice"), *examples_text(told.train)]
-        return [*sentences, *told.rest(*TOLD_ELSEWHERE, "atlas")]
+        return [*sentences, *told.rest(*TOLD_ELSEWHERE, "atlas", "drop_sequence")]
+
+    def describe_sequences(self, sequences: Sequence[str]) -> list[str]:
+        if len(sequences) < 2:
+            return super().describe_sequences(sequences)
+        lacking = f"; a training image lacked one of them with a chance of {self.drop_sequence:g}"
+        return [
+            f"It sees {listed(sequences)} as channels, each with noise of its own{lacking * bool(self.drop_sequence)}."
+        ]
 
     @classmethod
     def method_class(cls) -> type[Any]:
         from brainuad.methods.dae.method import DenoisingMethod
 
         return DenoisingMethod
+
+    @classmethod
+    def joint_class(cls) -> type[Any]:
+        from brainuad.methods.dae.joint import JointDenoising
+
+        return JointDenoising

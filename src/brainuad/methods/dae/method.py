@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from brainuad.methods.base import Brain, Image, TrainingScans
-from brainuad.methods.dae.inputs import AtlasView
+from brainuad.methods.dae.inputs import AtlasView, each_sequence
 from brainuad.methods.shared.neural import Examples
 from brainuad.methods.shared.reconstruction import ReconstructionMethod
 from brainuad.methods.shared.residual import Accumulator, Residual
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 
 class DenoisingMethod(ReconstructionMethod):
-    """One U-Net on slices."""
+    """One U-Net on slices, which may have several sequences as channels."""
 
     view: AtlasView
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        super().__init__(settings, AtlasView(settings))
+    def __init__(self, settings: Settings, sequences: Sequence[str] = ()):
+        self.settings, self.channels = settings, max(1, len(sequences))
+        super().__init__(settings, AtlasView(settings, sequences))
 
     def make_network(self) -> nn.Module:
-        return UNet(self.settings.network, inputs=1 + len(self.settings.inputs), outputs=1)
+        inputs = self.channels * (1 + len(self.settings.inputs))
+        return UNet(self.settings.network, inputs=inputs, outputs=self.channels)
 
     def observe(self, training: TrainingScans) -> None:
         """Where brains are, and what they are like."""
@@ -50,12 +51,16 @@ class DenoisingMethod(ReconstructionMethod):
 
     @torch.no_grad()
     def found_noise(self, image: Image, brain: Brain, left_out: bool = False) -> Image:
-        """The noise that the network finds in a scan; `left_out`: the scan is one of those that were observed."""
+        """The noise that the network finds in a scan, of its shape.
+
+        `left_out`: the scan is one of those that were observed.
+        """
         self.network.eval()
         noise = np.zeros(image.shape, np.float32)
         for (box, levels), batch in self.view.inputs(image, brain, left_out):
             found = self.network(self.view.channels(box).seen(batch.to(self.device)))
-            box.insert(found, levels, noise)
+            for number, part in enumerate(each_sequence(noise)):
+                box.insert(found[:, number : number + 1], levels, part)
         noise[~brain] = 0
         return noise
 
@@ -66,8 +71,9 @@ class DenoisingMethod(ReconstructionMethod):
     def add_own_residuals(self, training: TrainingScans, gathered: Mapping[Residual, Accumulator]) -> None:
         for image, brain in zip(training.images, training.brains, strict=True):
             noise = self.found_noise(image, brain, left_out=True)
-            gathered["signed"].add(noise, brain)
-            gathered["absolute"].add(np.abs(noise), brain)
+            inside = brain if noise.ndim == brain.ndim else brain[..., None]
+            gathered["signed"].add(noise, inside)
+            gathered["absolute"].add(np.abs(noise), inside)
 
     def state(self) -> dict[str, np.ndarray]:
         """What the network has learnt, and what it was shown."""

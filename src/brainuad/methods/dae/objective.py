@@ -1,4 +1,4 @@
-"""The loss of the denoising autoencoder: the noise that was added must be told from the anatomy below it."""
+"""The loss of the denoising U-Net: the noise that was added must be told from the anatomy below it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,31 @@ class DenoisingObjective(Objective):
     def __init__(self, network: nn.Module, settings: Settings, channels: Channels, spacing: tuple[float, float]):
         super().__init__(network, settings.train)
         self.noise, self.flip, self.channels, self.spacing = settings.noise, settings.flip, channels, spacing
+        self.drop = settings.drop_sequence if channels.sequences > 1 else 0.0
 
     def terms(self, batch: Float[Tensor, "n c x y"]) -> Terms:
-        """In training with images that are mirrored by chance."""
+        """In training with images that are mirrored, and that lack one of several sequences, by chance."""
         if self.flip:
             chosen = torch.rand(len(batch), 1, 1, 1, device=batch.device) < self.flip
             batch = torch.where(chosen, mirrored(batch, self.channels.mirror_shift), batch)
-        return self._denoised(batch, None)
+        there = torch.ones(len(batch), self.channels.sequences, device=batch.device)
+        if self.drop:
+            dropped = torch.randint(self.channels.sequences, (len(batch), 1), device=batch.device)
+            there.scatter_(1, dropped, (torch.rand(len(batch), 1, device=batch.device) >= self.drop).float())
+            batch = self.channels.without(batch, there)
+        return self._denoised(batch, None, there)
 
     def validation_step(self, batch: Float[Tensor, "n c x y"], batch_idx: int = 0) -> Terms:
         """With the same noise at each validation, so that the losses can be compared."""
         generator = Generator(batch.device).manual_seed(batch_idx)
         with self.kept_weights():
-            return self._denoised(batch, generator)
+            there = torch.ones(len(batch), self.channels.sequences, device=batch.device)
+            return self._denoised(batch, generator, there)
 
-    def _denoised(self, batch: Tensor, generator: Generator | None) -> Terms:
-        brain = batch[:, 1:2]
-        noise = brain * coarse_noise(batch, self.noise, self.spacing, generator)
+    def _denoised(self, batch: Tensor, generator: Generator | None, there: Float[Tensor, "n sequences"]) -> Terms:
+        """`there`: 1, or 0 for sequences that are missing; their outputs do not count."""
+        seen = batch[:, :1] * there[..., None, None]
+        drawn = [coarse_noise(batch, self.noise, self.spacing, generator) for _ in range(self.channels.sequences)]
+        noise = seen * torch.cat(drawn, dim=1)
         found = self.network(self.channels.seen(batch, noise))
-        return {"loss": (brain * (found - noise)).square().sum() / brain.sum()}
+        return {"loss": (seen * (found - noise)).square().sum() / seen.sum()}

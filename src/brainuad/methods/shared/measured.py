@@ -63,8 +63,9 @@ class MeasuringMethod(ReconstructionMethod):
         self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
         found = self._measure_scan(image, brain)
-        measure = found.signed if self.map_settings.residual == "signed" else found.absolute
-        return self.finished(self.standardised(measure, brain), brain, spacing, sign), found.reconstruction
+        maps = self.residuals
+        measure = found.signed if maps.settings.residual == "signed" else found.absolute
+        return maps.finished(maps.standardised(measure, brain), brain, spacing, sign), found.reconstruction
 
     @torch.no_grad()
     def _measure_scan(self, image: Image, brain: Brain) -> _OfScan:

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainuad.config.model import ResidualMap, Source
 from brainuad.config.network import NetworkSettings, TrainedSettings
-from brainuad.errors import InputError
-from brainuad.images.smooth import smooth_inside
-from brainuad.methods.base import Brain, Image, Sign, TrainingScans, check_finite
+from brainuad.methods.base import Brain, Image, Sign, TrainingScans
 from brainuad.methods.shared.neural import Examples, NeuralMethod
-from brainuad.methods.shared.residual import (
-    RESIDUALS,
-    Accumulator,
-    Rescaling,
-    Residual,
-    Statistics,
-    accumulators,
-    signed,
-    standardise,
-)
+from brainuad.methods.shared.residual import Accumulator, Rescaling, Residual, Statistics, accumulators
+from brainuad.methods.shared.residual_maps import ResidualMaps
 from brainuad.methods.shared.slices import SliceView
 from brainuad.methods.shared.volumes import VolumeView
-
-REMEDIES: dict[Source, str] = {
-    "training": "train it first",
-    "held_out": "give a healthy data set a split with validation above 0, or set map.standardise: training",
-    "crossfit": "set train.crossfit to the number of folds, and train again",
-}
-"""What to do for the residual statistics of a source that are missing."""
 
 
 class View(Protocol):
@@ -67,9 +48,8 @@ class ReconstructionMethod(NeuralMethod):
 
     def __init__(self, settings: TrainedSettings, view: View | None = None):
         self.name, self.train = settings.family, settings.train
-        self.map_settings: ResidualMap = settings.map
+        self.residuals = ResidualMaps(settings.family, settings.map)
         self.view = view or view_of(settings)
-        self.residual_statistics: dict[Source, dict[Residual, Statistics]] = {}
         self.crossfit: Mapping[Residual, Statistics] = {}
         self.initialise(seed=0)
 
@@ -92,16 +72,11 @@ class ReconstructionMethod(NeuralMethod):
         gathered = accumulators(training.images[0].shape)
         self.add_own_residuals(training, gathered)
         own = {residual_type: residuals.result() for residual_type, residuals in gathered.items()}
-        self.residual_statistics["training"] = own
-        for residual_type, statistics in self.crossfit.items():
-            # the mean is the network's own: others err in other places
-            with_sd = replace(own[residual_type], sd=statistics.sd)
-            self.residual_statistics.setdefault("crossfit", {})[residual_type] = with_sd
+        self.residuals.learn(own, self.crossfit)
         if held_out is not None:
-            scales = {residual_type: Rescaling(own[residual_type], training.spacing) for residual_type in RESIDUALS}
+            scales = self.residuals.rescalings(training.spacing)
             self.add_residuals(held_out, scales)
-            rescaled = {residual_type: scale.result() for residual_type, scale in scales.items()}
-            self.residual_statistics["held_out"] = rescaled
+            self.residuals.learn_held_out(scales)
 
     def add_residuals(self, scans: TrainingScans, gathered: Mapping[Residual, Accumulator | Rescaling]) -> None:
         for image, brain in zip(scans.images, scans.brains, strict=True):
@@ -126,9 +101,9 @@ class ReconstructionMethod(NeuralMethod):
             seen = batch.to(self.device)
             output = self.reconstruct_at(seen, position)
             self.view.insert(output, position, reconstruction)
-            if self.map_settings.at_network():
+            if self.residuals.settings.at_network():
                 difference = seen - output
-                absolute = self.map_settings.residual == "absolute"
+                absolute = self.residuals.settings.residual == "absolute"
                 self.view.insert_difference(difference.abs() if absolute else difference, position, residual)
         reconstruction[~brain] = residual[~brain] = 0
         return reconstruction, residual
@@ -138,8 +113,8 @@ class ReconstructionMethod(NeuralMethod):
     ) -> tuple[Image, Image | None]:
         """Map and reconstruction; the network runs once."""
         reconstruction, residual = self._reconstruct(image, brain)
-        if self.map_settings.at_network():
-            return self.finished(residual, brain, spacing, sign), reconstruction
+        if self.residuals.settings.at_network():
+            return self.residuals.finished(residual, brain, spacing, sign), reconstruction
         return self.residual_map(image, reconstruction, brain, spacing, sign), reconstruction
 
     def anomaly_map(self, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
@@ -151,35 +126,12 @@ class ReconstructionMethod(NeuralMethod):
     ) -> Image:
         """Residual on the scan's grid, standardised, smoothed and signed as the settings say. Needs no network."""
         residual = np.where(brain, image - reconstruction, 0).astype(np.float32)
-        residual = np.abs(residual) if self.map_settings.residual == "absolute" else residual
-        return self.finished(self.standardised(residual, brain), brain, spacing, sign)
-
-    def standardised(self, residual: Image, brain: Brain) -> Image:
-        """By the statistics that the map's settings name; unchanged if they name none."""
-        source = self.map_settings.standardise
-        if not source:
-            return residual
-        if source not in self.residual_statistics:
-            raise InputError(f"{self.name} has no {source} residuals", do=REMEDIES[source])
-        statistics = self.residual_statistics[source][self.map_settings.residual]
-        return standardise(residual, brain, statistics, self.map_settings)
-
-    def finished(self, residual: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Image:
-        """Smoothed, and signed unless it is absolute."""
-        smooth = smooth_inside(residual, brain, self.map_settings.smooth_mm, spacing)
-        return check_finite(smooth if self.map_settings.residual == "absolute" else signed(smooth, sign), self.name)
+        return self.residuals.of_residual(residual, brain, spacing, sign)
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and residual statistics."""
-        state = self.weights()
-        for source, by_type in self.residual_statistics.items():
-            for residual_type, statistics in by_type.items():
-                state |= statistics.state(f"residual_{source}_{residual_type}")
-        return state
+        return self.weights() | self.residuals.state()
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         self.load_weights(state)
-        present = [source for source in REMEDIES if source == "training" or f"residual_{source}_signed_mean" in state]
-        self.residual_statistics = {
-            source: {of: Statistics.load(state, f"residual_{source}_{of}") for of in RESIDUALS} for source in present
-        }
+        self.residuals.load(state)

@@ -29,6 +29,10 @@ class Statistics:
         """The arrays by name."""
         return {f"{prefix}_mean": self.mean, f"{prefix}_sd": self.sd, f"{prefix}_coverage": self.coverage}
 
+    def of_sequence(self, number: int) -> Statistics:
+        """Those of one sequence, of statistics (x, y, z, c)."""
+        return Statistics(*(part[..., number] for part in (self.mean, self.sd, self.coverage)))
+
     @classmethod
     def load(cls, state: Mapping[str, np.ndarray], prefix: str) -> Statistics:
         """Restore what `state` returned; raises InputError if a part is missing."""
