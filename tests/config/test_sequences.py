@@ -57,6 +57,19 @@ def test_every_data_set_and_model_has_its_sequences() -> None:
     assert made.trainings()["flair"] == "flair"  # not that of all sequences
 
 
+def test_an_ensemble_gives_its_sequences_to_its_members() -> None:
+    made = study(models={"fast": "flagship_fast", "one": {"use": "flagship_fast", "set": {"modalities": ["FLAIR"]}}})
+    assert {label: made.sequences_of(label) for label in ("fast_dae", "one_dae", "one_small")} == {
+        "fast_dae": SEQUENCES,
+        "one_dae": ["FLAIR"],
+        "one_small": ["FLAIR"],
+    }
+    vote = {"use": "ensemble", "of": ["flair", "two"], "set": {"modalities": ["FLAIR"]}}
+    two = {"use": "zscore_atlas", "set": {"modalities": ["T1w"]}}
+    words = fault(models={"vote": vote, "flair": {**two, "set": {"modalities": ["FLAIR"]}}, "two": two})
+    assert "members" in words
+
+
 def test_one_modality_is_that_of_all_data_sets() -> None:
     made = study(modalities=["FLAIR"], lesion_sign={"FLAIR": "bright"}, models={"zscore_atlas": None})
     assert made.scan_sets()["healthy"].modality == "FLAIR"

@@ -216,11 +216,15 @@ def _with_members(folder: Path, models: dict[str, dict[str, Any]], file: str | P
 def _composed(
     folder: Path, label: str, model: dict[str, Any], known: dict[str, dict[str, Any]], file: str | Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """An ensemble whose `of` names its members, then those of them that are not `known`; any other model alone."""
+    """An ensemble whose `of` names its members, then those of them that are not `known`; any other model alone.
+
+    Sequences that the ensemble is to see are those of its members.
+    """
     members = model.get("members")
     if not isinstance(members, dict) or not members:
         yield label, model
         return
+    seen = {"modalities": model["modalities"]} if model.get("modalities") else {}
     labels: dict[str, str] = {}
     new: dict[str, dict[str, Any]] = {}
     for name, use in members.items():
@@ -228,7 +232,7 @@ def _composed(
             continue
         if isinstance(use, dict) and (odd := [key for key in use if key not in ("use", "set", *OF_ENSEMBLES)]):
             raise ConfigError(f"models.{label}.members.{name}: unknown key {odd[0]}", file=file, do="use and set alone")
-        settings = _resolved(folder, "models", use, file)
+        settings = {**seen, **_resolved(folder, "models", use, file)}
         same = next((other for other, each in known.items() if other != label and each == settings), None)
         labels[name] = same or f"{label}_{name}"
         if same is None:
@@ -236,7 +240,7 @@ def _composed(
                 why = f"{label} has a member {name}"
                 raise ConfigError(f"two models are called {labels[name]}", file=file, why=why, do="rename the other")
             known[labels[name]] = new[labels[name]] = settings
-    made = {key: value for key, value in model.items() if key != "members"}
+    made = {key: value for key, value in model.items() if key not in ("members", "modalities")}
     for key in ("weights", "alone"):
         if isinstance(how := made.get("map"), dict) and isinstance(named := how.get(key), dict):
             kept = {name: value for name, value in named.items() if members.get(name, "") is not None}

@@ -80,6 +80,8 @@ class Settings(MethodSettings):
 
     @model_validator(mode="after")
     def _weighs_its_members(self) -> Settings:
+        if self.of and self.modalities:
+            raise ValueError("modalities: an ensemble sees the maps of its members; give it to these")
         if len(set(self.of)) < len(self.of):
             raise ValueError("of: one is listed twice; give it a weight instead")
         for key, named in (("weights", self.map.weights), ("alone", self.map.alone)):
