@@ -94,7 +94,6 @@ def test_a_study_of_one_sequence_says_nothing_of_others() -> None:
         ({"modalities": []}, ("lesion_sign", "modalities")),
         ({"models": {"baur_dvae_small": None}}, ("baur_dvae_small", "one sequence", "FLAIR")),
         ({"models": {"z": {"use": "zscore_atlas", "set": {"modalities": ["PDw"]}}}}, ("models.z", "PDw")),
-        ({"evaluate": {"space": "native"}}, ("native", "sequences")),
         ({"missing": "guess"}, ("missing", "guess")),
     ],
 )

@@ -186,8 +186,6 @@ class Study(Section):
                 one = f"`set: {{modalities: [{seen[-1]}]}}`"
                 why = f"{model.family} takes one sequence, and the study has {listed(seen)}; choose one by {one}"
                 raise ValueError(f"models.{label}: {why}")
-        if len(there) > 1 and self.evaluate.space == "native":
-            raise ValueError("evaluate.space: native is not there for studies with several sequences")
         return self
 
     @model_validator(mode="after")

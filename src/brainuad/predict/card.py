@@ -139,7 +139,7 @@ def _model(manifest: Manifest, study: Study) -> list[str]:
         one = signs if isinstance(signs, str) else signs[seen[0]] if len({*signs.values()}) == 1 else EACH
         made, *rest = map_text(settings.map, one)
         fused = fusion_text(settings.map, several) if several else []
-        own = [f"It sees {listed(seen)}."] if seen and not settings.member_labels() else []
+        own = settings.describe_sequences(seen) if seen and not settings.member_labels() else []
         sentences = [f"`{part.label}` is {what.rstrip('.')}.", *more, *own, f"The map {made}", *rest, *fused]
         told.append(re.sub(r" \[@[^]]+\]", "", " ".join(sentences)))
     label = manifest.postprocessing["label"]
