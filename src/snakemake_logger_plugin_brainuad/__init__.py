@@ -6,14 +6,13 @@ full log is in `.snakemake/log` in any case.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from logging import WARNING, LogRecord
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from snakemake.logging import DefaultFilter, DefaultFormatter
@@ -22,6 +21,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from brainuad.cluster import failed_jobs
 from brainuad.errors import StorageError
+from brainuad.resources.time_left import Machine, Task, TimeLeft
 from brainuad.units import format_duration
 
 NOTHING_TO_DO = "Nothing to be done"
@@ -30,27 +30,35 @@ FOLDER_VARIABLE = "BRAINUAD_FOLDER"
 """Environment variable with the study's results folder, set by the Snakefile."""
 
 
-class TimeEstimate:
-    """Time left, from the duration of finished jobs of each rule and the number of jobs that ran at once."""
+RUN: list[TimeLeft] = []
+"""The jobs of this run with what they should take, from the Snakefile; without it all jobs count alike."""
+SHARE_OF_TIME = 0.01
+"""That the estimates of a run may take: it has thousands of jobs at times."""
 
-    def __init__(self) -> None:
-        self.jobs_left: Counter[str] = Counter()
-        self.durations: dict[str, list[float]] = defaultdict(list)
-        self.started = time.monotonic()
 
-    def record(self, rule: str, seconds: float) -> None:
-        """A job of a rule is done."""
-        self.jobs_left[rule] -= 1
-        self.durations[rule].append(seconds)
+class Estimate:
+    """The time left of a run, computed anew as often as `SHARE_OF_TIME` allows."""
+
+    def __init__(self, jobs: Mapping[str, int]):
+        """`jobs`: how many of each rule."""
+        rules = [rule for rule, count in jobs.items() for _ in range(count)]
+        unnamed = {-number: Task(rule) for number, rule in enumerate(rules, start=1)}
+        self._alike = TimeLeft(unnamed, Machine(None), time.time())
+        self._left, self._at, self._cost = 0.0, -math.inf, 0.0
+
+    @property
+    def of_run(self) -> TimeLeft:
+        """The Snakefile gives it after Snakemake has told the number of jobs, and before the first starts."""
+        return RUN[-1] if RUN else self._alike
 
     def seconds_left(self) -> float:
-        """A rule without finished jobs counts as the median of the others."""
-        finished = [seconds for rule in self.durations.values() for seconds in rule]
-        mean = {rule: sum(seconds) / len(seconds) for rule, seconds in self.durations.items()}
-        usual = median(mean.values()) if mean else 0.0
-        work = sum(max(count, 0) * mean.get(rule, usual) for rule, count in self.jobs_left.items())
-        jobs_at_once = max(sum(finished) / max(time.monotonic() - self.started, 1e-3), 1.0)
-        return work / jobs_at_once
+        """From now."""
+        began = time.monotonic()
+        if began - self._at < self._cost / SHARE_OF_TIME:
+            return max(0.0, self._left - (began - self._at))
+        self._left, self._at = self.of_run.seconds_left(time.time()), began
+        self._cost = time.monotonic() - began
+        return self._left
 
 
 class LogHandler(LogHandlerBase):
@@ -60,9 +68,9 @@ class LogHandler(LogHandlerBase):
         """Use Snakemake's own format for all but a job's start and end."""
         self.snakemake_format = DefaultFormatter(quiet=set(), show_failed_logs=True)
         self.dry_run_filter = DefaultFilter(set(), False, False, self.common_settings.dryrun, False)
-        self.jobs: dict[int, tuple[str, str, float]] = {}
-        """Rule, wildcards and start of each job, by Snakemake's job id."""
-        self.estimate = TimeEstimate()
+        self.jobs: dict[int, str] = {}
+        """Rule and wildcards of each job that runs, by Snakemake's job id."""
+        self.estimate = Estimate({})
         self.failures = failed_jobs.FailureRecorder()
         self.has_run = False
         self.last_message = ""
@@ -76,17 +84,16 @@ class LogHandler(LogHandlerBase):
             if self.dry_run_filter.filter(record):
                 self._show(self.snakemake_format.format(record))
         elif event == LogEvent.RUN_INFO:
-            self.estimate.jobs_left = Counter({rule: n for rule, n in details["stats"].items() if rule != "total"})
+            self.estimate = Estimate({rule: count for rule, count in details["stats"].items() if rule != "total"})
         elif event == LogEvent.JOB_INFO:
             self._record_start(details["jobid"], details["rule_name"], details["wildcards"], details.get("resources"))
         elif event == LogEvent.JOB_STARTED:
             self.has_run = True
         elif event == LogEvent.JOB_FINISHED:
             jobid = details.get("job_id", -1)
-            rule, wildcards, started = self.jobs.pop(jobid, ("", "", time.monotonic()))
-            self.estimate.record(rule, time.monotonic() - started)
+            self.last_finished = self.jobs.pop(jobid, "")
+            self.estimate.of_run.finish(jobid, time.time())
             self.failures.record_success(jobid)
-            self.last_finished = f"{rule} {wildcards}".strip()
         elif event == LogEvent.PROGRESS:
             done, total = details["done"], details["total"]
             left = f", about {format_duration(self.estimate.seconds_left())} left" if done < total else ""
@@ -117,7 +124,8 @@ class LogHandler(LogHandlerBase):
         self, jobid: int, rule: str, wildcards: Mapping[str, Any] | None, requested: Mapping[str, Any] | None
     ) -> None:
         named = dict(wildcards or {})
-        self.jobs[jobid] = (rule, " ".join(map(str, named.values())), time.monotonic())
+        self.jobs[jobid] = " ".join([rule, *map(str, named.values())])
+        self.estimate.of_run.start(jobid, rule, time.time())
         self.failures.record_start(jobid, rule, named, dict((requested or {}).items()))
 
     def _record_failure(self, record: LogRecord) -> None:
@@ -125,10 +133,13 @@ class LogHandler(LogHandlerBase):
         details, event = record.__dict__, getattr(record, "event", None)
         if event == LogEvent.GROUP_ERROR:
             jobids = [job["jobid"] for job in details["job_error_info"]]
+            for jobid in jobids:
+                self.estimate.of_run.fail(jobid)
             self.failures.record_group(jobids, str(details.get("external_jobid") or ""), details["aux_logs"])
         elif event == LogEvent.JOB_ERROR:
             slurm_job = str(details["aux"].get("external_jobid") or "")
             message = details["rule_msg"] or self.last_message
+            self.estimate.of_run.fail(details["jobid"])
             self.failures.record_failure(details["jobid"], details["rule_name"], details["log"], slurm_job, message)
             self.last_message = ""
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from brainuad.formats.missing import Missing
-from brainuad.resources import live
+from brainuad.resources import course, live
 from brainuad.resources.live import CurveFile
 from brainuad.track import experiment, follower
 from brainuad.track.follower import Follower
@@ -60,6 +61,34 @@ def test_what_stops_a_training_is_its_status_and_the_next_turn_goes_on(results):
         look(results)
         assert (the_run(results).info.status, "sign of life" in the_run(results).data.tags["why"]) == ("KILLED", True)
     assert steps(results) == [10, 20]
+
+
+def test_what_a_training_uses_is_a_course_over_time(results, monkeypatch):
+    monkeypatch.setattr(course, "FIRST_SECONDS", 0.02)
+    name, file = "system/memory_megabytes", results / PLACE / course.NAME
+
+    def wait_for(lines: int) -> None:
+        until = time.monotonic() + 5
+        while len(course.read(file)) < lines and time.monotonic() < until:
+            time.sleep(0.01)
+
+    with pytest.raises(StoppedError), turn(results):
+        wait_for(3)
+        look(results)  # no checkpoint yet
+        first = steps(results, name)
+        raise StoppedError
+    with turn(results) as path:
+        CurveFile(path, BEGAN, "", curves(10))
+        wait_for(len(first) + 3)
+        look(results)
+        assert steps(results, name)[: len(first) + 3] == list(range(len(first) + 3))
+        ends_well(results)
+    track(results)
+    written = course.read(file)
+    assert steps(results, name) == steps(results, "system/cpu_percent") == [line["step"] for line in written]
+    points = client(results).get_metric_history(the_run(results).info.run_id, name)
+    assert [point.timestamp for point in points] == [int(line["time"] * 1000) for line in written]
+    assert all(10 < point.value < 100_000 for point in points)
 
 
 def test_a_follower_or_an_import_that_dies_anywhere_leaves_nothing_half(results, monkeypatch):

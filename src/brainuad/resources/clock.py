@@ -10,12 +10,14 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 SAMPLE_SECONDS = 0.1
 """Between two samples of the memory of all processes: a process cannot fill more than a few 100 MB in that time."""
+TICKS = os.sysconf("SC_CLK_TCK")
 SELF_AND_CHILDREN = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -56,6 +58,14 @@ class Clock:
         }
 
 
+def now_used() -> tuple[float, float]:
+    """CPU seconds so far and MB of memory of this process and its children together."""
+    processes = list(_processes(os.getpid()))
+    if not processes:
+        return _cpu_seconds(), _kernels_peak_mb()
+    return sum(each.cpu_seconds for each in processes), _together(processes)
+
+
 class _MemorySampler(threading.Thread):
     """Samples the memory of a process and its children together."""
 
@@ -69,11 +79,8 @@ class _MemorySampler(threading.Thread):
             time.sleep(SAMPLE_SECONDS)
 
     def sample(self) -> None:
-        if processes := list(_processes(self.process_id)):
-            used = sum(own for own, _ in processes) + max(shared for _, shared in processes)
-        else:  # the kernel's peak of this process alone, with mapped files
-            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.peak_mb = max(self.peak_mb, used)
+        processes = list(_processes(self.process_id))
+        self.peak_mb = max(self.peak_mb, _together(processes) if processes else _kernels_peak_mb())
 
 
 @cache
@@ -84,19 +91,35 @@ def _memory_sampler(process_id: int) -> _MemorySampler:
     return sampler
 
 
-def _processes(process_id: int) -> Iterator[tuple[float, float]]:
-    """Of a process and its children at this moment, MB: its own memory, and what it shares with other processes.
+class _Process(NamedTuple):
+    """A process at one moment: its own memory, what it shares with other processes, and its time on the CPU."""
 
-    Nothing where the system has no `/proc`.
-    """
+    own_mb: float
+    shared_mb: float
+    cpu_seconds: float
+    """With that of its children that have ended."""
+
+
+def _together(processes: Sequence[_Process]) -> float:
+    return sum(each.own_mb for each in processes) + max(each.shared_mb for each in processes)
+
+
+def _kernels_peak_mb() -> float:
+    """Of this process alone, with mapped files."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _processes(process_id: int) -> Iterator[_Process]:
+    """A process and its children at this moment; nothing where the system has no `/proc`."""
     folder = Path(f"/proc/{process_id}")
     try:
         lines = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         children = [number for task in folder.glob("task/*/children") for number in task.read_text().split()]
         own, shared = (int(lines[f"Rss{kind}"].split()[0]) / 1024 for kind in ("Anon", "Shmem"))
+        times = (folder / "stat").read_text().rpartition(")")[2].split()[11:15]
     except (OSError, KeyError):  # it has just ended
         return
-    yield own, shared
+    yield _Process(own, shared, sum(map(int, times)) / TICKS)
     for number in children:
         yield from _processes(int(number))
 

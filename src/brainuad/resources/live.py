@@ -1,4 +1,4 @@
-"""What a training shows while it runs: `live.json` beside its outputs, and its curves beside its checkpoint.
+"""What a training shows while it runs: `live.json` beside its outputs, its curves and progress beside its checkpoint.
 
 Plain files, written by the job itself; MLflow's follower reads them (`brainuad.track.live_training`). No job does, and
 a disk that refuses them ends no training. Why so: docs/decisions/0054-live-runs.md.
@@ -17,9 +17,13 @@ from typing import Any
 
 from brainuad.errors import BrainuadError, InputError, StorageError
 from brainuad.formats.files import read_json, write_json
+from brainuad.resources import course
 from brainuad.resources.recording import environment
+from brainuad.resources.time_left import Progress
 
 NAME, CURVES = "live.json", "curves.jsonl"
+PROGRESS = ".progress.json"
+"""End of the file that says how far a stage is, beside its checkpoint."""
 RUNNING, FAILED, KILLED = "RUNNING", "FAILED", "KILLED"
 BEAT_SECONDS = 15.0
 """Between two signs of life: the file's time of change."""
@@ -37,6 +41,7 @@ def shown_live(folder: Path, about: Mapping[str, Any], stops: tuple[type[BaseExc
     path, over = folder / NAME, threading.Event()
     _write(path, record)
     threading.Thread(target=_beat, args=(path, over), daemon=True).start()
+    threading.Thread(target=course.record, args=(folder / course.NAME, over), daemon=True).start()
     try:
         yield
     except BaseException as error:
@@ -108,6 +113,32 @@ def read_curves(path: Path) -> tuple[float | None, list[dict[str, Any]]]:
     if not lines or "started" not in lines[0]:
         return None, []
     return lines[0]["started"], [line for line in lines[1:] if "values" in line]
+
+
+def write_progress(checkpoint: Path, began: float, steps: tuple[int, int, int]) -> None:
+    """Say how far the stage with this checkpoint is. `began`: this turn, s since 1970; steps then, now, and in all."""
+    told = {"began": began, **dict(zip(("start", "taken", "total"), steps, strict=True))}
+    with suppress(StorageError):
+        write_json(checkpoint.with_name(checkpoint.stem + PROGRESS), told)
+
+
+def read_progress(place: Path, parts: int, since: float) -> Progress | None:
+    """How far the training in `place` is that was started at `since`, s since 1970; None as long as it does not say.
+
+    `parts`: its stages, those of all folds counted; they are taken to be alike.
+    """
+    found = []
+    for path in place.glob(f"resume/**/*{PROGRESS}"):
+        with suppress(OSError, InputError, KeyError, TypeError):
+            found.append((path.stat().st_mtime, path.relative_to(place).parts[1], read_json(path)))
+    last, key, _ = max(found, key=lambda each: each[0], default=(0.0, "", {}))
+    if not key or last < since:
+        return None
+    now = [(at, told) for at, of, told in found if of == key]  # not of a training with other settings
+    ended = sum(told["taken"] / told["total"] for _, told in now)
+    this_turn = [told for at, told in now if at >= since]
+    done = sum((told["taken"] - told["start"]) / told["total"] for told in this_turn)
+    return Progress(done / parts, max(0.0, 1 - ended / parts), min(told["began"] for told in this_turn), last)
 
 
 def _beat(path: Path, over: threading.Event) -> None:

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from brainuad.resources.live import CURVES, CurveFile
+from brainuad.resources.live import CURVES, CurveFile, write_progress
 
 FIRST_STAGE = "last"
 """Stem of the name of the first stage's checkpoint; that of another stage is the stage's name."""
+TOLD_SECONDS = 10.0
+"""Between two times that a training says how far it is."""
 
 
 @runtime_checkable
@@ -31,7 +34,8 @@ class HasCurves(Protocol):
 class TrainingProgressBar(Callback):  # type: ignore[misc]
     """Counts the steps of the whole training; into a log file it writes twice a minute.
 
-    Also appends the curves, once the checkpoint that holds them is written, to a file beside it.
+    Also appends the curves, once the checkpoint that holds them is written, to a file beside it, and says in another
+    file how far the stage is.
     `done`: steps that earlier turns of the training have taken; `total`: steps of the whole training.
     """
 
@@ -39,6 +43,8 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
         self._done, self._total, self._label = done, total, label
         self._bar: tqdm[Any] | None = None
         self._curves: CurveFile | None = None
+        self._checkpoint: Path | None = None
+        self._taken, self._began, self._tell_at = 0, 0.0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar = tqdm(
@@ -54,12 +60,17 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
             stage = "" if writer.path.stem == FIRST_STAGE else writer.path.stem
             path = writer.path.with_name(CURVES)
             self._curves = CurveFile(path, writer.used["started"], stage, writer.curves)
+            self._checkpoint, self._began = writer.path, time.time()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._bar is not None and batch is not None:
             self._bar.update()
+            self._taken += 1
+            if (now := time.monotonic()) >= self._tell_at:
+                self._tell_at = now + TOLD_SECONDS
+                self._tell()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._curves is not None and (writer := _writer(trainer)) is not None:
@@ -68,9 +79,14 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._tell()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
+
+    def _tell(self) -> None:
+        if self._checkpoint is not None:
+            write_progress(self._checkpoint, self._began, (self._done, self._done + self._taken, self._total))
 
 
 def _writer(trainer: Trainer) -> HasCurves | None:

@@ -21,7 +21,7 @@ from brainuad.errors import InputError
 from brainuad.track import views
 from brainuad.track.live_training import LiveTraining
 from brainuad.track.schema import check_database
-from brainuad.track.tracked_run import Point
+from brainuad.track.tracked_run import SYSTEM, Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -182,8 +182,12 @@ def live_run(training: LiveTraining, runs: Iterable[Run]) -> Run | None:
     for run in same:
         if training.began is not None and run.data.tags.get(BEGAN) == str(training.began):
             return run
-    open_ones = [run for run in same if training.began is None or not run.data.metrics]
+    open_ones = [run for run in same if training.began is None or not _has_curves(run)]
     return open_ones[-1] if open_ones else None
+
+
+def _has_curves(run: Run) -> bool:
+    return any(not name.startswith(SYSTEM) for name in run.data.metrics)
 
 
 def new_params(run: Run, params: Mapping[str, str]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from brainuad.errors import InputError
 from brainuad.formats import run as run_record
-from brainuad.resources import live
-from brainuad.track.tracked_run import Point, curve_points, training_hash
+from brainuad.resources import course, live
+from brainuad.track.tracked_run import Point, curve_points, system_points, training_hash
 
 FINISHED = "FINISHED"
 SECOND = 1000
@@ -58,6 +58,9 @@ def _read(place: Path, model: str, seed: int, since: float) -> Iterator[LiveTrai
     record = live.read(place / live.NAME)
     if record is not None:
         began, points = _live_curves(place, record["started"])
+        points += system_points(
+            course.read(place / course.NAME, since=record["started"] if began is None else began / SECOND)
+        )
         start, end = int(record["started"] * SECOND), int(record["ended"] * SECOND) if "ended" in record else None
         yield LiveTraining(model, seed, record, record["status"], record["why"], start, began, end, points)
         return
@@ -70,7 +73,7 @@ def _read(place: Path, model: str, seed: int, since: float) -> Iterator[LiveTrai
     except (OSError, InputError):
         return
     start, length = int(record["started"] * SECOND), int(record["seconds"] * SECOND)
-    points = tuple(curve_points(curves, start, length))
+    points = (*curve_points(curves, start, length), *system_points(course.read(place / course.NAME, record["started"])))
     yield LiveTraining(model, seed, record, FINISHED, "", start, start, start + length, points)
 
 

@@ -19,11 +19,14 @@ from brainuad.formats import run as run_record
 from brainuad.formats.files import finished
 from brainuad.formats.missing import Missing
 from brainuad.metrics.registry import NO_RULE
+from brainuad.resources import course
 
 NO_POSTPROCESSING = "none"
 """Label that every study has for maps as they are, by custom; left out of names."""
+SYSTEM = "system/"
+"""Begins the names of metrics on MLflow's page of system metrics."""
 STAGES = ("infer", "postprocess", "evaluate")
-LAYOUT = 4
+LAYOUT = 5
 """Part of the hash; a higher number replaces all imported runs."""
 
 
@@ -60,6 +63,8 @@ class TrackedRun:
     """Records of its infer, postprocess and evaluate jobs, sorted by path."""
     curves: pd.DataFrame
     """step, name, value."""
+    system: list[dict[str, Any]]
+    """What the training used over time: lines of `brainuad.resources.course`."""
     metrics: pd.DataFrame
     """Rows of all its `metrics.tsv`."""
     precision_recall: pd.DataFrame
@@ -142,7 +147,11 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
 def run_points(run: TrackedRun) -> list[Point]:
     """Curves at the times they were made (between start and end of the training, by step), final metrics, costs."""
     curve = curve_points(run.curves, run.start, int(run.train["seconds"] * 1000))
-    return curve + [Point(name, value, run.end) for name, value in run_final(run).items()]
+    return [
+        *curve,
+        *system_points(run.system),
+        *(Point(name, value, run.end) for name, value in run_final(run).items()),
+    ]
 
 
 def run_final(run: TrackedRun) -> dict[str, float]:
@@ -155,6 +164,15 @@ def curve_points(curves: pd.DataFrame, start: int, length: int) -> list[Point]:
     last = max(1, int(curves["step"].max())) if len(curves) else 1
     rows = [(int(row["step"]), row) for row in curves.dropna().to_dict("records")]
     return [Point(row["name"], float(row["value"]), start + length * step // last, step) for step, row in rows]
+
+
+def system_points(lines: Iterable[Mapping[str, Any]]) -> tuple[Point, ...]:
+    """What a training used over time, for MLflow's page of system metrics. `lines`: of `brainuad.resources.course`."""
+    return tuple(
+        Point(f"{SYSTEM}{name}", float(value), int(line["time"] * 1000), line["step"])
+        for line in lines
+        for name, value in line["used"].items()
+    )
 
 
 def training_hash(record: Mapping[str, Any]) -> str:
@@ -223,6 +241,7 @@ def _read_run(study: str, folder: Path, training: Training, missing: dict[str, M
         "precision_recall": _tables(evaluated, "curves.tsv", tables.CURVES, missing),
         "tested": _tested(folder / "infer" / model / seed, missing),
     }
+    parts["system"] = course.read(trained / course.NAME, parts["train"]["started"])
     parts["verdicts"] = verdicts(folder / "evaluate" / "comparisons.tsv", model)
     lacking = sorted((row.dataset, row.why) for row in missing.values())
     return TrackedRun(study, *training, **parts, missing=missing, hash=_hash(study, model, seed, parts, *lacking))
@@ -292,11 +311,11 @@ def _costs(run: TrackedRun) -> dict[str, float]:
 
 
 def _system(train: Mapping[str, Any]) -> dict[str, float]:
-    """Totals of the training, for MLflow's page of system metrics: the job records no course over time."""
+    """Totals of the training, for MLflow's page of system metrics."""
     used = {"peak_memory_megabytes": train["peak_memory_mb"], "cpu_seconds": train["cpu_seconds"]}
     if train["seconds"] > 0:
         used["mean_cpu_cores"] = train["cpu_seconds"] / train["seconds"]
-    return {f"system/training_{name}": float(value) for name, value in used.items()}
+    return {f"{SYSTEM}training_{name}": float(value) for name, value in used.items()}
 
 
 def _family(record: Mapping[str, Any]) -> str:
