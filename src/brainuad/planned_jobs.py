@@ -294,6 +294,7 @@ def track(plan: Plan) -> TrackJob:
         uri=plan.study.track.uri,
         attempt=plan.track_attempt(),
         runs=runs,
+        models=list(plan.study.models),
     )
 
 

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from brainuad.figures.plot import shade, style
 from brainuad.formats import checksums, run, tables
 from brainuad.formats.missing import Missing
 from brainuad.resources import recording
 from brainuad.track import ui, views
 from brainuad.track.experiment import DATABASE, HASH, Destination
-from brainuad.track.run_import import import_study
+from brainuad.track.run_import import COLOUR, import_study
 from brainuad.track.tracked_run import Training, read_runs
 
 MODELS = ("ae", "thresh")
@@ -222,6 +223,26 @@ def test_an_unavailable_server_is_a_warning_and_imports_nothing(
     assert "demo was not imported into MLflow" in record.getMessage()
     assert "the next run tries again" in record.getMessage()
     assert "secret" not in record.getMessage()
+
+
+def test_runs_of_a_model_have_its_colour_in_the_report_unless_somebody_chose_another(root: Path) -> None:
+    def coloured(trainings: list[Training]) -> dict[str, str]:
+        import_study("demo", root / "demo", trainings, Destination(root / "mlflow"), models=["thresh", "ae"])
+        return {name: run.data.tags[COLOUR] for name, run in runs(root).items()}
+
+    first, second = style(0)[0], style(1)[0]
+    shown = {"thresh/seed-0": first, "thresh/seed-1": first, "ae/seed-0": second, "ae/seed-1": second}
+    assert coloured(TRAININGS) == shown
+    client(root).set_tag(runs(root)["ae/seed-0"].info.run_id, COLOUR, "#123456")
+    assert coloured(TRAININGS) == shown | {"ae/seed-0": "#123456"}
+    coloured([each for each in TRAININGS if each.seed == 0])
+    state = views.unpack(client(root).get_experiment_by_name("demo").tags[views.TAG + views.COMPARISON])
+    assert state["groupBy"] is None, "colours of groups are MLflow's, and one seed needs no groups"
+
+
+def test_shades_differ_beyond_the_palette() -> None:
+    assert [shade(number) for number in range(3)] == [style(number)[0] for number in range(3)]
+    assert len({shade(number) for number in range(24)}) == 24
 
 
 def test_the_saved_views_are_readable_and_linked(imported: Path) -> None:

@@ -83,6 +83,13 @@ def style(index: int) -> tuple[str, tuple[float, ...]]:
     return PALETTE[index % len(PALETTE)], DASHES[index // len(PALETTE) % len(DASHES)]
 
 
+def shade(index: int) -> str:
+    """Colour of the n-th of several lines that have no dashes: that of `style`, then lighter, then darker."""
+    target, share = ((0, 0.0), (255, 0.45), (0, 0.35))[index // len(PALETTE) % 3]
+    channels = bytes.fromhex(PALETTE[index % len(PALETTE)].removeprefix("#"))
+    return "#" + bytes(round(each + share * (target - each)) for each in channels).hex()
+
+
 def svg(plot: Plot) -> Markup:
     """The plot for a web page. Its title is its accessible name, and each line has its label as a tooltip."""
     buffer = io.BytesIO()

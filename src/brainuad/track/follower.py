@@ -158,5 +158,10 @@ def _shown_names(trainings: list[LiveTraining]) -> views.ShownNames:
     losses = sorted((name for name in names if name.endswith("loss")), key=lambda name: "validation" not in name)
     models = sorted({training.model for training in trainings})
     return views.ShownNames(
-        losses, losses, models, names, positive=frozenset(name for name in names if lowest[name] > 0)
+        losses,
+        losses,
+        models,
+        names,
+        grouped=len(models) < len(trainings),
+        positive=frozenset(name for name in names if lowest[name] > 0),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from brainuad import metrics as declared
+from brainuad.figures.plot import shade
 from brainuad.formats.files import finished
 from brainuad.formats.leftovers import temporary_folder
 from brainuad.formats.missing import Missing
@@ -47,16 +48,24 @@ from brainuad.track.tracked_run import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MOST_COLUMNS, MOST_PARAMS = 16, 5
+MOST_COLUMNS, MOST_PARAMS, MOST_SHADES = 16, 5, 24
+COLOUR = "mlflow.runColor"
+"""Tag of a run; groups of runs have colours that MLflow alone decides (docs/mlflow.md)."""
 logger = getLogger(__name__)
 
 
 def import_study(
-    study: str, folder: Path, trainings: Sequence[Training], to: Destination, missing: Sequence[Missing] = ()
+    study: str,
+    folder: Path,
+    trainings: Sequence[Training],
+    to: Destination,
+    missing: Sequence[Missing] = (),
+    models: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """Import the runs under `folder` (`results/<study>`): run id and hash by `<model>/seed-<n>`.
 
-    `missing`: evaluations that are not there; a run that lacks one is imported with the status FAILED.
+    `missing`: evaluations that are not there; a run that lacks one is imported with the status FAILED. `models`: all of
+    the study, in its order, by which their runs are coloured as in the report.
 
     The run that shows a training since it started is completed. Unchanged runs are kept; a changed one is imported as
     a new run and the old one deleted, as are those of models that left the study (MLflow can restore them). None, with
@@ -69,6 +78,7 @@ def import_study(
             importer = _Importer(experiment, folder, named)
             imported = {f"{run.model}/seed-{run.seed}": {"run": importer.run_id(run), "hash": run.hash} for run in runs}
             importer.delete_others({entry["run"] for entry in imported.values()})
+            importer.colour({entry["run"]: name.partition("/")[0] for name, entry in imported.items()}, models)
             experiment.write_views(shown_names(runs))
             return imported
     except ImportFailedError as error:
@@ -106,6 +116,15 @@ class _Importer:
         for old in self._runs:
             if old.info.run_id not in kept:
                 self._client.delete_run(old.info.run_id)
+
+    def colour(self, model_of: Mapping[str, str], models: Sequence[str]) -> None:
+        """Give all runs of a model its colour in the report, unless somebody chose another. `model_of`: by run id."""
+        shades = {model: shade(number) for number, model in enumerate(models)}
+        ours, known = set(map(shade, range(MOST_SHADES))), {each.info.run_id: each.data.tags for each in self._runs}
+        for run_id, model in model_of.items():
+            old = known.get(run_id, {}).get(COLOUR)
+            if model in shades and old != shades[model] and (old is None or old in ours):
+                self._client.set_tag(run_id, COLOUR, shades[model])
 
     def _create(self, run: TrackedRun) -> str:
         run_id = self._experiment.create(f"{run.model}/seed-{run.seed}", run.start, run_tags(run))
@@ -173,6 +192,7 @@ def shown_names(runs: Sequence[TrackedRun]) -> views.ShownNames:
         columns=view_columns([row for run in runs for row in run.metrics.to_dict("records")]),
         curves=[legal(name) for name in curves.index if "loss" in name],
         models=sorted({run.model for run in runs}),
+        grouped=len({run.model for run in runs}) < len(runs),
         all_metrics=sorted({legal(name) for name in {*curves.index, *final}}),
         params=[legal(name) for name in varied_params(runs, MOST_PARAMS)],
         positive=frozenset(legal(name) for name in curves.index[curves > 0]),

@@ -22,13 +22,15 @@ class TrackJob(Job):
     """Imports runs. An unavailable server is a warning; `attempt` then changes, so that the next run tries again."""
 
     rule = "track"
-    untracked: ClassVar[frozenset[str]] = frozenset({"missing"})
+    untracked: ClassVar[frozenset[str]] = frozenset({"missing", "models"})
     inputs: TrackInputs
     outputs: TrackOutputs
     uri: str | None
     attempt: int
     runs: list[tuple[str, int, str]]
     """Model, seed, and the label under which the model was trained."""
+    models: list[str] = []
+    """All of the study, in its order."""
     missing: list[Missing] = []
     """Evaluations of these runs that are not there."""
 
@@ -42,7 +44,7 @@ class TrackJob(Job):
         folder = mark.parent
         trainings = [Training(*each) for each in self.runs]
         to = Destination(folder.parent / "mlflow", self.uri)
-        imported = import_study(self.tags["study"], folder, trainings, to, self.missing)
+        imported = import_study(self.tags["study"], folder, trainings, to, self.missing, self.models)
         write_json(mark, {"complete": False} if imported is None else imported)
         if imported is None:
             mark.with_name("track.attempts").write_text(str(self.attempt + 1))

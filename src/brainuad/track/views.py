@@ -32,6 +32,8 @@ class ShownNames:
     all_metrics: list[str]
     params: list[str] = field(default_factory=list)
     """In which runs differ."""
+    grouped: bool = True
+    """Whether the comparison has a row per model, for there are models with several runs."""
     positive: frozenset[str] = frozenset()
     """Curves without a value of 0 or less: they are drawn on a logarithmic scale."""
 
@@ -46,8 +48,8 @@ def note(study: str, experiment: str) -> str:
     """Markdown above the table of runs."""
     parallel = link(experiment, RUNS, charts=True)
     return (
-        f"**Study {study}.** One run per model and seed; a row of the comparison is the mean over seeds.\n\n"
-        f"- [Comparison table]({link(experiment, COMPARISON)}), grouped by model\n"
+        f"**Study {study}.** One run per model and seed; of several seeds the comparison shows the mean.\n\n"
+        f"- [Comparison table]({link(experiment, COMPARISON)}), a row per model\n"
         f"- [Charts]({link(experiment, COMPARISON, charts=True)}): bars per model, training curves\n"
         f"- [Every run]({link(experiment, RUNS)}), and its [parallel coordinates]({parallel})\n\n"
         "Metrics are named `metric/data set:threshold rule:postprocessing`, as far as they have one; the ends of "
@@ -64,7 +66,7 @@ def view_tags(study: str, shown: ShownNames, now: int) -> dict[str, str]:
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "model"}]}
     parallel = [_parallel(shown.columns[:6], shown.params)] if len(shown.columns) > 1 else []
     folded = _folded(shown.all_metrics)
-    comparison = _state(shown.columns, ["dataset"], charts, folded, grouped)
+    comparison = _state(shown.columns, ["dataset"], charts, folded, grouped if shown.grouped else None)
     comparison["groupsExpanded"] = {f"tag.model.{model}": False for model in shown.models}  # a row per model
     runs = _state(shown.columns, ["model", "seed", "family", "commit"], parallel, folded, None)
     return {
