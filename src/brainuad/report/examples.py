@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class Example:
     """Factor from a volume on the grid to the scan's own space."""
     further: Mapping[str, Float[np.ndarray, "x y z"]] = field(default_factory=dict)
     """Other sequences of its session, where they were asked for and are there; `image` is the first."""
+
+    def in_sequence(self, name: str) -> Example:
+        """The same with another sequence of its session as `image`, where it is there."""
+        image = self.further.get(name)
+        return self if image is None else replace(self, image=image, white=_white(image, self.brain))
 
     @property
     def voxel_ml(self) -> float:
@@ -114,7 +119,7 @@ def read_examples(study: Study, folder: Path, scans: pd.DataFrame) -> list[Examp
     found: list[Example] = []
     for dataset, path, rows, healthy in _scored(study, folder, scans):
         count = (study.report.examples + 1) // 2 if healthy else study.report.examples
-        found += _dataset_examples(dataset, path, rows, count)
+        found += _dataset_examples(dataset, path, rows, count, study.sequences())
     return found
 
 
@@ -141,7 +146,8 @@ def draw_examples(
 ) -> list[ExamplePictures]:
     """Pictures of the examples. The maps of a model share one colour scale.
 
-    `scans`: the table of scans; `seeds`: which is shown, by model and data set.
+    Its masks are drawn on the first sequence that it sees. `scans`: the table of scans; `seeds`: which is shown, by
+    model and data set.
     """
     first = scans[scans["postprocessing"] == next(iter(study.postprocessing))]
     keys = [first[name] for name in ("model", "seed", "dataset", "scan")]
@@ -155,9 +161,12 @@ def draw_examples(
         tops = [np.percentile(p.anomaly[d.example.brain], 99.8) for d, p in pairs if p is not None]
         for pictures, prediction in pairs:
             if prediction is not None:
-                example = pictures.example
+                seen = study.sequences_of(model)[:1]
+                example = pictures.example.in_sequence(seen[0]) if seen else pictures.example
                 drawn_here = pictures.by_model[model] = _pictures(example, prediction, float(max(tops)))
                 key = (model, seeds.get((model, example.dataset)), example.dataset, example.scan)
+                if example is not pictures.example:
+                    drawn_here["text"] = f"on {seen[0]}; " + drawn_here.get("text", "no mask")
                 if np.isfinite(auprc.get(key, np.nan)):
                     drawn_here["text"] = f"AUPRC {auprc[key]:.2f}; " + drawn_here.get("text", "no mask")
     return drawn
@@ -248,13 +257,17 @@ def _dataset_examples(
             lesion,
             cache.affine,
             slice_index=slices.largest_slice(lesion if lesion.any() else brain),
-            white=float(np.percentile(image[brain], 99.5)),
+            white=_white(image, brain),
             description=description,
             corrupted=bool(scan.corrupted),
             unmarked=bool(scan.unmarked),
             own_volume=scan.own_volume,
             further={name: each.image(i) for name, each in others.items() if name not in scan.missing_sequences},
         )
+
+
+def _white(image: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"]) -> float:
+    return float(np.percentile(image[brain], 99.5))
 
 
 def _scan_picture(example: Example) -> str:
