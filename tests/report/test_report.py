@@ -46,6 +46,9 @@ from brainuad.formats.thresholds import FoundThreshold
 from brainuad.formats.verdicts import Comparisons
 from brainuad.report import table
 from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.in_short import Known, answers
+from brainuad.report.methods_section.participants import Group
+from brainuad.report.realised import Realised
 from brainuad.report.shown import study_results
 from brainuad.report.study_report import LIMIT, ReportSources, write_report
 from brainuad.report.study_results import presence
@@ -350,6 +353,49 @@ def test_the_viewer_starts_in_a_lesion(made: tuple[Path, str]) -> None:
     place = np.array(entry["toMni"]) @ [x, y, z, 1]
     expected = AFFINE @ [14 + 2 * 3, 26, 15, 1]
     assert np.abs(place - expected)[:3].max() <= 4, "the centre of the lesion, within a voxel"
+
+
+def in_short(page: str) -> dict[str, str]:
+    """The answers at the head of the page, by a word of their question."""
+    section = page.split('id="short"')[1].split("</section>")[0]
+    text = re.sub(r"</?code>", "", section)
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text, flags=re.S)
+    words = ("done", "best", "baseline", "thresholds", "failed", "maps", "mind")
+    return {next(word for word in words if word in asked): answer for asked, answer in found}
+
+
+def test_the_head_answers_what_a_reader_asks_first(made: tuple[Path, str]) -> None:
+    page, said = made[1], in_short(made[1])
+    assert page.index('id="short"') < page.index('id="headline"') < page.index('id="comparison"')
+    assert "3 models, 1 of them" in said["done"]
+    assert "(ms)" in said["done"]
+    assert "vae has the highest AUPRC: 0.500 [0.450, 0.550]" in said["best"]
+    assert "guessing has 0.012" in said["best"]
+    assert re.search(r"ms: yes, vae is better .*zscore", said["baseline"])
+    assert "2 of 11 scans were left out" in said["failed"]
+    assert "sub-0" not in said["mind"], "only what it is about"
+    for target in re.findall(r'href="#(\w+)"', page.split('id="short"')[1].split("</section>")[0]):
+        assert f'id="{target}"' in page, target
+
+
+def test_the_head_tells_how_thresholds_were_set_and_that_nothing_failed() -> None:
+    study = settings(thresholds=[{"rule": "healthy_quantile", "quantile": 0.98}, {"rule": "burden", "ml": 5}])
+    scans_of = [Scan(f"sub-{number}", f"sub-{number}", "healthy", role="validation") for number in range(3)]
+    groups = [Group("healthy", "validation", used=scans_of)]
+    shares = (0.02, 0.03, 0.01, 0.05)
+    masks = [Realised("healthy", model, "none", RULE, 4, *shares, ml, 9.0) for model, ml in (("ae", 2.7), ("vae", 8.0))]
+    found = answers(study, Known(groups, [], {}, masks, gone="", viewed=0))
+    said = {each.question: " ".join(each.texts) for each in found}
+    assert list(said) == ["What was done?", "How were thresholds set?", "What failed?"]
+    thresholds_text = said["How were thresholds set?"]
+    for words in (
+        "the first of 2 rules",
+        "2 % of healthy brain voxels",
+        "3 validation scans of `healthy`",
+        "2.7 to 8 ml",
+    ):
+        assert words in thresholds_text
+    assert said["What failed?"].startswith("Nothing")
 
 
 def test_the_flow_of_scans_stands_before_the_numbers(made: tuple[Path, str]) -> None:

@@ -17,7 +17,7 @@ from brainuad.formats import missing, quality, tables
 from brainuad.formats.files import atomic
 from brainuad.formats.status import OVERLAY
 from brainuad.formats.verdicts import Comparisons
-from brainuad.report import cases, ceilings, examples, page, plots, slices, table, viewer
+from brainuad.report import cases, ceilings, examples, in_short, page, plots, slices, table, viewer
 from brainuad.report.baselines import compare_with_baselines
 from brainuad.report.failures_costs import costs, deleted_records, failures, write_table
 from brainuad.report.figure_files import FigureFiles
@@ -112,11 +112,29 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "subgroups": (of_subgroups, FEWEST_FOR_INTERVAL),
     }
     best_first = _best_first(study, content["blocks"])
+    content["short"] = in_short.answers(study, _known(content, viewed=0))
     text = page.render({**content, **_browsed(study, results, best_first, [])})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
     scans = viewer.viewer_scans(study, folder, results, best_first, budget)
-    text = page.render({**content, **_browsed(study, results, best_first, scans)}) if scans else text
+    if scans:
+        content["short"] = in_short.answers(study, _known(content, viewed=len(scans)))
+        text = page.render({**content, **_browsed(study, results, best_first, scans)})
     _write(text, out / PAGE)
+
+
+def _known(content: Mapping[str, Any], viewed: int) -> in_short.Known:
+    lacking, of_all = content["evaluations"]
+    absent = f"{lacking} of {of_all} evaluations (model, seed, data set) are missing" if lacking else ""
+    out = content["left_out"]
+    gone = ". ".join(filter(None, [absent, str(out) if out.scans or out.not_made else ""]))
+    return in_short.Known(
+        groups=content["groups"],
+        comparisons=content["baseline_comparisons"],
+        chance={block.dataset: block.chance for block in content["blocks"]},
+        realised=content["realised"],
+        gone=f"{gone[0].upper()}{gone[1:]}." if gone else "",
+        viewed=viewed,
+    )
 
 
 def _write(text: str, path: Path) -> None:

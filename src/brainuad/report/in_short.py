@@ -1,0 +1,138 @@
+"""The head of the report: the questions that a reader has first, each answered in a sentence or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from brainuad.config.postprocessing import Fixed, ValDice
+from brainuad.config.study import Study
+from brainuad.config.told import count, listed, with_settings
+from brainuad.report.baselines import BaselineComparison
+from brainuad.report.methods_section.participants import Group
+from brainuad.report.realised import Realised
+
+COMPARISON, THRESHOLDS = ("comparison", "comparison"), ("thresholds", "thresholds")
+MOST_NAMED = 3
+BASELINES = "methods that learn statistics of single voxels at most"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`texts`: sentences, with `code` between backticks; `link`: id of the section that has more, and its name."""
+
+    question: str
+    texts: list[str]
+    link: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the answers are made of. `chance`: AUPRC of guessing, by data set; `gone`: what failed, in words, or empty.
+
+    `viewed`: scans in the viewer.
+    """
+
+    groups: Sequence[Group]
+    comparisons: Sequence[BaselineComparison]
+    chance: Mapping[str, float | None]
+    realised: Sequence[Realised]
+    gone: str
+    viewed: int
+
+
+def answers(study: Study, known: Known) -> list[Answer]:
+    """In the order of the page; questions to which the study has no answer are left out."""
+    failed = known.gone or "Nothing: all scans are in the study, and every model was scored on every data set."
+    found = [
+        Answer("What was done?", list(_done(study, known.groups)), ("scans", "scans") if known.groups else None),
+        Answer("Which model is best?", [_best(study, each, known.chance) for each in known.comparisons], COMPARISON),
+        Answer(
+            "Is it better than a trivial baseline?",
+            [_verdict(each) for each in known.comparisons],
+            ("headline", "verdicts"),
+        ),
+        Answer("How were thresholds set?", list(_thresholds(study, known)), THRESHOLDS if known.realised else None),
+        Answer("What failed?", [failed], ("failures", "failures")),
+    ]
+    if known.viewed:
+        text = (
+            f"The viewer shows {count(known.viewed, 'scan')} in three planes, with the true lesion and with what each "
+            "model marks at a threshold that you can move."
+        )
+        found.append(Answer("What do the maps look like?", [text], ("viewer", "viewer")))
+    return [each for each in found if each.texts]
+
+
+def _done(study: Study, groups: Sequence[Group]) -> Iterator[str]:
+    baselines = len(study.baselines())
+    trivial = f", {baselines} of them trivial baselines ({BASELINES})" if baselines else ""
+    training = sum(len(group.used) for group in groups if group.role == "train")
+    seeds = f", each with {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
+    learned = f" had {count(training, 'healthy scan')} to learn from{seeds}" if training else ""
+    yield f"{count(len(study.models), 'model')}{trivial}{learned}; each gives every voxel a score, the anomaly map."
+    tested = [group for group in groups if group.role == "test"]
+    if tested:
+        yield f"They were tested on {listed([_tested(study, group) for group in tested])}."
+
+
+def _tested(study: Study, group: Group) -> str:
+    scans, people = count(len(group.used), "scan"), len(group.subjects)
+    if group.made:
+        return f"{scans} made of others (`{group.dataset}`)"
+    healthy = study.scan_sets()[group.dataset].healthy
+    of = count(people, "healthy person" if healthy else "patient").replace("healthy persons", "healthy people")
+    return f"{scans} of {of} (`{group.dataset}`)"
+
+
+def _best(study: Study, item: BaselineComparison, chance: Mapping[str, float | None]) -> str:
+    best, number = next(iter(item.numbers.items()))
+    trivial = ", a trivial baseline," if best in study.baselines() else ""
+    guessing = f", guessing has {level:.2g}" if (level := chance.get(item.dataset)) is not None else ""
+    after = f" after `{next(iter(study.postprocessing))}`" if len(study.postprocessing) > 1 else ""
+    return (
+        f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}. It is the area under the "
+        "precision-recall curve of a scan's voxels, averaged over patients, with its 95 % interval; "
+        f"1 is perfect{guessing}."
+    )
+
+
+def _verdict(item: BaselineComparison) -> str:
+    place = f"On `{item.dataset}`:"
+    if not item.baseline:
+        return f"{place} nobody knows, there is no trivial baseline."
+    if not item.differences:
+        return f"{place} only trivial baselines are there."
+    rival = f"the best trivial baseline, `{item.baseline}` ({item.numbers[item.baseline]})"
+    if better := [model for model, verdict in item.differences.items() if verdict == "better"]:
+        named = listed([f"`{model}`" for model in better[:MOST_NAMED]])
+        more = f" and {len(better) - MOST_NAMED} more" if len(better) > MOST_NAMED else ""
+        return f"{place} yes, {named}{more} {'are' if len(better) > 1 else 'is'} better than {rival}."
+    if all(verdict == "worse" for verdict in item.differences.values()):
+        return f"{place} no, every learned model is worse than {rival}."
+    needed = f"; about {item.needed} would decide a difference of this size" if item.needed else ""
+    return f"{place} not decided with {count(item.patients, 'patient')}{needed}. The one to surpass is {rival}."
+
+
+def _thresholds(study: Study, known: Known) -> Iterator[str]:
+    if not study.thresholds:
+        return
+    rule = study.thresholds[0]
+    first = f", the first of {len(study.thresholds)} rules" if len(study.thresholds) > 1 else ""
+    aim = f": it aims at {100 * rule.aims_at:.2g} % of healthy brain voxels above it" if rule.aims_at else ""
+    yield f"`{rule.label}`{first}, is {with_settings(rule, 'rule')}{aim}."
+    healthy = not isinstance(rule, ValDice)
+    sets = {label: role for label, role in study.threshold_sets().items() if study.datasets[label].healthy == healthy}
+    used = [(group, len(group.used)) for group in known.groups if sets.get(group.dataset) == group.role]
+    if used and not isinstance(rule, Fixed):
+        named = listed([f"{count(scans, f'{group.role} scan')} of `{group.dataset}`" for group, scans in used])
+        yield f"It was set on {named}; no label of a test scan was used."
+    volumes = [
+        row.fp_ml_per_scan
+        for row in known.realised
+        if (row.rule, row.postprocessing) == (rule.label, next(iter(study.postprocessing)))
+    ]
+    if volumes:
+        low, high = (f"{each:.2g}" for each in (min(volumes), max(volumes)))
+        span = low if low == high else f"{low} to {high}"
+        yield f"In healthy test scans the models then mark {span} ml per scan, all of it falsely."
