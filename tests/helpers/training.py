@@ -24,6 +24,7 @@ from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.networks import AutoencoderOutput, ConvAutoencoder
 from brainuad.methods.shared.neural import NeuralMethod, Stage
 from brainuad.methods.shared.objective import Objective
+from brainuad.resources.live import PROGRESS
 from brainuad.train.fit import TrainingResult
 
 SPACING = (2.0, 2.0, 2.0)
@@ -160,3 +161,9 @@ def neural(**more: object) -> MethodSettings:
     network = {"size": 16, "channels": [2, 4], "kernel": 3, "latent": 3, "dense_channels": 2}
     train = {"steps": 6, "validate_every": 3, "batch_size": 4}
     return registry.validate({"family": "autoencoder", "network": network, "train": train, **more})
+
+
+def kept(folder: Path) -> list[str]:
+    """Names of the files of a training, without those that only say how far it is."""
+    names = (path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if not name.endswith(PROGRESS))

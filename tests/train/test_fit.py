@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
-from training import COMPUTE, KillAt, KilledError, method, scans, weights
+from training import COMPUTE, KillAt, KilledError, kept, method, scans, weights
 
 from brainuad.errors import InputError, StorageError
 from brainuad.methods.autoencoder.method import AutoencoderMethod
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_other_settings_is_put_aside(tmp_path, caplog):
     found = fit(method(), tmp_path, key="new")
     assert re.search(r"other settings or data.* from the beginning", caplog.text)
     assert found.facts["resumed_at_epoch"] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT, f"{CHECKPOINT}.old"]
+    assert kept(tmp_path) == [CURVES, CHECKPOINT, f"{CHECKPOINT}.old"]
 
 
 def test_a_broken_checkpoint_is_put_aside(tmp_path, caplog):
@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_pat
     with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left on device"):
         patch.setattr(checkpoint.DirectCheckpointIO, "save_checkpoint", full)
         fit(method(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT]
+    assert kept(tmp_path) == [CURVES, CHECKPOINT]
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert fit(method(), tmp_path).facts["resumed_at_epoch"] == 1
 
@@ -204,7 +204,7 @@ def test_the_checkpoint_holds_no_pickled_classes(tmp_path):
     fit(method(), tmp_path)
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert saved["callbacks"]["training"]["key"] == "k"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CURVES, CHECKPOINT]
+    assert kept(tmp_path) == [CURVES, CHECKPOINT]
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):

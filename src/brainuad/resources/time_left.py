@@ -1,7 +1,7 @@
 """How long a run still takes, from what its jobs are expected to cost and what the finished ones did cost.
 
 Expected costs (`brainuad.expected_costs`) are those of one machine. Here they are scaled to the machine at hand and to
-the data, and laid on its cores in the order that the files ask for. Why so: docs/decisions/0056-time-left.md.
+the data, and laid on its cores in the order that the files ask for. Why so: docs/decisions/0058-time-left.md.
 """
 
 from __future__ import annotations
