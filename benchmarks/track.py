@@ -1,22 +1,24 @@
 """CPU time of importing a study into MLflow, twice, and of following it: `python benchmarks/track.py 100 200`.
 
-The runs (of 20 models) are made up: so many of them, each with so many epochs of five curves and 240 final metrics.
+The runs (of 20 models) are made up: so many of them, each with so many epochs of five curves, 183 points of what a
+training of an hour used over time, and 240 final metrics.
 Prints a Markdown table. "Follow" is a look at a study whose trainings all run and have no new point.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 
 from brainuad.formats import run, tables
-from brainuad.resources import live, recording
+from brainuad.resources import course, live, recording
 from brainuad.track.experiment import Destination
 from brainuad.track.follower import Follower
 from brainuad.track.run_import import import_study
@@ -29,6 +31,7 @@ SETTINGS = {"family": "autoencoder", "network": {f"option_{i}": i for i in range
 
 def main() -> None:
     """Make the study in a temporary folder, and measure."""
+    course.FIRST_SECONDS = 1e6  # the trainings are made up, and so is what they use
     count, epochs = (int(each) for each in (*sys.argv[1:], 100, 200)[:2])
     trainings = [Training(f"model_{i % MODELS}", i // MODELS, f"model_{i % MODELS}") for i in range(count)]
     print("| what | CPU s | s |\n| --- | --- | --- |")
@@ -43,6 +46,7 @@ def main() -> None:
             path = place / "resume" / "key" / live.CURVES
             path.parent.mkdir(parents=True)
             live.CurveFile(path, time.time(), "", curves(epochs))
+            (place / course.NAME).write_text("".join(system(time.time())), encoding="utf-8")
         one = Follower(lambda _: Destination(results / "followed"))
         measured("follow, all new", lambda: one.look(folder))
         measured("follow, nothing new", lambda: one.look(folder))
@@ -56,6 +60,13 @@ def main() -> None:
 def curves(epochs: int) -> list[tuple[int, str, float]]:
     """Steps, names and values."""
     return [(100 * epoch, name, 1 / (epoch + i)) for epoch in range(1, epochs + 1) for i, name in enumerate(CURVES)]
+
+
+def system(start: float) -> Iterator[str]:
+    """The lines of an hour: as many as `brainuad.resources.course` writes."""
+    for step in range(183):
+        used = {"cpu_percent": 180.0 + step % 7, "memory_megabytes": 500.0 + step}
+        yield json.dumps({"time": start + 20 * step + 1, "step": step, "used": used}) + "\n"
 
 
 def finish(folder: Path, training: Training, epochs: int) -> None:

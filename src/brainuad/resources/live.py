@@ -7,6 +7,7 @@ a disk that refuses them ends no training. Why so: docs/decisions/0054-live-runs
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -117,7 +118,7 @@ def read_curves(path: Path) -> tuple[float | None, list[dict[str, Any]]]:
 
 def write_progress(checkpoint: Path, began: float, steps: tuple[int, int, int]) -> None:
     """Say how far the stage with this checkpoint is. `began`: this turn, s since 1970; steps then, now, and in all."""
-    told = {"began": began, **dict(zip(("start", "taken", "total"), steps, strict=True))}
+    told = {"began": began, "at": time.time(), **dict(zip(("start", "taken", "total"), steps, strict=True))}
     with suppress(StorageError):
         write_json(checkpoint.with_name(checkpoint.stem + PROGRESS), told)
 
@@ -127,18 +128,18 @@ def read_progress(place: Path, parts: int, since: float) -> Progress | None:
 
     `parts`: its stages, those of all folds counted; they are taken to be alike.
     """
-    found = []
+    found: list[tuple[str, dict[str, float]]] = []
     for path in place.glob(f"resume/**/*{PROGRESS}"):
-        with suppress(OSError, InputError, KeyError, TypeError):
-            found.append((path.stat().st_mtime, path.relative_to(place).parts[1], read_json(path)))
-    last, key, _ = max(found, key=lambda each: each[0], default=(0.0, "", {}))
-    if not key or last < since:
+        with suppress(OSError, InputError):
+            found.append((path.relative_to(place).parts[1], read_json(path)))
+    key, last = max(found, key=lambda each: each[1]["at"], default=("", {"at": -math.inf}))
+    if last["at"] < since:
         return None
-    now = [(at, told) for at, of, told in found if of == key]  # not of a training with other settings
-    ended = sum(told["taken"] / told["total"] for _, told in now)
-    this_turn = [told for at, told in now if at >= since]
+    now = [told for of, told in found if of == key]  # not of a training with other settings
+    ended = sum(told["taken"] / told["total"] for told in now)
+    this_turn = [told for told in now if told["at"] >= since]
     done = sum((told["taken"] - told["start"]) / told["total"] for told in this_turn)
-    return Progress(done / parts, max(0.0, 1 - ended / parts), min(told["began"] for told in this_turn), last)
+    return Progress(done / parts, max(0.0, 1 - ended / parts), min(told["began"] for told in this_turn), last["at"])
 
 
 def _beat(path: Path, over: threading.Event) -> None:
