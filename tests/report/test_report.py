@@ -370,7 +370,7 @@ def test_the_head_answers_what_a_reader_asks_first(made: tuple[Path, str]) -> No
     assert "3 models, 1 of them" in said["done"]
     assert "(ms)" in said["done"]
     assert "vae has the highest AUPRC: 0.500 [0.450, 0.550]" in said["best"]
-    assert "guessing has 0.012" in said["best"]
+    assert "(guessing: 0.012)" in said["best"]
     assert re.search(r"ms: yes, vae is better .*zscore", said["baseline"])
     assert "2 of 11 scans were left out" in said["failed"]
     assert "sub-0" not in said["mind"], "only what it is about"

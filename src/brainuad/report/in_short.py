@@ -46,14 +46,14 @@ def answers(study: Study, known: Known) -> list[Answer]:
     failed = known.gone or "Nothing: all scans are in the study, and every model was scored on every data set."
     found = [
         Answer("What was done?", list(_done(study, known.groups)), ("scans", "scans") if known.groups else None),
-        Answer("Which model is best?", [_best(study, each, known.chance) for each in known.comparisons], COMPARISON),
+        Answer("Which model is best?", list(_best(study, known)), COMPARISON),
         Answer(
-            "Is it better than a trivial baseline?",
+            "Is a learned model better than a trivial baseline?",
             [_verdict(each) for each in known.comparisons],
             ("headline", "verdicts"),
         ),
         Answer("How were thresholds set?", list(_thresholds(study, known)), THRESHOLDS if known.realised else None),
-        Answer("What failed?", [failed], ("failures", "failures")),
+        Answer("What failed?", [failed] if known.gone or known.groups else [], ("failures", "failures")),
     ]
     if known.viewed:
         text = (
@@ -85,16 +85,19 @@ def _tested(study: Study, group: Group) -> str:
     return f"{scans} of {of} (`{group.dataset}`)"
 
 
-def _best(study: Study, item: BaselineComparison, chance: Mapping[str, float | None]) -> str:
-    best, number = next(iter(item.numbers.items()))
-    trivial = ", a trivial baseline," if best in study.baselines() else ""
-    guessing = f", guessing has {level:.2g}" if (level := chance.get(item.dataset)) is not None else ""
+def _best(study: Study, known: Known) -> Iterator[str]:
     after = f" after `{next(iter(study.postprocessing))}`" if len(study.postprocessing) > 1 else ""
-    return (
-        f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}. It is the area under the "
-        "precision-recall curve of a scan's voxels, averaged over patients, with its 95 % interval; "
-        f"1 is perfect{guessing}."
-    )
+    for item in known.comparisons:
+        best, number = next(iter(item.numbers.items()))
+        trivial = ", a trivial baseline," if best in study.baselines() else ""
+        level = known.chance.get(item.dataset)
+        guessing = "" if level is None else f" (guessing: {level:.2g})"
+        yield f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}{guessing}."
+    if known.comparisons:
+        yield (
+            "AUPRC is the area under the precision-recall curve of a scan's voxels, here averaged over patients, with "
+            "its 95 % interval; 1 is perfect."
+        )
 
 
 def _verdict(item: BaselineComparison) -> str:
@@ -110,6 +113,8 @@ def _verdict(item: BaselineComparison) -> str:
         return f"{place} yes, {named}{more} {'are' if len(better) > 1 else 'is'} better than {rival}."
     if all(verdict == "worse" for verdict in item.differences.values()):
         return f"{place} no, every learned model is worse than {rival}."
+    if item.models("too few") and not item.models("undecided"):
+        return f"{place} {count(item.patients, 'patient')} cannot decide it. The one to surpass is {rival}."
     needed = f"; about {item.needed} would decide a difference of this size" if item.needed else ""
     return f"{place} not decided with {count(item.patients, 'patient')}{needed}. The one to surpass is {rival}."
 
