@@ -22,7 +22,6 @@ LABEL = "^[a-z0-9_]+$"
 Label = Annotated[str, Field(pattern=LABEL, max_length=100)]
 LARGEST_SEED = 2**32 - 1
 """Lightning takes 32 bits."""
-"""Intensity of lesions relative to healthy tissue."""
 Missing = Literal["leave_out_scan", "map_the_rest", "refuse"]
 """What becomes of a session that lacks one of the study's sequences."""
 RESERVED = ("mlflow", "download", "preprocess", "logs")
