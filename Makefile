@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(abspath $(BIN)):$$PATH"
 PORT ?= 5000
+SKIPPED := tests on real scans are skipped: set BRAINUAD_REAL_DATA to a folder with the layout of docs/data.md
 
-.PHONY: demo ui test test-cluster check fast pipeline real docs reruns lock clean
+.PHONY: demo ui test test-cluster check fast studies pipeline real docs reruns lock clean
 
 demo: $(VENV)/run.ready
 	$(RUN) snakemake --profile profiles/local
@@ -15,7 +16,7 @@ ui: $(VENV)/run.ready
 	$(RUN) brainuad ui --port $(PORT)
 
 # Fast checks first, so that a mistake shows within seconds.
-test: check fast pipeline real
+test: check fast studies
 
 check: $(VENV)/dev.ready
 	$(RUN) ruff check .
@@ -28,15 +29,18 @@ check: $(VENV)/dev.ready
 fast: $(VENV)/dev.ready
 	$(RUN) pytest -n 2 --ignore tests/pipeline --ignore tests/real tests
 
+# `pipeline` and `real` at once: each leaves a core idle at times.
+studies: $(VENV)/dev.ready
+ifndef BRAINUAD_REAL_DATA
+	@echo "$(SKIPPED)"
+endif
+	$(RUN) pytest -n 2 --dist loadgroup tests/pipeline $(if $(BRAINUAD_REAL_DATA),tests/real)
+
 pipeline: $(VENV)/dev.ready
 	$(RUN) pytest tests/pipeline
 
 real: $(VENV)/dev.ready
-ifdef BRAINUAD_REAL_DATA
-	$(RUN) pytest tests/real
-else
-	@echo "tests on real scans are skipped: set BRAINUAD_REAL_DATA to a folder with the layout of docs/data.md"
-endif
+	$(if $(BRAINUAD_REAL_DATA),$(RUN) pytest tests/real,@echo "$(SKIPPED)")
 
 # On a real Slurm with one node; installs Debian packages if Slurm is missing. ARGS are passed to pytest.
 test-cluster: $(VENV)/dev.ready
