@@ -44,7 +44,7 @@ IN_USE = [
 UNUSED = {
     "normalize/gone": ["run.json", "images.npy", "scans.tsv", ".snakemake_timestamp"],
     "preprocess/gone": ["quality.tsv", "contact_sheets/page-1.png"],
-    "train/old/seed-0": ["bundle.json", "arrays.safetensors", "metrics.csv"],
+    "train/old/seed-0": ["bundle.json", "arrays.safetensors", "metrics.csv", "system.jsonl"],
     "train/stopped/seed-0": ["resume/0123456789ab/last.ckpt"],
     "train/zscore_atlas/seed-7": ["run.json"],
     "infer/old/seed-0/patients": ["run.json", "scores.tsv", "sub-1/ses-2/anat/sub-1_anomalymap.nii.gz", ".bidsignore"],

@@ -47,7 +47,7 @@ RECORDS = {
 WRITTEN = {
     "normalize": ("*.npy", "scans.tsv", "scaling.safetensors"),
     "preprocess": ("quality.tsv", "contact_sheets/"),
-    "train": ("arrays.safetensors", "metrics.csv", "resume/"),
+    "train": ("arrays.safetensors", "metrics.csv", "system.jsonl", "resume/"),
     "infer": ("scores.tsv", "README.md", "sub-*/"),
     "postprocess": ("README.md", "sub-*/"),
     "native": ("README.md", "sub-*/"),
