@@ -34,7 +34,7 @@ studies: $(VENV)/dev.ready
 ifndef BRAINUAD_REAL_DATA
 	@echo "$(SKIPPED)"
 endif
-	$(RUN) pytest -n 2 --dist loadgroup tests/pipeline $(if $(BRAINUAD_REAL_DATA),tests/real)
+	$(RUN) pytest -n 2 tests/pipeline $(if $(BRAINUAD_REAL_DATA),tests/real)
 
 pipeline: $(VENV)/dev.ready
 	$(RUN) pytest tests/pipeline
