@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from live_trainings import (
@@ -89,6 +91,20 @@ def test_what_a_training_uses_is_a_course_over_time(results, monkeypatch):
     points = client(results).get_metric_history(the_run(results).info.run_id, name)
     assert [point.timestamp for point in points] == [int(line["time"] * 1000) for line in written]
     assert all(10 < point.value < 100_000 for point in points)
+
+
+def test_a_gpu_that_tells_no_utilisation_tells_its_memory(tmp_path, monkeypatch):
+    def refused(number: int) -> int:
+        raise type("NVMLError", (Exception,), {})(number)
+
+    cuda = {"is_initialized": lambda: True, "device_count": lambda: 1, "memory_reserved": lambda _: 5 * 2**20}
+    torch = SimpleNamespace(cuda=SimpleNamespace(**cuda, utilization=refused))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    answers = iter([False, True])
+    course.record(tmp_path / course.NAME, SimpleNamespace(wait=lambda _: next(answers)))
+    (line,) = course.read(tmp_path / course.NAME)
+    assert line["used"]["gpu_0_memory_megabytes"] == 5
+    assert "gpu_0_percent" not in line["used"]
 
 
 def test_a_follower_or_an_import_that_dies_anywhere_leaves_nothing_half(results, monkeypatch):

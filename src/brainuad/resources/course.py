@@ -57,5 +57,5 @@ def _gpus() -> Iterator[tuple[str, float]]:
     for number in range(torch.cuda.device_count()):
         if reserved := torch.cuda.memory_reserved(number):
             yield f"gpu_{number}_memory_megabytes", round(reserved / MB, 1)
-            with suppress(ImportError, RuntimeError):
+            with suppress(Exception):  # NVML's own errors, as of a part of a GPU (MIG), have no other base
                 yield f"gpu_{number}_percent", float(torch.cuda.utilization(number))
