@@ -45,7 +45,7 @@ from brainuad.formats.scans import Scan
 from brainuad.formats.thresholds import FoundThreshold
 from brainuad.formats.verdicts import Comparisons
 from brainuad.report import table
-from brainuad.report.baselines import compare_with_baselines
+from brainuad.report.baselines import BaselineComparison, compare_with_baselines
 from brainuad.report.in_short import Known, answers
 from brainuad.report.methods_section.participants import Group
 from brainuad.report.realised import Realised
@@ -381,10 +381,11 @@ def test_the_head_answers_what_a_reader_asks_first(made: tuple[Path, str]) -> No
 def test_the_head_tells_how_thresholds_were_set_and_that_nothing_failed() -> None:
     study = settings(thresholds=[{"rule": "healthy_quantile", "quantile": 0.98}, {"rule": "burden", "ml": 5}])
     scans_of = [Scan(f"sub-{number}", f"sub-{number}", "healthy", role="validation") for number in range(3)]
-    groups = [Group("healthy", "validation", used=scans_of)]
+    groups = [Group("healthy", "validation", used=scans_of), Group("healthy", "test", used=scans_of)]
+    set_on = {(model, "none", "healthy"): {RULE: 1.0} for model in ("ae", "vae")}
     shares = (0.02, 0.03, 0.01, 0.05)
     masks = [Realised("healthy", model, "none", RULE, 4, *shares, ml, 9.0) for model, ml in (("ae", 2.7), ("vae", 8.0))]
-    found = answers(study, Known(groups, [], {}, masks, gone="", viewed=0))
+    found = answers(study, Known(groups, [], {}, masks, set_on, gone="", viewed=0))
     said = {each.question: " ".join(each.texts) for each in found}
     assert list(said) == ["What was done?", "How were thresholds set?", "What failed?"]
     thresholds_text = said["How were thresholds set?"]
@@ -396,6 +397,20 @@ def test_the_head_tells_how_thresholds_were_set_and_that_nothing_failed() -> Non
     ):
         assert words in thresholds_text
     assert said["What failed?"].startswith("Nothing")
+    without = answers(study, Known(groups, [], {}, [], {key: {} for key in set_on}, gone="", viewed=0))
+    said = {each.question: " ".join(each.texts) for each in without}
+    assert "no threshold in 2 of 2" in said["How were thresholds set?"]
+    assert "validation scans" not in said["How were thresholds set?"], "nothing was set on them"
+
+
+def test_the_head_tells_a_baseline_that_is_missing_from_none() -> None:
+    lone = BaselineComparison("ms", "", {"vae": table.Cell(0.5, np.nan, np.nan)}, {})
+    said = {
+        each.question: " ".join(each.texts)
+        for each in answers(settings(), Known([], [lone], {}, [], {}, gone="something", viewed=0))
+    }
+    assert "is missing" in said["Is a learned model better than a trivial baseline?"]
+    assert "interval" not in said["Which model is best?"], "there is none"
 
 
 def test_the_flow_of_scans_stands_before_the_numbers(made: tuple[Path, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from brainuad.config.datasets import Made
 from brainuad.config.postprocessing import Fixed, ValDice
 from brainuad.config.study import Study
 from brainuad.config.told import count, listed, with_settings
@@ -14,7 +15,7 @@ from brainuad.report.realised import Realised
 
 COMPARISON, THRESHOLDS = ("comparison", "comparison"), ("thresholds", "thresholds")
 MOST_NAMED = 3
-BASELINES = "methods that learn statistics of single voxels at most"
+BASELINES = "methods that learn at most statistics of single voxels or of mirrored pairs"
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,27 @@ class Answer:
 class Known:
     """What the answers are made of. `chance`: AUPRC of guessing, by data set; `gone`: what failed, in words, or empty.
 
-    `viewed`: scans in the viewer.
+    `thresholds`: by rule, by model, postprocessing and data set; `viewed`: scans in the viewer.
     """
 
     groups: Sequence[Group]
     comparisons: Sequence[BaselineComparison]
     chance: Mapping[str, float | None]
     realised: Sequence[Realised]
+    thresholds: Mapping[tuple[str, str, str], Mapping[str, float]]
     gone: str
     viewed: int
 
 
 def answers(study: Study, known: Known) -> list[Answer]:
     """In the order of the page; questions to which the study has no answer are left out."""
-    failed = known.gone or "Nothing: all scans are in the study, and every model was scored on every data set."
+    failed = known.gone or "Nothing: all scans are in the study, and every model was scored on every test set."
     found = [
         Answer("What was done?", list(_done(study, known.groups)), ("scans", "scans") if known.groups else None),
         Answer("Which model is best?", list(_best(study, known)), COMPARISON),
         Answer(
             "Is a learned model better than a trivial baseline?",
-            [_verdict(each) for each in known.comparisons],
+            [_verdict(study, each) for each in known.comparisons],
             ("headline", "verdicts"),
         ),
         Answer("How were thresholds set?", list(_thresholds(study, known)), THRESHOLDS if known.realised else None),
@@ -57,8 +59,8 @@ def answers(study: Study, known: Known) -> list[Answer]:
     ]
     if known.viewed:
         text = (
-            f"The viewer shows {count(known.viewed, 'scan')} in three planes, with the true lesion and with what each "
-            "model marks at a threshold that you can move."
+            f"The viewer shows {count(known.viewed, 'scan')} in three planes, with the true lesion where there is one, "
+            "and with what each model marks at a threshold that you can move."
         )
         found.append(Answer("What do the maps look like?", [text], ("viewer", "viewer")))
     return [each for each in found if each.texts]
@@ -68,21 +70,26 @@ def _done(study: Study, groups: Sequence[Group]) -> Iterator[str]:
     baselines = len(study.baselines())
     trivial = f", {baselines} of them trivial baselines ({BASELINES})" if baselines else ""
     training = sum(len(group.used) for group in groups if group.role == "train")
-    seeds = f", each with {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
+    seeds = f", each model with {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
     learned = f" had {count(training, 'healthy scan')} to learn from{seeds}" if training else ""
-    yield f"{count(len(study.models), 'model')}{trivial}{learned}; each gives every voxel a score, the anomaly map."
-    tested = [group for group in groups if group.role == "test"]
+    yield f"{count(len(study.models), 'model')}{trivial}{learned}; each gives every voxel a value, the anomaly map."
+    tested = [group for group in groups if group.role == "test" and group.used]
     if tested:
         yield f"They were tested on {listed([_tested(study, group) for group in tested])}."
 
 
 def _tested(study: Study, group: Group) -> str:
-    scans, people = count(len(group.used), "scan"), len(group.subjects)
+    scans = count(len(group.used), "scan")
     if group.made:
         return f"{scans} made of others (`{group.dataset}`)"
-    healthy = study.scan_sets()[group.dataset].healthy
-    of = count(people, "healthy person" if healthy else "patient").replace("healthy persons", "healthy people")
-    return f"{scans} of {of} (`{group.dataset}`)"
+    return f"{scans} of {_people(study, group.dataset, len(group.subjects))} (`{group.dataset}`)"
+
+
+def _people(study: Study, dataset: str, number: int) -> str:
+    """So many people of a data set; lesions that were made are in scans of healthy people."""
+    of = study.datasets[dataset]
+    healthy = of.healthy or isinstance(of, Made)
+    return count(number, "healthy person" if healthy else "patient").replace("healthy persons", "healthy people")
 
 
 def _best(study: Study, known: Known) -> Iterator[str]:
@@ -94,16 +101,19 @@ def _best(study: Study, known: Known) -> Iterator[str]:
         guessing = "" if level is None else f" (guessing: {level:.2g})"
         yield f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}{guessing}."
     if known.comparisons:
+        with_interval = any(cell.interval for item in known.comparisons for cell in item.numbers.values())
+        interval = "; in brackets its 95 % interval" if with_interval else ""
         yield (
-            "AUPRC is the area under the precision-recall curve of a scan's voxels, here averaged over patients, with "
-            "its 95 % interval; 1 is perfect."
+            "AUPRC is the area under the precision-recall curve of a scan's voxels, here averaged over people"
+            f"{interval}; 1 is perfect."
         )
 
 
-def _verdict(item: BaselineComparison) -> str:
+def _verdict(study: Study, item: BaselineComparison) -> str:
     place = f"On `{item.dataset}`:"
     if not item.baseline:
-        return f"{place} nobody knows, there is no trivial baseline."
+        why = "every trivial baseline is missing" if study.baselines() else "the study has no trivial baseline"
+        return f"{place} not known, {why}."
     if not item.differences:
         return f"{place} only trivial baselines are there."
     rival = f"the best trivial baseline, `{item.baseline}` ({item.numbers[item.baseline]})"
@@ -113,31 +123,48 @@ def _verdict(item: BaselineComparison) -> str:
         return f"{place} yes, {named}{more} {'are' if len(better) > 1 else 'is'} better than {rival}."
     if all(verdict == "worse" for verdict in item.differences.values()):
         return f"{place} no, every learned model is worse than {rival}."
-    if item.models("too few") and not item.models("undecided"):
-        return f"{place} {count(item.patients, 'patient')} cannot decide it. The one to surpass is {rival}."
+    people = _people(study, item.dataset, item.patients)
+    if all(verdict == "too few" for verdict in item.differences.values()):
+        return f"{place} {people} cannot decide it. The one to surpass is {rival}."
     needed = f"; about {item.needed} would decide a difference of this size" if item.needed else ""
-    return f"{place} not decided with {count(item.patients, 'patient')}{needed}. The one to surpass is {rival}."
+    return f"{place} not decided with {people}{needed}. The one to surpass is {rival}."
 
 
 def _thresholds(study: Study, known: Known) -> Iterator[str]:
     if not study.thresholds:
         return
     rule = study.thresholds[0]
-    first = f", the first of {len(study.thresholds)} rules" if len(study.thresholds) > 1 else ""
+    first = f", the first of {len(study.thresholds)} rules," if len(study.thresholds) > 1 else ""
     aim = f": it aims at {100 * rule.aims_at:.2g} % of healthy brain voxels above it" if rule.aims_at else ""
-    yield f"`{rule.label}`{first}, is {with_settings(rule, 'rule')}{aim}."
-    healthy = not isinstance(rule, ValDice)
-    sets = {label: role for label, role in study.threshold_sets().items() if study.datasets[label].healthy == healthy}
-    used = [(group, len(group.used)) for group in known.groups if sets.get(group.dataset) == group.role]
-    if used and not isinstance(rule, Fixed):
-        named = listed([f"{count(scans, f'{group.role} scan')} of `{group.dataset}`" for group, scans in used])
-        yield f"It was set on {named}; no label of a test scan was used."
-    volumes = [
-        row.fp_ml_per_scan
-        for row in known.realised
-        if (row.rule, row.postprocessing) == (rule.label, next(iter(study.postprocessing)))
-    ]
+    yield f"`{rule.label}`{first} is {with_settings(rule, 'rule')}{aim}."
+    first_of = next(iter(study.postprocessing))
+    set_ = [rule.label in found for (_, label, _), found in known.thresholds.items() if label == first_of]
+    if set_ and not all(set_):
+        yield f"It found no threshold in {len(set_) - sum(set_)} of {len(set_)} cases (model and data set)."
+    if any(set_) and not isinstance(rule, Fixed):
+        yield from _set_on(study, known.groups, healthy=not isinstance(rule, ValDice))
+    volumes = [row.fp_ml_per_scan for row in known.realised if (row.rule, row.postprocessing) == (rule.label, first_of)]
     if volumes:
         low, high = (f"{each:.2g}" for each in (min(volumes), max(volumes)))
         span = low if low == high else f"{low} to {high}"
         yield f"In healthy test scans the models then mark {span} ml per scan, all of it falsely."
+
+
+def _set_on(study: Study, groups: Sequence[Group], healthy: bool) -> Iterator[str]:
+    """On which scans thresholds were set: of most data sets on the same, of those with `calibrate` on others."""
+    tested = {group.dataset for group in groups if group.role == "test"}
+    scored: dict[str, list[str]] = {}
+    for dataset in filter(tested.__contains__, study.scored_sets()):
+        roles = study.threshold_sets(dataset)
+        used = [
+            f"{count(len(group.used), f'{group.role} scan')} of `{group.dataset}`"
+            for group in groups
+            if group.used
+            and roles.get(group.dataset) == group.role
+            and study.datasets[group.dataset].healthy == healthy
+        ]
+        if used:
+            scored.setdefault(listed(used), []).append(f"`{dataset}`")
+    for scans, datasets in scored.items():
+        of = f" for {listed(datasets)}" if len(scored) > 1 else ""
+        yield f"It was set on {scans}{of}; no label of a test scan was used."

@@ -112,17 +112,17 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "subgroups": (of_subgroups, FEWEST_FOR_INTERVAL),
     }
     best_first = _best_first(study, content["blocks"])
-    content["short"] = in_short.answers(study, _known(content, viewed=0))
+    content["short"] = in_short.answers(study, _known(content, results, viewed=0))
     text = page.render({**content, **_browsed(study, results, best_first, [])})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
     scans = viewer.viewer_scans(study, folder, results, best_first, budget)
     if scans:
-        content["short"] = in_short.answers(study, _known(content, viewed=len(scans)))
+        content["short"] = in_short.answers(study, _known(content, results, viewed=len(scans)))
         text = page.render({**content, **_browsed(study, results, best_first, scans)})
     _write(text, out / PAGE)
 
 
-def _known(content: Mapping[str, Any], viewed: int) -> in_short.Known:
+def _known(content: Mapping[str, Any], results: StudyResults, viewed: int) -> in_short.Known:
     lacking, of_all = content["evaluations"]
     absent = f"{lacking} of {of_all} evaluations (model, seed, data set) are missing" if lacking else ""
     out = content["left_out"]
@@ -132,6 +132,7 @@ def _known(content: Mapping[str, Any], viewed: int) -> in_short.Known:
         comparisons=content["baseline_comparisons"],
         chance={block.dataset: block.chance for block in content["blocks"]},
         realised=content["realised"],
+        thresholds=results.thresholds,
         gone=f"{gone[0].upper()}{gone[1:]}." if gone else "",
         viewed=viewed,
     )
