@@ -29,12 +29,9 @@ check: $(VENV)/dev.ready
 fast: $(VENV)/dev.ready
 	$(RUN) pytest -n 2 --ignore tests/pipeline --ignore tests/real tests
 
-# `pipeline` and `real` at once: each leaves a core idle at times.
+# At once, for each leaves a core idle at times.
 studies: $(VENV)/dev.ready
-ifndef BRAINUAD_REAL_DATA
-	@echo "$(SKIPPED)"
-endif
-	$(RUN) pytest -n 2 tests/pipeline $(if $(BRAINUAD_REAL_DATA),tests/real)
+	$(MAKE) -j 2 pipeline real
 
 pipeline: $(VENV)/dev.ready
 	$(RUN) pytest tests/pipeline

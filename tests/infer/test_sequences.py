@@ -139,6 +139,19 @@ def test_a_network_with_sequences_as_channels_follows_their_signs_and_maps_the_r
     assert all(contrast(each) < -1 for each in wrong)
 
 
+def test_a_channel_that_is_missing_is_not_reconstructed(data: Path, tmp_path: Path) -> None:
+    model = {**DAE, "train": {**DAE["train"], "steps": 2}}
+    mapped(data, tmp_path, model, SEQUENCES, T1w="dark", FLAIR="bright")
+    method = registry.load_method(bundle.read(tmp_path / "bundle"), model["map"])
+    image, brain = array_cache.read(data, SEQUENCES).image(10).copy(), np.ones(SHAPE, bool)
+    anomaly, reconstruction = method.predict(image, brain, (2.0, 2.0, 2.0), "both")
+    assert reconstruction is not None
+    image[..., 0] = 0
+    anomaly, reconstruction = method.predict(image, brain, (2.0, 2.0, 2.0), "both")
+    assert anomaly.any()
+    assert reconstruction is None
+
+
 @pytest.mark.parametrize("source", ["training", "held_out", "crossfit"])
 def test_residuals_of_each_channel_are_standardised(source: str, data: Path, tmp_path: Path) -> None:
     model = {**DAE, "train": {**DAE["train"], "steps": 4, "crossfit": 2}, "map": {**DAE["map"], "standardise": source}}

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from by_study import ByStudy
 from workspace import Workspace, new_workspace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-reruns", action="store_true", help="write docs/reruns.md instead of checking it")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStudy:
-    """Tests that share a study run one after another in one process, where there are several.
-
-    The marks of xdist for this have no effect under pytest 9.2.
-    """
-    return ByStudy(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from brainuad.methods.base import Brain, Image, Sign, TrainingScans
 from brainuad.methods.dae.method import DenoisingMethod
 from brainuad.methods.shared.residual import Accumulator, Rescaling, Residual, accumulators
 from brainuad.methods.shared.residual_maps import ResidualMaps
-from brainuad.methods.shared.sequences import FusedMaps, MakeMaps, Sessions, Wanted
+from brainuad.methods.shared.sequences import FusedMaps, MakeMaps, Sessions, Wanted, present
 
 if TYPE_CHECKING:
     from brainuad.methods.dae import Settings
@@ -55,13 +55,13 @@ class JointDenoising(DenoisingMethod):
     def predict(
         self, image: Sessions, brain: Brain, spacing: tuple[float, float, float], sign: Sign
     ) -> tuple[Image, Image | None]:
-        """The fused map, and the reconstruction of the first sequence."""
+        """The fused map, and the reconstruction of the first sequence, if that is there."""
         reconstruction, noise = self._reconstruct(image, brain)
 
         def make(_: Sessions, brain: Brain, wanted: Wanted) -> list[Image]:
             return self._of_noise(noise, brain, spacing, wanted)
 
-        return self.fused.map(image, brain, sign, make), reconstruction
+        return self.fused.map(image, brain, sign, make), reconstruction if 0 in present(image, brain) else None
 
     def _reconstruct(self, image: Sessions, brain: Brain) -> tuple[Image, Sessions]:
         noise = self.found_noise(image, brain)
