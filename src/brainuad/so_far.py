@@ -15,7 +15,7 @@ from brainuad.run_end import make_partial, run_here
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 UP_TO_DATE = "no update"
-NOT_YET = "not there yet: run the study, or let it run on"
+NOT_YET = "not there yet, or of earlier settings or code: run the study, or let it run on"
 
 
 def report_so_far(plan: Plan, folder: Path, study: Path) -> None:
