@@ -12,7 +12,7 @@ import yaml
 from workspace import REPOSITORY, Workspace
 
 RUN = ["model=sae_test", "seed=1"]
-TIMED = {"run.json", "metrics.csv", "index.html", "methods.md", "costs.tsv", ".snakemake_timestamp"}
+TIMED = {"run.json", "metrics.csv", "system.jsonl", "index.html", "methods.md", "costs.tsv", ".snakemake_timestamp"}
 """Files that hold times, and what Snakemake writes itself."""
 JOBS = {
     "split": (["dataset=healthy"], "normalize/healthy.tsv"),
