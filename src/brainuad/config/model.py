@@ -142,7 +142,7 @@ class MethodSettings(Section, ABC):
     @classmethod
     def joint_class(cls) -> type[Any]:
         """The same for several sequences as channels, built from settings, sequences and signs, if it takes them so."""
-        raise NotImplementedError(f"{cls.__name__} sees no sequences as channels")
+        raise TypeError(f"{cls.__module__} sees no sequences as channels")
 
     def member_labels(self) -> list[str]:
         """Labels of the models of the study whose maps the method combines; none for a method that maps scans."""
