@@ -160,7 +160,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
         ),
         ("evaluate/comparisons.py", "p_adjusted < LEVEL", "p_adjusted > LEVEL", of("summarise")),
         ("figures/curves.py", "RESIDUAL_BINS = 20", "RESIDUAL_BINS = 30", of("report")),
-        ("track/run_import.py", "MOST_COLUMNS, MOST_PARAMS = 16, 5", "MOST_COLUMNS, MOST_PARAMS = 20, 5", of("track")),
+        ("track/run_import.py", "MOST_SHADES = 16, 5, 24", "MOST_SHADES = 20, 5, 24", of("track")),
     ],
 )
 def test_an_edit_that_can_change_a_number_reruns_what_depends_on_it(hasher, place, old, new, jobs):

@@ -222,7 +222,7 @@ def test_the_command_line_fails_with_the_message(tmp_path):
     command = [sys.executable, "-m", "brainuad.cli", "check", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot read none.yaml")
+    assert done.stderr.startswith("error: there is no file")
 
 
 def test_the_command_line_ends_quietly_where_its_reader_is_gone():
