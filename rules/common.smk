@@ -49,7 +49,7 @@ FOLLOWER = BesideRun(PLAN.folder, PLAN.study.track.uri, PLAN.study.track.live)
 onstart:
     from brainuad.cluster.preflight import preflight_checks
     from brainuad.cluster.submissions import spare_scheduler
-    from brainuad.expected_costs import time_left
+    from brainuad.expected_costs import announce_time_left
     from brainuad.formats.older_layout import refuse_older_layout
     from brainuad.sharing import claim
     from snakemake_logger_plugin_brainuad import RUN
@@ -66,7 +66,7 @@ onstart:
         )
     except BrainuadError as error:
         sys.exit(str(error))
-    RUN.append(time_left(PLAN, workflow))
+    announce_time_left(PLAN, workflow, RUN, logger.warning)
     FOLLOWER.start()
 
 

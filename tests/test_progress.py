@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from brainuad.expected_costs import announce_time_left
 from brainuad.resources.time_left import Machine, Progress, Task, TimeLeft
 from snakemake_logger_plugin_brainuad import FOLDER_VARIABLE, LogHandler
 
@@ -144,3 +145,18 @@ def test_a_line_per_job_and_errors_in_full(capsys):
     assert shown[0] == "[1 of 2, about 10 s left] infer zscore_atlas 0"
     assert shown[1].startswith("Nothing to be done")
     assert shown[2:] == ["something broke"]
+
+
+def test_a_run_goes_on_where_the_time_left_cannot_be_worked_out():
+    class OfAnotherVersion:
+        @property
+        def dag(self):
+            raise AttributeError("no graph of jobs")
+
+    run: list[TimeLeft] = []
+    said: list[str] = []
+    announce_time_left(None, OfAnotherVersion(), run, said.append)
+    assert run == []
+    (warning,) = said
+    assert "time left" in warning
+    assert "no graph of jobs" in warning

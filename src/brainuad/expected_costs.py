@@ -7,7 +7,7 @@ jobs as they finish (`brainuad.resources.time_left`). No job reads them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from brainuad.config.model import MethodSettings
@@ -44,6 +44,19 @@ STEP, PIXEL_STEP, ADVERSARIAL = 0.007, 0.8e-6, 2.3
 SLICES = 60
 """Training slices of a scan, where a training counts epochs."""
 MM_MEASURED = 2.0
+
+
+def announce_time_left(plan: Plan, workflow: Any, run: list[TimeLeft], warn: Callable[[str], None]) -> None:
+    """Add to `run` what the jobs of the run that begins should take. `workflow`: Snakemake's, in `onstart`.
+
+    Raises nothing: a fault is a warning, and the terminal then takes all jobs for alike.
+    """
+    try:
+        run.append(time_left(plan, workflow))
+    except Exception as error:
+        warn(
+            f"The time left will be rough, for it cannot be worked out from the study: {type(error).__name__}: {error}"
+        )
 
 
 def time_left(plan: Plan, workflow: Any) -> TimeLeft:

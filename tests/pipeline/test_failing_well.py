@@ -195,6 +195,7 @@ def test_the_bare_slurm_profile_resolves():
     command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--dry-run", "--nolock", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "RuntimeWarning" not in done.stderr
 
 
 def test_snakemakes_own_report_can_be_made(finished):

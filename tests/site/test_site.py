@@ -101,7 +101,8 @@ def test_site_writes_only_its_block_and_only_what_changed(slurm, tmp_path, capsy
     assert "holds this already" in capsys.readouterr().out
     assert path.read_text() == first
     resources = yaml.safe_load(first)["default-resources"]
-    assert resources == {"slurm_partition": "short", "gpu_partition": "gpu", "mem_mb": 2000, "runtime": 30}
+    sizes = {"mem_mb": 2000, "runtime": 30, "disk_mb": 1000}
+    assert resources == {"slurm_partition": "short", "gpu_partition": "gpu", **sizes}
     outside = re.compile(rf"{site_block.FIRST_LINE}.*{site_block.LAST_LINE}", re.DOTALL)
     assert outside.sub("", first) == outside.sub("", PROFILE.read_text())
 
@@ -112,8 +113,9 @@ def test_names_that_snakemake_would_take_for_python_are_quoted(tmp_path):
     values = {"slurm_partition": "all", "constraint": "2-socket", "gpu_partition": "gpu-long", "jobs": 7}
     site_block.write_site_block(path, values)
     written = yaml.safe_load(path.read_text())["default-resources"]
-    assert written == {"slurm_partition": "'all'", "constraint": "'2-socket'", "gpu_partition": "gpu-long"}
-    assert site_block.read_site_block(path) == {**values, "brainuad-slurm-status-command": "squeue"}
+    always = {"disk_mb": 1000}
+    assert written == {"slurm_partition": "'all'", "constraint": "'2-socket'", "gpu_partition": "gpu-long", **always}
+    assert site_block.read_site_block(path) == {**values, **always, "brainuad-slurm-status-command": "squeue"}
 
 
 def test_a_profile_without_a_block_says_how_to_mark_one(tmp_path, capsys, slurm):

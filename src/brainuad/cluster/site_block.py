@@ -30,8 +30,11 @@ DESCRIPTIONS = {
     "tmpdir": "scratch space of a node, if it is not $TMPDIR: /scratch/$USER",
     "mem_mb": "of rules that request none",
     "runtime": "minutes, of rules that request none",
+    "disk_mb": "a number: else Snakemake asks for file sizes while it plans, and warns; Slurm is not asked",
 }
 """Meaning of each default resource of the block; those without a value are shown as comments."""
+ALWAYS = {"disk_mb": 1000}
+"""Lines that a profile from before gets."""
 
 PYTHON_NAMES = {*vars(builtins), "input", "attempt", "threads", "wildcards", "shutil"}
 """Snakemake evaluates a resource as Python where it can: a partition called `all` needs quotes within quotes."""
@@ -58,6 +61,7 @@ def write_site_block(profile: Path, values: Mapping[str, Any]) -> bool:
 
 def format_site_block(values: Mapping[str, Any]) -> str:
     """The lines of a site block with these values."""
+    values = {**ALWAYS, **values}
     status_command = values.get(STATUS_COMMAND, "squeue")
     outer = [
         _format_line("jobs", values.get("jobs", 100), "maximum in the queue at once"),

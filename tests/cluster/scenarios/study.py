@@ -55,7 +55,7 @@ STUDY: dict[str, Any] = {
 
 # What the profile sets for hundreds of jobs is shortened for a few: seconds between polls, and patience with files.
 QUICK = ("--brainuad-slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10")
-SITE = ("--default-resources", "slurm_partition=cpu", "gpu_partition=gpu", "mem_mb=1000", "runtime=10")
+SITE = ("--default-resources", "slurm_partition=cpu", "gpu_partition=gpu", "mem_mb=1000", "runtime=10", "disk_mb=1")
 
 
 @dataclass
