@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -136,6 +136,10 @@ def init(
     modality: Annotated[
         str | None, typer.Option(help="Of the study: T1w, T1ce, T2w, FLAIR, PDw or ct; else that of most scans.")
     ] = None,
+    without_mask: Annotated[
+        Literal["healthy", "patients"] | None,
+        typer.Option(help="What people without a lesion mask are, where others of their folder have one."),
+    ] = None,
 ) -> None:
     """Look at folders with scans and write a study for them; say what was found and what was guessed."""
     from brainuad.predict.options import MODALITIES
@@ -143,8 +147,10 @@ def init(
     if modality is not None and modality not in MODALITIES:
         raise typer.BadParameter(f"--modality is {modality}; use one of {', '.join(MODALITIES)}")
     from brainuad.first_study.command import init as write_study
+    from brainuad.first_study.divide import Said
 
-    terminal.show(*write_study(folders, out, modality))
+    ask = typer.confirm if sys.stdin.isatty() and sys.stderr.isatty() else None
+    terminal.show(*write_study(folders, out, modality, Said(without_mask, ask)))
 
 
 @app.command(

@@ -10,6 +10,8 @@ import yaml
 from brainuad.cli import main
 from brainuad.config.load import load_study
 from brainuad.first_study import run as run_command
+from brainuad.first_study.command import init
+from brainuad.first_study.divide import Said
 from brainuad.plan import Plan
 
 HEALTHY = [f"c{n}" for n in range(6)]
@@ -64,6 +66,83 @@ def test_people_of_whom_nothing_is_said_are_guessed_healthy_and_this_is_told(mak
     assert set(found) == {"d", "artificial"}  # something must be scored
     assert "guessed" in Path("study.yaml").read_text()
     assert "guessed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("loose", [False, True], ids=["bids", "loose"])
+def test_names_of_subjects_tell_healthy_people_from_patients(make, loose):
+    healthy, patients = [f"control0{n}" for n in range(6)], ["patient00", "patient01"]
+    if loose:
+        make(*(f"d/{s}_T1.nii.gz" for s in healthy + patients), "d/patient00_lesion.nii.gz")
+    else:
+        make(*bids("d", *healthy, "patient01"), *bids("d", "patient00", also=("desc-lesion_mask",)))
+    found = written("d")
+    assert {label: each["healthy"] for label, each in found.items()} == {"d_healthy": True, "d_patients": False}
+    scans = Plan(load_study("study.yaml")).scans
+    assert {scan.subject for scan in scans["d_healthy"]} == {f"sub-{s}" for s in healthy}
+    assert {scan.subject: bool(scan.mask) for scan in scans["d_patients"]} == {
+        "sub-patient00": True, "sub-patient01": False,
+    }  # fmt: skip
+
+
+def test_patients_by_their_names_do_not_train_where_no_one_has_a_mask(make):
+    make(*bids("d", *HEALTHY, "stroke1", "stroke2"))
+    found = written("d")
+    assert set(found) == {"d_healthy", "artificial"}
+    assert {scan.subject for scan in Plan(load_study("study.yaml")).scans["d_healthy"]} == {f"sub-{s}" for s in HEALTHY}
+
+
+def mixed(make, loose: bool) -> None:
+    """A folder where p0 alone has a lesion mask, and no name or table says what the others are."""
+    if loose:
+        make(*(f"d/{s}_T1.nii.gz" for s in (*HEALTHY, "p0")), "d/p0_lesion.nii.gz")
+    else:
+        make(*bids("d", *HEALTHY), *bids("d", "p0"), "d/derivatives/drawn/sub-p0/anat/sub-p0_label-lesion_mask.nii.gz")
+
+
+@pytest.mark.parametrize("loose", [False, True], ids=["bids", "loose"])
+def test_people_without_a_mask_among_others_with_one_are_what_the_user_says(make, loose):
+    mixed(make, loose)
+    found = written("d", "--without-mask", "healthy")
+    scans = Plan(load_study("study.yaml")).scans
+    assert (found["d_healthy"]["healthy"], found["d_patients"]["healthy"]) == (True, False)
+    assert {scan.subject for scan in scans["d_healthy"]} == {f"sub-{s}" for s in HEALTHY}
+    assert [(scan.subject, bool(scan.mask)) for scan in scans["d_patients"]] == [("sub-p0", True)]
+
+
+@pytest.mark.parametrize("loose", [False, True], ids=["bids", "loose"])
+def test_without_an_answer_they_are_patients_and_this_is_told(make, loose, capsys):
+    mixed(make, loose)
+    assert main(["init", "d"]) == 1
+    told = capsys.readouterr().err
+    assert "6 people without a lesion mask" in told
+    assert "--without-mask healthy" in told
+    make(*bids("other", *(f"x{n}" for n in range(5))))
+    assert set(written("other", "d")) == {"other", "d"}
+    assert "--without-mask healthy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("answer", "found"), [(True, {"d_healthy", "d_patients"}), (False, {"d", "x"})], ids=str)
+def test_a_terminal_is_asked_once_and_not_of_folders_that_are_named_after_patients(make, answer, found):
+    mixed(make, False)
+    make(
+        *bids("x", *(f"x{n}" for n in range(5))), *bids("patients", "a"), *bids("patients", "b", also=("lesion_mask",))
+    )
+    asked: list[str] = []
+    init(
+        [Path("d"), Path("x"), Path("patients")],
+        Path("study.yaml"),
+        None,
+        Said(ask=lambda q: not asked.append(q) and answer),
+    )
+    assert len(asked) == 1
+    assert "6 of 7 people in d" in asked[0]
+    assert found <= set(yaml.safe_load(Path("study.yaml").read_text())["datasets"])
+
+
+def test_scans_of_patients_that_are_not_scored_are_told(make, capsys):
+    make(*bids("d", *HEALTHY), *bids("patients", "a"), *bids("patients", "b", also=("desc-lesion_mask",)))
+    written("d", "patients")
+    assert "patients: 1 scans of patients have no lesion mask and are not scored" in capsys.readouterr().out
 
 
 def test_a_folder_of_data_sets_with_masks_of_another_name(make):

@@ -54,12 +54,13 @@ def parts_of(root: Path) -> list[Part]:
                 False,
                 _of(scans, {subject for subject, value in values.items() if value in mine}),
                 {**own, "groups": groups},
+                True,
             )
             for name, kind, mine in wanted
         ]
     if values:
         why = f"participants.tsv: {column} is {' or '.join(healthy or others)}"
-        return [Part(label, root, bool(healthy), why, False, scans, own)]
+        return [Part(label, root, bool(healthy), why, False, scans, own, True)]
     kind, why, guessed = by_name(root, _marked(scans))
     return [Part(label, root, kind, why, guessed, scans, own)]
 

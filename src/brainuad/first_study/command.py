@@ -15,6 +15,7 @@ from brainuad.config.paths import misread
 from brainuad.config.study import RESERVED
 from brainuad.errors import BrainuadError, InputError
 from brainuad.first_study import bids, loose
+from brainuad.first_study.divide import Said, divided
 from brainuad.first_study.guess import Guess, guess
 from brainuad.first_study.part import Found, Part, label_of
 from brainuad.formats.files import atomic
@@ -26,7 +27,7 @@ COLUMNS = ("subject", "image", "mask")
 NO_PATIENTS = "no patient has a lesion mask, so that anomalies are drawn into healthy test scans"
 
 
-def init(folders: Sequence[Path], out: Path, modality: str | None) -> list[str]:
+def init(folders: Sequence[Path], out: Path, modality: str | None, said: Said) -> list[str]:
     """Write a study file for the scans in `folders`, and tables of those in no BIDS order; what to show.
 
     Raises InputError if no study can be made of them, or `out` is there, and ConfigError without a clone of brainuad.
@@ -34,7 +35,7 @@ def init(folders: Sequence[Path], out: Path, modality: str | None) -> list[str]:
     if out.exists():
         raise InputError(f"{out.name} is there already", file=out, do="name another file with -o, or remove it")
     config_folder(out)
-    found = look(folders, modality)
+    found = look(folders, modality, said)
     made = guess(found, modality)
     loose_parts = [part for part in made.parts if not part.settings]
     tables = {part.label: out.with_name(f"{out.stem}_{part.label}.tsv") for part in loose_parts}
@@ -60,11 +61,12 @@ def init(folders: Sequence[Path], out: Path, modality: str | None) -> list[str]:
     ]
 
 
-def look(folders: Sequence[Path], modality: str | None) -> Found:
+def look(folders: Sequence[Path], modality: str | None, said: Said) -> Found:
     """What the folders hold: BIDS folders, folders of those, or NIfTI files in any order."""
     parts: list[Part] = []
     masks: list[Path] = []
     notes: list[str] = []
+    unclear: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise InputError("there is no such folder", file=folder, do="name the folder that holds the scans")
@@ -76,11 +78,14 @@ def look(folders: Sequence[Path], modality: str | None) -> Found:
                 found = bids.parts_of(place)
                 notes += [] if found else [f"{place} holds no T1w, T2w, FLAIR, PDw or CT scan in BIDS order"]
             else:
-                found, only_masks, said = loose.parts_of(place, modality)
+                found, only_masks, told = loose.parts_of(place, modality)
                 masks += only_masks
-                notes += said
-            parts += found
-    return Found(_named_apart(parts), masks, notes)
+                notes += told
+            for each in found:
+                mine, unsaid = divided(each, said)
+                parts += mine
+                unclear += unsaid
+    return Found(_named_apart(parts), masks, notes, unclear)
 
 
 def _is_bids(folder: Path) -> bool:
@@ -206,7 +211,7 @@ def _told(found: Found, made: Guess) -> list[str]:
     shares = ", ".join(f"{share:.0%} {role}" for role, share in made.split.items())
     return [
         *lines,
-        *(f"note      {note}" for note in (*found.notes, *made.notes)),
+        *(f"note      {note}" for note in (*found.notes, *found.unclear, *made.notes)),
         f"guessed   {made.modality}, lesions {made.lesion_sign}; recipe {made.recipe}; models {', '.join(made.models)}",
         f"guessed   {made.training.label} trains ({shares}){'; all others are test scans' * (len(made.parts) > 1)}",
         *([] if made.patients or found.masks else [f"guessed   {NO_PATIENTS}"]),

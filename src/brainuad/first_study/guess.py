@@ -58,10 +58,12 @@ def guess(found: Found, said: str | None) -> Guess:
     if training is None or training.people(modality) < LEAST:
         raise _too_few(found, modality, healthy)
     people = training.people(modality)
+    without = {part.label: len(part.scans[modality]) - part.marked(modality) for part in there if not part.healthy}
     notes = [
-        f"{part.label}: {len(part.scans[modality])} scans of patients have no lesion mask and are left out"
+        f"{part.label}: {n} scans of patients have no lesion mask and are "
+        + ("not scored" if part in patients else "left out")
         for part in there
-        if not part.healthy and not part.marked(modality)
+        if (n := without.get(part.label, 0))
     ]
     return Guess(
         modality=modality,
@@ -108,4 +110,6 @@ def _too_few(found: Found, modality: str, healthy: Sequence[Part]) -> InputError
     n = max((part.people(modality) for part in healthy), default=0)
     why = f"models learn from healthy people, of whom {n} have a {modality} scan; {LEAST} are needed"
     do = "name a second folder with healthy people beside this one, or say --modality"
+    if found.unclear:
+        why, do = f"{why}; {found.unclear[0]}", f"say so if it is true, or {do}"
     return InputError("no study can be made of these scans", why=why, do=do)

@@ -79,7 +79,7 @@ def parts_of(folder: Path, modality: str | None) -> tuple[list[Part], list[Path]
         marked = any(scan.mask for each in chosen.values() for scan in each)
         healthy, why, guessed = by_name(Path(group) if group else folder, marked)
         label = label_of(group or folder.absolute().name)
-        parts.append(Part(label, folder, healthy, why, guessed, chosen))
+        parts.append(Part(label, folder, healthy, why, guessed, chosen, decided=bool(group)))
     return parts, [], notes
 
 

@@ -25,8 +25,8 @@ PATIENTS = re.compile(
 class Part:
     """Scans of one kind of people. `why`: what says that they are healthy or not; `guessed`: nothing does.
 
-    `scans`: by modality; `settings`: of the data set in the study file but for modality, healthy and split, or empty
-    for scans that a table must list.
+    `decided`: a table or a folder inside says it of everyone. `scans`: by modality; `settings`: of the data set in the
+    study file but for modality, healthy and split, or empty for scans that a table must list.
     """
 
     label: str
@@ -36,6 +36,7 @@ class Part:
     guessed: bool
     scans: Mapping[str, Sequence[Scan]]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    decided: bool = False
 
     def people(self, modality: str) -> int:
         """How many people have a scan of the modality."""
@@ -48,11 +49,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """All that a folder holds. `masks`: folders of lesion masks in MNI space without scans; `notes`: what was left."""
+    """All that a folder holds. `masks`: folders of lesion masks in MNI space without scans; `notes`: what was left.
+
+    `unclear`: whose people may be healthy or not, with what the user can say.
+    """
 
     parts: list[Part]
     masks: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
 
 
 def label_of(name: str) -> str:
