@@ -78,7 +78,8 @@ def rerun_by(hasher: CodeHasher, place: str, old: str, new: str) -> set[str]:
         ("config/evaluate.py", "lesion voxels in the rim", "lesion voxels of the rim"),
         # what is logged, shown and measured
         ("train/fit.py", '"resume %s at step %d"', '"%s goes on at step %d"'),
-        ("resources/training_progress.py", "else 30.0", "else 60.0"),
+        ("resources/training_progress.py", "TOLD_SECONDS = 10.0", "TOLD_SECONDS = 20.0"),
+        ("status_line.py", "LOG_SECONDS = 30.0", "LOG_SECONDS = 60.0"),
         ("resources/clock.py", "SAMPLE_SECONDS = 0.1", "SAMPLE_SECONDS = 2.0"),
         ("resources/recording.py", '"snakemake")', '"snakemake", "monai")'),
         ("logs.py", "logging.INFO)", "logging.WARNING)"),

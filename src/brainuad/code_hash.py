@@ -22,7 +22,10 @@ from pathlib import Path
 from brainuad.code_names import Module, Reference, Target
 
 PACKAGE = Path(__file__).parent
-LEFT_OUT = tuple(f"brainuad.{name}" for name in ("cluster", "errors", "jobs", "logs", "resources", "terminal", "units"))
+LEFT_OUT = tuple(
+    f"brainuad.{name}"
+    for name in ("cluster", "errors", "jobs", "logs", "resources", "status_line", "terminal", "units")
+)
 """Where a job runs, what it says, and what it costs: none of it can change a number."""
 SETTINGS = {
     ("brainuad.config.section", "Section"),

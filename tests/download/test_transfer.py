@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from brainuad.download import progress
+from brainuad import status_line
 from brainuad.download.progress import Progress
 from brainuad.download.transfer import http as transfer
 from brainuad.download.transfer.files import fetch_files
@@ -548,7 +548,7 @@ def test_a_finished_set_needs_no_lock_and_no_right_to_write(server, folder):
 
 def shown_progress(monkeypatch, terminal, total):
     now = [0.0]
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(status_line.sys.stderr, "isatty", lambda: terminal, raising=False)
     it = Progress("a.bin", 0, total, clock=lambda: now[0])
     for _ in range(100):
         now[0] += 2.0
@@ -560,7 +560,7 @@ def test_progress_is_a_line_each_tenth_in_a_log(log, monkeypatch):
     shown_progress(monkeypatch, False, 10**6)
     lines = log.getvalue().splitlines()
     assert len(lines) == 11
-    assert lines[0] == "a.bin: 10% of 1.0 MB, 5.0 kB/s, 3:00 min left"
+    assert lines[0] == "a.bin: 10% of 1.0 MB, 5.0 kB/s, 3 min left"
 
 
 def test_progress_of_unknown_length_is_a_line_each_half_minute(log, monkeypatch):

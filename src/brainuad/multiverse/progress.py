@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
 
+from brainuad.status_line import FIRST_SECONDS, StatusLine
 from brainuad.units import format_duration
-
-LOG_SECONDS = 30.0
-"""Between two lines where no terminal shows progress."""
-FIRST_SECONDS = 3.0
-"""Before this no time left is given."""
-logger = logging.getLogger(__name__)
 
 
 class Progress:
@@ -24,7 +18,8 @@ class Progress:
         self._steps, self._clock = dict(steps), clock
         self._done = dict.fromkeys(steps, 0)
         self._seconds = dict.fromkeys(steps, 0.0)
-        self._start = self._last = self._shown = clock()
+        self._start = self._last = clock()
+        self._status = StatusLine(clock, _to_terminal)
 
     def step(self, kind: str) -> None:
         """One more of a kind is done."""
@@ -32,15 +27,10 @@ class Progress:
         self._done[kind] += 1
         self._seconds[kind] += now - self._last
         self._last = now
-        line = self.line(kind)
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{line}")
-            if self._done == self._steps:
-                sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-        elif now - self._shown >= LOG_SECONDS:
-            self._shown = now
-            sys.stderr.write(f"{line}\n")
+        if self._done == self._steps:
+            self._status.close()
+        else:
+            self._status.update(lambda: self.line(kind))
 
     def line(self, kind: str) -> str:
         """What is done of the kind, and the time left of all; none as long as the pace of a kind is not known."""
@@ -57,3 +47,7 @@ class Progress:
                 return None
             left += self._seconds[kind] / max(self._done[kind], 1) * (steps - self._done[kind])
         return left
+
+
+def _to_terminal(line: str) -> None:  # a command has no log
+    sys.stderr.write(f"{line}\n")

@@ -1,17 +1,16 @@
 # ruff: noqa: ARG002  # Lightning names the arguments of a callback
-"""The progress of a training: a bar in its log, and its curves in a file."""
+"""The progress of a training: a line in the terminal or its log, and its curves in a file."""
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lightning import Callback, LightningModule, Trainer
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from brainuad.resources.live import CURVES, CurveFile, write_progress
+from brainuad.status_line import Count
 
 FIRST_STAGE = "last"
 """Stem of the name of the first stage's checkpoint; that of another stage is the stage's name."""
@@ -31,8 +30,8 @@ class HasCurves(Protocol):
     used: dict[str, float]
 
 
-class TrainingProgressBar(Callback):  # type: ignore[misc]
-    """Counts the steps of the whole training; into a log file it writes twice a minute.
+class TrainingProgress(Callback):  # type: ignore[misc]
+    """Counts the steps of the whole training.
 
     Also appends the curves, once the checkpoint that holds them is written, to a file beside it, and says in another
     file how far the stage is.
@@ -41,20 +40,14 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
 
     def __init__(self, done: int, total: int, label: str):
         self._done, self._total, self._label = done, total, label
-        self._bar: tqdm[Any] | None = None
+        self._count: Count | None = None
         self._curves: CurveFile | None = None
         self._checkpoint: Path | None = None
         self._taken, self._began, self._tell_at = 0, 0.0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._bar = tqdm(
-            desc=self._label,
-            total=self._total,
-            initial=self._done,
-            unit="step",
-            mininterval=0.5 if sys.stderr.isatty() else 30.0,
-            disable=not trainer.is_global_zero,
-        )
+        if trainer.is_global_zero:
+            self._count = Count(self._label, "steps", self._total, self._done)
         writer = _writer(trainer)
         if writer is not None and trainer.is_global_zero:
             stage = "" if writer.path.stem == FIRST_STAGE else writer.path.stem
@@ -65,9 +58,10 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._bar is not None and batch is not None:
-            self._bar.update()
+        if batch is not None:
             self._taken += 1
+            if self._count is not None:
+                self._count.step()
             if (now := time.monotonic()) >= self._tell_at:
                 self._tell_at = now + TOLD_SECONDS
                 self._tell()
@@ -77,8 +71,8 @@ class TrainingProgressBar(Callback):  # type: ignore[misc]
             self._curves.append(writer.curves)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._count is not None:
+            self._count.close()
         self._tell()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -23,7 +23,7 @@ from brainuad.formats.files import unwritable
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.neural import Examples, NeuralMethod, Stage
 from brainuad.resources.clock import Clock
-from brainuad.resources.training_progress import TrainingProgressBar
+from brainuad.resources.training_progress import TrainingProgress
 from brainuad.train import checkpoint
 from brainuad.train.checkpoint import (
     STATE_KEY,
@@ -143,12 +143,12 @@ class _StageTraining:
         data = ExampleBatches(self.examples, self.held_out, train, self.seed, position, run.compute.workers)
         label = f"{run.label} {self.stage.name}".strip()
         total = steps(len(self.examples), train)
-        bar = TrainingProgressBar(int(start["step"]), total, label)
+        progress = TrainingProgress(int(start["step"]), total, label)
         objective: Any = self.stage.objective()
         objective.total_steps = total
         with _quiet():
             errors = SharedErrors(run.compute.devices)
-            trainer = _trainer(train, run, epochs(train) - done, [writer, bar, *callbacks], errors)
+            trainer = _trainer(train, run, epochs(train) - done, [writer, progress, *callbacks], errors)
             try:
                 trainer.fit(objective, datamodule=data, ckpt_path=resumed, weights_only=True)
             except (HaltError, ProcessRaisedException):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from brainuad.download.known.known_set import KnownSet
-from brainuad.download.progress import show_count
 from brainuad.download.source_hash import hash_of_sources
 from brainuad.errors import InputError, StorageError
 from brainuad.formats import files
 from brainuad.formats.scans import Scan, changed
+from brainuad.status_line import Count
 
 STAMP = ".converted.json"
 """In each scan's folder: the files and the code that it was converted with."""
@@ -24,11 +23,12 @@ def convert(label: str, dataset: KnownSet, rows: list[Scan], folder: Path) -> li
 
     Scans that were converted before, from the same files by the same code, are kept: an interrupted job resumes.
     """
-    code, start = hash_of_sources(Path(__file__).parents[1]), time.monotonic()
+    code, count = hash_of_sources(Path(__file__).parents[1]), Count(label, "scans", len(rows))
     done: list[Scan] = []
     for row in rows:
         done.append(_converted(dataset, row, folder / row.scan, code))
-        show_count(label, "scans", len(done), len(rows), time.monotonic() - start)
+        count.step()
+    count.close()
     return done
 
 

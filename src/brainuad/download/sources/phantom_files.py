@@ -6,7 +6,6 @@ import csv
 import json
 import multiprocessing
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -16,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from brainuad import images
-from brainuad.download.progress import show_count
 from brainuad.download.source_hash import hash_of_sources
 from brainuad.errors import ConfigError
 from brainuad.formats import transform, volume
 from brainuad.formats.files import atomic, atomic_folder, read_json, write_json
 from brainuad.images.contrasts import SUFFIX, Contrast, Lesions
 from brainuad.images.seeds import seed_words
+from brainuad.status_line import Count
 
 _STAMP = ".phantom.json"
 """In each subject's folder: the settings and the code that it was made with."""
@@ -67,9 +66,11 @@ def make_dataset(out: Path, phantoms: PhantomSet, workers: int) -> None:
     spacing = float(phantoms.spacing)
     heads = [_Phantom(label, phantoms.seed, phantoms.contrast, phantoms.lesions, spacing, code) for label in labels]
     missing = [head for head in heads if not _is_made(out, head)]
-    start = time.monotonic()
-    for done, _ in enumerate(_make_all(out, missing, workers), start=1):
-        show_count(out.name, "heads", done, len(missing), time.monotonic() - start)
+    if missing:
+        count = Count(out.name, "heads", len(missing))
+        for _ in _make_all(out, missing, workers):
+            count.step()
+        count.close()
     with atomic(out / "participants.tsv") as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["participant_id", "group", "lesion_type"])
