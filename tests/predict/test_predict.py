@@ -18,102 +18,20 @@ from types import ModuleType
 import nibabel as nib
 import numpy as np
 import pytest
-from good_numbers import GOOD
 from PIL import Image
 from scipy.ndimage import center_of_mass
+from stub_model import AFFINE, MOVED, OTHER, OWN, RULE, Stub, found, manifest, rows
 
 from brainuad.cli import main
-from brainuad.config.recipe import Preprocess
 from brainuad.errors import InputError
 from brainuad.formats import volume
 from brainuad.formats.files import sha256
-from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
+from brainuad.formats.model_file import FileThreshold, ModelFile
 from brainuad.formats.status import SequenceStatus
 from brainuad.formats.transform import Affine
 from brainuad.formats.volume import Volume
 from brainuad.predict import command, describe, page, record
-from brainuad.predict.found import Found, FurtherSequence, Prepared
-
-SHAPE, AFFINE = (24, 26, 22), np.diag([4.0, 4.0, 4.0, 1.0])
-AFFINE[:3, 3] = (-48, -52, -40)
-OWN = np.array([[0, 0, -5.0, 60], [-4, 0, 0, 50], [0, 4, 0, -50], [0, 0, 0, 1]])
-"""Stored with other axes: back to front, bottom to top, right to left in thick slices."""
-MOVED = np.eye(4)
-MOVED[:3, 3] = (3, -4, 2)
-RULE, OTHER = "healthy_quantile_0.98", "burden_5_ml"
-
-
-def manifest() -> Manifest:
-    values = {OTHER: 0.9, RULE: 0.5}
-    return Manifest(
-        name="tiny", study="s", label="zscore", seeds=[0], modality="T1w", lesion_sign="both",
-        parts=[Part(label="zscore", bundle="zscore/seed-0", map={})], recipe={}, template={},
-        grid=Grid(shape=SHAPE, affine=[]),
-        postprocessing={}, healthy_scores=[1.0], healthy_scans="none", erode_voxels=0, training=[], versions={},
-        thresholds={rule: FileThreshold(value=value, source="x", scans=1) for rule, value in values.items()},
-    )  # fmt: skip
-
-
-def found(path: Path, thresholds: dict[str, float], doubts: list[str]) -> Found:
-    """A scan whose map has two bright spots."""
-    scan = volume.read(path)
-    where = np.indices(SHAPE).reshape(3, -1).T - np.array(SHAPE) / 2
-    brain = (np.linalg.norm(where / np.array(SHAPE), axis=1) < 0.4).reshape(SHAPE)
-    anomaly = np.zeros(SHAPE, np.float32)
-    anomaly[8:11, 12:15, 10:13], anomaly[9, 13, 11], anomaly[15, 9:11, 12] = 2, 2.5, 1
-    shape, own = volume.read_grid(path)
-    grey = brain * np.float32(0.5)
-    prepared = Prepared(grey, brain, AFFINE, Affine(MOVED), False, dict(GOOD), [], [], "", ["a note"], "0")
-    masks = {label: anomaly > value for label, value in thresholds.items()}
-    return Found(
-        scan=Volume(scan.data, scan.affine), prepared=prepared, image=grey, brain=brain, anomaly=anomaly,
-        reconstruction=grey, processed=anomaly, masks=masks, thresholds=thresholds, affine=AFFINE, score=2.5,
-        p_healthy=0.5, p_smallest=0.5, doubts=doubts, shape=shape, own_affine=own,
-    )  # fmt: skip
-
-
-class Stub:
-    """In place of a model: scans named `bad` and `odd` fail, those named `strange` are doubtful."""
-
-    def __init__(self, *_: object):
-        self.preprocess = Preprocess()
-        self.mapped: list[str] = []
-
-    def thresholds(self, wanted):
-        known = {rule: each.value for rule, each in manifest().thresholds.items()}
-        if missing := [each for each in wanted if each not in known and not each.startswith("fixed:")]:
-            raise InputError(f"no threshold {missing[0]}")
-        return {each: known.get(each) or float(each.removeprefix("fixed:")) for each in wanted}
-
-    def predict(self, path, options):
-        if "bad" in path.name:
-            raise InputError("it shows no head", do="look at it")
-        if "odd" in path.name:
-            raise ValueError("unforeseen")
-        doubts = ["its histogram is unlike the training's"] if "strange" in path.name else []
-        return found(path, self.thresholds(options.thresholds), doubts)
-
-
-@pytest.fixture
-def predict(tmp_path, monkeypatch):
-    def run(*names: str, **options: str) -> tuple[int, Path]:
-        for name in names:
-            data = np.random.default_rng(0).integers(50, 200, (25, 24, 22)).astype(np.int16)
-            nib.save(nib.Nifti1Image(data, OWN), tmp_path / "in" / f"{name}.nii.gz")
-        given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value) if text]
-        out = tmp_path / "out"
-        return main(["predict", "-i", str(tmp_path / "in"), "-o", str(out), "-m", "x", *given]), out
-
-    (tmp_path / "in").mkdir()
-    file = ModelFile(manifest(), {}, {}, {}, "0" * 64)
-    monkeypatch.setattr(command.source, "read", lambda _: file)
-    monkeypatch.setattr(command, "Model", Stub)
-    return run
-
-
-def rows(out: Path) -> dict[str, dict[str, str]]:
-    head, *lines = [line.split("\t") for line in (out / record.TABLE).read_text().splitlines()]
-    return {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+from brainuad.predict.found import Found, FurtherSequence
 
 
 def test_a_scan_gets_maps_on_its_own_grid_a_record_and_a_row(predict):
