@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,10 +85,34 @@ def test_failed_scans_end_in_an_error_after_the_table_and_are_tried_again(config
     cohort.finish(made, made.markers())
 
 
-def test_the_workflow_lists_its_parts(config, tmp_path):
+def snakemake(config: dict[str, object], folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess:
     keys = [f"{name}={value}" for name, value in {**config, "parts": 2}.items()]
-    snakefile = ["--snakefile", str(REPOSITORY / "workflow/predict.smk"), "--directory", str(tmp_path)]
-    command_line = [sys.executable, "-m", "snakemake", *snakefile, "--cores", "1", "--dry-run", "--config", *keys]
-    done = subprocess.run(command_line, capture_output=True, text=True, cwd=REPOSITORY, env=dict(os.environ))
+    snakefile = ["--snakefile", str(REPOSITORY / "workflow/predict.smk"), "--directory", str(folder)]
+    words = [sys.executable, "-m", "snakemake", *snakefile, "--cores", "1", *more, "--config", *keys]
+    return subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, env={**os.environ, **environment})
+
+
+def test_the_workflow_lists_its_parts(config, tmp_path):
+    done = snakemake(config, tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("rule part:") == 2
+
+
+def test_a_lock_of_a_run_that_was_killed_is_explained(config, tmp_path):
+    locks = tmp_path / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text(cohort.cohort_of({**config, "parts": 2}).marker(0) + "\n")
+    done = snakemake(config, tmp_path)
+    assert done.returncode == 1
+    assert "locked by a run that was killed" in done.stderr + done.stdout
+    assert "--unlock" in done.stderr + done.stdout
+
+
+def test_on_slurm_a_run_is_checked_before_its_first_job(config, tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "sh", "which"):  # Snakemake's own needs, and no Slurm
+        (programs / name).symlink_to(shutil.which(name) or "")
+    done = snakemake(config, tmp_path, "--executor", "brainuad-slurm", "--jobs", "1", PATH=str(programs))
+    assert done.returncode == 1
+    assert "Slurm was not found" in done.stderr + done.stdout

@@ -37,6 +37,11 @@ class Cohort:
     request: Request
     parts: int
 
+    @property
+    def threads(self) -> int:
+        """Cores of a job. Registration, most of the work, takes one, whatever the number of threads of the study."""
+        return self.request.threads or 1
+
     def marker(self, part: int | str) -> str:
         """What says that a part ended; `part`: its number from 0, or a wildcard."""
         return str(self.request.output / FOLDER / f"part-{part}-of-{self.parts}.json")

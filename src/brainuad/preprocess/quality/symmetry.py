@@ -33,6 +33,7 @@ def residual_tilt_and_offset(image: Float[np.ndarray, "x y z"], template: Templa
     inside = np.argwhere(template.brain[::step, ::step, ::step]) * step
     points = inside @ template.affine[:3, :3].T + template.affine[:3, 3]
     centre = np.array([template.offset[0], *points.mean(axis=0)[1:]])
+    columns = np.ascontiguousarray(points.T)
     own = smooth[tuple(inside.T)]
     low, high = np.percentile(own, (1, 99))
     own, smooth = np.clip(own, low, high), np.clip(smooth, low, high)
@@ -41,8 +42,10 @@ def residual_tilt_and_offset(image: Float[np.ndarray, "x y z"], template: Templa
     def mirrored(pose: Pose) -> Float[np.ndarray, "points"]:
         normal = np.array([1.0, np.tan(np.radians(pose[0])), np.tan(np.radians(pose[1]))])
         normal /= np.linalg.norm(normal)
-        reflected = points - 2 * np.outer((points - centre) @ normal - pose[2], normal)
-        index = to_index[:3, :3] @ reflected.T + to_index[:3, 3:]
+        reflection = np.eye(3) - 2 * np.outer(normal, normal)
+        shift = 2 * (centre @ normal + pose[2]) * normal
+        index = to_index[:3, :3] @ reflection @ columns
+        index += (to_index[:3, :3] @ shift + to_index[:3, 3])[:, None]
         return np.asarray(ndimage.map_coordinates(smooth, index, order=1, mode="nearest"))
 
     def decorrelation(pose: Pose) -> float:
