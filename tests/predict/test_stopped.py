@@ -105,6 +105,7 @@ def test_a_full_disk_ends_in_a_sentence_keeps_what_is_finished_and_is_continued(
     told = capsys.readouterr().err
     assert told.count("error:") == 1
     assert "free space" in told
+    assert leftovers.UNFINISHED not in told  # it is gone
     assert complete(out) == {"sub-a"}
     assert {path: path.read_bytes() for path in before} == before
     assert leftovers.unfinished(out) == []

@@ -79,10 +79,15 @@ def predict_all(request: Request) -> list[str]:
                 request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
             )
             return []
-        failed = _run(request, file, way, todo) if todo else []
-    if not todo:
-        _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
-    _finish(request, file, failed)
+        try:
+            failed = _run(request, file, way, todo) if todo else []
+            if not todo:
+                _say(request, f"nothing to do: all {len(mine)} scans are finished in {request.output}")
+            _finish(request, file, failed)
+        except StorageError as error:  # of a file in a temporary folder that is gone
+            again = "the same command again" if request.goes_on else "it with --continue"
+            do = f"free space or correct the permissions of that folder, then run {again}"
+            raise StorageError(error.what, file=request.output, why=error.why, do=do) from error
     return [each.scan for each in failed]
 
 
