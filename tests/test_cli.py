@@ -56,6 +56,19 @@ def test_a_problem_exits_with_1_and_a_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: no job has recorded what it used\n")
 
 
+@pytest.mark.parametrize(
+    "command", [["show"], ["report"], ["multiverse"], ["clean"], ["efficiency"], ["compare"], ["export"], ["register"]]
+)
+def test_a_folder_of_results_that_is_not_there_is_named_with_the_nearest(command, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/sources.json").touch()
+    more = {"compare": [str(tmp_path / "mine")], "export": ["dae", "-o", "dae.brainuad"]}.get(command[0], [])
+    assert main([*command, str(tmp_path / "mime"), *more]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: there is no {'folder ' * (command != ['register'])}{tmp_path / 'mime'}\n")
+    assert ("results/<study>" if command == ["register"] else f"did you mean {tmp_path / 'mine'}?") in said
+
+
 def test_an_unknown_log_level_is_named(monkeypatch, capsys):
     monkeypatch.setenv("BRAINUAD_LOG", "loud")
     assert main(["datasets"]) == 1

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from brainuad import logs, terminal
+from brainuad.config.near_files import check_results
 from brainuad.errors import BrainuadError, InputError
 from brainuad.predict.options import Request, check_options, takes
 
@@ -97,9 +98,13 @@ def _known_dataset(name: str | None) -> str | None:
     return name
 
 
-ResultsFolder = Annotated[
-    Path, typer.Argument(help="Results folder of the study: results/<study>.", autocompletion=_results)
-]
+def _with_results(folder: Path) -> Path:
+    check_results(folder)
+    return folder
+
+
+FOLDER_HELP = "Results folder of the study: results/<study>."
+ResultsFolder = Annotated[Path, typer.Argument(help=FOLDER_HELP, autocompletion=_results, callback=_with_results)]
 
 
 @app.callback()
@@ -230,6 +235,8 @@ def compare(
 
     if len(folders) < 2:
         raise typer.BadParameter("name two studies or more")
+    for folder in folders:
+        check_results(folder)
     terminal.show(*compare_studies(folders, out))
 
 
@@ -352,7 +359,7 @@ def ui(
 
 
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad follow results/mine"))
-def follow(folder: ResultsFolder) -> None:
+def follow(folder: Annotated[Path, typer.Argument(help=FOLDER_HELP, autocompletion=_results)]) -> None:
     """Show the trainings of a study in MLflow while they run, until ctrl-c; for a server that `track.uri` names.
 
     For the runs in this folder `brainuad ui` does the same.
@@ -427,6 +434,8 @@ def lesions(
     settings = getattr(model_of(model), "lesions", None)
     if not isinstance(settings, SyntheticLesions):
         raise InputError(f"{model} draws no lesions", do="name a model such as synseg")
+    if not array_cache.is_dir():
+        raise InputError(f"there is no folder {array_cache}", do="name results/<study>/normalize/<data set>")
     scans = caches.read(array_cache).select("train")
     if not scans.scans:
         raise InputError("there is no training scan", file=array_cache, do="name a healthy data set of the study")
@@ -492,6 +501,8 @@ def register(
         for line in registration.register_study(load_study(study_file(what)), what, _mlflow_of(what)):
             terminal.show(line)
         return
+    if not what.exists():
+        raise InputError(f"there is no {what}", do="name a model file, or the results of a study: results/<study>")
     from brainuad.formats import model_file
 
     to = _mlflow_of(results / model_file.read(what).manifest.study)

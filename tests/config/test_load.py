@@ -52,7 +52,7 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
             ["unknown key evaluate.peak_distance", "did you mean peak_distance_mm?"],
         ),
         ({"seed": "one"}, ["seed: Input should be a valid integer", "'one'"]),
-        ({"seeds": [0, 0]}, ["seeds: one is listed twice"]),
+        ({"seeds": [0, 0]}, ["seeds: 0 is listed twice"]),
         ({"lesion_sign": "grey"}, ["lesion_sign: Input should be 'dark', 'bright' or 'both'", "'grey'"]),
         ({"recipe": "mri_3mm"}, ["there is no recipe mri_3mm", "did you mean mri_2mm"]),
         ({"models": {"baur_dea": None}}, ["there is no model baur_dea", "did you mean baur_dae"]),
@@ -187,7 +187,7 @@ def test_made_sets_need_subjects_and_spoiled_ones_give_no_threshold(demo):
     assert "odd" in study.threshold_sets()
     assert "bad" not in study.threshold_sets()
     demo["datasets"]["healthy"]["split"] = {"train": 0.7, "validation": 0.3}
-    assert "datasets.bad.into: healthy has no test share" in message({**demo, "datasets": _without(demo, "odd")})
+    assert "datasets.bad.into: healthy has no test scans" in message({**demo, "datasets": _without(demo, "odd")})
 
 
 def _without(demo: dict[str, Any], label: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -360,7 +361,7 @@ def in_short(page: str) -> dict[str, str]:
     section = page.split('id="short"')[1].split("</section>")[0]
     text = re.sub(r"</?code>", "", section)
     found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text, flags=re.S)
-    words = ("done", "best", "baseline", "thresholds", "failed", "maps", "mind")
+    words = ("done", "best", "missed", "baseline", "thresholds", "failed", "maps", "mind")
     return {next(word for word in words if word in asked): answer for asked, answer in found}
 
 
@@ -370,7 +371,10 @@ def test_the_head_answers_what_a_reader_asks_first(made: tuple[Path, str]) -> No
     assert "3 models, 1 of them" in said["done"]
     assert "(ms)" in said["done"]
     assert "vae has the highest AUPRC: 0.500 [0.450, 0.550]" in said["best"]
-    assert "(guessing: 0.012)" in said["best"]
+    assert "(chance: 0.012)" in said["best"]
+    assert "It is better than every other model." in said["best"]
+    assert "vae at healthy_quantile_0.98 detects 50% of the lesions under 1 ml" in said["missed"]
+    assert "3.0 false components per scan" in said["missed"]
     assert re.search(r"ms: yes, vae is better .*zscore", said["baseline"])
     assert "2 of 11 scans were left out" in said["failed"]
     assert "sub-0" not in said["mind"], "only what it is about"
@@ -401,6 +405,30 @@ def test_the_head_tells_how_thresholds_were_set_and_that_nothing_failed() -> Non
     said = {each.question: " ".join(each.texts) for each in without}
     assert "no threshold in 2 of 2" in said["How were thresholds set?"]
     assert "validation scans" not in said["How were thresholds set?"], "nothing was set on them"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["better", "undecided"], "It is better than 1 of 2 other models; against `ae` that is undecided."),
+        (["undecided", "undecided"], "Against `zscore` and `ae` that is undecided."),
+        (["too few", "too few"], "is not tested: 6 patients of at least 10."),
+        ([], "1 is perfect."),
+    ],
+)
+def test_the_head_tells_whether_the_lead_of_the_best_model_is_decided(verdicts: list[str], said: str) -> None:
+    pairs = [
+        ["ms", "none", "auprc_scan", "vae", other, 0, 6, 1, 0.1, 0.0, 0.2, 0.01, 0.02, verdict, np.nan, ""]
+        for other, verdict in zip(("zscore", "ae"), verdicts, strict=False)
+    ]
+    numbers = {
+        model: table.Cell(value, np.nan, np.nan) for model, value in (("vae", 0.5), ("zscore", 0.4), ("ae", 0.2))
+    }
+    found = BaselineComparison("ms", "zscore", numbers, {})
+    known = Known([], [found], {}, [], {}, gone="", viewed=0)
+    known = replace(known, pairs=Comparisons(pd.DataFrame(pairs, columns=list(tables.COMPARISONS))))
+    (best,) = (each for each in answers(settings(), known) if each.question == "Which model is best?")
+    assert said in " ".join(best.texts)
 
 
 def test_the_head_tells_a_baseline_that_is_missing_from_none() -> None:

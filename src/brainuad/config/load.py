@@ -56,13 +56,16 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     folder = config_folder(Path(file))
     content = {key: value for key, value in raw.items() if not (key == "recipe" and isinstance(value, str))}
     if isinstance(name := raw.get("recipe"), str):
-        content |= {"recipe_name": name, "recipe": _named(folder, "recipes", name)}
+        content |= {"recipe_name": name, "recipe": _named(folder, "recipes", name, file)}
     elif isinstance(name, dict):
         if name.get("label") is None:
             do = "write recipe: {use: <name>, label: <own name>, set: {...}}"
             raise ConfigError("a changed recipe needs a label", file=file, do=do)
         content |= {"recipe_name": name["label"], "recipe": _resolved(folder, "recipes", name, file)}
     else:
+        meant = None if "recipe" in raw else next((key for key in raw if _nearest(str(key), ["recipe"])), None)
+        if meant:
+            raise ConfigError(f"unknown key {meant}", file=file, do="did you mean recipe?")
         why = "it is " + _in_words(name) if "recipe" in raw else "there is none"
         do = "name one: there are " + ", ".join(shipped("recipes", folder))
         raise ConfigError("recipe must name a recipe", file=file, why=why, do=do)
@@ -78,7 +81,7 @@ def build_study(raw: dict[str, Any], file: str | Path) -> Study:
     content["models"] = _with_members(folder, models, file)
     if "postprocessing" in raw:
         postprocessing = _mapping(raw, "postprocessing", file)
-        content["postprocessing"] = {label: _operators(folder, use) for label, use in postprocessing.items()}
+        content["postprocessing"] = {label: _operators(folder, use, file) for label, use in postprocessing.items()}
     _check_parts(content, file)
     _check_members(content["models"], file)
     content = _expanded(content, file)
@@ -95,7 +98,7 @@ def shipped(part: str, folder: Path) -> list[str]:
 def hint(name: str, names: list[str]) -> str:
     """A remedy for a name that is not among these: the most similar one, or the list."""
     near = _nearest(name, names)
-    return f"did you mean {near}?" if near else "there are " + ", ".join(names)
+    return f"did you mean {near}?" if near else f"there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
 
 
 def config_folder(file: Path) -> Path:
@@ -123,23 +126,23 @@ def _in_words(value: Any) -> str:
     return next((word for kind, word in kinds if isinstance(value, kind)), f"the text {str(value)[:40]}")
 
 
-def _named(folder: Path, part: str, name: Any) -> dict[str, Any]:
+def _named(folder: Path, part: str, name: Any, file: str | Path) -> dict[str, Any]:
     names = shipped(part, folder)
     if name not in names:
-        do = hint(str(name), names)
-        raise ConfigError(f"there is no {SHIPPED[part]} {name}", file=folder / part / f"{name}.yaml", do=do)
+        why = f"{folder / part} has no {name}.yaml"
+        raise ConfigError(f"there is no {SHIPPED[part]} {name}", file=file, why=why, do=hint(str(name), names))
     return read_yaml(folder / part / f"{name}.yaml")
 
 
 def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, Any]:
     """The content of `{use: name, set: {...}}`, or of a bare name."""
     if isinstance(use, str):
-        return _named(folder, part, use)
+        return _named(folder, part, use, file)
     if not isinstance(use, dict) or "use" not in use:
         raise ConfigError(
             f"a {SHIPPED[part]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(part, folder))
         )
-    named = _named(folder, part, use["use"])
+    named = _named(folder, part, use["use"], file)
     short = OF_ENSEMBLES if named.get("family") == ENSEMBLE else ()
     for key in use:
         if key not in (*BESIDE_USE, *short):
@@ -268,8 +271,8 @@ def _check_members(models: Mapping[str, dict[str, Any]], file: str | Path) -> No
         raise ConfigError("an ensemble is made of itself", file=file, why=circle, do="take one out of `of`") from None
 
 
-def _operators(folder: Path, use: Any) -> dict[str, Any]:
-    return {"operators": use} if isinstance(use, list) else _named(folder, "postprocessing", use)
+def _operators(folder: Path, use: Any, file: str | Path) -> dict[str, Any]:
+    return {"operators": use} if isinstance(use, list) else _named(folder, "postprocessing", use, file)
 
 
 def _present(datasets: dict[str, Any], file: str | Path) -> Iterator[tuple[str, Any]]:

@@ -191,8 +191,8 @@ class Study(Section):
     def _fits_together(self) -> Study:
         if self.study in RESERVED:
             raise ValueError(f"study: {self.study} is a folder of its own under results")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one is listed twice")
+        if twice := {seed for seed in self.seeds if self.seeds.count(seed) > 1}:
+            raise ValueError(f"seeds: {min(twice)} is listed twice")
         labels = [threshold.label for threshold in self.thresholds]
         if len(set(labels)) < len(labels):
             raise ValueError("thresholds: one is listed twice")
@@ -208,8 +208,8 @@ class Study(Section):
                 if isinstance(dataset, Inserted) and (registered.template != "mni152" or registered.centre):
                     raise ValueError(f"datasets.{label}: its masks lie in MNI152, the recipe's scans elsewhere")
                 if not any(getattr(source.split, role) for role in dataset.roles):
-                    shares = " or ".join(dataset.roles)
-                    raise ValueError(f"datasets.{label}.into: {dataset.into} has no {shares} share to plant into")
+                    roles = " or ".join(dataset.roles)
+                    raise ValueError(f"datasets.{label}.into: {dataset.into} has no {roles} scans to be changed")
                 if self.evaluate.space == "native" and "test" in dataset.roles:
                     why = "its scans are made on the template's grid; take it out, or give it `roles: [validation]`"
                     raise ValueError(f"evaluate.space: {label} cannot be scored on the scans' own grids: {why}")

@@ -89,7 +89,8 @@ class Picture:
     def svg(self) -> Markup:
         """For a web page, with the title as its accessible name."""
         name = f'role="img" aria-label="{escape(self.title)}"'
-        head = f'<svg class="chart" viewBox="0 0 {self.size[0]:.0f} {self.size[1]:.0f}" {name}>'
+        width, height = self.size
+        head = f'<svg class="chart" width="{width:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" {name}>'
         return Markup(f"{head}{''.join(shape.svg() for shape in self.shapes)}</svg>")  # noqa: S704
 
     def files(self) -> dict[str, bytes]:

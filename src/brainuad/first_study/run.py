@@ -24,6 +24,8 @@ def run(study: Path, profile: Path, more: Sequence[str]) -> NoReturn:
         raise InputError("a study is run in a clone of brainuad", why=why, do="change to the folder of the clone")
     if not study.exists():
         raise InputError(f"there is no file {study}", do=near_files(study))
+    if study.is_dir():
+        raise InputError(f"{study} is a folder", do="name the study file, such as config.yaml")
     if not profile.exists():
         raise InputError(f"{profile} is not there", file=profile.absolute(), do="correct --profile")
     command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--configfile", str(study), *more]

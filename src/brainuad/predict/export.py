@@ -302,7 +302,7 @@ def _layout(study: Study, folder: Path) -> Layout:
 
 def _known(what: str, name: str, names: list[str]) -> str:
     if name not in names:
-        raise InputError(f"the study has no {what} {name}", why=f"it has {', '.join(names)}", do=hint(name, names))
+        raise InputError(f"the study has no {what} {name}", do=hint(name, names))
     return name
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainuad.config.model import MethodSettings
 from brainuad.config.network import GRID, NetworkSettings
+from brainuad.config.told import count
 from brainuad.formats.ceilings import AUPRC, CEILING, DICE, FLOOR, RESIDUAL
 
 ENOUGH = 0.9
@@ -60,9 +61,7 @@ class Row:
             return f"{self.map} on {self.dataset} after {self.postprocessing}: {text}"
         size = "" if self.input == GRID else f"an input of {self.input} and "
         verb = "leaves" if self.input == GRID else "leave"
-        return (
-            f"{size}postprocessing {self.postprocessing} {verb} a perfect map {text} on {self.dataset} ({self.n} scans)"
-        )
+        return f"{size}postprocessing {self.postprocessing} {verb} a perfect map {text} on {self.dataset} ({count(self.n, 'scan')})"
 
 
 def rows(table: pd.DataFrame) -> list[Row]:

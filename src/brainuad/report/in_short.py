@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brainuad.config.datasets import Made
 from brainuad.config.postprocessing import Fixed, ValDice
 from brainuad.config.study import Study
 from brainuad.config.told import count, listed, with_settings
+from brainuad.formats.verdicts import NONE, Comparisons
+from brainuad.metrics.statistics import FEWEST_DECIDED
 from brainuad.report.baselines import BaselineComparison
 from brainuad.report.methods_section.participants import Group
 from brainuad.report.realised import Realised
+from brainuad.report.recalls import Recalls
 
 COMPARISON, THRESHOLDS = ("comparison", "comparison"), ("thresholds", "thresholds")
 MOST_NAMED = 3
@@ -29,9 +32,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Known:
-    """What the answers are made of. `chance`: AUPRC of guessing, by data set; `gone`: what failed, in words, or empty.
+    """What the answers are made of. `chance`: AUPRC of a random map, by data set; `gone`: what failed, in words, or empty.
 
-    `thresholds`: by rule, by model, postprocessing and data set; `viewed`: scans in the viewer.
+    `thresholds`: by rule, by model, postprocessing and data set; `viewed`: scans in the viewer; `pairs`: of all models;
+    `recalls`: by data set and model.
     """
 
     groups: Sequence[Group]
@@ -41,6 +45,8 @@ class Known:
     thresholds: Mapping[tuple[str, str, str], Mapping[str, float]]
     gone: str
     viewed: int
+    pairs: Comparisons = NONE
+    recalls: Mapping[tuple[str, str], Recalls] = field(default_factory=dict)
 
 
 def answers(study: Study, known: Known) -> list[Answer]:
@@ -54,6 +60,7 @@ def answers(study: Study, known: Known) -> list[Answer]:
             [_verdict(study, each) for each in known.comparisons],
             ("headline", "verdicts"),
         ),
+        Answer("What is missed?", list(_missed(study, known)), ("cases", "cases")),
         Answer("How were thresholds set?", list(_thresholds(study, known)), THRESHOLDS if known.realised else None),
         Answer("What failed?", [failed] if known.gone or known.groups else [], ("failures", "failures")),
     ]
@@ -98,8 +105,9 @@ def _best(study: Study, known: Known) -> Iterator[str]:
         best, number = next(iter(item.numbers.items()))
         trivial = ", a trivial baseline," if best in study.baselines() else ""
         level = known.chance.get(item.dataset)
-        guessing = "" if level is None else f" (guessing: {level:.2g})"
-        yield f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}{guessing}."
+        chance = "" if level is None else f" (chance: {level:.2g})"
+        lead = f"On `{item.dataset}`, `{best}`{trivial} has the highest AUPRC{after}: {number}{chance}."
+        yield f"{lead} {_lead(study, item, known.pairs)}".rstrip()
     if known.comparisons:
         with_interval = any(cell.interval for item in known.comparisons for cell in item.numbers.values())
         interval = "; in brackets its 95 % interval" if with_interval else ""
@@ -107,6 +115,34 @@ def _best(study: Study, known: Known) -> Iterator[str]:
             "AUPRC is the area under the precision-recall curve of a scan's voxels, here averaged over people"
             f"{interval}; 1 is perfect."
         )
+
+
+def _lead(study: Study, item: BaselineComparison, pairs: Comparisons) -> str:
+    """Over how many of the other models the lead of the best one is decided; empty without any comparison."""
+    best, *others = item.numbers
+    found = {each: pairs.between(item.dataset, next(iter(study.postprocessing)), best, each) for each in others}
+    verdicts = {model: each.verdict for model, each in found.items() if each}
+    if not verdicts:
+        return ""
+    if set(verdicts.values()) == {"too few"}:
+        people = _people(study, item.dataset, max(each.n for each in found.values() if each))
+        return f"Whether it is better than the others is not tested: {people} of at least {FEWEST_DECIDED}."
+    undecided = [f"`{model}`" for model in others if verdicts.get(model) != "better"]
+    if not undecided:
+        return "It is better than every other model." if len(others) > 1 else "It is better than the other model."
+    named = listed(undecided[:MOST_NAMED]) if len(undecided) <= MOST_NAMED else ", ".join(undecided[:MOST_NAMED])
+    more = f" and {len(undecided) - MOST_NAMED} more" if len(undecided) > MOST_NAMED else ""
+    better = f"It is better than {len(others) - len(undecided)} of {count(len(others), 'other model')}; a"
+    return f"{better if len(undecided) < len(others) else 'A'}gainst {named}{more} that is undecided."
+
+
+def _missed(study: Study, known: Known) -> Iterator[str]:
+    """What the best model of each data set detects, by size, under the first threshold rule."""
+    for item in known.comparisons:
+        best = next(iter(item.numbers))
+        recalls = known.recalls.get((item.dataset, best))
+        if recalls:
+            yield f"On `{item.dataset}`, `{best}` at `{study.thresholds[0].label}` detects {recalls}."
 
 
 def _verdict(study: Study, item: BaselineComparison) -> str:

@@ -18,6 +18,7 @@ from brainuad.formats.verdicts import Comparisons
 from brainuad.metrics.evidence import LESION_SIZES
 from brainuad.report.baselines import BaselineComparison
 from brainuad.report.realised import Realised
+from brainuad.report.recalls import recalls
 
 ShownSeeds = Mapping[tuple[str, str], int]
 """The seed that is shown, by model and data set."""
@@ -54,18 +55,17 @@ def roc(study: Study, curves: pd.DataFrame) -> dict[str, Plot]:
 
 def recall_by_size(study: Study, metrics: pd.DataFrame) -> dict[str, Plot]:
     """A plot per data set, after the study's first postprocessing and threshold rule: means over seeds."""
-    names = [f"lesion_recall_{size}" for size in LESION_SIZES]
-    first = metrics[metrics["postprocessing"] == next(iter(study.postprocessing))]
-    by_rule = first[first["metric"].isin(names) & first["threshold_rule"].isin([r.label for r in study.thresholds[:1]])]
-    plots = {}
-    for dataset, rows in by_rule.dropna(subset=["value"]).groupby("dataset", sort=False):
-        means = (
-            rows.groupby(["model", "metric"])["value"].mean().unstack().reindex(index=list(study.models), columns=names)
-        )
-        of_models = means.dropna(how="all").iterrows()
-        lines = [_line(study, str(model), pd.DataFrame({"x": range(len(names)), "y": y})) for model, y in of_models]
-        plots[str(dataset)] = figures.recall_by_size(f"Lesion recall by size on {dataset}", lines)
-    return plots
+    lines: dict[str, list[Line]] = {}
+    found = recalls(study, metrics)
+    for dataset in dict.fromkeys(dataset for dataset, _ in found):
+        for model in study.models:
+            if of_model := found.get((dataset, model)):
+                shares = [of_model.sizes.get(size, float("nan")) for size in LESION_SIZES]
+                points = pd.DataFrame({"x": range(len(shares)), "y": shares})
+                lines.setdefault(dataset, []).append(_line(study, model, points))
+    return {
+        dataset: figures.recall_by_size(f"Lesion recall by size on {dataset}", each) for dataset, each in lines.items()
+    }
 
 
 def calibration(study: Study, rows: Sequence[Realised]) -> dict[str, Plot]:

@@ -27,6 +27,7 @@ from brainuad.report.map_geometry import map_geometry
 from brainuad.report.methods_section import checklist, participants, section
 from brainuad.report.missed import NUMBERS, counted_as_missed
 from brainuad.report.realised import realised
+from brainuad.report.recalls import recalls
 from brainuad.report.reconstruction import reconstruction_quality
 from brainuad.report.study_results import StudyResults, presence, read_results
 from brainuad.report.subgroups import FEWEST_FOR_INTERVAL, subgroups
@@ -112,17 +113,17 @@ def write_report(sources: ReportSources, out: Path) -> None:
         "subgroups": (of_subgroups, FEWEST_FOR_INTERVAL),
     }
     best_first = _best_first(study, content["blocks"])
-    content["short"] = in_short.answers(study, _known(content, results, viewed=0))
+    content["short"] = in_short.answers(study, _known(study, content, results, viewed=0))
     text = page.render({**content, **_browsed(study, results, best_first, [])})
     budget = int((LIMIT - len(text.encode())) * VIEWER_SHARE)
     scans = viewer.viewer_scans(study, folder, results, best_first, budget)
     if scans:
-        content["short"] = in_short.answers(study, _known(content, results, viewed=len(scans)))
+        content["short"] = in_short.answers(study, _known(study, content, results, viewed=len(scans)))
         text = page.render({**content, **_browsed(study, results, best_first, scans)})
     _write(text, out / PAGE)
 
 
-def _known(content: Mapping[str, Any], results: StudyResults, viewed: int) -> in_short.Known:
+def _known(study: Study, content: Mapping[str, Any], results: StudyResults, viewed: int) -> in_short.Known:
     lacking, of_all = content["evaluations"]
     absent = f"{lacking} of {of_all} evaluations (model, seed, data set) are missing" if lacking else ""
     out = content["left_out"]
@@ -135,6 +136,8 @@ def _known(content: Mapping[str, Any], results: StudyResults, viewed: int) -> in
         thresholds=results.thresholds,
         gone=f"{gone[0].upper()}{gone[1:]}." if gone else "",
         viewed=viewed,
+        pairs=Comparisons(results.comparisons),
+        recalls=recalls(study, results.metrics),
     )
 
 
@@ -149,11 +152,13 @@ def _write(text: str, path: Path) -> None:
 
 def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
     lacking = without_sequences(results.scans)
+    compared = compare_with_baselines(study, results.metrics, results.comparisons)
     return {
-        "baseline_comparisons": compare_with_baselines(study, results.metrics, results.comparisons),
+        "baseline_comparisons": compared,
         "geometry": map_geometry(results.scans),
         "blocks": table.blocks(results.metrics, Comparisons(results.comparisons), lacking),
         "lacking": lacking,
+        "differing": {each.dataset for each in compared if any(each.comparisons.values())},
         "ceilings": ceilings.rows(results.ceilings),
         "ceiling_marks": ceilings.marks(results.ceilings),
         "all_metrics": _rows(results.metrics[:MOST_ROWS]),

@@ -106,7 +106,7 @@ class Block:
     columns: list[Column]
     rows: dict[tuple[str, str], list[Cell | None]]
     chance: float | None
-    """The AUPRC of guessing; None where no lesion is scored."""
+    """The AUPRC of a random map; None where no lesion is scored."""
     whole: bool = False
     """Whether scans are compared with healthy ones as a whole."""
     outside: float = 0.0
