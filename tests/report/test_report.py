@@ -368,13 +368,13 @@ def in_short(page: str) -> dict[str, str]:
 def test_the_head_answers_what_a_reader_asks_first(made: tuple[Path, str]) -> None:
     page, said = made[1], in_short(made[1])
     assert page.index('id="short"') < page.index('id="headline"') < page.index('id="comparison"')
-    assert "3 models, 1 of them" in said["done"]
+    assert "3 models, 1 trivial baseline among them" in said["done"]
     assert "(ms)" in said["done"]
     assert "vae has the highest AUPRC: 0.500 [0.450, 0.550]" in said["best"]
     assert "(chance: 0.012)" in said["best"]
     assert "It is better than every other model." in said["best"]
     assert "vae at healthy_quantile_0.98 detects 50% of the lesions under 1 ml" in said["missed"]
-    assert "3.0 false components per scan" in said["missed"]
+    assert "3.0 false-positive components per scan" in said["missed"]
     assert re.search(r"ms: yes, vae is better .*zscore", said["baseline"])
     assert "2 of 11 scans were left out" in said["failed"]
     assert "sub-0" not in said["mind"], "only what it is about"

@@ -61,7 +61,8 @@ class Row:
             return f"{self.map} on {self.dataset} after {self.postprocessing}: {text}"
         size = "" if self.input == GRID else f"an input of {self.input} and "
         verb = "leaves" if self.input == GRID else "leave"
-        return f"{size}postprocessing {self.postprocessing} {verb} a perfect map {text} on {self.dataset} ({count(self.n, 'scan')})"
+        left = f"{size}postprocessing {self.postprocessing} {verb} a perfect map {text}"
+        return f"{left} on {self.dataset} ({count(self.n, 'scan')})"
 
 
 def rows(table: pd.DataFrame) -> list[Row]:

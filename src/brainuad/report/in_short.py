@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Known:
-    """What the answers are made of. `chance`: AUPRC of a random map, by data set; `gone`: what failed, in words, or empty.
+    """What the answers are made of. `chance`: AUPRC of a random map, by data set; `gone`: what failed, in words.
 
     `thresholds`: by rule, by model, postprocessing and data set; `viewed`: scans in the viewer; `pairs`: of all models;
     `recalls`: by data set and model.
@@ -60,7 +60,7 @@ def answers(study: Study, known: Known) -> list[Answer]:
             [_verdict(study, each) for each in known.comparisons],
             ("headline", "verdicts"),
         ),
-        Answer("What is missed?", list(_missed(study, known)), ("cases", "cases")),
+        Answer("What is found, and what is missed?", list(_missed(study, known)), ("cases", "cases")),
         Answer("How were thresholds set?", list(_thresholds(study, known)), THRESHOLDS if known.realised else None),
         Answer("What failed?", [failed] if known.gone or known.groups else [], ("failures", "failures")),
     ]
@@ -75,7 +75,7 @@ def answers(study: Study, known: Known) -> list[Answer]:
 
 def _done(study: Study, groups: Sequence[Group]) -> Iterator[str]:
     baselines = len(study.baselines())
-    trivial = f", {baselines} of them trivial baselines ({BASELINES})" if baselines else ""
+    trivial = f", {count(baselines, 'trivial baseline')} among them ({BASELINES})" if baselines else ""
     training = sum(len(group.used) for group in groups if group.role == "train")
     seeds = f", each model with {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
     learned = f" had {count(training, 'healthy scan')} to learn from{seeds}" if training else ""

@@ -31,7 +31,7 @@ class Recalls:
     def __str__(self) -> str:
         told = [f"{share:.0%} of the lesions {_volumes(size)}" for size, share in self.sizes.items()]
         false = self.false_positives
-        return listed(told) + ("" if false is None else f", with {false:.1f} false components per scan")
+        return listed(told) + ("" if false is None else f", with {false:.1f} false-positive components per scan")
 
 
 def recalls(study: Study, metrics: pd.DataFrame) -> dict[tuple[str, str], Recalls]:
