@@ -38,6 +38,20 @@ def test_a_table_in_a_terminal_folds_long_cells_and_cuts_none(monkeypatch):
     assert "0.31 [0.20, 0.42]" in text
 
 
+def test_a_table_of_numbers_that_is_too_wide_for_a_terminal_is_laid_below_itself(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    file = Tty()
+    headings = ["model", *(f"metric {i}\nhealthy quantile 0.98" for i in range(5))]
+    rows = [[model, *(f"0.{i}{j}0 [0.043, 0.991]" for i in range(5))] for j, model in enumerate(("atlas", "dae"))]
+    terminal.show(terminal.table(headings, rows), file=file)
+    text = file.getvalue()
+    assert all(text.count(cell) == 1 for row in rows for cell in row[1:])
+    assert text.count("healthy quantile 0.98") == 5
+    assert text.count("atlas") == text.count("dae") == 2
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("count", "words"),
     [

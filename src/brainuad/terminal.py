@@ -1,4 +1,7 @@
-"""Tables for people: drawn by rich in a terminal; elsewhere plain aligned columns, one line a row, nothing cut."""
+"""Tables for people: drawn by rich in a terminal; elsewhere plain aligned columns, one line a row, nothing cut.
+
+A table of numbers that is too wide for a terminal becomes several below each other, each with the first column.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ if TYPE_CHECKING:
 
 UNLIMITED = 100_000
 """Columns of a text that is not for a terminal: wider than any table."""
+LONGEST_NUMBER = 30
+"""Letters of a cell; tables with longer ones hold sentences or paths, which are folded."""
+BETWEEN = 3
+"""Letters between two columns."""
 
 
 def table(
@@ -29,6 +36,26 @@ def table(
     for row in content:
         made.add_row(*row)
     return made
+
+
+def _parts(made: Table, width: int) -> list[Table]:
+    """The table, or, where it is one of numbers and wider than `width` letters, tables of some of its columns."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in made.columns]
+    widths = [max(len(line) for cell in cells for line in cell.split("\n")) + BETWEEN for cells in columns]
+    if sum(widths) <= width or max(widths) > LONGEST_NUMBER + BETWEEN:
+        return [made]
+    groups: list[list[int]] = [[0]]
+    for number in range(1, len(columns)):
+        if len(groups[-1]) > 1 and sum(widths[i] for i in [*groups[-1], number]) > width:
+            groups.append([0])
+        groups[-1].append(number)
+    right = [str(column.header) for column in made.columns if column.justify == "right"]
+    titles = [str(made.title or ""), *[""] * (len(groups) - 1)]
+    parts = []
+    for group, title in zip(groups, titles, strict=True):
+        headings, *rows = zip(*(columns[i] for i in group), strict=True)
+        parts.append(table(headings, rows, right=right, title=title))
+    return parts
 
 
 def plain(made: Table) -> str:
@@ -63,6 +90,8 @@ def show(*parts: Table | str, file: TextIO | None = None) -> None:
         elif file.isatty():
             from rich.console import Console
 
-            Console(file=file, markup=False, highlight=False, emoji=False).print(part)
+            console = Console(file=file, markup=False, highlight=False, emoji=False)
+            for each in _parts(part, console.width):
+                console.print(each)
         else:
             file.write(f"{plain(part)}\n")
