@@ -47,6 +47,19 @@ class Template:
         found: np.ndarray = (self.from_mni @ [*point, 1])[:3]
         return found
 
+    @cached_property
+    def inside_mm(self) -> Float[np.ndarray, "x y z"]:
+        """How deep each voxel of the brain lies in it."""
+        return self._distance(self.brain)
+
+    @cached_property
+    def outside_mm(self) -> Float[np.ndarray, "x y z"]:
+        """How far each voxel outside of the brain lies from it."""
+        return self._distance(~self.brain)
+
+    def _distance(self, mask: Bool[np.ndarray, "x y z"]) -> Float[np.ndarray, "x y z"]:
+        return np.asarray(ndimage.distance_transform_edt(mask) * float(np.linalg.norm(self.affine[:3, 0])))
+
     @property
     def offset(self) -> Float[np.ndarray, "3"]:
         """The origin of MNI in the template's mm."""

@@ -97,8 +97,7 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     """The template's mask, its border moved to where tissue ends, at most `settings.band_mm` in or out."""
     template = registered.template
     spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    inner = ndimage.distance_transform_edt(template.brain) * spacing > settings.band_mm
-    outer = ndimage.distance_transform_edt(~template.brain) * spacing <= settings.band_mm
+    inner, outer = template.inside_mm > settings.band_mm, template.outside_mm <= settings.band_mm
 
     def opened(tissue: Mask) -> Mask:
         mask = ndimage.binary_opening((tissue & outer) | inner, _ball(OPENING_MM, spacing))

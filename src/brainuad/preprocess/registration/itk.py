@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from brainuad.formats.leftovers import temporary_folder
 from brainuad.formats.volume import Volume
@@ -170,8 +169,7 @@ def _start(moving: RegistrationInput) -> Matrix:
 
 
 def _brain_with_margin(template: Template) -> np.ndarray:
-    spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    return np.asarray(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN_MM)
+    return np.asarray(template.outside_mm <= MARGIN_MM)
 
 
 def _images(template: Template, moving: RegistrationInput) -> tuple[SimpleITK.Image, SimpleITK.Image, SimpleITK.Image]:

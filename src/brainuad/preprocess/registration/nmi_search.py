@@ -17,13 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
 from torch import Tensor
+from torch.nn.functional import pad
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
+from brainuad.preprocess.registration.histogram import MARGIN_VOXELS, Bins, JointHistogram, Sampled
 from brainuad.preprocess.registration.input import Point, RegistrationInput
 
 Order = Int[np.ndarray, "points 3"]
-BINS = 32
 PITCH_DEG = (-20.0, -8.0, 4.0, 16.0, 28.0)  # heads nod more than they tilt
 SHIFT_UP_MM = (-14.0, 0.0, 14.0)
 SHIFT_FORWARD_MM = (-12.0, 0.0, 12.0)
@@ -140,22 +141,23 @@ class NmiMeasure:
     def __init__(self, volume: Volume, fixed: Fixed, sigma: float):
         self.template_point = torch.tensor(fixed.centre, dtype=torch.float32)
         self.scan_point = torch.tensor(fixed.expected, dtype=torch.float32)
-        self.points = fixed.points
+        self.points = fixed.points.T.contiguous()  # (3, points)
         smooth = ndimage.gaussian_filter(volume.data, sigma / volume.spacing)
-        self.image = torch.from_numpy(smooth)[None, None]
-        self.to_grid = torch.tensor(_to_grid(volume), dtype=torch.float32)
-        self.fixed = _soft_bins(fixed.values).T.contiguous()  # (bins, points)
-        self.fixed_entropy = _entropy(self.fixed.mean(dim=1))
+        self.image = pad(torch.from_numpy(smooth), (MARGIN_VOXELS,) * 6)
+        to_voxels = np.linalg.inv(volume.affine)
+        to_voxels[:3, 3] += MARGIN_VOXELS
+        self.to_voxels = torch.tensor(to_voxels, dtype=torch.float32)
+        self.fixed = Bins(fixed.values)
 
     def nmi(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
         return self.nmi_of(_matrices(parameters, self.template_point, self.scan_point))
 
     def nmi_of(self, matrices: Float[Tensor, "batch 4 4"]) -> Float[Tensor, "batch"]:
-        grid = self.to_grid @ matrices
-        where = self.points @ grid[:, :3, :3].transpose(1, 2) + grid[:, None, :3, 3]
-        values = torch.nn.functional.grid_sample(self.image, where[None, :, :, None], align_corners=True)[0, 0, :, :, 0]
-        joint = self.fixed @ _soft_bins(values) / self.points.shape[0]
-        return (self.fixed_entropy + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
+        grid = self.to_voxels @ matrices
+        where = grid[:, :3, :3] @ self.points + grid[:, :3, 3:]
+        values = Sampled.apply(where.transpose(0, 1).flatten(1), self.image).reshape(len(matrices), -1)
+        joint = JointHistogram.apply(values, self.fixed)
+        return (_entropy(joint.detach().sum(dim=2)) + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
 
     def objective(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
         """Normalised mutual information less a penalty on unlikely sizes and shears."""
@@ -223,8 +225,7 @@ def _matrices(
 
 def _order(template: Template, seed: int) -> Order:
     """Template voxels in and near the brain, shuffled."""
-    spacing = float(np.linalg.norm(template.affine[:3, 0]))
-    index = np.argwhere(ndimage.distance_transform_edt(~template.brain) * spacing <= MARGIN_MM)
+    index = np.argwhere(template.outside_mm <= MARGIN_MM)
     return np.asarray(index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed)).numpy()])
 
 
@@ -237,20 +238,6 @@ def _sample(
     values = np.clip(smooth[tuple(index.T)] / np.percentile(smooth[template.brain], 99.5), 0, 1)
     world = index @ template.affine[:3, :3].T + template.affine[:3, 3]
     return torch.tensor(world, dtype=torch.float32), torch.from_numpy(values.astype(np.float32))
-
-
-def _to_grid(volume: Volume) -> Float[np.ndarray, "4 4"]:
-    """World (mm) to the coordinates of grid_sample: -1 to 1 along the axes in reverse order."""
-    scale = np.eye(4)
-    for axis, n in enumerate(volume.data.shape):
-        scale[axis, axis], scale[axis, 3] = 2 / (n - 1), -1
-    reverse = np.eye(4)[[2, 1, 0, 3]]
-    return np.asarray(reverse @ scale @ np.linalg.inv(volume.affine))
-
-
-def _soft_bins(values: Float[Tensor, "... points"]) -> Float[Tensor, "... points bins"]:
-    """Weights of the two nearest of 32 bins for values in [0, 1]."""
-    return torch.relu(1 - (values[..., None] * (BINS - 1) - torch.arange(BINS)).abs())
 
 
 def _entropy(p: Float[Tensor, "... bins"]) -> Float[Tensor, "..."]:
