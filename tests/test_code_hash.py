@@ -114,7 +114,7 @@ def test_an_edit_that_can_change_no_number_reruns_nothing(hasher, place, old, ne
         ("images/seeds.py", "sha256", "sha512", of("list_scans", "normalize")),
         ("images/template.py", "BRAIN_ML = (900.0", "BRAIN_ML = (950.0", of("preprocess")),
         ("preprocess/pipeline.py", "REGISTRATION_SPACING_MM = 2.0", "REGISTRATION_SPACING_MM = 3.0", of("preprocess")),
-        ("preprocess/registration/nmi_search.py", "BINS = 32", "BINS = 64", of("preprocess")),
+        ("preprocess/registration/histogram.py", "BINS = 32", "BINS = 64", of("preprocess")),
         ("preprocess/brain_mask/skullstrip.py", "CSF_MM = 2.0", "CSF_MM = 3.0", of("preprocess")),
         ("preprocess/steps/n4.py", "n // 16", "n // 8", of("preprocess n4")),
         ("preprocess/review/contact_sheet.py", "LINE_LENGTH = 62", "LINE_LENGTH = 70", of("contact_sheets")),

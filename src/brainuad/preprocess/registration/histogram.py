@@ -29,9 +29,19 @@ class Bins:
         self.lower: Int[Tensor, "... points"] = lower.long()
 
 
-class JointHistogram(Function):
+def joint_histogram(values: Float[Tensor, "batch points"], fixed: Bins) -> Float[Tensor, "batch bins bins"]:
     """Shares of points by the value of the template (first) and of the scan: each point's are spread linearly."""
+    joint: Tensor = _JointHistogram.apply(values, fixed)  # type: ignore[no-untyped-call]
+    return joint
 
+
+def sampled(at: Float[Tensor, "3 points"], image: Float[Tensor, "x y z"]) -> Float[Tensor, "points"]:
+    """Values of an image with its margin, at points given in its voxels; linear between voxels."""
+    values: Tensor = _Sampled.apply(at, image)  # type: ignore[no-untyped-call]
+    return values
+
+
+class _JointHistogram(Function):
     @staticmethod
     def forward(ctx: Any, values: Float[Tensor, "batch points"], fixed: Bins) -> Float[Tensor, "batch bins bins"]:
         batch, points = values.shape
@@ -59,9 +69,7 @@ class JointHistogram(Function):
         return torch.addcmul(here, on, ctx.beyond) * ((BINS - 1) / ctx.shape[1]), None
 
 
-class Sampled(Function):
-    """Values of an image with its margin, at points given in its voxels; linear between voxels."""
-
+class _Sampled(Function):
     @staticmethod
     def forward(ctx: Any, at: Float[Tensor, "3 points"], image: Float[Tensor, "x y z"]) -> Float[Tensor, "points"]:
         last = torch.tensor(image.shape)[:, None] - 2

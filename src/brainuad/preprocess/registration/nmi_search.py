@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
-from brainuad.preprocess.registration.histogram import MARGIN_VOXELS, Bins, JointHistogram, Sampled
+from brainuad.preprocess.registration.histogram import MARGIN_VOXELS, Bins, joint_histogram, sampled
 from brainuad.preprocess.registration.input import Point, RegistrationInput
 
 Order = Int[np.ndarray, "points 3"]
@@ -155,8 +155,8 @@ class NmiMeasure:
     def nmi_of(self, matrices: Float[Tensor, "batch 4 4"]) -> Float[Tensor, "batch"]:
         grid = self.to_voxels @ matrices
         where = grid[:, :3, :3] @ self.points + grid[:, :3, 3:]
-        values = Sampled.apply(where.transpose(0, 1).flatten(1), self.image).reshape(len(matrices), -1)
-        joint = JointHistogram.apply(values, self.fixed)
+        values = sampled(where.transpose(0, 1).flatten(1), self.image).reshape(len(matrices), -1)
+        joint = joint_histogram(values, self.fixed)
         return (_entropy(joint.detach().sum(dim=2)) + _entropy(joint.sum(dim=1))) / _entropy(joint.flatten(1))
 
     def objective(self, parameters: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch"]:
