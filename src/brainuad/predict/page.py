@@ -19,7 +19,6 @@ from brainuad.images.resample import resample, resample_mask
 from brainuad.predict.findings import Finding, Places
 from brainuad.predict.record import Record
 from brainuad.report import page, slices
-from brainuad.report.viewer import in_steps
 
 if TYPE_CHECKING:
     from brainuad.predict.found import Found
@@ -93,7 +92,7 @@ def _view(found: Found, record: Record, findings: Sequence[Finding], places: Pla
     brain = resample_mask(prepared.brain, prepared.affine, *at)
     image = resample(found.scan.data, found.scan.affine, grid.shape, grid.affine)
     threshold = found.thresholds.get(record.threshold)
-    steps, lowest, highest = in_steps(resample(found.processed, found.affine, *at), brain, threshold)
+    steps, lowest, highest = slices.in_steps(resample(found.processed, found.affine, *at), brain, threshold)
     mask = found.masks.get(record.threshold, np.zeros(found.brain.shape, dtype=bool))
     columns = math.ceil(math.sqrt(grid.shape[2]))
     to_index = np.linalg.inv(grid.affine)

@@ -21,6 +21,8 @@ ZOOM = 3
 """Pixels per voxel."""
 PAPER = 255
 """Grey outside the brain: white, so that slices print without black squares."""
+FLOOR = 0.90
+"""Quantile of the map in the brain; lower values are not drawn. No useful threshold lies lower; pictures get small."""
 
 
 def axial(
@@ -111,3 +113,14 @@ def _data_url(image: Image.Image, file_format: str, **options: int | bool) -> st
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return f"data:image/{file_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def in_steps(
+    anomaly: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"], threshold: float | None
+) -> tuple[UInt8[np.ndarray, "x y z"], float, float]:
+    """The map as bytes, and `low` and `high` in its units: 0 below `low`, then 1 to 255 from `low` to `high`."""
+    values = anomaly[brain]
+    low = float(min(np.quantile(values, FLOOR), np.inf if threshold is None else threshold))
+    high = float(max(values.max(), low + 1e-9, low if threshold is None else threshold * 1.05))
+    steps = np.clip(np.ceil((anomaly - low) / (high - low) * 255), 0, 255) * brain
+    return steps.astype(np.uint8), low, high

@@ -17,9 +17,6 @@ from brainuad.report import slices
 from brainuad.report.examples import Example, read_anomaly, read_browsable
 from brainuad.report.study_results import StudyResults
 
-FLOOR = 0.90
-"""Quantile of the map in the brain; lower values are not drawn. No useful threshold lies lower; pictures get small."""
-
 
 def viewer_scans(
     study: Study, folder: Path, results: StudyResults, best_first: Sequence[str], budget: int
@@ -100,17 +97,6 @@ def _columns(example: Example) -> int:
 
 
 def _map(example: Example, model: str, anomaly: Float[np.ndarray, "x y z"], threshold: float | None) -> dict[str, Any]:
-    steps, low, high = in_steps(anomaly, example.brain, threshold)
+    steps, low, high = slices.in_steps(anomaly, example.brain, threshold)
     picture = slices.png(slices.mosaic(steps, slices.bounding_box(example.brain), _columns(example)))
     return {"model": model, "map": picture, "low": low, "high": high, "threshold": threshold}
-
-
-def in_steps(
-    anomaly: Float[np.ndarray, "x y z"], brain: Bool[np.ndarray, "x y z"], threshold: float | None
-) -> tuple[UInt8[np.ndarray, "x y z"], float, float]:
-    """The map as bytes, and `low` and `high` in its units: 0 below `low`, then 1 to 255 from `low` to `high`."""
-    values = anomaly[brain]
-    low = float(min(np.quantile(values, FLOOR), np.inf if threshold is None else threshold))
-    high = float(max(values.max(), low + 1e-9, low if threshold is None else threshold * 1.05))
-    steps = np.clip(np.ceil((anomaly - low) / (high - low) * 255), 0, 255) * brain
-    return steps.astype(np.uint8), low, high
