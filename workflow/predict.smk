@@ -40,6 +40,8 @@ localrules:
 rule predict:
     input:
         COHORT.markers(),
+    # A profile's retries are for faults of the machine. Here scans failed, and the markers of their parts are gone.
+    retries: 0
     run:
         cohort.finish(COHORT, input)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from model_files import toy_model
 
 from brainuad.errors import BrainuadError, ConfigError
 from brainuad.predict import cohort, command
@@ -106,6 +107,16 @@ def test_a_lock_of_a_run_that_was_killed_is_explained(config, tmp_path):
     assert done.returncode == 1
     assert "locked by a run that was killed" in done.stderr + done.stdout
     assert "--unlock" in done.stderr + done.stdout
+
+
+def test_scans_that_fail_are_told_once_whatever_the_retries(config, tmp_path):
+    (tmp_path / "toy").mkdir()
+    given = {**config, "model": str(toy_model(tmp_path / "toy"))}
+    done = snakemake(given, tmp_path, "--retries", "2", "--latency-wait", "1")
+    told = done.stderr + done.stdout
+    assert done.returncode == 1
+    assert told.count("1 scans failed") == 1
+    assert "Missing files" not in told
 
 
 def test_on_slurm_a_run_is_checked_before_its_first_job(config, tmp_path):
