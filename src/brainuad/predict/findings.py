@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
@@ -63,10 +63,11 @@ def findings(anomaly: Float[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"
         first = [each.start for each in box]
         made.append(_measured(anomaly, np.argwhere(labels[box] == number) + first, places))
     made.sort(key=lambda each: (-each.peak, -each.ml))
-    return [Finding(**{**each.as_dict(), "rank": rank}) for rank, each in enumerate(made, 1)]
+    return [replace(each, rank=rank) for rank, each in enumerate(made, 1)]
 
 
-def _measured(anomaly: Float[np.ndarray, "x y z"], voxels: np.ndarray, places: Places) -> Finding:
+def _measured(anomaly: Float[np.ndarray, "x y z"], voxels: Int[np.ndarray, "n 3"], places: Places) -> Finding:
+    """Of the component of these voxels; its rank is given later."""
     values = anomaly[tuple(voxels.T)]
     peak = voxels[int(values.argmax())]
     in_mni = apply_affine(places.mni, voxels)
