@@ -28,13 +28,23 @@ def counted(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, before: int = 
     return stream.getvalue()
 
 
-def test_a_log_has_a_line_each_tenth(monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "brainuad")
-    monkeypatch.setattr(logging.getLogger("brainuad"), "propagate", True)
-    assert counted(io.StringIO(), monkeypatch) == "", "a job's log takes the lines"
-    assert len(caplog.messages) == 11
-    assert caplog.messages[0] == "dae 0: 10 of 100 steps, 3 min left"
-    assert caplog.messages[-1] == "dae 0: 100 of 100 steps"
+@pytest.fixture
+def log():
+    lines = io.StringIO()
+    handler, level = logging.StreamHandler(lines), status_line.logger.level
+    status_line.logger.addHandler(handler)
+    status_line.logger.setLevel(logging.INFO)
+    yield lines
+    status_line.logger.removeHandler(handler)
+    status_line.logger.setLevel(level)
+
+
+def test_a_log_has_a_line_each_tenth(monkeypatch, log):
+    counted(io.StringIO(), monkeypatch)
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "dae 0: 10 of 100 steps, 3 min left"
+    assert lines[-1] == "dae 0: 100 of 100 steps"
 
 
 def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch):
