@@ -172,6 +172,9 @@ def test_the_study_file_of_the_last_run_is_the_default(results, capsys):
     (results / "mine/sources.json").write_text(json.dumps(noted))
     assert main(["clean", "results/mine"]) == 0
     assert "no data set gone" in capsys.readouterr().out
+    (results / "mine/sources.json").write_text(json.dumps({"file": "gone.yaml"}))
+    assert main(["report", "results/mine"]) == 1
+    assert "gone.yaml" in capsys.readouterr().err, "not the demo's config.yaml"
 
 
 @pytest.mark.parametrize(

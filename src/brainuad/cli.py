@@ -262,27 +262,30 @@ def job(
     from brainuad.sharing import claim
 
     plan = Plan(load_study(study))
-    claim(plan.study, study)
     named = plan.wildcards(rule, wildcards or [])
+    claim(plan.study, study)
     log = plan.folder / "logs" / "alone" / ("_".join([rule, *named.values()]) + ".log")
     made = plan.job(rule, **named)
     run_alone(made, log)
     terminal.show(*(f"wrote {path}" for path in made.outputs.all()), f"log   {log}")
 
 
-@app.command(rich_help_panel=STUDY, epilog=_example("brainuad report results/mine --study mine.yaml"))
+@app.command(rich_help_panel=STUDY, epilog=_example("brainuad report results/mine"))
 def report(
-    folder: ResultsFolder, study: Annotated[Path, typer.Option(help="Study file.")] = Path("config.yaml")
+    folder: ResultsFolder,
+    study: Annotated[Path | None, typer.Option(help="Study file; by default that of the last run.")] = None,
 ) -> None:
     """Make tables and report of what finished, also while the study runs; say what is missing.
 
     The next run of the study makes both again.
     """
+    from brainuad.clean import study_file
     from brainuad.config.load import load_study
     from brainuad.plan import Plan
     from brainuad.so_far import report_so_far
 
-    report_so_far(Plan(load_study(study)), folder, study)
+    file = study or study_file(folder)
+    report_so_far(Plan(load_study(file)), folder, file)
 
 
 @app.command(rich_help_panel=STUDY, epilog=_example("brainuad multiverse results/real_t1"))

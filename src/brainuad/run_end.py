@@ -49,7 +49,7 @@ def after_failure(plan: Plan, workflow: Any) -> None:
     """
     scheduler = workflow.scheduler
     if scheduler.running or scheduler._user_kill:
-        show(f"The run was stopped. `brainuad report {plan.folder} --study FILE` makes the report of what finished.")
+        show(f"The run was stopped. `brainuad report {plan.folder}` makes the report of what finished.")
         return
     if not scheduler.failed:
         return
