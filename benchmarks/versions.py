@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ def main() -> None:
 def _run(study: dict[str, object], clone: Path, folder: Path) -> float:
     """CPU seconds of all processes of a run."""
     folder.mkdir(exist_ok=True)
-    subprocess.run(["rm", "-rf", f"{folder}/results", f"{folder}/.snakemake"], check=True)
+    shutil.rmtree(folder / "results", ignore_errors=True)
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(study | {"results": f"{folder}/results"}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", f"{clone}/Snakefile", "--directory", str(clone)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from full_disk import no_file_larger_than
 
 from brainuad.errors import StorageError
 from brainuad.formats import array_cache, bundle, checksums, files, run, scans, status, tables, tensors, volume
@@ -21,18 +19,6 @@ from brainuad.formats.scans import Scan
 NOISE = np.random.default_rng(0).random((24, 20, 16), dtype=np.float32)
 AFFINE = np.diag([2.0, 2, 2, 1])
 SCANS = [Scan(f"sub-{i}", f"sub-{i}", "x", role="test") for i in range(999)]
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails with EFBIG, as with ENOSPC
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def write_cache(out: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import no_file_larger_than
 from stub_model import rows
 
 from brainuad.formats import leftovers, status, volume
@@ -79,19 +78,6 @@ def test_a_run_that_is_killed_leaves_no_half_written_scan_and_is_finished(predic
     assert set(rows(out)) == {"sub-a", "sub-b", "sub-c"}
     assert (out / "contact_sheets/page-1.png").is_file()
     assert leftovers.unfinished(out) == []
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """The system refuses to write more, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.parametrize("size", [0, 300, 1000, 3000, 10_000])
