@@ -29,6 +29,8 @@ def resample(
     source = np.asarray(data, dtype=np.float32)
     if order > 0:
         source = ndimage.gaussian_filter(source, antialias(index))
+    if shape == data.shape and np.array_equal(index, np.eye(4)):
+        return np.array(source)
     return ndimage.affine_transform(
         source, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="constant", cval=fill
     )
@@ -41,8 +43,42 @@ def resample_mask(
     target: Matrix,
     transform: Matrix | None = None,
 ) -> np.ndarray:
-    """As `resample`, for a mask: linear, then above one half. bool, `shape`."""
-    return resample(np.asarray(mask, dtype=np.float32), affine, shape, target, transform) > 0.5
+    """As `resample`, for a mask: linear, then above one half. bool, `shape`. Only the box around the mask is sampled."""
+    found = np.zeros(shape, dtype=bool)
+    world = np.eye(4) if transform is None else transform
+    index = np.linalg.inv(affine) @ world @ target
+    source = _box_of(mask, [int(np.ceil(4 * sigma)) + 2 for sigma in antialias(index)])
+    if source is None:
+        return found
+    corners = np.array(np.meshgrid(*[(part.start - 1, part.stop) for part in source])).reshape(3, -1)
+    there = np.linalg.solve(index, np.vstack([corners, np.ones(corners.shape[1])]))[:3]
+    low, high = np.floor(there.min(axis=1)).astype(int), np.ceil(there.max(axis=1)).astype(int) + 1
+    box = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(low.tolist(), high.tolist(), shape, strict=True))
+    x, y, z = (max(part.stop - part.start, 0) for part in box)
+    if x * y * z:
+        at, to = _from([part.start for part in source]), _from([part.start for part in box])
+        part = resample(np.asarray(mask[source], dtype=np.float32), affine @ at, (x, y, z), target @ to, transform)
+        found[box] = part > 0.5
+    return found
+
+
+def _box_of(mask: Shaped[np.ndarray, "x y z"], margin: list[int]) -> tuple[slice, slice, slice] | None:
+    """The box around a mask with a margin within the grid; None if it is empty."""
+    ends = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not ends[0].size:
+        return None
+    x, y, z = (
+        slice(max(int(found[0]) - more, 0), min(int(found[-1]) + more + 1, n))
+        for found, more, n in zip(ends, margin, mask.shape, strict=True)
+    )
+    return x, y, z
+
+
+def _from(start: list[int]) -> Matrix:
+    """Voxels of a box to those of the grid that it was cut from."""
+    moved = np.eye(4)
+    moved[:3, 3] = start
+    return moved
 
 
 def antialias(index: Matrix) -> list[float]:

@@ -30,7 +30,7 @@ BRAIN_ML = (900.0, 2500.0)
 """Range of the volume of a template's brain, that of an adult, in ml."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """`t1`: stripped T1 in [0, 1]; `brain`: mask; both (x, y, z). `affine`: voxel index to the template's mm.
 
@@ -66,7 +66,7 @@ class Template:
         return self.at((0, 0, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mni152(Template):
     """The bundled template with its tissue maps."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -206,5 +207,6 @@ def _checksum(path: Path) -> dict[str, str]:
     return {"file": path.name}
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("numpy", "scipy", "torch", "nibabel", "nilearn")}

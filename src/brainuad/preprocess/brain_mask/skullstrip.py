@@ -12,6 +12,7 @@ from scipy import ndimage
 from brainuad.config.recipe import SkullStrip
 from brainuad.formats.status import Numbers
 from brainuad.formats.volume import Volume
+from brainuad.images import morphology
 from brainuad.images.template import Template
 from brainuad.preprocess.brain_mask.foreground import foreground, largest_component
 from brainuad.preprocess.brain_mask.outside_brain import OutsideBrain, measure_outside_brain
@@ -66,7 +67,7 @@ def examined(
         settings.restrip == "always" or (settings.restrip == "auto" and found.fraction > settings.restrip_above)
     ):
         spacing = float(np.linalg.norm(registered.template.affine[:3, 0]))
-        near = ndimage.binary_dilation(refined_mask(registered, settings), _ball(RESTRIP_MARGIN_MM, spacing))
+        near = morphology.dilated(refined_mask(registered, settings), _ball(RESTRIP_MARGIN_MM, spacing))
         cut = brain & near
         note = f"stripped again: {found.ml:.0f} ml ({found.fraction:.1%}) of it lay outside the brain"
         return cut, _on_grid(cut, registered, template).numbers(), [note]
@@ -100,7 +101,7 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     inner, outer = template.inside_mm > settings.band_mm, template.outside_mm <= settings.band_mm
 
     def opened(tissue: Mask) -> Mask:
-        mask = ndimage.binary_opening((tissue & outer) | inner, _ball(OPENING_MM, spacing))
+        mask = morphology.opened((tissue & outer) | inner, _ball(OPENING_MM, spacing))
         return largest_component(mask | inner)
 
     image = registered.image
@@ -113,7 +114,7 @@ def refined_mask(registered: RegisteredScan, settings: SkullStrip) -> Mask:
     else:
         no_fat = template.brain | (image < typical + 0.5 * (typical - dark))
         tissue = (image > dark + 0.4 * (typical - dark)) & no_fat
-    closed = ndimage.binary_closing(np.pad(opened(tissue), PADDING), _ball(CLOSING_MM, spacing))
+    closed = morphology.closed(np.pad(opened(tissue), PADDING), _ball(CLOSING_MM, spacing))
     inside = closed[PADDING:-PADDING, PADDING:-PADDING, PADDING:-PADDING]
     return np.asarray(ndimage.binary_fill_holes(inside) & outer)
 

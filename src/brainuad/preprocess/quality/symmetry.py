@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy import ndimage, optimize
 
@@ -33,20 +34,23 @@ def residual_tilt_and_offset(image: Float[np.ndarray, "x y z"], template: Templa
     inside = np.argwhere(template.brain[::step, ::step, ::step]) * step
     points = inside @ template.affine[:3, :3].T + template.affine[:3, 3]
     centre = np.array([template.offset[0], *points.mean(axis=0)[1:]])
-    columns = np.ascontiguousarray(points.T)
     own = smooth[tuple(inside.T)]
     low, high = np.percentile(own, (1, 99))
     own, smooth = np.clip(own, low, high), np.clip(smooth, low, high)
     to_index, max_difference = np.linalg.inv(template.affine), MAX_DIFFERENCE * (high - low) or 1.0
+    field = torch.from_numpy(np.asarray(smooth, np.float64))[None, None]
+    half = (np.array(smooth.shape) - 1) / 2  # grid_sample's axes go from -1 to 1, the last one first
 
     def mirrored(pose: Pose) -> Float[np.ndarray, "points"]:
         normal = np.array([1.0, np.tan(np.radians(pose[0])), np.tan(np.radians(pose[1]))])
         normal /= np.linalg.norm(normal)
         reflection = np.eye(3) - 2 * np.outer(normal, normal)
         shift = 2 * (centre @ normal + pose[2]) * normal
-        index = to_index[:3, :3] @ reflection @ columns
-        index += (to_index[:3, :3] @ shift + to_index[:3, 3])[:, None]
-        return np.asarray(ndimage.map_coordinates(smooth, index, order=1, mode="nearest"))
+        turn = np.ascontiguousarray((to_index[:3, :3] @ reflection / half[:, None])[::-1].T)
+        move = ((to_index[:3, :3] @ shift + to_index[:3, 3]) / half)[::-1] - 1
+        grid = torch.from_numpy(points @ turn + move)[None, None, None]
+        found = torch.nn.functional.grid_sample(field, grid, padding_mode="border", align_corners=True)
+        return found.flatten().numpy().astype(np.float32)
 
     def decorrelation(pose: Pose) -> float:
         return float(1 - np.corrcoef(own, mirrored(pose))[0, 1])

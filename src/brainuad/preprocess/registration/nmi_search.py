@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -58,16 +59,13 @@ FINE = (Level(1.5, 10_000, 80, 0.8, AFFINE), Level(0.5, 20_000, 50, 0.3, AFFINE)
 
 def search(moving: RegistrationInput, template: Template, seed: int = 0) -> Float[np.ndarray, "4 4"]:
     """The affine from the template's world to the scan's (mm) of the highest similarity found."""
-    order = _order(template, seed)
     with single_thread():
-        measure = _measure(moving, template, COARSE, order)
-        parameters = torch.stack(
-            [_start(moving, *pose) for pose in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES)]
-        )
+        measure = _measure(moving, template, COARSE, seed)
+        parameters = _starts(moving)
         scores = torch.cat([measure.nmi(chunk) for chunk in parameters.split(27)])
         best = ascend(measure, parameters[_best_of_each_size(scores)], COARSE)
         for level in FINE:
-            measure = _measure(moving, template, level, order)
+            measure = _measure(moving, template, level, seed)
             # compared on sharper images: on blurred ones a brain enlarged to the scalp may score above the right one
             best = best[measure.objective(best).argmax()][None]
             if level is FINE[0]:  # and all poses that were optimised on blurred images may be too large
@@ -106,7 +104,7 @@ def nmi_and_half_turn_ratio(
         half_turn[:3, 3] = centre - half_turn[:3, :3] @ centre
         matrices.append(matrix @ half_turn)
     with single_thread(), torch.no_grad():
-        measure = _measure(moving, template, FINE[-1], _order(template, seed))
+        measure = _measure(moving, template, FINE[-1], seed)
         nmi, *turned = measure.nmi_of(torch.tensor(np.stack(matrices), dtype=torch.float32)).tolist()
     return nmi, (max(turned) - 1) / max(nmi - 1, 1e-9)
 
@@ -170,8 +168,8 @@ class NmiMeasure:
         return np.asarray(exact[0].numpy())
 
 
-def _measure(moving: RegistrationInput, template: Template, level: Level, order: Order) -> NmiMeasure:
-    fixed = Fixed(*_sample(template, level, order), moving.template_point, moving.scan_point)
+def _measure(moving: RegistrationInput, template: Template, level: Level, seed: int) -> NmiMeasure:
+    fixed = Fixed(*_sample(template, level, seed), moving.template_point, moving.scan_point)
     return NmiMeasure(moving.volume, fixed, level.sigma)
 
 
@@ -192,12 +190,12 @@ def ascend(measure: NmiMeasure, parameters: Float[Tensor, "batch 12"], level: Le
     return parameters
 
 
-def _start(
-    moving: RegistrationInput, pitch_deg: float, up: float, forward: float, log_scale: float
-) -> Float[Tensor, "12"]:
-    up += moving.depth_mm * (1 - np.exp(log_scale - MEAN_LOG_SCALE))  # a small head's middle lies nearer to its vertex
-    pose = torch.tensor([0, forward, up, np.deg2rad(pitch_deg), 0, 0, *(log_scale,) * 3, 0, 0, 0], dtype=torch.float32)
-    return pose / torch.tensor(UNITS)
+def _starts(moving: RegistrationInput) -> Float[Tensor, "starts 12"]:
+    poses = []
+    for pitch_deg, up, forward, log_scale in product(PITCH_DEG, SHIFT_UP_MM, SHIFT_FORWARD_MM, LOG_SCALES):
+        nearer = moving.depth_mm * (1 - np.exp(log_scale - MEAN_LOG_SCALE))  # a small head's middle, to its vertex
+        poses.append([0, forward, up + nearer, np.deg2rad(pitch_deg), 0, 0, *(log_scale,) * 3, 0, 0, 0])
+    return torch.tensor(poses, dtype=torch.float32) / torch.tensor(UNITS)
 
 
 def _matrices(
@@ -223,18 +221,20 @@ def _matrices(
     return torch.cat([torch.cat([linear, shift[:, :, None]], dim=2), last], dim=1)
 
 
+@lru_cache(maxsize=4)
 def _order(template: Template, seed: int) -> Order:
     """Template voxels in and near the brain, shuffled."""
     index = np.argwhere(template.outside_mm <= MARGIN_MM)
     return np.asarray(index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed)).numpy()])
 
 
+@lru_cache(maxsize=16)  # a job's scans share the template and the levels
 def _sample(
-    template: Template, level: Level, order: Order
+    template: Template, level: Level, seed: int
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
-    """The first points of `order`: world coordinates and template values in [0, 1]."""
+    """The first of the shuffled points: world coordinates and template values in [0, 1]."""
     smooth = ndimage.gaussian_filter(template.t1, level.sigma / np.linalg.norm(template.affine[:3, 0]))
-    index = order[: level.points]
+    index = _order(template, seed)[: level.points]
     values = np.clip(smooth[tuple(index.T)] / np.percentile(smooth[template.brain], 99.5), 0, 1)
     world = index @ template.affine[:3, :3].T + template.affine[:3, 3]
     return torch.tensor(world, dtype=torch.float32), torch.from_numpy(values.astype(np.float32))
