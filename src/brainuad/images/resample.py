@@ -43,7 +43,7 @@ def resample_mask(
     target: Matrix,
     transform: Matrix | None = None,
 ) -> np.ndarray:
-    """As `resample`, for a mask: linear, then above one half. bool, `shape`. Only the box around the mask is sampled."""
+    """As `resample`, for a mask: linear, then above one half. bool, `shape`. Only the box around it is sampled."""
     found = np.zeros(shape, dtype=bool)
     world = np.eye(4) if transform is None else transform
     index = np.linalg.inv(affine) @ world @ target

@@ -229,9 +229,7 @@ def _order(template: Template, seed: int) -> Order:
 
 
 @lru_cache(maxsize=16)  # a job's scans share the template and the levels
-def _sample(
-    template: Template, level: Level, seed: int
-) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
+def _sample(template: Template, level: Level, seed: int) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points"]]:
     """The first of the shuffled points: world coordinates and template values in [0, 1]."""
     smooth = ndimage.gaussian_filter(template.t1, level.sigma / np.linalg.norm(template.affine[:3, 0]))
     index = _order(template, seed)[: level.points]
