@@ -109,6 +109,8 @@ def test_sessions_without_a_sequence_are_named_and_other_tables_are_as_ever(worl
     told = table.loc[table["missing"].notna(), ["model", "scan", "missing"]].drop_duplicates()
     assert told.to_numpy().tolist() == [["dae", "sub-1_ses-2", "FLAIR"]]
     assert without_sequences(table) == {"ms": "1 of 5 (FLAIR 1)"}
+    assert "scans_without_sequence" not in metrics(whole).loc["none", "none"].index
+    assert metrics(lacking).loc["none", "none"].loc["scans_without_sequence", ["value", "n"]].tolist() == [1, 5]
 
 
 def test_limits_of_agreement_are_bland_and_altmans(world, tmp_path):

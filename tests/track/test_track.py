@@ -50,6 +50,7 @@ def evaluated(folder: Path, model: str, seed: int, value: float) -> None:
         [model, seed, "ms", "none", "auprc_pooled", "none", value, value - 0.1, value + 0.1, 5],
         [model, seed, "ms", "none", "dice_volume", "healthy_quantile_0.98", value, float("nan"), float("nan"), 2],
         [model, seed, "ms", "none", "dice_volume", "oracle", value, float("nan"), float("nan"), 2],
+        [model, seed, "ms", "none", "scans_without_sequence", "none", 3, float("nan"), float("nan"), 5],
     ]
     order = [
         "model",
@@ -123,7 +124,7 @@ def test_a_run_holds_params_tags_curves_metrics_and_files(imported: Path) -> Non
         "seed": "0",
         "study": "demo",
         "dataset": "ms",
-        "scans": "ms 5",
+        "scans": "ms 5 (3 without a sequence)",
         "data": "d" * 64,
     }.items() <= ae.data.tags.items()
     metrics = ae.data.metrics

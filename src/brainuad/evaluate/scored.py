@@ -25,10 +25,10 @@ from brainuad.metrics.evidence import (
     OracleEvidence,
     Patients,
     PeakEvidence,
+    ScanKinds,
     ScanOracle,
     ScanScores,
     ScanThreshold,
-    UnmarkedEvidence,
 )
 from brainuad.metrics.geometry import MapFit
 from brainuad.metrics.registry import NO_RULE, ORACLE
@@ -119,9 +119,10 @@ class ScoredScans:
             [lesion_types_in(scan.lesion_type) for scan, _ in known] + [[] for _ in controls],
         )
 
-    def unmarked(self) -> UnmarkedEvidence:
-        """Which scans are of patients without a marked lesion."""
-        return UnmarkedEvidence(self.patients, NO_RULE, np.array([scan.unmarked for scan in self.facts], dtype=bool))
+    def kinds(self) -> ScanKinds:
+        """Which scans are of patients without a marked lesion, and of sessions that lack a sequence."""
+        unmarked, lacking = np.array([(scan.unmarked, bool(scan.missing)) for scan in self.facts], dtype=bool).T
+        return ScanKinds(self.patients, NO_RULE, unmarked, lacking)
 
     def scan_threshold(self, scores: ScanScores) -> ScanThreshold | None:
         """The scores above a conformal cut; None without healthy calibration scans.

@@ -54,11 +54,11 @@ def map_rows(maps: ScoredMaps, scans: ScoredScans) -> tuple[list[TableRow], list
 
 def scan_level_rows(scans: ScoredScans) -> list[TableRow]:
     """Rows of `metrics.tsv` on whole scans; nothing of their scores without both abnormal and healthy scans."""
-    unmarked = metric_rows(scans.unmarked())
+    kinds = metric_rows(scans.kinds())
     scores = scans.scan_scores()
     if scores is None:
-        return unmarked
-    return unmarked + metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
+        return kinds
+    return kinds + metric_rows(scores, scans.scan_threshold(scores), scans.scan_oracle(scores))
 
 
 def roc_rows(scans: ScoredScans) -> list[TableRow]:

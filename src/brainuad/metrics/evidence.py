@@ -320,10 +320,13 @@ class ScanScores(Evidence):
 
 
 @dataclass(frozen=True)
-class UnmarkedEvidence(Evidence):
-    """Whether each scan is a patient's whose lesion mask marks nothing."""
+class ScanKinds(Evidence):
+    """What the scans are, whatever their maps."""
 
     unmarked: Bool[np.ndarray, "scans"]
+    """Whether each is a patient's whose lesion mask marks nothing."""
+    lacking: Bool[np.ndarray, "scans"]
+    """Whether its session lacks a sequence of the study."""
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,30 @@ import numpy as np
 from jaxtyping import Bool
 
 from brainuad.metrics import proportions, scanwise
-from brainuad.metrics.evidence import ScanOracle, ScanScores, ScanThreshold, UnmarkedEvidence
+from brainuad.metrics.evidence import ScanKinds, ScanOracle, ScanScores, ScanThreshold
 from brainuad.metrics.registry import Estimate, metric
 
 
-@metric(UnmarkedEvidence, label="patients without marked lesion", direction="neither", unit="scans")
-def unmarked_scans(scans: UnmarkedEvidence) -> Estimate | None:
+@metric(ScanKinds, label="patients without marked lesion", direction="neither", unit="scans")
+def unmarked_scans(scans: ScanKinds) -> Estimate | None:
     """Number of patients' scans whose lesion mask marks nothing; absent if there is none.
 
     They are neither abnormal nor healthy in the numbers of whole scans. Their voxels count as free of lesion.
     """
-    return Estimate(float(scans.unmarked.sum()), n=len(scans.unmarked)) if scans.unmarked.any() else None
+    return _number_of(scans.unmarked)
+
+
+@metric(ScanKinds, label="sessions without a sequence", direction="neither", unit="scans")
+def scans_without_sequence(scans: ScanKinds) -> Estimate | None:
+    """Number of scans whose session lacks a sequence of the study; absent if there is none.
+
+    Their maps rest on the other sequences; `scans.tsv` names what each lacks.
+    """
+    return _number_of(scans.lacking)
+
+
+def _number_of(chosen: Bool[np.ndarray, "scans"]) -> Estimate | None:
+    return Estimate(float(chosen.sum()), n=len(chosen)) if chosen.any() else None
 
 
 @metric(ScanScores, label="abnormal scans", direction="neither")

@@ -26,7 +26,7 @@ NO_POSTPROCESSING = "none"
 SYSTEM = "system/"
 """Begins the names of metrics on MLflow's page of system metrics."""
 STAGES = ("infer", "postprocess", "evaluate")
-LAYOUT = 5
+LAYOUT = 6
 """Part of the hash; a higher number replaces all imported runs."""
 
 
@@ -106,6 +106,13 @@ class TrackedRun:
         facts = {r["tags"]["dataset"]: r["facts"] for r in self.records if r["stage"] == "evaluate"}
         return {label: each["scans"] for label, each in sorted(facts.items()) if "scans" in each}
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """By data set, in words, how many of its scans are of sessions that lack a sequence; none where all are whole."""
+        rows = self.metrics[self.metrics["metric"] == "scans_without_sequence"]
+        counts = dict(zip(rows["dataset"], rows["value"], strict=True))
+        return {label: f" ({count:.0f} without a sequence)" for label, count in counts.items()}
+
 
 def read_runs(
     study: str, folder: Path, trainings: Iterable[Training], missing: Collection[Missing] = ()
@@ -136,7 +143,7 @@ def run_tags(run: TrackedRun) -> dict[str, str]:
     return {
         **training_tags(run.study, run.model, run.seed, run.train),
         "dataset": ", ".join(run.datasets),
-        "scans": ", ".join(f"{label} {scans}" for label, scans in run.scans.items()),
+        "scans": ", ".join(f"{label} {scans}{run.lacking.get(label, '')}" for label, scans in run.scans.items()),
         "space": ", ".join(run.spaces),
         "data": run.train["data"],
         **{f"verdict/{place}": text for place, text in run.verdicts.items()},
