@@ -26,7 +26,7 @@ rule list_scans:
     priority: FIRST
     conda:
         "../envs/preprocess.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,

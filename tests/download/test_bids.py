@@ -387,7 +387,7 @@ def test_subjects_without_a_file_are_listed_as_failed(root):
 
 def test_the_table_of_the_data_set_holds_scans_and_failures(root, tmp_path):
     settings = Bids(source="bids", root=str(root(*t1("1"), "sub-2/anat/other.txt")), healthy=True)
-    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    list_scans("x", settings, tmp_path / "out/subjects.tsv")
     assert [(row.scan, row.state) for row in scans.read(tmp_path / "out/subjects.tsv")] == [
         ("sub-1", ""),
         ("sub-2", "failed"),
@@ -666,7 +666,7 @@ def test_without_groups_participants_that_fit_nobody_are_noted(root, tmp_path, l
     assert "lists none of the subjects" in people(folder, TABLE.replace("sub-", "AB"), groups=None).notes[0]
     assert "no column participant_id" in people(folder, TABLE.replace("participant_id", "x"), groups=None).notes[0]
     settings = Bids(source="bids", root=str(folder), healthy=True)
-    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    list_scans("x", settings, tmp_path / "out/subjects.tsv")
     assert "x: participants.tsv has no column participant_id" in log.getvalue()
 
 

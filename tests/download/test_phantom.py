@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import brainuad
 from brainuad.download.sources.phantom_files import PhantomSet, make_dataset
 from brainuad.errors import ConfigError
 from brainuad.formats import transform, volume
@@ -21,7 +17,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def test_scans_masks_and_table_lie_where_bids_wants_them(tmp_path):
-    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "stroke", GRID, "les"), 1)
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "stroke", GRID, "les"))
     names = {name for name in files(tmp_path) if "/." not in name}
     anat = [f"sub-les00{n}/anat/sub-les00{n}_{end}" for n in (1, 2) for end in ENDS]
     assert names == {"participants.tsv", *anat}
@@ -39,53 +35,34 @@ ENDS = ("T1w.nii.gz", "desc-lesion_mask.nii.gz", "desc-truth_affine.json")
 
 
 def test_healthy_ct_has_its_own_folder_and_no_mask(tmp_path):
-    make_dataset(tmp_path, PhantomSet(1, 0, "CT", "none", GRID), 1)
+    make_dataset(tmp_path, PhantomSet(1, 0, "CT", "none", GRID))
     assert volume.read(tmp_path / "sub-001/ct/sub-001_ct.nii.gz").data.min() < -900
     assert not list(tmp_path.rglob("*mask*"))
     assert "sub-001\thealthy\tnone" in (tmp_path / "participants.tsv").read_text()
 
 
 def test_finished_subjects_are_kept_and_changed_or_lost_ones_made_again(tmp_path):
-    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID), 1)
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID))
     before = files(tmp_path)
     first, second = (tmp_path / f"sub-00{n}/anat/sub-00{n}_T1w.nii.gz" for n in (1, 2))
     second.unlink()
     (tmp_path / "sub-002/.phantom.json").unlink()  # as after an interruption
     stamp = first.stat().st_mtime_ns
-    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID), 1)
+    make_dataset(tmp_path, PhantomSet(2, 0, "T1w", "none", GRID))
     assert first.stat().st_mtime_ns == stamp
     assert files(tmp_path) == before
-    make_dataset(tmp_path, PhantomSet(2, 1, "T1w", "none", GRID), 1)
+    make_dataset(tmp_path, PhantomSet(2, 1, "T1w", "none", GRID))
     assert first.read_bytes() != before["sub-001/anat/sub-001_T1w.nii.gz"]
 
 
 def test_healthy_and_lesioned_sets_of_one_seed_share_no_head(tmp_path):
     for lesions in ("none", "ms"):
-        make_dataset(tmp_path / lesions, PhantomSet(1, 0, "T1w", lesions, GRID), 1)
+        make_dataset(tmp_path / lesions, PhantomSet(1, 0, "T1w", lesions, GRID))
     path = "sub-001/anat/sub-001_desc-truth_affine.json"
     affines = [transform.read(tmp_path / lesions / path).matrix for lesions in ("none", "ms")]
     assert not np.allclose(*affines)
 
 
-def test_two_processes_started_by_a_script_without_guard_give_the_same_files(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import logging\n"
-        "from pathlib import Path\n"
-        "from brainuad.download.sources.phantom_files import PhantomSet, make_dataset\n"
-        "logging.basicConfig(level=logging.INFO)\n"
-        f"make_dataset(Path({str(tmp_path / 'pool')!r}), PhantomSet(2, 0, 'T1w', 'none', {GRID}), 2)\n"
-    )
-    path = str(Path(brainuad.__file__).parents[1])
-    run = subprocess.run(
-        [sys.executable, script], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120
-    )
-    assert run.returncode == 0, run.stderr
-    assert "pool: 2 of 2 heads" in run.stderr
-    make_dataset(tmp_path / "alone", PhantomSet(2, 0, "T1w", "none", GRID), 1)
-    assert files(tmp_path / "alone") == files(tmp_path / "pool")
-
-
 def test_a_label_that_bids_refuses_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="my_set"):
-        make_dataset(tmp_path, PhantomSet(1, 0, "T1w", "none", GRID, "my_set"), 1)
+        make_dataset(tmp_path, PhantomSet(1, 0, "T1w", "none", GRID, "my_set"))

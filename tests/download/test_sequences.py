@@ -52,7 +52,7 @@ def test_sessions_without_a_sequence_are_named_with_reasons_and_not_as_left_out(
     assert (left, head) == ("subjects left out: 1", "sessions without FLAIR: 2")
     for line, words in ((fourth, ("sub-4", "T1w")), (second, ("sub-2", "broken link")), (third, ("sub-3", "FLAIR"))):
         assert all(word in line for word in words)
-    notes = {row.scan: row.note for row in source.make_scans(tmp_path / "out", workers=1)}
+    notes = {row.scan: row.note for row in source.make_scans(tmp_path / "out")}
     assert notes["sub-2"].startswith("FLAIR: sub-2_FLAIR.nii.gz")
     assert notes["sub-1"] == ""
 
@@ -80,7 +80,7 @@ def test_notes_say_which_file_of_a_sequence_was_chosen(tmp_path: Path) -> None:
     touched(tmp_path, "sub-1/anat/sub-1_run-1_label-lesion_mask.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
     touched(tmp_path, "sub-2/anat/sub-2_FLAIR.nii.gz", "sub-1/anat/sub-1_run-2_label-lesion_mask.nii.gz")
     settings = Bids(source="bids", root=str(tmp_path), healthy=False, sequences=["FLAIR"])
-    list_scans("x", settings, tmp_path / "out/subjects.tsv", workers=1)
+    list_scans("x", settings, tmp_path / "out/subjects.tsv")
     notes = {row.scan: row.note.split("; ") for row in scans.read(tmp_path / "out/subjects.tsv")}
     assert [each for each in notes["sub-1"] if "FLAIR" in each] == ["FLAIR: sub-1_run-1_FLAIR.nii.gz of 2 files"]
     assert notes["sub-1"][0] == "sub-1_run-1_T1w.nii.gz of 2 files"
@@ -169,7 +169,7 @@ def test_a_table_has_a_column_for_each_sequence(tmp_path: Path) -> None:
 
 def test_the_sequences_of_a_phantom_show_one_head(tmp_path: Path) -> None:
     settings = Phantoms(source="phantom", subjects=1, healthy=False, lesions="ms", spacing=4.0, sequences=["FLAIR"])
-    list_scans("ms", settings, tmp_path / "subjects.tsv", 1)
+    list_scans("ms", settings, tmp_path / "subjects.tsv")
     (scan,) = scans.read(tmp_path / "subjects.tsv")
     t1, flair = volume.read(scan.image), volume.read(scan.sequence_files()["FLAIR"])
     mask = volume.read_mask(scan.mask)

@@ -372,7 +372,7 @@ def test_what_is_converted_can_be_read_on_one_grid(case, tmp_path, monkeypatch):
     case.make(tmp_path / "set")
     for healthy in (False, True) if case.healthy else (False,):
         table = tmp_path / f"out{healthy}/subjects.tsv"
-        list_scans("x", settings(case, tmp_path / "set", healthy), table, workers=1)
+        list_scans("x", settings(case, tmp_path / "set", healthy), table)
         rows = tables.read(table)
         told = case.healthy if healthy else case.patients
         assert [row.scan for row in rows] == [line.split(" ")[0] for line in told]
@@ -394,7 +394,7 @@ def test_each_session_has_its_file_of_each_sequence(case, tmp_path, monkeypatch,
     case.make(root)
     others = [name for name in known_set(case.name).about.modalities if name != case.modality]
     alone = {name: listed(case._replace(modality=name), root)[0] for name in others}
-    list_scans("x", settings(case, root, sequences=others), table, workers=1)
+    list_scans("x", settings(case, root, sequences=others), table)
     rows = tables.read(table)
     assert [row.scan for row in rows] == [line.split(" ")[0] for line in case.patients]
     for index, row in enumerate(rows):

@@ -206,7 +206,7 @@ def test_the_former_column_of_lesion_types_is_refused_with_its_new_name(write):
 
 def test_columns_that_are_not_read_are_told_when_the_scans_are_listed(write, tmp_path, log):
     path = write("subject|image|handedness", "A|a.nii|left")
-    list_scans("x", Table(source="table", file=str(path), healthy=True), tmp_path / "out/subjects.tsv", workers=1)
+    list_scans("x", Table(source="table", file=str(path), healthy=True), tmp_path / "out/subjects.tsv")
     assert [row.scan for row in scans.read(tmp_path / "out/subjects.tsv")] == ["sub-A"]
     assert "x: subjects.tsv has columns that are not read: handedness" in log.getvalue()
     assert str(tmp_path) not in (tmp_path / "out/run.json").read_text(), "paths name machines and people"

@@ -14,8 +14,8 @@ from brainuad.resources import recording
 logger = logging.getLogger(__name__)
 
 
-def list_scans(label: str, settings: AnyScans, table: Path, workers: int) -> None:
-    """Write `table`, and beside it the files that have to be made: phantoms, in `workers` processes, or conversions.
+def list_scans(label: str, settings: AnyScans, table: Path) -> None:
+    """Write `table`, and beside it the files that have to be made: phantoms or conversions.
 
     Scans that exist as files stay where they are.
     """
@@ -23,7 +23,7 @@ def list_scans(label: str, settings: AnyScans, table: Path, workers: int) -> Non
     recorded = settings.model_dump(mode="json", exclude={"root", "file"})
     with recording.recorded(table.parent, Record("download", {"dataset": label}, recorded)):
         source = source_of(label, settings)
-        rows = source.make_scans(table.parent, workers)
+        rows = source.make_scans(table.parent)
         for note in source.content.notes:
             logger.warning("%s: %s", label, note)
         scans.write(table, rows)

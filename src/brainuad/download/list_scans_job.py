@@ -27,20 +27,18 @@ class ListScansJob(Job):
     """Writes the table of a data set's scans."""
 
     rule = "list_scans"
-    untracked: ClassVar[frozenset[str]] = frozenset({"label", "dataset", "threads"})
+    untracked: ClassVar[frozenset[str]] = frozenset({"label", "dataset"})
     inputs: ListScansInputs
     outputs: ListScansOutputs
     label: str
     dataset: Annotated[AnyScans, Field(discriminator="source")]
     content: dict[str, Any]
     """Settings of synthesised heads; else the scans and the names of their files."""
-    threads: int = 1
-    """Heads that are synthesised at the same time."""
 
     def run(self) -> None:
         from brainuad.download.list_scans import list_scans
 
-        list_scans(self.label, self.dataset, self.outputs.table, workers=self.threads)
+        list_scans(self.label, self.dataset, self.outputs.table)
 
     def describe(self) -> list[str]:
         return [source_of(self.label, self.dataset).describe()]

@@ -53,7 +53,7 @@ def read_mask(path: str | Path) -> Volume:
 def write(path: str | Path, data: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> None:
     """Write atomically; bool becomes uint8, floats become float32. Equal arrays give equal bytes."""
     dtype = np.uint8 if data.dtype == bool else np.float32 if data.dtype.kind == "f" else data.dtype
-    image = nib.Nifti1Image(np.asarray(data, dtype=dtype), affine)
+    image = nib.Nifti1Image(np.asarray(data, dtype=dtype, order="F"), affine)  # as the file has them: faster
     image.header.set_xyzt_units("mm", "sec")
     with atomic(path) as part:
         nib.save(image, part)
@@ -84,7 +84,7 @@ def write_like(path: str | Path, data: Shaped[np.ndarray, "x y z"], like: str | 
     header.set_data_dtype(dtype)
     header.set_slope_inter(1, 0)
     with atomic(path) as part:
-        nib.save(nib.Nifti1Image(np.asarray(data, dtype=dtype), None, header), part)
+        nib.save(nib.Nifti1Image(np.asarray(data, dtype=dtype, order="F"), None, header), part)
 
 
 def same_grid(a: Volume, b: Volume, tolerance: float = 1e-2) -> bool:

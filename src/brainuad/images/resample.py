@@ -27,13 +27,28 @@ def resample(
     world = np.eye(4) if transform is None else transform
     index = np.linalg.inv(affine) @ world @ target  # target voxel -> data voxel
     source = np.asarray(data, dtype=np.float32)
+    sigmas = antialias(index) if order > 0 else [0.0] * 3
+    if (voxels := _chosen_voxels(index, data.shape, shape)) is not None:
+        for axis, (sigma, chosen) in enumerate(zip(sigmas, voxels, strict=True)):
+            # along an axis at a time: what is not chosen is not filtered along the next one
+            smooth = ndimage.gaussian_filter1d(source, sigma, axis) if sigma else source
+            source = smooth[(slice(None),) * axis + (chosen,)]
+        return np.array(source, order="C")
     if order > 0:
-        source = ndimage.gaussian_filter(source, antialias(index))
-    if shape == data.shape and np.array_equal(index, np.eye(4)):
-        return np.array(source)
+        source = ndimage.gaussian_filter(source, sigmas)
     return ndimage.affine_transform(
         source, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="constant", cval=fill
     )
+
+
+def _chosen_voxels(index: Matrix, given: tuple[int, ...], wanted: tuple[int, ...]) -> list[slice] | None:
+    """Slices of the data that are the voxels of the result; None if these do not all lie on voxels of the data."""
+    steps, first = np.diag(index)[:3], index[:3, 3]
+    upright = np.array_equal(index[:3, :3], np.diag(steps)) and (steps >= 1).all() and (first >= 0).all()
+    if not upright or (steps % 1).any() or (first % 1).any():
+        return None
+    slices = [slice(int(a), int(a + s * (n - 1)) + 1, int(s)) for a, s, n in zip(first, steps, wanted, strict=True)]
+    return slices if all(part.stop <= n for part, n in zip(slices, given, strict=True)) else None
 
 
 def resample_mask(

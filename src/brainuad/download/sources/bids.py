@@ -90,7 +90,7 @@ class BidsSource(ScanSource[Bids]):
         self.content = read_bids(self.label, self.settings)
         return self.content.scans
 
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
+    def make_scans(self, folder: Path) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
         self.content = read_bids(self.label, self.settings)
         return self.content.scans + self.content.failed

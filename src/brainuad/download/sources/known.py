@@ -56,7 +56,7 @@ class KnownSource(ScanSource[Known]):
         paths = [path.partition("#")[0] for scan in scans for path in scan.files().values()]
         return [path for path in dict.fromkeys(paths) if Path(path).is_file()]
 
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
+    def make_scans(self, folder: Path) -> list[Scan]:
         """The scans, converted where the data set needs it; one that cannot be converted is a failed row.
 
         Raises InputError if the data set has not been downloaded.

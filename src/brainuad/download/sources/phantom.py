@@ -30,14 +30,14 @@ class PhantomSource(ScanSource[Phantoms]):
         """As in the base class."""
         return [scan for scan in self._scans() if scan.subject not in self.settings.exclude]
 
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:
+    def make_scans(self, folder: Path) -> list[Scan]:
         """As in the base class; excluded subjects are synthesised too, and the split excludes them."""
         from brainuad.download.sources.phantom_files import PhantomSet, make_dataset
 
         settings = self.settings
         contrast = "CT" if settings.modality == "ct" else settings.modality
         phantoms = PhantomSet(settings.subjects, settings.seed, contrast, settings.lesions, settings.spacing)
-        make_dataset(folder, phantoms, workers)
+        make_dataset(folder, phantoms)
         return [self._with_paths(scan, folder) for scan in self._scans()]
 
     def _scans(self) -> list[Scan]:

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,12 +46,12 @@ class _Phantom:
     code: str
 
 
-def make_dataset(out: Path, phantoms: PhantomSet, workers: int) -> None:
+def make_dataset(out: Path, phantoms: PhantomSet) -> None:
     """Write the heads in BIDS order to `out`, with lesion masks if there are lesions, and participants.tsv.
 
     A head depends on the seed, its label and its lesions: healthy and other sets share no head, and all contrasts show
     the same one. `desc-truth_affine.json` holds the affine from the template. Heads made before with equal settings and
-    code are kept; the others are made in `workers` processes. Raises ConfigError for a prefix that is no BIDS label.
+    code are kept. Raises ConfigError for a prefix that is no BIDS label.
     """
     prefix = phantoms.prefix
     if prefix and not (prefix.isascii() and prefix.isalnum()):
@@ -68,7 +63,8 @@ def make_dataset(out: Path, phantoms: PhantomSet, workers: int) -> None:
     missing = [head for head in heads if not _is_made(out, head)]
     if missing:
         count = Count(out.name, "heads", len(missing))
-        for _ in _make_all(out, missing, workers):
+        for each in missing:
+            _make(out, each)
             count.step()
         count.close()
     with atomic(out / "participants.tsv") as part, part.open("w", encoding="utf-8", newline="") as file:
@@ -79,35 +75,13 @@ def make_dataset(out: Path, phantoms: PhantomSet, workers: int) -> None:
             table.writerow([label, "healthy" if lesion_type == "none" else "lesion", lesion_type])
 
 
-def _make_all(out: Path, heads: list[_Phantom], workers: int) -> Iterator[str]:
-    """Make the heads and yield each label; few heads are made in this process: a new one takes 4 s to start."""
-    if workers < 2 or len(heads) < 4:
-        for head in heads:
-            yield _make(out, head)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(heads)), context, _one_thread) as pool:
-        with _without_main():
-            jobs = [pool.submit(_make, out, head) for head in heads]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _make(out: Path, head: _Phantom) -> str:
-    from brainuad.images.phantom import make_phantom  # imports torch, which the process that hands out work needs not
+def _make(out: Path, head: _Phantom) -> None:
+    from brainuad.images.phantom import make_phantom  # imports torch, which heads that are there need not
+    from brainuad.images.threads import single_thread
 
     seed = seed_words(head.seed, "phantom", head.subject, head.lesions)
-    phantom = make_phantom(seed, head.contrast, head.lesions, head.spacing)
+    with single_thread():
+        phantom = make_phantom(seed, head.contrast, head.lesions, head.spacing)
     suffix = SUFFIX[head.contrast]
     with atomic_folder(out / head.subject) as folder:
         stem = folder / ("ct" if suffix == "ct" else "anat") / head.subject
@@ -116,23 +90,9 @@ def _make(out: Path, head: _Phantom) -> str:
             volume.write(f"{stem}_desc-lesion_mask.nii.gz", phantom.lesion, phantom.affine)
         transform.write(f"{stem}_desc-truth_affine.json", transform.Affine(phantom.template_to_scan))
         write_json(folder / _STAMP, {"made_with": asdict(head), "lesion_type": phantom.lesion_type})
-    return head.subject
 
 
 def _is_made(out: Path, head: _Phantom) -> bool:
     """Whether the head's folder, which is written whole or not at all, was made with these settings and this code."""
     stamp = out / head.subject / _STAMP
     return stamp.is_file() and read_json(stamp).get("made_with") == json.loads(json.dumps(asdict(head)))
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep new processes from running the calling script again, which happens if it has no `__main__` guard."""
-    main: dict[str, object] = vars(sys.modules["__main__"])
-    names = ("__file__", "__spec__")
-    kept = {name: main.pop(name) for name in names if name in main}
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(kept)

@@ -89,5 +89,5 @@ class ScanSource(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:
+    def make_scans(self, folder: Path) -> list[Scan]:
         """Every row of the table of scans, failed ones too; files that have to be made are written to `folder`."""

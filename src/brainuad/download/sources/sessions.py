@@ -78,10 +78,10 @@ class SessionSource(ScanSource[Scans]):
         self.content = replace(self.first.content, scans=self._joined(first, there), notes=self._notes())
         return self.content.scans
 
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:
+    def make_scans(self, folder: Path) -> list[Scan]:
         """As in the base class; the files of further sequences are written to `folder`/<modality>."""
-        first = self.first.make_scans(folder, workers)
-        others = {modality: source.make_scans(folder / modality, workers) for modality, source in self.further.items()}
+        first = self.first.make_scans(folder)
+        others = {modality: source.make_scans(folder / modality) for modality, source in self.further.items()}
         self._reasons = {name: _reasons(scans) for name, scans in others.items()}
         rows = [self._with_reasons(scan) for scan in self._joined(first, others)]
         self.content = replace(self.first.content, scans=rows, notes=self._notes())

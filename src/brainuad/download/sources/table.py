@@ -47,7 +47,7 @@ class TableSource(ScanSource[Table]):
         self.content = read_table(self.label, self.settings)
         return self.content.scans
 
-    def make_scans(self, folder: Path, workers: int) -> list[Scan]:  # noqa: ARG002
+    def make_scans(self, folder: Path) -> list[Scan]:  # noqa: ARG002
         """As in the base class; makes no files."""
         return self.find_scans()
 

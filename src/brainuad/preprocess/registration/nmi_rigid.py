@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
 
+from brainuad.images.threads import single_thread
 from brainuad.preprocess.registration.input import HEAD, RegistrationInput
-from brainuad.preprocess.registration.nmi_search import RIGID, UNITS, Fixed, Level, NmiMeasure, ascend, single_thread
+from brainuad.preprocess.registration.nmi_search import RIGID, UNITS, Fixed, Level, NmiMeasure, ascend
 
 Matrix = Float[np.ndarray, "4 4"]
 PITCH_DEG, SHIFT_MM = (0.0, -15.0, -7.0, 7.0, 15.0), (0.0, -12.0, 12.0)

@@ -7,8 +7,6 @@ docs/decisions/0021-own-registration.md compares it with SimpleITK and ANTs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -22,6 +20,7 @@ from torch.nn.functional import pad
 
 from brainuad.formats.volume import Volume
 from brainuad.images.template import Template
+from brainuad.images.threads import single_thread
 from brainuad.preprocess.registration.histogram import MARGIN_VOXELS, Bins, joint_histogram, sampled
 from brainuad.preprocess.registration.input import Point, RegistrationInput
 
@@ -107,17 +106,6 @@ def nmi_and_half_turn_ratio(
         measure = _measure(moving, template, FINE[-1], seed)
         nmi, *turned = measure.nmi_of(torch.tensor(np.stack(matrices), dtype=torch.float32)).tolist()
     return nmi, (max(turned) - 1) / max(nmi - 1, 1e-9)
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """One torch thread inside: sums then have one order and results the same bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

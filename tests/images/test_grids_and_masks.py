@@ -48,3 +48,26 @@ def test_an_empty_mask_and_one_outside_of_the_grid_stay_empty():
     mask[2:4, 2:4, 2:4] = True
     assert not resample_mask(mask, np.eye(4), (5, 5, 5), away).any()
     np.testing.assert_array_equal(resample_mask(mask, np.eye(4), (6, 6, 6), np.eye(4)), mask)
+
+
+@pytest.mark.parametrize(("step", "shift"), [(1, 0), (2, 0), (2, 3), (3, 1)])
+def test_voxels_that_lie_on_voxels_are_those_of_interpolation(step, shift):
+    data = np.random.default_rng(2).normal(size=(17, 14, 19)).astype(np.float32)
+    target = np.diag([float(step)] * 3 + [1.0])
+    target[:3, 3] = shift
+    sigma = np.sqrt(step**2 - 1) / 2.355
+    expected = ndimage.affine_transform(
+        ndimage.gaussian_filter(data, sigma),
+        np.eye(3) * step,
+        np.full(3, float(shift)),
+        output_shape=(4, 4, 4),
+        order=1,
+    )
+    np.testing.assert_array_equal(resample(data, np.eye(4), (4, 4, 4), target), expected)
+
+
+def test_voxels_beyond_the_data_are_filled():
+    data = np.ones((4, 4, 4), dtype=np.float32)
+    found = resample(data, np.eye(4), (5, 4, 4), np.eye(4), fill=-3.0)
+    assert (found[4] == -3.0).all()
+    assert (found[:4] == 1.0).all()
