@@ -108,7 +108,7 @@ class TrackedRun:
 
     @property
     def lacking(self) -> dict[str, str]:
-        """By data set, in words, how many of its scans are of sessions that lack a sequence; none where all are whole."""
+        """By data set, in words, how many scans are of sessions that lack a sequence; none where all are whole."""
         rows = self.metrics[self.metrics["metric"] == "scans_without_sequence"]
         counts = dict(zip(rows["dataset"], rows["value"], strict=True))
         return {label: f" ({count:.0f} without a sequence)" for label, count in counts.items()}
