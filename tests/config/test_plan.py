@@ -57,7 +57,7 @@ def test_the_methods_section_names_every_part_of_a_study(demo):
         assert all(f"`{name}`" in " ".join(text[part]) for name in names)
     models = " ".join(text["Models"])
     assert "`baur_dae_small_plain` is the training of `baur_dae_small`" in models
-    assert "The map of `baur_dae_small`, `baur_sae3_small` and `baur_dvae_small` is" in models
+    assert "The map of `baur_dae_small` and `baur_dvae_small` is" in models
     assert "seeds 3 and 4" in models
     assert text["Preprocessing"][0].count("mri_2mm") == 1
     assert set(CITATION.findall(str(text))) <= set(REFERENCES)

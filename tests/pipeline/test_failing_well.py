@@ -36,7 +36,11 @@ def folder_study(finished, make_workspace):
     heads = {"source": "folder", "root": str(own.folder / "heads"), "healthy": True}
     heads["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
     study = own.study(
-        datasets={"heads": heads}, models={"zscore_atlas": None}, seeds=[0], postprocessing={"none": "none"}
+        datasets={"heads": heads},
+        models={"zscore_atlas": None},
+        seeds=[0],
+        postprocessing={"none": "none"},
+        compute={"scans_per_job": 5},
     )
     return own, study
 
@@ -71,7 +75,7 @@ def test_one_bad_scan_stops_no_study(folder_study):
     shutil.copytree(own.folder / "heads/sub-001", own.folder / "heads/sub-100")
     (image,) = (own.folder / "heads/sub-100/anat").glob("*_T1w.nii.gz")
     image.rename(image.with_name("sub-100_T1w.nii.gz"))
-    assert own.would_run(study)["preprocess"] == 1
+    assert own.would_run(study)["preprocess_batch"] == 1
 
 
 def one_failed_training_withholds_nothing(own, study):
