@@ -87,11 +87,11 @@ def expected_seconds(plan: Plan, rule: str, named: Mapping[str, str]) -> float:
     dataset, study = named.get("dataset", ""), plan.study
     match rule:
         case "list_scans":
-            each = 0.6 if plan.scan_set(dataset).synthesised else 0.3 if plan.converted(dataset) else 0.0
+            each = 1.2 if plan.scan_set(dataset).synthesised else 0.3 if plan.converted(dataset) else 0.0
             return START + each * len(plan.scans[dataset])
         case "preprocess" | "preprocess_batch":
             scans = len(plan.batch(dataset, named["batch"])) if rule == "preprocess_batch" else 1
-            return START + 5 * scans * max(1, len(study.sequences()))
+            return START + 3 * scans * max(1, len(study.sequences()))
         case "contact_sheets":
             return 1 + 0.03 * len(plan.scans[dataset])
         case "train":
