@@ -107,6 +107,16 @@ def test_a_gpu_that_tells_no_utilisation_tells_its_memory(tmp_path, monkeypatch)
     assert "gpu_0_percent" not in line["used"]
 
 
+def test_what_is_used_is_told_while_torch_is_still_being_imported(tmp_path, monkeypatch):
+    for torch in (SimpleNamespace(), SimpleNamespace(cuda=SimpleNamespace())):
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        answers = iter([False, True])
+        course.record(tmp_path / course.NAME, SimpleNamespace(wait=lambda _, left=answers: next(left)))
+    assert [set(line["used"]) for line in course.read(tmp_path / course.NAME)] == [
+        {"cpu_percent", "memory_megabytes"}
+    ] * 2
+
+
 def test_a_follower_or_an_import_that_dies_anywhere_leaves_nothing_half(results, monkeypatch):
     def dies(call: str, what: Callable[[Path], None]) -> None:
         def die(*_: object, **__: object) -> None:

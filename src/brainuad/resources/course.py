@@ -51,8 +51,9 @@ def read(path: Path, since: float = 0.0) -> list[dict[str, Any]]:
 
 def _gpus() -> Iterator[tuple[str, float]]:
     """Of each GPU that this process computes on; nothing is loaded or started to find out."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    torch: Any = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)  # not there yet while another thread imports torch
+    if not getattr(cuda, "is_initialized", bool)():
         return
     for number in range(torch.cuda.device_count()):
         if reserved := torch.cuda.memory_reserved(number):
