@@ -12,6 +12,8 @@ REPOSITORY = Path(__file__).parents[1]
 PAGES = [*REPOSITORY.glob("*.md"), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#([^)]*))?\)")
 NAMED = re.compile(r"`((?:src|tests|config|benchmarks|rules|profiles|docs)/[\w./-]+\.\w+)`")
+CODE = (".py", ".yaml", ".smk", ".md")
+POINTER = re.compile(r"docs/[\w./-]+\.(?:md|png|svg)")
 ABSENT = re.compile(
     r"models\.md \d|trap T\d|quality_research|the design (lists|speaks|says)|the specification takes", re.I
 )
@@ -48,6 +50,14 @@ def test_no_page_or_module_points_to_a_document_that_is_not_here():
     files = [*PAGES, *(REPOSITORY / "src").rglob("*.py"), *(REPOSITORY / "config").rglob("*.yaml")]
     pointers = [name(path) for path in files if ABSENT.search(path.read_text(encoding="utf-8"))]
     assert not pointers
+
+
+def test_pages_that_code_and_settings_point_to_exist():
+    folders = ("src", "config", "rules", "profiles", "tests", "benchmarks")
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*") if path.suffix in CODE]
+    found = {pointer for path in files for pointer in POINTER.findall(path.read_text(encoding="utf-8"))}
+    assert len(found) > 20
+    assert [pointer for pointer in sorted(found) if not (REPOSITORY / pointer).exists()] == []
 
 
 def test_the_glossary_defines_each_term_once():

@@ -1,8 +1,8 @@
 """The done file of a preprocess job: which scans are done, and from what each was made.
 
 It is the only output of the job that Snakemake knows, because Snakemake deletes declared outputs when a job starts
-again (docs/decisions/0015-done-files-for-preprocessed-scans.md). The done file of a job for one scan lies in the scan's
-folder; those of batches lie in a folder of their own.
+again (docs/decisions/0015-marker-files-for-preprocessed-scans.md). The done file of a job for one scan lies in the
+scan's folder; those of batches lie in a folder of their own.
 """
 
 from __future__ import annotations
