@@ -13,6 +13,7 @@ from brainuad.methods.autoencoder.method import AutoencoderMethod
 from brainuad.methods.base import TrainingScans
 from brainuad.methods.shared.finishing import StandardisedMap
 from brainuad.methods.shared.residual import Accumulator, Rescaling, Statistics, signed, standardise
+from brainuad.methods.shared.residual_maps import ResidualMaps
 from brainuad.methods.thresh_histeq import EqualisedIntensity
 from brainuad.methods.thresh_histeq import Settings as ThreshHisteq
 from brainuad.methods.zscore_atlas import AtlasDistance
@@ -104,6 +105,29 @@ def test_standardised_residuals_use_the_statistics_of_signed_or_absolute_residua
         with pytest.raises(InputError, match=f"no {source} residuals") as caught:
             method.residual_map(image, rebuilt, full(), SPACING, "dark")
         assert do in str(caught.value.do)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        (ResidualMap(), set()),
+        (ResidualMap(residual="signed", standardise="training"), {"training_signed"}),
+        (ResidualMap(standardise="held_out"), {"held_out_absolute"}),
+        (ResidualMap(standardise="crossfit"), set()),
+    ],
+)
+def test_maps_keep_the_statistics_that_they_read_alone(settings, kept):
+    ones = np.ones(SHAPE, np.float32)
+    made = ResidualMaps("any", ResidualMap())
+    each = {"signed": Statistics(ones, ones, ones), "absolute": Statistics(2 * ones, ones, ones)}
+    made.learn(each, {})
+    made.learn_held_out({name: Rescaling(statistics, SPACING) for name, statistics in each.items()})
+    loaded = ResidualMaps("any", settings)
+    loaded.load(made.state())
+    parts = "mean", "sd", "coverage"
+    assert loaded.state().keys() == {f"residual_{name}_{part}" for name in kept for part in parts}
+    for name, array in loaded.state().items():
+        np.testing.assert_array_equal(array, made.state()[name])
 
 
 @pytest.mark.parametrize(

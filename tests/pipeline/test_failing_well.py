@@ -160,6 +160,8 @@ def test_an_exported_model_gives_the_maps_of_the_study_bit_by_bit(finished, tmp_
     for rule, mask in found.masks.items():
         np.testing.assert_array_equal(mask, maps.read_mask(maps.mask_path(masks, row.scan, rule), mask.shape))
     assert found.doubts == []
+    unread = {name for part in model_file.read(file).bundles.values() for name in part.arrays if "held_out" in name}
+    assert not unread, "the file holds residual statistics that its map does not read"
 
 
 def test_the_mean_of_all_seeds_has_thresholds_and_scores_of_its_own(finished, tmp_path, monkeypatch):

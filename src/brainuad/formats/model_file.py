@@ -11,10 +11,11 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -168,33 +169,62 @@ def read(path: Path) -> ModelFile:
     Raises InputError for a file that is missing, no model file, altered in any byte, of a later format, or with a
     member that has no place in it.
     """
+    with leftovers.temporary_folder() as folder:
+        with _readable(path):
+            archive = zipfile.ZipFile(path)
+        with archive:
+            with _readable(path):
+                about = _manifest(archive, path)
+                digest = _whole(archive, path)
+                names = _names(archive, about, path)
+            sums = about.pop("members")
+            for name in names:
+                if _extract(archive, name, folder / name, path) != sums[name]:
+                    raise _altered(path, f"the checksum of {name} is not the one in its manifest")
+        try:
+            manifest = Manifest.model_validate(about)
+        except ValidationError as error:
+            why = f"its manifest does not fit this version of brainuad: {_first(error)}"
+            raise InputError(f"{path.name} is of another version", file=path, why=why, do="export it again") from None
+        found, arrays = _arrays(folder, names, path)
+        if missing := [part.bundle for part in manifest.parts if part.bundle not in found]:
+            raise InputError(f"{path.name} has no weights of {missing[0]}", file=path, do=COPY_AGAIN)
+        written = [name for name in names if name.endswith((".md", ".html", ".json")) and not name.startswith(MODELS)]
+        try:
+            texts = {name: (folder / name).read_bytes().decode() for name in written}
+        except UnicodeDecodeError as error:
+            why = str(error)
+            raise InputError(f"cannot read the texts of {path.name}", file=path, why=why, do=COPY_AGAIN) from None
+    return ModelFile(manifest, found, texts, arrays, digest)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong when the file is opened or read, as an InputError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            about = _manifest(archive, path)
-            digest = _whole(archive, path)
-            names = _names(archive, about, path)
-            content = {name: archive.read(name) for name in names}
+        yield
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         do = COPY_AGAIN if path.is_file() else "name the file that `brainuad export` wrote"
         raise InputError(f"cannot read {path.name} as a model file", file=path, why=why, do=do) from None
-    sums = about.pop("members")
-    for name, data in content.items():
-        if hashlib.sha256(data).hexdigest() != sums[name]:
-            raise _altered(path, f"the checksum of {name} is not the one in its manifest")
-    try:
-        manifest = Manifest.model_validate(about)
-    except ValidationError as error:
-        why = f"its manifest does not fit this version of brainuad: {_first(error)}"
-        raise InputError(f"{path.name} is of another version", file=path, why=why, do="export it again") from None
-    found, arrays = _arrays(content, path)
-    if missing := [part.bundle for part in manifest.parts if part.bundle not in found]:
-        raise InputError(f"{path.name} has no weights of {missing[0]}", file=path, do=COPY_AGAIN)
-    try:
-        texts = {name: content[name].decode("utf-8") for name in content if name.endswith((".md", ".html", ".json"))}
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read the texts of {path.name}", file=path, why=str(error), do=COPY_AGAIN) from None
-    return ModelFile(manifest, found, {n: t for n, t in texts.items() if not n.startswith(MODELS)}, arrays, digest)
+
+
+def _extract(archive: zipfile.ZipFile, name: str, target: Path, path: Path) -> str:
+    """Copy a member to `target` block by block: models of 1 mm have a gigabyte. Returns its SHA-256."""
+    digest = hashlib.sha256()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _readable(path):
+        member = archive.open(name)
+    with member, target.open("wb") as copy:
+        while block := _block(member, path):
+            digest.update(block)
+            copy.write(block)
+    return digest.hexdigest()
+
+
+def _block(member: IO[bytes], path: Path) -> bytes:
+    with _readable(path):
+        return member.read(checksums.BLOCK)
 
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
@@ -241,18 +271,14 @@ def _names(archive: zipfile.ZipFile, about: Mapping[str, Any], path: Path) -> li
     return [name for name in names if name != MANIFEST]
 
 
-def _arrays(content: Mapping[str, bytes], path: Path) -> tuple[dict[str, Bundle], dict[str, Any]]:
-    """The bundles, and the arrays of the likeness, by way of a temporary folder with names that were checked."""
-    with leftovers.temporary_folder() as folder:
-        for name in [name for name in content if name.startswith(MODELS) or name == LIKENESS]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content[name])
-        places = sorted({str(PurePosixPath(name).parent) for name in content if name.startswith(MODELS)})
-        try:
-            found = {place.removeprefix(f"{MODELS}/"): bundles.read(folder / place) for place in places}
-            arrays = tensors.read(folder / LIKENESS, COPY_AGAIN) if LIKENESS in content else {}
-        except InputError as error:
-            raise InputError(error.what, file=path, why=error.why, do=COPY_AGAIN) from None
+def _arrays(folder: Path, names: Sequence[str], path: Path) -> tuple[dict[str, Bundle], dict[str, Any]]:
+    """The bundles, and the arrays of the likeness, of members that lie in `folder`."""
+    places = sorted({str(PurePosixPath(name).parent) for name in names if name.startswith(MODELS)})
+    try:
+        found = {place.removeprefix(f"{MODELS}/"): bundles.read(folder / place) for place in places}
+        arrays = tensors.read(folder / LIKENESS, COPY_AGAIN) if LIKENESS in names else {}
+    except InputError as error:
+        raise InputError(error.what, file=path, why=error.why, do=COPY_AGAIN) from None
     return found, arrays
 
 

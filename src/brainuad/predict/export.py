@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from brainuad.formats.files import read_json
 from brainuad.formats.model_file import FileThreshold, Grid, Manifest, ModelFile, Part
 from brainuad.images.template import fingerprint
 from brainuad.layout import Layout
+from brainuad.methods import registry
 from brainuad.metrics.conformal import highest_of_each
 from brainuad.normalize.scaling import AFFINE, SHAPE
 from brainuad.predict import card, likeness, selftest
@@ -119,6 +120,7 @@ def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifes
     trained = {part.bundle: bundles.read(layout.folder / "train" / part.bundle) for part in parts}
     if chosen.of_all_seeds:
         _require_other_seeds(parts, trained, chosen)
+    trained = {name: _used(each, [part for part in parts if part.bundle == name]) for name, each in trained.items()}
     arrays, about = _likeness(chosen)
     several = len(chosen.takes) > 1
     seen = {name for bundle in trained.values() for name in bundle.sequences}
@@ -161,6 +163,13 @@ def _write(chosen: _Chosen, wanted: Wanted, members: Path, out: Path) -> Manifes
         (members / name).write_text(text, encoding="utf-8")
     model_file.write(out, manifest, members)
     return manifest
+
+
+def _used(bundle: Bundle, parts: Sequence[Part]) -> Bundle:
+    """A bundle without the arrays that none of the models made of it reads: a training serves any `map` section."""
+    names = {name for part in parts for name in registry.load_method(bundle, part.map).state()}
+    read = {name: each for name, each in bundle.arrays.items() if name in names or name.startswith(bundles.SCALING)}
+    return replace(bundle, arrays=read)
 
 
 def sequences_taken(study: Study, model: str) -> list[str]:

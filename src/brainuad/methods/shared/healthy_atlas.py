@@ -107,7 +107,7 @@ class Moments:
         known = spread & (self.count >= settings.min_coverage * self.scans)
         floor = settings.sd_added * float(np.median(sd[known])) if known.any() else 0.0
         sd = (sd + np.float32(floor)).astype(np.float32)
-        return Reference(self.mean.astype(np.float32), sd, known & (sd > 0))
+        return Reference(self.mean.astype(np.float32, copy=False), sd, known & (sd > 0))
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,15 @@ class ResidualMaps:
         return state
 
     def load(self, state: Mapping[str, np.ndarray], prefix: str = "") -> None:
-        """Restore what `state` returned; raises InputError if the statistics of the training scans are missing."""
-        start = f"{prefix}residual"
-        present = [source for source in REMEDIES if source == "training" or f"{start}_{source}_signed_mean" in state]
-        self.statistics = {
-            source: {of: Statistics.load(state, f"{start}_{source}_{of}") for of in RESIDUALS} for source in present
-        }
+        """Restore what these settings need of what `state` returned: at 1 mm each volume has 25 MB.
+
+        Raises InputError if the statistics of the training scans are missing.
+        """
+        source, of, start = self.settings.standardise, self.settings.residual, f"{prefix}residual"
+        own = Statistics.load(state, f"{start}_training_{of}")
+        if source == "training":
+            self.statistics = {source: {of: own}}
+        elif source and f"{start}_{source}_{of}_mean" in state:
+            self.statistics = {source: {of: Statistics.load(state, f"{start}_{source}_{of}")}}
+        else:
+            self.statistics = {}
