@@ -69,7 +69,8 @@ def settings_page() -> str:
     lines += ["Text stays as it is written: `no`, `010` and `12:30` need no quotes; `true`, `false` and `null` do.", ""]
     lines += [
         "In a study file `recipe` is the name of a file in `config/recipes/`, or `{use, label, set}`; a model is",
-        "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`, where",
+        "the name of a file in `config/models/`, nothing where that is its label, or `{use, set, sweep, maps}`:",
+        "without `use` the file that is called like the label is meant, and",
         "`maps` names further `map` settings for the same training; an ensemble is `{use: ensemble, of, by, weights}`",
         "with the labels of models; a postprocessing is the name of a file in `config/postprocessing/` or a list of",
         "operators. Editors can check a study file with the schema `config/study.schema.json`.",
@@ -133,9 +134,10 @@ def schema() -> str:
     }
     del properties["recipe_name"]
     properties["recipe"] = {"description": properties["recipe"].get("description", ""), "anyOf": [name, use]}
-    for key, whole in (("models", {"type": "null"}), ("postprocessing", {"type": "array"})):
+    beside = {key: value for key, value in use.items() if key != "required"}  # a model's `use` may be its label
+    for key, own, whole in (("models", beside, {"type": "null"}), ("postprocessing", use, {"type": "array"})):
         described = {"description": properties[key].get("description", ""), "type": "object"}
-        properties[key] = {**described, "additionalProperties": {"anyOf": [name, use, whole]}}
+        properties[key] = {**described, "additionalProperties": {"anyOf": [name, own, whole]}}
     made["required"] = [key for key in made["required"] if key != "recipe_name"]
     return json.dumps(made, indent=1, sort_keys=True) + "\n"
 

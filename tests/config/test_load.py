@@ -43,6 +43,18 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
     assert set(build_study(demo | yaml.safe_load(example), DEMO).datasets) == {"controls", "patients"}
 
 
+def test_a_model_without_use_is_the_one_that_is_called_like_its_label(demo):
+    over = {"set": {"train": {"steps": 3}}, "sweep": {"network.latent": [8, 16]}}
+    short, long = (
+        build_study(demo | {"models": {"baur_dae_small": each}}, DEMO)
+        for each in (over, {"use": "baur_dae_small", **over})
+    )
+    assert list(short.models) == ["baur_dae_small_latent8", "baur_dae_small_latent16"]
+    assert short.models == long.models
+    fast = {"flagship_fast": {"set": {"members": {"zscore_atlas": {"set": {"map": {"smooth_mm": 3}}}}}}}
+    assert "flagship_fast_zscore_atlas" in build_study(demo | {"models": fast}, DEMO).models
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -57,6 +69,13 @@ def test_examples_of_data_sets_are_valid(demo, example, monkeypatch):
         ({"recipe": "mri_3mm"}, ["there is no recipe mri_3mm", "did you mean mri_2mm"]),
         ({"models": {"baur_dea": None}}, ["there is no model baur_dea", "did you mean baur_dae"]),
         ({"models": {"mine": {"use": "baur_dae", "sett": {}}}}, ["unknown key sett", "did you mean set?"]),
+        (
+            {"models": {"flagship_fsat": {"set": {}}}},
+            ["models.flagship_fsat names no model", "did you mean flagship_fast", "flagship_fsat: {use: <name>, ...}"],
+        ),
+        ({"models": {"mine": {"use": None, "sweep": {}}}}, ["models.mine names no model", "`brainuad models` lists"]),
+        ({"models": {"baur_dae": {"train": {"steps": 2}}}}, ["unknown key train", "`set: {train: ...}`"]),
+        ({"models": {"mine": ["baur_dae"]}}, ["needs `use: <name>`", "it is a list"]),
         ({"postprocessing": {"none": "non"}}, ["there is no postprocessing non", "did you mean none?"]),
         ({"study": "mlflow"}, ["mlflow is a folder of its own"]),
         ({"study": "logs"}, ["logs is a folder of its own"]),

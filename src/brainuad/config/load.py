@@ -28,6 +28,8 @@ SHIPPED = {"models": "model", "recipes": "recipe", "postprocessing": "postproces
 TEXT_EXPECTED = ("string_type", "literal_error")
 """Errors of pydantic where it wants text."""
 MOST_MODELS = 1000
+MOST_NEAR = 3
+"""Similar names that a message has."""
 BESIDE_USE = ("use", "set", "sweep", "maps", "label")
 OF_ENSEMBLES = ("of", "by", "weights")
 """Keys that stand beside `use` where the model is an ensemble: a short spelling of `set`."""
@@ -139,17 +141,15 @@ def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, 
     if isinstance(use, str):
         return _named(folder, part, use, file)
     if not isinstance(use, dict) or "use" not in use:
-        raise ConfigError(
-            f"a {SHIPPED[part]} needs `use: <name>`", file=file, do="there are " + ", ".join(shipped(part, folder))
-        )
+        do = "`brainuad models` lists them" if part == "models" else "there are " + ", ".join(shipped(part, folder))
+        raise ConfigError(f"a {SHIPPED[part]} needs `use: <name>`", file=file, why="it is " + _in_words(use), do=do)
     named = _named(folder, part, use["use"], file)
     short = OF_ENSEMBLES if named.get("family") == ENSEMBLE else ()
     for key in use:
         if key not in (*BESIDE_USE, *short):
             near = _nearest(str(key), [*BESIDE_USE, *short])
-            raise ConfigError(
-                f"unknown key {key} beside use: {use['use']}", file=file, do=near and f"did you mean {near}?"
-            )
+            do = f"write it below set: `set: {{{key}: ...}}`" if key in named else near and f"did you mean {near}?"
+            raise ConfigError(f"unknown key {key} beside use: {use['use']}", file=file, do=do)
     over = use.get("set") or {}
     if not isinstance(over, dict):
         raise ConfigError(f"set beside use: {use['use']} must map keys to values", file=file, why=f"it is {over!r}")
@@ -158,6 +158,26 @@ def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, 
     settings = _merged(named, over)
     of = {key: use[key] for key in short if key in use}
     return _merged(settings, _of_ensemble(of)) if of else settings
+
+
+def _of_label(folder: Path, place: str, label: str, use: Any, file: str | Path) -> Any:
+    """What a model uses: without `use`, the file that is called like its label. `place`: of the label, in the study."""
+    if use is not None and not (isinstance(use, dict) and use.get("use") is None):
+        return use
+    names = shipped("models", folder)
+    if use is None or label in names:
+        return label if use is None else {**use, "use": label}
+    close = difflib.get_close_matches(label, names, n=MOST_NEAR)
+    do = f"{f'did you mean {_or(close)}? Else write' if close else 'write'} `{label}: {{use: <name>, ...}}`"
+    why = f"without `use` it is the model {label}, and there is none"
+    raise ConfigError(
+        f"{place}{label} names no model", file=file, why=why, do=f"{do}; `brainuad models` lists the names"
+    )
+
+
+def _or(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _as_use(name: Any) -> Any:
@@ -176,7 +196,7 @@ def _swept(folder: Path, label: str, use: Any, file: str | Path) -> Iterator[tup
 
     Each is followed by its `maps`: the same model with other `map` settings, as `<label>_<name of the map>`.
     """
-    base = _resolved(folder, "models", label if use is None else use, file)
+    base = _resolved(folder, "models", _of_label(folder, "models.", label, use, file), file)
     sweep, maps = ((use.get(key) or {}) if isinstance(use, dict) else {} for key in ("sweep", "maps"))
     if not isinstance(maps, dict) or not all(isinstance(over, dict) for over in maps.values()):
         raise ConfigError(f"models.{label}.maps must map names to settings of map", file=file, why=f"it is {maps!r}")
@@ -235,6 +255,7 @@ def _composed(
             continue
         if isinstance(use, dict) and (odd := [key for key in use if key not in ("use", "set", *OF_ENSEMBLES)]):
             raise ConfigError(f"models.{label}.members.{name}: unknown key {odd[0]}", file=file, do="use and set alone")
+        use = _of_label(folder, f"models.{label}.members.", name, use, file)
         settings = {**seen, **_resolved(folder, "models", use, file)}
         same = next((other for other, each in known.items() if other != label and each == settings), None)
         labels[name] = same or f"{label}_{name}"
