@@ -9,7 +9,7 @@ import pytest
 
 from brainuad.errors import InputError
 from brainuad.formats import status
-from brainuad.predict import record
+from brainuad.predict import outputs, record
 from brainuad.predict.asked import Input
 from brainuad.predict.earlier import Way, checksum, options_of, to_do
 from brainuad.predict.options import Request
@@ -32,7 +32,7 @@ def request(folder: Path, **options) -> Request:
 def finish(out: Path, item: Input, model: str = MODEL, **about) -> Path:
     """Write what a finished scan leaves, with its record."""
     place = out / item.scan / record.NAME
-    place.parent.mkdir(parents=True, exist_ok=True)
+    outputs.describe(out, "tiny")
     name = ModelName(name="tiny", study="s", label="l", sha256=model)
     record.write(place, Record(scan=item.scan, file=item.image.name, model=name, state="alike", **about))
     place.with_name(status.NAME).write_text("{}")
@@ -53,6 +53,32 @@ def test_a_finished_scan_is_kept_if_its_file_and_the_options_are_the_same(item, 
     asked = request(tmp_path, goes_on=True)
     finish(asked.output, item, input=checksum(item.image), options=options_of(asked, ["rule"]))
     assert left(item, asked) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"goes_on": True}, {"overwrite": True}, {"dry_run": True}], ids=str)
+def test_results_never_replace_what_is_no_result(item, tmp_path, options):
+    scan = tmp_path / "bids" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.write_bytes(b"raw")
+    raw = Input("sub-01", scan)
+    asked = replace(request(tmp_path, **options), input=[tmp_path / "bids"], output=tmp_path / "bids")
+    assert "the output folder is the folder of the scans" in fault(raw, asked)
+    assert "would replace sub-01_T1w.nii.gz" in fault(raw, replace(asked, input=[scan]))
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to(scan)
+    assert "would replace link.nii.gz" in fault(Input("sub-01", link), replace(asked, input=[link]))
+    assert "sub-01 is not from `brainuad predict`" in fault(
+        Input("sub-01", item.image), replace(asked, input=[item.image])
+    )
+    (tmp_path / "README.md").write_text("mine")
+    assert "README.md is not from" in fault(item, replace(asked, input=[item.image], output=tmp_path))
+
+
+def test_a_brain_mask_among_the_results_is_not_lost(item, tmp_path):
+    asked = request(tmp_path, overwrite=True)
+    mask = finish(asked.output, item).with_name("sub-T1_desc-mine_mask.nii.gz")
+    mask.write_bytes(b"mask")
+    assert "would replace sub-T1_desc-mine_mask.nii.gz" in fault(item, replace(asked, mask=mask))
 
 
 def test_another_scan_of_the_same_name_is_refused(item, tmp_path):

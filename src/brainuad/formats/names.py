@@ -185,6 +185,16 @@ def describe_dataset(folder: Path, content: str, tags: Mapping[str, str] | None 
                 part.write_text(text, encoding="utf-8")
 
 
+def is_described(folder: Path, content: str) -> bool:
+    """Whether `describe_dataset` wrote this content into `folder`, with whatever tags."""
+    try:
+        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    name = about.get("Name") if isinstance(about, dict) else None
+    return isinstance(name, str) and (name == content or name.startswith(f"{content}, "))
+
+
 def remove(folder: Path, scan: str) -> None:
     """Remove the images of a scan, their sidecars and its transform from a data set's folder."""
     for path in _images_and_transforms(folder, scan):

@@ -33,7 +33,6 @@ from brainuad.predict.record import ModelName, Record
 from brainuad.preprocess.review import contact_sheet, overlay
 from brainuad.resources.recording import versions
 
-SHEETS = "contact_sheets"
 NO_THRESHOLD = "none"
 VERDICTS = {"failed": "failed", "doubtful": "warned", "alike": "ok"}
 """States of a prediction as states of a scan, worst first."""
@@ -275,7 +274,7 @@ def _finish(request: Request, file: ModelFile, failed_now: Sequence[Record]) -> 
             contact_sheet.Tile(each.scan, VERDICTS[each.state], _caption(each), out / each.scan / status.OVERLAY)
             for each in worst_first
         ]
-        with atomic_folder(out / SHEETS) as part:
+        with atomic_folder(out / outputs.SHEETS) as part:
             for number, sheet in enumerate(contact_sheet.pages(about.name, tiles), 1):
                 sheet.save(part / f"page-{number}.png")
     failed = {each.scan: each for each in every if each.state == "failed"} | now

@@ -66,6 +66,7 @@ def to_do(request: Request, every: Sequence[Input], mine: Sequence[Input], way: 
     out = request.output
     if out.exists() and not out.is_dir():
         raise InputError("the output folder is a file", file=out, do="name a folder with -o")
+    _check_place(request, every)
     _check_models(request, {item.scan for item in every}, way.model)
     if request.overwrite:
         return list(mine)
@@ -78,6 +79,27 @@ def to_do(request: Request, every: Sequence[Input], mine: Sequence[Input], way: 
         _check(records.read(out / item.scan / records.NAME), item, way, out)
     finished = {item.scan for item in there}
     return [item for item in mine if item.scan not in finished]
+
+
+def _check_place(request: Request, every: Sequence[Input]) -> None:
+    """Raises InputError if results would replace what was never a result: the scans themselves, or another's files."""
+    out, do = request.output, "name another folder with -o"
+    if any(path.is_dir() and path.resolve() == out.resolve() for path in request.input):
+        raise InputError("the output folder is the folder of the scans", file=out, do=do)
+    for item in every:
+        folder = outputs.folder_of_person(out, item.scan)
+        files = [item.image, *item.further.values(), *filter(None, [request.mask])]
+        if lost := [path for path in files if _lies_in(path, folder)]:
+            what = f"the results of {item.scan} would replace {lost[0].name}"
+            raise InputError(what, file=lost[0], why=f"it lies in {folder}", do=f"{do}, or move the file")
+    if lost := outputs.foreign(out, {item.scan for item in every}):
+        why = f"{lost[0]} is not from `brainuad predict`, and would be replaced"
+        raise InputError("the output folder holds other files", file=out, why=why, do=do)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file, or what it links to, is in a folder."""
+    return folder.absolute() in path.absolute().parents or folder.resolve() in path.resolve().parents
 
 
 def _check_models(request: Request, labels: set[str], model: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,10 @@ from brainuad.predict.found import Found
 from brainuad.predict.record import Record
 
 Space = Literal["native", "mni", "both"]
-IGNORED = ("/*_view.html", "/*_preview.png", "/volumes.tsv", "contact_sheets")
+SHEETS = "contact_sheets"
+CONTENT = "Anomaly maps of new scans"
+"""How the name of the data set begins that an output folder is."""
+IGNORED = ("/*_view.html", "/*_preview.png", "/volumes.tsv", SHEETS)
 """What BIDS has no name for, beside `names.IGNORED`."""
 
 
@@ -48,10 +51,24 @@ def preview_path(out: Path, scan: str) -> Path:
 
 def describe(out: Path, model: str) -> None:
     """Write what makes the output folder a BIDS derivative data set."""
-    names.describe_dataset(out, "Anomaly maps of new scans", {"model": model})
+    names.describe_dataset(out, CONTENT, {"model": model})
     lines = [*names.IGNORED, *IGNORED]
     with atomic(out / names.IGNORE) as part:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def folder_of_person(out: Path, scan: str) -> Path:
+    """The folder that all results of a person lie in, beside their records."""
+    return out / scan.partition("_")[0]
+
+
+def foreign(out: Path, scans: Collection[str]) -> list[str]:
+    """Names in the output folder that results of these scans would replace; none if it was made for results."""
+    shared = (names.DESCRIPTION, names.README, names.IGNORE, records.TABLE, SHEETS)
+    own = {place.name for scan in scans for place in (folder_of_person(out, scan), out / scan)}
+    there = [name for name in (*shared, *sorted(own)) if (out / name).exists()]
+    # read after that: another part writes the description first
+    return there if there and not names.is_described(out, CONTENT) else []
 
 
 def write(out: Path, item: Input, found: Found, record: Record, kept: Kept) -> dict[str, str]:
