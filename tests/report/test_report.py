@@ -272,6 +272,13 @@ def test_whole_scans_are_not_called_healthy() -> None:
     assert [column.key for column in block.columns] == [("auroc_scan", "none")]
 
 
+def test_a_data_set_without_a_number_to_show_has_no_table() -> None:
+    row = {"dataset": "well", "postprocessing": "none", "model": "vae", "metric": "ssim", "threshold_rule": "none"}
+    metrics = pd.DataFrame([row | {"seed": 0, "value": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 9}])
+    assert table.blocks(metrics) == []
+    assert terminal.text(table.comparison(metrics)).startswith("there is no number to compare")
+
+
 @pytest.mark.parametrize(("outside", "said"), [(0.08, None), (0.36, "36%")])
 def test_the_table_says_where_much_of_the_lesions_is_outside(outside: float, said: str | None) -> None:
     row = {"dataset": "ct", "postprocessing": "none", "model": "vae", "threshold_rule": "none", "seed": 0}

@@ -166,6 +166,7 @@ def _tables(study: Study, results: StudyResults) -> dict[str, Any]:
         "comparisons": _rows(results.comparisons[results.comparisons["same_as"].isna()]),
         "descriptions": {"metrics": tables.METRICS, "comparisons": tables.COMPARISONS},
         "oracle_label": table.ORACLE_LABEL,
+        "no_number": table.NO_NUMBER,
         "baselines": study.baselines(),
         "scans_total": len(results.verdicts),
     }

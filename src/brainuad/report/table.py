@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ORACLE_LABEL = "ORACLE – best threshold before mask operators, chosen on test labels"
+NO_NUMBER = "there is no number to compare: it takes scans with lesions, or a threshold for healthy ones"
 MUCH_OUTSIDE = 0.1
 """Share of the lesion volume outside the scored brain above which the table says so."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -190,7 +191,7 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(metrics: pd.DataFrame, comparisons: Comparisons = NONE, lacking: Mapping[str, str] = NOTHING) -> list[Block]:
-    """A block per data set, those with lesions first; empty columns are excluded, oracle columns are last.
+    """A block per data set with numbers, those with lesions first; oracle columns are last.
 
     `lacking`: of `report.lacking.without_sequences`.
     """
@@ -199,7 +200,7 @@ def blocks(metrics: pd.DataFrame, comparisons: Comparisons = NONE, lacking: Mapp
         replace(_block(str(dataset), rows, comparisons), lacking=lacking.get(str(dataset), ""))
         for dataset, rows in whole.groupby("dataset", sort=False)
     ]
-    return sorted(found, key=lambda block: block.chance is None)
+    return sorted([block for block in found if block.columns], key=lambda block: block.chance is None)
 
 
 def comparison(
@@ -211,8 +212,11 @@ def comparison(
     """
     if metrics.empty:
         return ["nothing was evaluated yet"]
+    made = blocks(metrics, comparisons, lacking)
+    if not made:
+        return [NO_NUMBER]
     parts: list[Table | str] = []
-    for block in blocks(metrics, comparisons, lacking):
+    for block in made:
         several = len({postprocessing for _, postprocessing in block.rows}) > 1
         kept = _terse(block.columns)
         heads = ["model", *(["postprocessing"] if several else [])]
