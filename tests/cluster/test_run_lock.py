@@ -36,6 +36,20 @@ def test_the_run_that_holds_the_lock_is_named(tmp_path, process):
     assert "--unlock" not in text
 
 
+def test_jobs_that_outlive_their_run_do_not_hold_the_lock(tmp_path, process):
+    processes = process(51, "python -m snakemake --snakefile Snakefile --target-jobs train:model=sae --mode remote")
+    process(52, "python -m snakemake --snakefile Snakefile --target-jobs train:model=sae --mode subprocess", parent=51)
+    text = str(lock_error(tmp_path, processes))
+    assert "locked by a run that was killed" in text
+    assert "process 51" in text
+    assert "process 52" not in text
+    assert "snakemake --unlock" in text
+    process(41, "python -m snakemake --profile slurm")
+    text = str(lock_error(tmp_path, processes))
+    assert "another run works" in text
+    assert "process 51" not in text
+
+
 @pytest.mark.parametrize("command", ["vim Snakefile", "tail -f x"])
 def test_a_lock_of_a_killed_run_may_be_removed(tmp_path, process, command):
     processes = process(os.getpid(), "/bin/snakemake -c2", parent=7)

@@ -12,6 +12,10 @@ from brainuad.errors import BrainuadError
 REFUSED = "Directory cannot be locked"
 """What Snakemake says when another run makes the same files, or was killed while it made them."""
 LOCKS = Path(".snakemake/locks")
+JOB = "--target-jobs"
+"""Option of the Snakemake that a run starts for one of its jobs."""
+SHOWN = 200
+"""Letters of a command line that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,14 @@ class OtherRun:
 
     pid: int
     command: str
+
+    @property
+    def is_a_job(self) -> bool:
+        """Whether it is one job that a run has started; a job never holds the lock."""
+        return JOB in self.command.split()
+
+    def __str__(self) -> str:
+        return f"process {self.pid}: {self.command[:SHOWN]}"
 
 
 def explain_lock(snakemake: logging.Logger) -> None:
@@ -37,10 +49,15 @@ def lock_error(folder: Path, processes: Path = Path("/proc")) -> BrainuadError:
     """The error for a folder that Snakemake has locked. `processes`: as Linux lists them."""
     locks = folder / LOCKS
     unlock = "`snakemake --unlock` with the same options, then the command that you typed"
-    if runs := other_runs(folder, processes):
-        what = "another run works on files of this study in this folder"
-        why = "; ".join(f"process {run.pid}: {run.command}" for run in runs)
+    there = other_runs(folder, processes)
+    jobs, runs = [each for each in there if each.is_a_job], [each for each in there if not each.is_a_job]
+    if runs:
+        what, why = "another run works on files of this study in this folder", "; ".join(map(str, runs))
         return BrainuadError(what, file=locks, why=why, do="wait until it ends, or stop it with ctrl-c where it runs")
+    if jobs:
+        what, why = "this folder is locked by a run that was killed", f"its jobs go on: {'; '.join(map(str, jobs))}"
+        do = f"wait until they end, or stop them (those of Slurm by `scancel`); then {unlock}"
+        return BrainuadError(what, file=locks, why=why, do=do)
     what = "this folder is locked by a run that was killed, or that runs on another machine"
     why = "no other Snakemake runs in this folder on this machine"
     return BrainuadError(what, file=locks, why=why, do=f"if none runs on another machine either: {unlock}")
@@ -68,4 +85,4 @@ def _snakemake_in(process: Path, folder: Path) -> tuple[int, str] | None:
         parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):  # it ended, or is another user's
         return None
-    return (parent, " ".join(words).strip()[:200]) if any("snakemake" in word for word in words[:4]) else None
+    return (parent, " ".join(words).strip()) if any("snakemake" in word for word in words[:4]) else None
