@@ -1,4 +1,4 @@
-"""The shrunken study, run once for all tests of this folder."""
+"""The shrunken study, run once for all tests of this folder. Those in `own/` have studies of their own."""
 
 from __future__ import annotations
 

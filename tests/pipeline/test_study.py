@@ -96,3 +96,10 @@ def test_costs_and_failures_are_listed(finished):
     assert {"train", "infer", "postprocess", "evaluate"} <= set(costs["stage"])
     assert (costs["seconds"] > 0).all()
     assert pd.read_csv(study / "failures.tsv", sep="\t").empty
+
+
+def test_snakemakes_own_report_can_be_made(finished):
+    page = finished.folder / "snakemake.html"
+    done = finished.snakemake(finished.study(), "--report", str(page))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 10_000 < page.stat().st_size < 15e6

@@ -1,7 +1,7 @@
 """A model file in use: from a scan to its anomaly map, masks, scores and doubts.
 
 The arithmetic is the pipeline's own: `brainuad.load("x.brainuad").predict("scan.nii.gz")` gives the map that the study
-made of that scan, bit by bit on the CPU (tests/pipeline/test_failing_well.py).
+made of that scan, bit by bit on the CPU (tests/pipeline/test_exports.py).
 """
 
 from __future__ import annotations
