@@ -1,4 +1,4 @@
-"""Many dry runs of Snakemake from one process, which loads Snakemake and reads the package's code once.
+"""Many dry runs of Snakemake from one process, which loads what a run needs and reads the package's code once.
 
 usage: dry_runs.py COMMANDS.json, a list of Snakemake's arguments for each run. Writes [exit code, output] of each, as
 JSON, to standard output.
@@ -10,6 +10,7 @@ run is done in a process of its own.
 # ruff: noqa: E402  # threads are kept out before the last imports
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 # before the next imports: threads that libraries would start
@@ -30,6 +32,10 @@ from brainuad.code_hash import code_hash
 from brainuad.jobs.registry import STAGE_OF, job_class, job_module
 
 AT_ONCE = 2
+MODULES = ".modules"
+"""End of the name of the file that lists the modules of a run."""
+FAMILIES = ("zscore_atlas", "thresh_histeq", "autoencoder")
+"""Of the models of the shrunken study."""
 LONGEST_S = 60
 """A dry run takes a second; a fork that takes this long hangs."""
 
@@ -39,6 +45,9 @@ def dry_runs(commands: list[list[str]], folder: Path) -> list[tuple[int, str]]:
     codes: dict[int, int] = {}
     running: dict[int, int] = {}
     for number, arguments in enumerate(commands):
+        if number == 1:
+            _wait(running, codes)
+            _load(folder / f"0{MODULES}")
         if len(running) == AT_ONCE:
             _wait(running, codes)
         child = os.fork()
@@ -51,6 +60,13 @@ def dry_runs(commands: list[list[str]], folder: Path) -> list[tuple[int, str]]:
         _alone(commands[number]) if codes[number] == -signal.SIGALRM else (codes[number], file.read_text())
         for number, file in ((number, folder / f"{number}") for number in range(len(commands)))
     ]
+
+
+def _load(file: Path) -> None:
+    """Import the modules that the first run imported, so that the next ones need not."""
+    for name in file.read_text().split() if file.exists() else ():
+        with suppress(ImportError):  # some are made in memory
+            importlib.import_module(name)
 
 
 def _alone(arguments: list[str]) -> tuple[int, str]:
@@ -77,6 +93,7 @@ def _run(arguments: list[str], file: Path) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        file.with_name(file.name + MODULES).write_text("\n".join(sys.modules))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -84,7 +101,10 @@ def _run(arguments: list[str], file: Path) -> None:
 
 if __name__ == "__main__":
     for rule in STAGE_OF:
-        code_hash(f"{job_module(rule)}:{job_class(rule).__name__}")
+        job = f"{job_module(rule)}:{job_class(rule).__name__}"
+        code_hash(job)
+        for family in FAMILIES if rule in ("train", "infer") else ():
+            code_hash(job, f"brainuad.methods.{family}")
     with tempfile.TemporaryDirectory() as outputs:
         ended = dry_runs(json.loads(Path(sys.argv[1]).read_text()), Path(outputs))
     sys.stdout.write(json.dumps(ended))
