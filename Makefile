@@ -15,7 +15,7 @@ demo: $(VENV)/run.ready
 ui: $(VENV)/run.ready
 	$(RUN) brainuad ui --port $(PORT)
 
-# Fast checks first, so that a mistake shows within seconds. mypy takes one core for a minute, hence the tests beside it.
+# Fast checks first, so that a mistake shows within seconds. mypy takes a minute of one core: tests run beside it.
 test: style
 	$(MAKE) -j 2 types fast
 	$(MAKE) studies
