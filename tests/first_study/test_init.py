@@ -171,9 +171,11 @@ def test_masks_in_derivatives(make):
         ([f"IXI00{n}-Guys-08-T1.nii.gz" for n in range(6)], {f"sub-IXI00{n}Guys08" for n in range(6)}),
         ([f"{s}/t1.nii.gz" for s in HEALTHY], {f"sub-{s}" for s in HEALTHY}),
         ([f"{s}/{s}_T1.nii.gz" for s in HEALTHY], {f"sub-{s}" for s in HEALTHY}),
+        ([f"sub-{s}/T1w.nii.gz" for s in HEALTHY], {f"sub-{s}" for s in HEALTHY}),
+        ([f"sub-{s}_T1w.nii.gz" for s in HEALTHY], {f"sub-{s}" for s in HEALTHY}),
         ([f"site{n % 2}/{n // 2}_t1.nii.gz" for n in range(6)], {f"sub-site{n % 2}{n // 2}" for n in range(6)}),
     ],
-    ids=["flat", "folder of each", "both", "sites"],
+    ids=["flat", "folder of each", "both", "folder of each subject", "flat with sub", "sites"],
 )
 def test_subjects_of_loose_files(make, files, subjects):
     make(*(f"controls/{file}" for file in files))
@@ -228,6 +230,22 @@ def test_what_makes_no_study_is_refused_and_writes_nothing(make, files, told, ca
     assert main(["init", *map(str, Path().glob("d/{v2}")), "d"]) == 1
     assert told in capsys.readouterr().err
     assert set(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["d", "./d"], "the folder is named twice"),
+        (["d", "--modality", "FLAIR"], "or another --modality"),
+        (["d/sub-c0/anat/sub-c0_T1w.nii.gz"], "sub-c0_T1w.nii.gz is a file"),
+        (["nothing"], "nothing holds no NIfTI file"),
+    ],
+    ids=["twice", "modality", "file", "nothing"],
+)
+def test_arguments_that_make_no_study_are_answered_with_what_is_wrong(make, arguments, told, capsys):
+    (make(*bids("d", *HEALTHY)) / "nothing").mkdir()
+    assert main(["init", *arguments]) == 1
+    assert told in capsys.readouterr().err
 
 
 def test_a_study_file_that_is_there_is_not_replaced(make, capsys):

@@ -66,6 +66,11 @@ def test_a_part_is_made_again_for_other_files_and_options(config, tmp_path):
     before = cohort.cohort_of(config).stamp()
     assert cohort.cohort_of(config).stamp() == before
     assert cohort.cohort_of({**config, "space": "mni"}).stamp() != before
+    inside = {**config, "output": str(tmp_path / "in/derivatives/out")}
+    made = cohort.cohort_of(inside).stamp()
+    Path(inside["output"]).mkdir(parents=True)
+    (Path(inside["output"]) / "map.nii.gz").touch()
+    assert cohort.cohort_of(inside).stamp() == made, "results are no input"
     (tmp_path / "in/b.nii").touch()
     assert cohort.cohort_of(config).stamp() != before
 

@@ -165,11 +165,14 @@ def test_masks_and_other_modalities_in_a_folder_are_left_out_and_named(folder):
         "a_brain_mask.nii.gz",
         "notes.txt",
         "BraTS-1-seg.nii.gz",
+        "pat_brainmask.nii.gz",
+        "p1_tumour_segmentation.nii",
     )
     made = found(folder(*files))
     assert [scan.image.name for scan in made.scans] == ["a_T1w.nii.gz", "b.nii", "c_brain.nii.gz"]
     assert sorted(note.split()[0] for note in made.notes) == [
         "BraTS-1-seg.nii.gz", "a_FLAIR.nii.gz", "a_brain_mask.nii.gz",
+        "p1_tumour_segmentation.nii", "pat_brainmask.nii.gz",
     ]  # fmt: skip
 
 
@@ -227,6 +230,23 @@ def test_participants_and_sessions_are_chosen_by_label(folder):
     root = folder(*sessions)
     assert labels(root, participants=["sub-b"], sessions=["2"]) == ["sub-b_ses-2"]
     assert "sub-c" in fault(root, participants=["a", "c"])
+
+
+def test_a_folder_that_is_only_called_like_a_subject_is_a_plain_one(folder, monkeypatch):
+    place = folder("sub-07/T1w.nii.gz", "sub-08/anat/sub-08_T1w.nii.gz", "sub-08/sub-08_task-x_T1w.nii.gz")
+    assert [scan.image.name for scan in found(place / "sub-07").scans] == ["T1w.nii.gz"]
+    monkeypatch.chdir(place / "sub-08")
+    for path in (place / "sub-08", Path()):
+        assert [scan.image.parent.name for scan in found(path).scans] == ["anat"]
+
+
+def test_folders_below_are_named_where_a_folder_has_no_scan_itself(folder):
+    with pytest.raises(InputError) as refused:
+        found(folder("p1/T1.nii.gz"))
+    assert "in/p1" in str(refused.value.do)
+    with pytest.raises(InputError, match="no ses-1") as refused:
+        found(folder("p1/T1.nii.gz") / "p1", sessions=["1"])
+    assert "no such label" in str(refused.value.why)
 
 
 @pytest.mark.parametrize("files", [(), ("notes.txt",), ("a_FLAIR.nii.gz", "b_FLAIR.nii.gz")], ids=len)

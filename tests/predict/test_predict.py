@@ -207,6 +207,46 @@ def test_a_dry_run_writes_nothing(predict, capsys):
     assert "sub-b" in capsys.readouterr().out
 
 
+def test_a_dry_run_counts_and_names_what_cannot_be_read(predict, tmp_path, capsys):
+    (tmp_path / "in/gone.nii.gz").symlink_to("nowhere")
+    assert predict("a", dry_run="")[0] == 0
+    said = capsys.readouterr().out
+    assert "gone.nii.gz: it is a broken link" in said
+    assert "1 of 2 scans would be mapped" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({"num_parts": "2"}, 2, "--part-id"),
+        ({"intensity_offset": "nan"}, 2, "--intensity-offset"),
+        ({"modality": "FLAIR"}, 1, "--modality says FLAIR"),
+        ({"mask": "nowhere.nii.gz"}, 1, "there is no such file"),
+        ({"mask": "."}, 1, "it is a folder"),
+    ],
+    ids=str,
+)
+def test_options_that_fit_nothing_are_refused_before_a_scan_is_read(predict, capsys, options, code, words):
+    found, out = predict("a", dry_run="", **options)
+    assert (found, out.exists()) == (code, False)
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(predict, monkeypatch, capsys):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stub, "predict", stop)
+    assert predict("a")[0] == 130
+    assert "--continue maps the rest" in capsys.readouterr().out
+
+
+def test_a_name_as_long_as_file_systems_allow_is_mapped(predict):
+    code, out = predict("x" * 240, "x" * 239 + "y", preview="")
+    assert code == 0
+    assert len(rows(out)) == 2
+
+
 def test_parts_make_one_table(predict):
     assert predict("a", "b", "c", num_parts="2", part_id="0")[0] == 0
     code, out = predict(num_parts="2", part_id="1")

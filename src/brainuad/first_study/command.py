@@ -13,12 +13,14 @@ import yaml
 from brainuad.config.load import config_folder, load_study
 from brainuad.config.paths import misread
 from brainuad.config.study import RESERVED
+from brainuad.download.sources import bids_names as names
 from brainuad.errors import BrainuadError, InputError
 from brainuad.first_study import bids, loose
 from brainuad.first_study.divide import Said, divided
 from brainuad.first_study.guess import Guess, guess
 from brainuad.first_study.part import Found, Part, label_of
 from brainuad.formats.files import atomic
+from brainuad.formats.names import DATATYPES
 from brainuad.formats.scans import Scan
 from brainuad.plan import Plan
 from brainuad.sharing import refuse_other_content
@@ -67,9 +69,14 @@ def look(folders: Sequence[Path], modality: str | None, said: Said) -> Found:
     masks: list[Path] = []
     notes: list[str] = []
     unclear: list[str] = []
+    seen: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            raise InputError("there is no such folder", file=folder, do="name the folder that holds the scans")
+            what = f"{folder.name} is a file" if folder.exists() else "there is no such folder"
+            raise InputError(what, file=folder, do="name the folder that holds the scans")
+        if folder.resolve() in seen:
+            raise InputError("the folder is named twice", file=folder, do="name each folder once")
+        seen.add(folder.resolve())
         if part := misread(folder):
             do = "rename the folder, or link to it by another name"
             raise InputError(f"Snakemake would misread {part} in the path of the folder", file=folder, do=do)
@@ -89,7 +96,10 @@ def look(folders: Sequence[Path], modality: str | None, said: Said) -> Found:
 
 
 def _is_bids(folder: Path) -> bool:
-    return any(folder.glob("sub-*/"))
+    """Whether it has folders of subjects, and not only some that are called so with the scans right in them."""
+    subjects = list(folder.glob("sub-*/"))
+    in_order = (any((each / name).is_dir() for name in DATATYPES) or any(each.glob("ses-*/")) for each in subjects)
+    return any(in_order) or (bool(subjects) and not any(names.nifti_files(str(each)) for each in subjects))
 
 
 def _places(folder: Path) -> list[Path]:

@@ -56,7 +56,7 @@ def guess(found: Found, said: str | None) -> Guess:
     patients = [part for part in there if not part.healthy and part.marked(modality)]
     training = _training(healthy, patients, modality)
     if training is None or training.people(modality) < LEAST:
-        raise _too_few(found, modality, healthy)
+        raise _too_few(found, modality, said, healthy)
     people = training.people(modality)
     without = {part.label: len(part.scans[modality]) - part.marked(modality) for part in there if not part.healthy}
     notes = [
@@ -103,13 +103,15 @@ def _others(parts: Sequence[Part], modality: str) -> list[str]:
     return [f"the study is of {modality}; there are also {listed}: --modality chooses another"] if listed else []
 
 
-def _too_few(found: Found, modality: str, healthy: Sequence[Part]) -> InputError:
+def _too_few(found: Found, modality: str, said: str | None, healthy: Sequence[Part]) -> InputError:
     if not found.parts:
         why = "there are lesion masks alone" if found.masks else next(iter(found.notes), None)
         return InputError("no scan is found", why=why, do="name a BIDS folder, or a folder with NIfTI files")
     n = max((part.people(modality) for part in healthy), default=0)
     why = f"models learn from healthy people, of whom {n} have a {modality} scan; {LEAST} are needed"
-    do = "name a second folder with healthy people beside this one, or say --modality"
+    do = "name a second folder with healthy people beside this one, or " + (
+        "another --modality" if said else "say --modality"
+    )
     if found.unclear:
         why, do = f"{why}; {found.unclear[0]}", f"say so if it is true, or {do}"
     return InputError("no study can be made of these scans", why=why, do=do)

@@ -50,7 +50,7 @@ def parts_of(folder: Path, modality: str | None) -> tuple[list[Part], list[Path]
     """
     files = [_file(path, folder, modality) for path in _nifti(folder)]
     scans = [each for each in files if not each.mask and each.modality]
-    notes = []
+    notes = [] if files else [f"{folder} holds no NIfTI file"]
     if unknown := [each.path.name for each in files if not each.mask and not each.modality]:
         notes.append(
             f"{folder.name}: nothing says what {len(unknown)} files such as {unknown[0]} are; --modality says it"
@@ -96,8 +96,10 @@ def _file(path: Path, top: Path, modality: str | None) -> _File:
     inside = path.relative_to(top).parts[:-1]
     group = next((part for part in inside if _says_who(part)), "")
     tokens = [token for token in TOKENS.split(names.nifti_stem(path.name) or "") if token]
-    own = [token for token in tokens if not KIND.fullmatch(token) and not LESION.fullmatch(token)]
-    place = [part for part in inside if part != group and not OF_MASKS.fullmatch(part)]
+    own = [
+        token for token in tokens[tokens[:1] == ["sub"] :] if not KIND.fullmatch(token) and not LESION.fullmatch(token)
+    ]
+    place = [part.removeprefix("sub-") for part in inside if part != group and not OF_MASKS.fullmatch(part)]
     mask = any(map(LESION.fullmatch, tokens)) or any(map(OF_MASKS.fullmatch, inside)) or words.is_no_scan(path.name)
     kind = words.modality_in_words(path) or modality or ""
     return _File(path, names.clean("".join(own)), names.clean("".join(place)), group, mask, kind)

@@ -53,7 +53,7 @@ class Cohort:
     def stamp(self) -> str:
         """A hash of what a part is made again for: options, and names, sizes and times of the files that it reads."""
         options = "\n".join(f"{name} {value}" for name, value in vars(self.request).items())
-        return _hash("\n".join([options, *map(files_of, self.request.input)]))
+        return _hash("\n".join([options, *(files_of(path, self.request.output) for path in self.request.input)]))
 
 
 def cohort_of(config: Mapping[str, Any]) -> Cohort:
@@ -85,9 +85,10 @@ def cohort_of(config: Mapping[str, Any]) -> Cohort:
     return Cohort(replace(request, goes_on=not request.overwrite, num_parts=parts), parts)
 
 
-def files_of(path: Path) -> str:
-    """A hash of the names, sizes and times of a file, or of all files in a folder."""
+def files_of(path: Path, but: Path) -> str:
+    """A hash of the names, sizes and times of a file, or of all files in a folder but those in the folder `but`."""
     found = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    found = [each for each in found if but.absolute() not in each.absolute().parents]
     lines = [f"{each} {(state := each.stat()).st_size} {state.st_mtime_ns}" for each in found]
     return _hash("\n".join(lines))
 

@@ -59,12 +59,13 @@ def predict_all(request: Request) -> list[str]:
     file = source.read(request.model)
     with leftovers.temporary_folder() as work:
         modality, *further = file.manifest.sequences or [file.manifest.modality]
+        _check_said(request, modality, further)
         people, sessions = _separate(request.participant_label), _separate(request.session_label)
         wanted = Wanted(modality, people, sessions, request.modality, further)
         found = inputs.find(request.input, wanted, work)
         for note in found.notes:
             logger.warning("%s", note)
-        mine = inputs.part_of(found.scans, request.part_id, request.num_parts)
+        mine = inputs.part_of(found.scans, request.part_id or 0, request.num_parts)
         if request.mask is not None and len(found.scans) > 1:
             why, do = f"there are {len(found.scans)} scans", "name one scan with -i, or leave out --mask"
             raise InputError("one brain mask fits one scan", file=request.mask, why=why, do=do)
@@ -72,11 +73,12 @@ def predict_all(request: Request) -> list[str]:
         way = Way(file.sha256, options_of(request, thresholds))
         todo = to_do(request, found.scans, mine, way)
         if request.dry_run:
-            shown = (f"{item.image}{f' ({joined.shown(item, wanted)})' if further else ''}" for item in todo)
-            terminal.show(*(f"{item.scan}  {item.problem or text}" for item, text in zip(todo, shown, strict=True)))
-            _say(
-                request, f"{len(todo)} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written"
-            )
+            shown = (f" ({joined.shown(item, wanted)})" if further and not item.problem else "" for item in todo)
+            said = (f": {item.problem}" if item.problem else "" for item in todo)
+            rows = zip(todo, shown, said, strict=True)
+            terminal.show(*(f"{item.scan}  {item.image}{sequences}{problem}" for item, sequences, problem in rows))
+            ready = sum(not item.problem for item in todo)
+            _say(request, f"{ready} of {len(mine)} scans would be mapped by {file.manifest.name}; nothing is written")
             return []
         try:
             failed = _run(request, file, way, todo) if todo else []
@@ -87,7 +89,23 @@ def predict_all(request: Request) -> list[str]:
             again = "the same command again" if request.goes_on else "it with --continue"
             do = f"free space or correct the permissions of that folder, then run {again}"
             raise StorageError(error.what, file=request.output, why=error.why, do=do) from error
+        except KeyboardInterrupt:
+            _say(request, f"stopped; scans that are finished stay in {request.output}, and --continue maps the rest")
+            raise
     return [each.scan for each in failed]
+
+
+def _check_said(request: Request, modality: str, further: Sequence[str]) -> None:
+    """Raises InputError for a modality that the model does not take, and a brain mask that is no file."""
+    if request.modality not in (None, modality) and not further:
+        what, why = f"--modality says {request.modality}", f"the model learnt from {modality}"
+        do = f"use a model for {request.modality}, or leave out --modality"
+        raise InputError(what, file=request.model, why=why, do=do)
+    if request.mask is not None and not request.mask.is_file():
+        why = "it is a folder" if request.mask.is_dir() else "there is no such file"
+        raise InputError(
+            "the brain mask cannot be read", file=request.mask, why=why, do="correct the path after --mask"
+        )
 
 
 def summarise(request: Request) -> None:

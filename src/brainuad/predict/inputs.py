@@ -20,6 +20,7 @@ from brainuad.download.sources import bids_names as names
 from brainuad.download.sources import words
 from brainuad.download.sources.bids import read_bids
 from brainuad.errors import InputError
+from brainuad.formats.names import DATATYPES
 from brainuad.formats.pointers import content_missing
 from brainuad.predict import joined
 from brainuad.predict.asked import Input, Inputs, Wanted
@@ -47,7 +48,7 @@ def find(paths: Sequence[Path], wanted: Wanted, work: Path) -> Inputs:
         raise InputError(f"{path.name} is one sequence, and the model takes several", file=path, why=why, do=do)
     if path.is_file():
         return Inputs([_of_file(path)])
-    if any(path.glob("sub-*/")) or path.name.startswith("sub-"):
+    if any(path.glob("sub-*/")) or _is_subject(path):
         found = joined.of_each(lambda name: _of_bids(path, replace(wanted, modality=name)), wanted)
     elif files := names.nifti_files(str(path)):
         several = [path / name for name in files]
@@ -58,6 +59,8 @@ def find(paths: Sequence[Path], wanted: Wanted, work: Path) -> Inputs:
         found = Inputs([replace(scan, converted=True) for scan in series.scans], series.notes)
     else:
         why, do = "it has no folder sub-*, no NIfTI file and no DICOM file", "name a scan, or a folder with scans"
+        if deeper := next(filter(names.nifti_files, map(str, filter(Path.is_dir, path.glob("*/")))), None):
+            do = f"name one of the folders in it that hold scans, such as {deeper}"
         raise InputError("there is no scan", file=path, why=why, do=do)
     return _chosen(found, wanted, path)
 
@@ -67,13 +70,20 @@ def part_of(scans: Sequence[Input], number: int, parts: int) -> list[Input]:
     return list(scans[number::parts])
 
 
+def _is_subject(path: Path) -> bool:
+    """Whether it is the folder of a subject in BIDS order, and not one called so with the scans right in it."""
+    inside = any((path / name).is_dir() for name in DATATYPES) or any(path.glob("ses-*/"))
+    return path.absolute().name.startswith("sub-") and (inside or not names.nifti_files(str(path)))
+
+
 def label_of(path: Path) -> str:
     """The label of a scan by its file's name: `sub-01_ses-2`; other names become `sub-<letters and digits>`."""
     own = names.entities(path.name)
     if names.clean(own.get("sub", "")):
-        return "_".join(f"{key}-{names.clean(own[key])}" for key in KEPT if names.clean(own.get(key, "")))
+        kept = (f"{key}-{names.clean(own[key])}" for key in KEPT if names.clean(own.get(key, "")))
+        return names.short_label("_".join(kept))
     stem = names.nifti_stem(path.name) or path.name
-    return f"sub-{names.clean(stem) or hashlib.sha256(stem.encode()).hexdigest()[:8]}"
+    return names.short_label(f"sub-{names.clean(stem) or hashlib.sha256(stem.encode()).hexdigest()[:8]}")
 
 
 def _of_file(path: Path) -> Input:
@@ -116,7 +126,7 @@ def _told_apart(scan: Input) -> Input:
 
 
 def _of_bids(path: Path, wanted: Wanted) -> Inputs:
-    subject = path.name if path.name.startswith("sub-") and not any(path.glob("sub-*/")) else ""
+    subject = path.absolute().name if not any(path.glob("sub-*/")) else ""
     only = {"entities": {"sub": subject.removeprefix("sub-")}} if subject else {}
     root = str(path.absolute().parent if subject else path)
     if part := misread(root):
@@ -142,7 +152,8 @@ def _chosen(found: Inputs, wanted: Wanted, path: Path) -> Inputs:
         plain = {label.removeprefix(f"{key}-") for label in labels}
         there = {names.entities(scan.scan).get(key, "") for scan in scans}
         if missing := sorted(plain - there):
-            known = f"there are {', '.join(sorted(filter(None, there))[:5]) or 'none'}"
+            some = ", ".join(sorted(filter(None, there))[:5])
+            known = f"there are {some}" if some else "the names of the scans have no such label"
             raise InputError(f"there is no {key}-{missing[0]}", file=path, why=known, do="correct the labels")
         scans = [scan for scan in scans if not plain or names.entities(scan.scan).get(key, "") in plain]
     if not scans:

@@ -110,7 +110,8 @@ def label_of_session(path: Path) -> str:
     """`sub-01_ses-2`; of other names `sub-` and the rest without the words for the sequence, or the folder's name."""
     own = names.entities(path.name)
     if names.clean(own.get("sub", "")):
-        return "_".join(f"{key}-{names.clean(own[key])}" for key in OF_A_SESSION if names.clean(own.get(key, "")))
+        kept = (f"{key}-{names.clean(own[key])}" for key in OF_A_SESSION if names.clean(own.get(key, "")))
+        return names.short_label("_".join(kept))
     stem = names.nifti_stem(path.name) or path.name
     rest = stem
     for pattern in words.WORDS.values():
@@ -160,4 +161,4 @@ def _session(files: Mapping[str, Sequence[Path]], wanted: Wanted, label: str) ->
 
 
 def _label(text: str) -> str:
-    return f"sub-{names.clean(text) or 'unnamed'}"
+    return names.short_label(f"sub-{names.clean(text) or 'unnamed'}")

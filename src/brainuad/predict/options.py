@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class Request:
     num_parts: Annotated[
         int, typer.Option(min=1, help="Parts that the scans are dealt to, as for a job array.", rich_help_panel=RUN)
     ] = 1
-    part_id: Annotated[int, typer.Option(min=0, help="Which part this is, from 0.", rich_help_panel=RUN)] = 0
+    part_id: Annotated[int | None, typer.Option(min=0, help="Which part this is, from 0.", rich_help_panel=RUN)] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the scans and what would be done.", rich_help_panel=RUN)
     ] = False
@@ -139,10 +140,14 @@ def check_options(request: Request) -> None:
         )
     if (request.participant_label or request.session_label) and request.input[0].is_file():
         raise typer.BadParameter("--participant-label and --session-label choose from a folder, and -i is a file")
-    if request.part_id >= request.num_parts:
+    if request.part_id is None and request.num_parts > 1:
+        raise typer.BadParameter(f"--num-parts {request.num_parts} needs --part-id, which of the parts this is, from 0")
+    if (request.part_id or 0) >= request.num_parts:
         raise typer.BadParameter(
             f"--part-id is {request.part_id}, the last of {request.num_parts} parts is {request.num_parts - 1}"
         )
+    if not math.isfinite(request.intensity_offset):
+        raise typer.BadParameter(f"--intensity-offset is {request.intensity_offset}, and must be a number")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", request.device):
         raise typer.BadParameter(f"--device is {request.device}; use auto, cpu, cuda or cuda:N")
     if request.modality is not None and request.modality not in MODALITIES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -54,6 +55,13 @@ def _holds_data(entry: os.DirEntry[str]) -> bool:
     except OSError:
         return False
     return content_missing(entry.path) is None
+
+
+def short_label(label: str) -> str:
+    """A scan's label that names of files can hold: of one that is too long, the beginning and a digest."""
+    if len(label) <= LONGEST_LABEL:
+        return label
+    return f"{label.partition('_')[0][: LONGEST_LABEL // 2]}{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 @cache

@@ -12,7 +12,9 @@ from brainuad.config.datasets import Modality
 from brainuad.download.sources import bids_names as names
 
 MODALITIES: tuple[str, ...] = get_args(Modality)
-NOT_A_SCAN = re.compile(r"mask|dseg|probseg|seg|label|lesion|roi|anomalymap|xfm|bold|dwi|epi")
+NOT_A_SCAN = re.compile(
+    r"(brain|head|skull|lesion|tumou?r)?masks?|dseg|probseg|a?seg|segmentation|labels?|lesions?|rois?|anomalymap|xfm|bold|dwi|epi"
+)
 """Last part of the names of files that are no structural scan."""
 AGENT = (
     r"(ce|c|gd|gad|km|contrast|post(?!.?op))([^a-z]|$)|.*[^a-z](ce|gd|gad|km|post(?!.?op))([^a-z]|$)"
