@@ -100,6 +100,7 @@ def _run(arguments: list[str], file: Path) -> None:
 
 
 if __name__ == "__main__":
+    snakemake.cli.get_argument_parser()  # finds the plugins, once for all runs
     for rule in STAGE_OF:
         job = f"{job_module(rule)}:{job_class(rule).__name__}"
         code_hash(job)
