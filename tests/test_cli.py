@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -54,6 +55,22 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
 def test_a_problem_exits_with_1_and_a_sentence(tmp_path, capsys):
     assert main(["efficiency", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: no job has recorded what it used\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(OSError(errno.ENOSPC, "full"), "TMPDIR"), (OSError(errno.EROFS, "read-only", "/there/x"), "/there/x")],
+    ids=str,
+)
+def test_a_disk_that_fails_is_told_in_a_sentence(error, words, monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("brainuad.predict.verify.verify", fail)
+    assert main(["verify", "x.brainuad"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert words in told
 
 
 @pytest.mark.parametrize(

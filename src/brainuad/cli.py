@@ -37,6 +37,11 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # as in `brainuad show results/x | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             raise typer.Exit(BROKEN_PIPE) from None
+        except OSError as error:
+            if error.errno not in logs.OF_THE_DISK:
+                raise
+            sys.stderr.write(f"{logs.of_the_disk(error)}\n")
+            raise typer.Exit(1) from None
         raise typer.Exit(status if isinstance(status, int) else 0)
 
 

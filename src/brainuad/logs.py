@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +125,14 @@ def _opened(path: str | Path) -> logging.FileHandler:
     except OSError as error:
         sys.stderr.write(f"{_storage_error('cannot write the log', path, error)}\n")
         raise SystemExit(StorageError.code) from None
+
+
+def of_the_disk(error: OSError) -> StorageError:
+    """The error for a fault of a disk; one without a file's name is of a file in the folder for temporary ones."""
+    if error.filename:
+        return _storage_error("the disk failed", error.filename, error)
+    do = "free space there, or name another folder for temporary files by the environment variable TMPDIR"
+    return StorageError("a temporary file cannot be written", file=tempfile.gettempdir(), why=error.strerror, do=do)
 
 
 def _storage_error(what: str, file: str | Path | None, error: OSError) -> StorageError:

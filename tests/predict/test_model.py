@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,6 +80,40 @@ def test_another_modality_is_refused_before_any_work(model):
     scan = RawVolume(Volume(np.zeros((2, 2, 2)), np.eye(4)))
     with pytest.raises(InputError, match="another modality"):
         model.prepare(scan, Given(modality="FLAIR"), Path("sub-01_FLAIR.nii.gz"))
+
+
+def test_an_array_is_no_scan(model):
+    with pytest.raises(InputError, match="path or an image of nibabel") as refused:
+        model.predict(np.zeros((5, 5, 5)))
+    assert "ndarray" in str(refused.value.why)
+
+
+def test_a_brain_mask_that_marks_nothing_is_refused(model, tmp_path):
+    scan, mask = RawVolume(Volume(np.ones((4, 4, 4)), np.eye(4))), tmp_path / "mask.nii.gz"
+    volume.write(mask, np.zeros((4, 4, 4), bool), np.eye(4))
+    with pytest.raises(InputError, match="the brain mask is empty"):
+        model.prepare(scan, Given(brain=mask), tmp_path / "scan.nii.gz")
+
+
+def test_a_scan_that_fails_is_answered_with_what_was_said_of_it(model, tmp_path, monkeypatch):
+    grid, mask = np.eye(4), tmp_path / "mask.nii.gz"
+    volume.write(mask, np.ones((4, 4, 4), bool), grid)
+    registered = SimpleNamespace(template=SimpleNamespace(affine=grid), transform=None)
+    made = SimpleNamespace(image=None, brain=None, registered=registered, stripped=True, quality={}, notes=[])
+    judged = SimpleNamespace(failed=["bad"], warned=[], remedies=["set skullstrip.backend to auto"])
+    monkeypatch.setattr(model_module, "preprocess_volume", lambda *_, **__: made)
+    monkeypatch.setattr(model_module.verdict, "verdict", lambda *_: judged)
+    scan = RawVolume(Volume(np.ones((4, 4, 4)), grid))
+
+    def remedy(given: Given) -> str:
+        with pytest.raises(InputError, match="fails quality control") as refused:
+            model.prepare(scan, given, tmp_path / "scan.nii.gz")
+        return str(refused.value.do)
+
+    assert remedy(Given()).startswith("give a brain mask with --mask; look")
+    assert remedy(Given(brain=mask, registered=True)).startswith(
+        "check whether --mask and --registered fit this scan; look"
+    )
 
 
 def test_another_template_is_refused(places, tmp_path):

@@ -142,14 +142,14 @@ def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, 
         return _named(folder, part, use, file)
     if not isinstance(use, dict) or "use" not in use:
         do = "`brainuad models` lists them" if part == "models" else "there are " + ", ".join(shipped(part, folder))
-        raise ConfigError(f"a {SHIPPED[part]} needs `use: <name>`", file=file, why="it is " + _in_words(use), do=do)
+        raise ConfigError(f"a {SHIPPED[part]} needs `use: <name>`", file=file, why=_without_use(use), do=do)
     named = _named(folder, part, use["use"], file)
     short = OF_ENSEMBLES if named.get("family") == ENSEMBLE else ()
     for key in use:
         if key not in (*BESIDE_USE, *short):
             near = _nearest(str(key), [*BESIDE_USE, *short])
-            do = f"write it below set: `set: {{{key}: ...}}`" if key in named else near and f"did you mean {near}?"
-            raise ConfigError(f"unknown key {key} beside use: {use['use']}", file=file, do=do)
+            where = f"write it below set: `set: {{{key}: ...}}`" if key in named else near and f"did you mean {near}?"
+            raise ConfigError(f"unknown key {key} beside use: {use['use']}", file=file, do=where)
     over = use.get("set") or {}
     if not isinstance(over, dict):
         raise ConfigError(f"set beside use: {use['use']} must map keys to values", file=file, why=f"it is {over!r}")
@@ -158,6 +158,10 @@ def _resolved(folder: Path, part: str, use: Any, file: str | Path) -> dict[str, 
     settings = _merged(named, over)
     of = {key: use[key] for key in short if key in use}
     return _merged(settings, _of_ensemble(of)) if of else settings
+
+
+def _without_use(use: Any) -> str:
+    return "there is none" if isinstance(use, dict) else "it is " + _in_words(use)
 
 
 def _of_label(folder: Path, place: str, label: str, use: Any, file: str | Path) -> Any:

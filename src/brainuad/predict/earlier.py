@@ -92,8 +92,8 @@ def _check_place(request: Request, every: Sequence[Input]) -> None:
         if lost := [path for path in files if _lies_in(path, folder)]:
             what = f"the results of {item.scan} would replace {lost[0].name}"
             raise InputError(what, file=lost[0], why=f"it lies in {folder}", do=f"{do}, or move the file")
-    if lost := outputs.foreign(out, {item.scan for item in every}):
-        why = f"{lost[0]} is not from `brainuad predict`, and would be replaced"
+    if others := outputs.foreign(out, {item.scan for item in every}):
+        why = f"{others[0]} is not from `brainuad predict`, and would be replaced"
         raise InputError("the output folder holds other files", file=out, why=why, do=do)
 
 

@@ -170,7 +170,8 @@ class Model:
         judged = verdict.verdict(made.quality, settings.quality, modality)
         others = session.place(further, modality, made, raw.content, given, settings) if further else Placed()
         warned = [*judged.warned, *others.warned]
-        remedy = in_options("; ".join(dict.fromkeys([*judged.remedies, REMEDY])))
+        remedies = [text for text in map(in_options, judged.remedies) if given.brain is None or "--mask" not in text]
+        remedy = "; ".join(dict.fromkeys([*_check_of(given), *remedies, REMEDY]))
         registered = made.registered
         return Prepared(
             made.image,
@@ -409,7 +410,22 @@ def _brain_of(scan: Volume, mask: Path) -> Mask:
     if not volume.same_grid(scan, brain):
         why = f"it has {brain.data.shape} voxels, the scan {scan.data.shape}, or lies elsewhere"
         raise InputError("the brain mask is not on the scan's grid", file=mask, why=why, do="resample it to the scan")
+    if not brain.data.any():
+        why, do = "no voxel of it is above 0.5", "give the mask of the brain, or leave it out"
+        raise InputError("the brain mask is empty", file=mask, why=why, do=do)
     return brain.data
+
+
+def _check_of(given: Given) -> list[str]:
+    """What to check first of a scan that fails: what the user said of it."""
+    said = {
+        "--mask": given.brain is not None,
+        "--registered": given.registered,
+        "--stripped": given.stripped is True,
+        "--with-skull": given.stripped is False,
+    }
+    options = [name for name, there in said.items() if there]
+    return [f"check whether {listed(options)} fit this scan"] if options else []
 
 
 REMEDY = "look at the scan and its header: is it a whole head, upright, of this modality?"

@@ -93,5 +93,8 @@ def _place(status: SequenceStatus, modality: str) -> str:
 def _path(scan: Scan, place: Path) -> Path:
     if isinstance(scan, str | Path):
         return Path(scan)
+    if not isinstance(scan, nib.spatialimages.SpatialImage):
+        why, do = f"it is of type {type(scan).__name__}", "give nib.Nifti1Image(array, affine) for an array"
+        raise InputError("a scan is a path or an image of nibabel", why=why, do=do)
     nib.save(scan, place)
     return place
