@@ -139,6 +139,39 @@ def test_a_network_with_sequences_as_channels_follows_their_signs_and_maps_the_r
     assert all(contrast(each) < -1 for each in wrong)
 
 
+@pytest.mark.parametrize("missing", [None, 0, 1])
+def test_healthy_sessions_have_maps_of_sd_1_whatever_they_lack(missing: int | None, data: Path, tmp_path: Path) -> None:
+    # without inputs from the atlas training scans are shown as new ones are
+    model = {**DAE, "inputs": [], "map": {**DAE["map"], "standardise": "training"}}
+    mapped(data, tmp_path, model, SEQUENCES, T1w="dark", FLAIR="bright")
+    method = registry.load_method(bundle.read(tmp_path / "bundle"), model["map"], {"T1w": "dark", "FLAIR": "bright"})
+    opened, values = array_cache.read(data, SEQUENCES).select("train"), []
+    for row in range(len(opened.scans)):
+        image, brain = opened.image(row).copy(), opened.brain(row)
+        if missing is not None:
+            image[..., missing] = 0
+        values.append(method.predict(image, brain, (2.0, 2.0, 2.0), "both")[0][brain])
+    every = np.concatenate(values)
+    assert every.mean() == pytest.approx(0, abs=0.01)
+    assert every.std() == pytest.approx(1, abs=0.01)
+    assert np.abs(np.mean(values, axis=0)).max() < 0.01  # in every voxel, what the network finds on average is removed
+
+
+def test_a_bundle_that_knows_whole_sessions_alone_still_maps_others(data: Path, tmp_path: Path) -> None:
+    model = {**DAE, "train": {**DAE["train"], "steps": 2}}
+    mapped(data, tmp_path, model, SEQUENCES, T1w="dark", FLAIR="bright")
+    stored = bundle.read(tmp_path / "bundle")
+    whole = {name: array for name, array in stored.arrays.items() if "without_" not in name}
+    assert len(whole) < len(stored.arrays)
+    method, former = (registry.load_method(stored, model["map"]) for _ in range(2))
+    former.load(whole)
+    image, brain = array_cache.read(data, SEQUENCES).image(10), np.ones(SHAPE, bool)
+    maps_of = [each.predict(image, brain, (2.0, 2.0, 2.0), "both")[0] for each in (method, former)]
+    np.testing.assert_array_equal(*maps_of)
+    lacking = image * np.array([1, 0], np.float32)
+    assert former.predict(lacking, brain, (2.0, 2.0, 2.0), "both")[0].any()
+
+
 def test_a_channel_that_is_missing_is_not_reconstructed(data: Path, tmp_path: Path) -> None:
     model = {**DAE, "train": {**DAE["train"], "steps": 2}}
     mapped(data, tmp_path, model, SEQUENCES, T1w="dark", FLAIR="bright")

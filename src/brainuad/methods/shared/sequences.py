@@ -6,6 +6,7 @@ Source: docs/methods/sequences.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
@@ -19,13 +20,20 @@ from brainuad.methods.base import Brain, Image, Method, Sign, TrainingScans, che
 SIGNS: tuple[Sign, ...] = ("dark", "bright", "both")
 MOST_SCANS = 30
 """Training scans whose maps are compared; more change little."""
-MEAN, COVARIANCE = "fusion.mean", "fusion.covariance"
 
 Sessions = Float[np.ndarray, "x y z c"]
 Wanted = list[tuple[int, Sign]]
 """Numbers of sequences, each with the sign of the lesions that its map is for."""
 MakeMaps = Callable[[Sessions, Brain, Wanted], list[Image]]
 """From a session, (x, y, z, c), to the maps that are wanted of it."""
+
+
+@dataclass(frozen=True)
+class HealthyMaps:
+    """Mean and covariance of the maps of healthy scans: a row for each sequence and sign, 0 for one that is missing."""
+
+    mean: Float[np.ndarray, "m"]
+    covariance: Float[np.ndarray, "m m"]
 
 
 class FusedMaps:
@@ -38,59 +46,92 @@ class FusedMaps:
     def __init__(self, settings: MethodSettings, sequences: Sequence[str], signs: Mapping[str, Sign]):
         self.sequences, self.signs = list(sequences), signs
         self.fuse: Fusion = getattr(settings.map, "fuse", "mean")
-        self.mean: Float[np.ndarray, "m"] | None = None
-        self.covariance: Float[np.ndarray, "m m"] | None = None
+        self.healthy: dict[int | None, HealthyMaps] = {}
 
-    def learn(self, training: TrainingScans, make: MakeMaps) -> None:
-        """From the maps of healthy training scans, voxels taken alike."""
-        every: Wanted = [(number, sign) for number in range(len(self.sequences)) for sign in SIGNS]
-        total, squares, count = np.zeros(len(every)), np.zeros((len(every), len(every))), 0
+    def learn(self, training: TrainingScans, make: MakeMaps, missing: int | None = None) -> None:
+        """From the maps of healthy training scans, voxels taken alike.
+
+        `missing`: the number of the sequence that these scans lack, where that changes the maps of the others.
+        """
+        numbers = [number for number in range(len(self.sequences)) if number != missing]
+        wanted: Wanted = [(number, sign) for number in numbers for sign in SIGNS]
+        total, squares, count = np.zeros(len(wanted)), np.zeros((len(wanted), len(wanted))), 0
         for image, brain in islice(zip(training.images, training.brains, strict=True), MOST_SCANS):
-            values = np.stack([each[brain] for each in make(image, brain, every)]).astype(np.float64)
+            values = np.stack([each[brain] for each in make(image, brain, wanted)]).astype(np.float64)
             total += values.sum(axis=1)
             squares += values @ values.T
             count += values.shape[1]
-        self.mean = total / count
-        self.covariance = squares / count - np.outer(self.mean, self.mean)
+        found = total / count
+        rows = [_row(number, sign) for number, sign in wanted]
+        mean = np.zeros(len(SIGNS) * len(self.sequences))
+        covariance = np.zeros((len(mean), len(mean)))
+        mean[rows] = found
+        covariance[np.ix_(rows, rows)] = squares / count - np.outer(found, found)
+        self.healthy[missing] = HealthyMaps(mean, covariance)
 
     def map(self, image: Sessions, brain: Brain, sign: Sign, make: MakeMaps) -> Image:
         """The map of a session. `sign`: of the lesions in sequences that `signs` does not name.
 
         A constant sequence counts as missing: it is left out, and `make` is not asked for its map.
         """
-        if self.mean is None or self.covariance is None:
-            raise InputError("the maps of the sequences have not been compared yet", do="train the model first")
-        chosen = [self.signs.get(name, sign) for name in self.sequences]
-        rows = [len(SIGNS) * number + SIGNS.index(each) for number, each in enumerate(chosen)]
-        sd = np.sqrt(np.diag(self.covariance))[rows]
-        sd = np.where(sd > 0, sd, 1)
-        correlation = self.covariance[np.ix_(rows, rows)] / np.outer(sd, sd)
         there = present(image, brain)
+        healthy = self._like(there)
+        chosen = [self.signs.get(name, sign) for name in self.sequences]
+        rows = [_row(number, each) for number, each in enumerate(chosen)]
+        sd = np.sqrt(np.diag(healthy.covariance))[rows]
+        sd = np.where(sd > 0, sd, 1)
+        correlation = healthy.covariance[np.ix_(rows, rows)] / np.outer(sd, sd)
         fused = np.zeros(brain.shape, np.float32)
         if there:
             maps = make(image, brain, [(number, chosen[number]) for number in there])
-            z = np.stack(
-                [(each[brain] - self.mean[rows[number]]) / sd[number] for number, each in zip(there, maps, strict=True)]
-            )
+            pairs = zip(there, maps, strict=True)
+            z = np.stack([(each[brain] - healthy.mean[rows[number]]) / sd[number] for number, each in pairs])
             fused[brain] = fused_values(z, correlation[np.ix_(there, there)], self.fuse)
         return check_finite(fused, "the fused map")
 
+    def _like(self, there: Sequence[int]) -> HealthyMaps:
+        """Of healthy scans that lack what a session lacks; of whole ones where that was not learnt."""
+        if None not in self.healthy:
+            raise InputError("the maps of the sequences have not been compared yet", do="train the model first")
+        return self.healthy.get(one_missing(there, len(self.sequences)), self.healthy[None])
+
     def state(self) -> dict[str, np.ndarray]:
-        """Mean and covariance."""
-        if self.mean is None or self.covariance is None:
-            return {}
-        return {MEAN: self.mean, COVARIANCE: self.covariance}
+        """Mean and covariance, by the sequence that was missing."""
+        state: dict[str, np.ndarray] = {}
+        for missing, healthy in self.healthy.items():
+            mean, covariance = self._names(missing)
+            state |= {mean: healthy.mean, covariance: healthy.covariance}
+        return state
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore what `state` returned; raises InputError if a part is missing."""
-        if MEAN not in state or COVARIANCE not in state:
+        if not all(name in state for name in self._names(None)):
             raise InputError("the bundle lacks what the maps of its sequences are like", do="train the model again")
-        self.mean, self.covariance = state[MEAN], state[COVARIANCE]
+        named = {missing: self._names(missing) for missing in (None, *range(len(self.sequences)))}
+        self.healthy = {
+            missing: HealthyMaps(state[mean], state[covariance])
+            for missing, (mean, covariance) in named.items()
+            if mean in state and covariance in state
+        }
+
+    def _names(self, missing: int | None) -> tuple[str, str]:
+        of = "" if missing is None else f"without_{self.sequences[missing]}."
+        return f"fusion.{of}mean", f"fusion.{of}covariance"
+
+
+def _row(number: int, sign: Sign) -> int:
+    return len(SIGNS) * number + SIGNS.index(sign)
 
 
 def present(image: Sessions, brain: Brain) -> list[int]:
     """Numbers of the sequences of a session that vary in the brain: one that is missing is 0 everywhere."""
     return [number for number in range(image.shape[-1]) if brain.any() and np.ptp(image[..., number][brain]) > 0]
+
+
+def one_missing(there: Sequence[int], count: int) -> int | None:
+    """The number of the sequence that a session of `count` lacks; None where it lacks none, or several."""
+    missing = [number for number in range(count) if number not in there]
+    return missing[0] if len(missing) == 1 else None
 
 
 class SequenceMaps(Method):
@@ -163,6 +204,11 @@ def one_sequence(scans: TrainingScans, number: int) -> TrainingScans:
     return TrainingScans(_Channel(scans.images, number), scans.brains, scans.spacing)
 
 
+def lacking(scans: TrainingScans, missing: int | None) -> TrainingScans:
+    """Scans as they are shown where one of their sequences is missing; unchanged for None."""
+    return scans if missing is None else TrainingScans(_Lacking(scans.images, missing), scans.brains, scans.spacing)
+
+
 class _Channel(Sequence[Image]):
     """One sequence of images (x, y, z, c), each read when it is indexed."""
 
@@ -176,3 +222,14 @@ class _Channel(Sequence[Image]):
         if isinstance(index, slice):
             return _Channel(self.images[index], self.number)
         return self.images[index][..., self.number]
+
+
+class _Lacking(_Channel):
+    """Images (x, y, z, c) in which one sequence is 0, each read when it is indexed."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Lacking(self.images[index], self.number)
+        shown = np.array(self.images[index])
+        shown[..., self.number] = 0
+        return shown
