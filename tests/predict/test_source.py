@@ -56,3 +56,11 @@ def test_a_study_without_a_model_or_a_study_file_says_what_to_name(study, tmp_pa
     with pytest.raises(InputError) as refused:
         source.read(study.parent / name)
     assert told in str(refused.value.do)
+
+
+def test_an_export_replaces_no_file_of_another_kind(tmp_path):
+    out = tmp_path / "sub-01_T1w.nii.gz"
+    out.write_bytes(b"a scan")
+    with pytest.raises(InputError, match="would be replaced"):
+        exporting.export(tmp_path / "study.yaml", tmp_path, exporting.Wanted("zscore_atlas"), out)
+    assert out.read_bytes() == b"a scan"

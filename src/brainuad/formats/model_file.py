@@ -141,6 +141,13 @@ class ModelFile:
     sha256: str
 
 
+def require_replaceable(path: Path) -> None:
+    """Raises InputError where `path` is there and is no model file."""
+    if path.exists() and not (path.is_file() and zipfile.is_zipfile(path)):
+        why = "it is there, and no model file"
+        raise InputError(f"{path.name} would be replaced", file=path, why=why, do="give another file to -o")
+
+
 def write(path: Path, manifest: Manifest, folder: Path) -> None:
     """Write the model file `path` atomically: the manifest, and the members that lie in `folder`."""
     members = sorted(each for each in folder.rglob("*") if each.is_file())

@@ -85,8 +85,10 @@ def export(file: Path, folder: Path, wanted: Wanted, out: Path) -> list[str]:
     """Write the model file `out`; what to show.
 
     `file`: of the study; `folder`: its results, wherever they lie now. Raises InputError for a model, seed or
-    postprocessing that the study does not have, and for results that are missing, altered or do not fit the study.
+    postprocessing that the study does not have, for results that are missing, altered or do not fit the study, and
+    where `out` is another kind of file.
     """
+    model_file.require_replaceable(out)
     return export_study(load_study(file), folder, wanted, out)
 
 
