@@ -96,9 +96,8 @@ def _file(path: Path, top: Path, modality: str | None) -> _File:
     inside = path.relative_to(top).parts[:-1]
     group = next((part for part in inside if _says_who(part)), "")
     tokens = [token for token in TOKENS.split(names.nifti_stem(path.name) or "") if token]
-    own = [
-        token for token in tokens[tokens[:1] == ["sub"] :] if not KIND.fullmatch(token) and not LESION.fullmatch(token)
-    ]
+    told = tokens[1:] if tokens[:1] == ["sub"] else tokens
+    own = [token for token in told if not KIND.fullmatch(token) and not LESION.fullmatch(token)]
     place = [part.removeprefix("sub-") for part in inside if part != group and not OF_MASKS.fullmatch(part)]
     mask = any(map(LESION.fullmatch, tokens)) or any(map(OF_MASKS.fullmatch, inside)) or words.is_no_scan(path.name)
     kind = words.modality_in_words(path) or modality or ""
