@@ -137,7 +137,7 @@ def test_weights_of_another_network_are_refused():
     other = AutoencoderMethod(Autoencoder(family="autoencoder", network=TINY | {"latent": 5}))
     with pytest.raises(InputError, match="belong to another network"):
         other.load_weights(small.weights())
-    with pytest.raises(InputError, match="lacks 'residual_training_signed_mean'"):
+    with pytest.raises(InputError, match="lacks 'residual_training_absolute_mean'"):
         small.load(small.weights())
 
 

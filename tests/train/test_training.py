@@ -74,8 +74,11 @@ def test_map_settings_change_nothing_that_is_learnt(tmp_path):
 
 def test_without_validation_scans_there_are_no_held_out_residuals(tmp_path):
     train([stored(tmp_path / "a", ["train"] * 3)], neural(), 1, COMPUTE, tmp_path / "out", TAGS)
-    method = registry.load_method(bundle.read(tmp_path / "out"), {"standardise": "held_out"})
-    assert set(method.residuals.statistics) == {"training"}
+    made = bundle.read(tmp_path / "out")
+    assert {name.split("_")[1] for name in made.arrays if name.startswith("residual")} == {"training"}
+    method = registry.load_method(made, {"standardise": "held_out"})
+    with pytest.raises(InputError, match="no held_out residuals"):
+        method.residuals.standardised(np.ones(SHAPE, np.float32), np.ones(SHAPE, bool))
 
 
 def test_crossfit_takes_the_sd_of_networks_that_were_trained_without_the_scan(tmp_path, monkeypatch):
