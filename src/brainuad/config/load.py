@@ -413,7 +413,8 @@ def _explained(
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", e["type"] != "union_tag_invalid"))
     place = ".".join([prefix] * bool(prefix) + _written(first["loc"], content, first["type"] == "missing"))
-    more = f"and {len(errors) - 1} more" if len(errors) > 1 else None
+    others = len(errors) - 1
+    more = None if others == 0 else "there is 1 more fault" if others == 1 else f"there are {others} more faults"
     if first["type"] == "extra_forbidden" and (new := new_name(place)):
         gone = new.startswith("gone")
         what, do = (f"{place} is {new}", "delete the key") if gone else (f"{place} is now {new}", "write the new name")
