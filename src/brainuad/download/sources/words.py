@@ -13,7 +13,8 @@ from brainuad.download.sources import bids_names as names
 
 MODALITIES: tuple[str, ...] = get_args(Modality)
 NOT_A_SCAN = re.compile(
-    r"(brain|head|skull|lesion|tumou?r)?masks?|dseg|probseg|a?seg|segmentation|labels?|lesions?|rois?|anomalymap|xfm|bold|dwi|epi"
+    r"(brain|head|skull|lesion|tumou?r)?masks?|dseg|probseg|a?seg|segmentation|labels?|lesions?|rois?"
+    r"|anomalymap|xfm|bold|dwi|epi"
 )
 """Last part of the names of files that are no structural scan."""
 AGENT = (
