@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,17 @@ def test_a_study_without_a_model_or_a_study_file_says_what_to_name(study, tmp_pa
     assert told in str(refused.value.do)
 
 
-def test_an_export_replaces_no_file_of_another_kind(tmp_path):
+@pytest.mark.parametrize("content", [b"a scan", b"PK\5\6" + bytes(18)], ids=["text", "another zip"])
+def test_an_export_replaces_no_file_of_another_kind(tmp_path, content):
     out = tmp_path / "sub-01_T1w.nii.gz"
-    out.write_bytes(b"a scan")
+    out.write_bytes(content)
     with pytest.raises(InputError, match="would be replaced"):
         exporting.export(tmp_path / "study.yaml", tmp_path, exporting.Wanted("zscore_atlas"), out)
-    assert out.read_bytes() == b"a scan"
+    assert out.read_bytes() == content
+
+
+def test_an_export_replaces_a_model_file(tmp_path):
+    out = tmp_path / "mine.brainuad"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(model_file.MANIFEST, "{}")
+    model_file.require_replaceable(out)

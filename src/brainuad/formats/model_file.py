@@ -143,7 +143,7 @@ class ModelFile:
 
 def require_replaceable(path: Path) -> None:
     """Raises InputError where `path` is there and is no model file."""
-    if path.exists() and not (path.is_file() and zipfile.is_zipfile(path)):
+    if path.exists() and not (path.is_file() and zipfile.is_zipfile(path) and zipfile.Path(path, MANIFEST).exists()):
         why = "it is there, and no model file"
         raise InputError(f"{path.name} would be replaced", file=path, why=why, do="give another file to -o")
 
