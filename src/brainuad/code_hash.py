@@ -19,6 +19,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from brainuad.code_cache import CodeCache
 from brainuad.code_names import Module, Reference, Target
 
 PACKAGE = Path(__file__).parent
@@ -36,9 +37,19 @@ Symbol = tuple[str, str]
 """A module and one of its top-level names."""
 
 
+@cache
 def code_hash(*roots: str) -> str:
     """Twelve hex digits over what these reach: `module`, all of it, or `module:name`."""
-    return _of_package().code_hash(*roots)
+    found = _cache().find(roots)
+    if found is None:
+        found = _of_package().code_hash(*roots)
+        _cache().keep(roots, found)
+    return found
+
+
+@cache
+def _cache() -> CodeCache:
+    return CodeCache(PACKAGE)
 
 
 @cache
