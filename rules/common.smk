@@ -72,17 +72,21 @@ onstart:
 
 # The main process of a real run alone, too.
 onsuccess:
+    from brainuad.cluster.submissions import cancel_turns
     from brainuad.predict import registration
     from brainuad.run_end import after_success
 
+    cancel_turns()
     FOLLOWER.stop()
     after_success(PLAN)
     registration.after_success(PLAN, workflow)
 
 
 onerror:
+    from brainuad.cluster.submissions import cancel_turns
     from brainuad.run_end import after_failure
 
+    cancel_turns()
     FOLLOWER.stop()
     after_failure(PLAN, workflow)
 

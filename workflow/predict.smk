@@ -33,6 +33,18 @@ onstart:
         sys.exit(str(error))
 
 
+onsuccess:
+    from brainuad.cluster.submissions import cancel_turns
+
+    cancel_turns()
+
+
+onerror:
+    from brainuad.cluster.submissions import cancel_turns
+
+    cancel_turns()
+
+
 localrules:
     predict,
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 JOBS_A_SECOND = 20
@@ -15,8 +16,15 @@ def spare_scheduler(workflow: Any) -> None:
 
     Each turn of the scheduler starts another one a span later while jobs wait, and each finished job adds one, so that
     turns grow with the square of the jobs (docs/decisions/0016-slurm-executor.md). With a span that grows with the jobs
-    they grow with their number; a run ends at the earliest one span after its last job began.
+    they grow with their number.
     """
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit is not None and limit.max_jobs >= UNLIMITED:
         limit.timespan = max(limit.timespan, len(list(workflow.dag.needrun_jobs())) / JOBS_A_SECOND)
+
+
+def cancel_turns() -> None:
+    """Cancel what is left of these turns at the end of a run, for Python waits for them: up to a span."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and "_schedule_reevalutation" in thread.function.__qualname__:
+            thread.cancel()
