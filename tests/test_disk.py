@@ -34,14 +34,15 @@ def test_the_estimate_scales_with_the_study(plan):
     for part in ("models", "anomaly maps", "postprocessed maps and masks"):
         assert twice.results[part] == pytest.approx(2 * once.results[part])
     assert twice.results["array caches"] == once.results["array caches"]
-    coded = disk.estimate(
-        plan(recipe={"use": "mri_2mm", "set": {"normalize": {"storage_dtype": "uint8"}}, "label": "small"})
+    fine, coded = (
+        disk.estimate(plan(recipe={"use": "mri_2mm", "set": {"normalize": normalize}, "label": "other"}))
+        for normalize in ({}, {"storage_dtype": "uint8"})
     )
-    assert coded.results["array caches"] == pytest.approx(once.results["array caches"] / 2), (
+    assert coded.results["array caches"] == pytest.approx(fine.results["array caches"] / 2), (
         "1 + 2 bytes a voxel in place of 4 + 2"
     )
-    # 2 of 4 models have a reconstruction; 10 healthy scans and 10 patients; 0.9 MB each
-    assert once.results["anomaly maps"] == pytest.approx(6 * 20 * 0.9e6, rel=0.1)
+    # 2 of 3 models have a reconstruction; 8 healthy scans and 10 patients; 0.9 MB each at 2 mm
+    assert fine.results["anomaly maps"] == pytest.approx(5 * 18 * 0.9e6, rel=0.1)
 
 
 def test_each_sequence_of_a_session_takes_space(plan):
@@ -74,7 +75,7 @@ def test_values_of_voxels_take_space_while_jobs_run(plan, monkeypatch):
         disk.estimate(plan(postprocessing=each))
         for each in ({"none": "none"}, {"none": "none", "a": smooth}, {"b": smooth, "a": smooth})
     )
-    assert plain.job == pytest.approx(10 * 0.9e6, rel=0.1), "10 patients"
+    assert plain.job == pytest.approx(10 * 0.9e6 * (2 / 2.5) ** 3, rel=0.1), "10 patients at 2.5 mm"
     assert both.job == two.job == 2 * plain.job
     assert plain.peak == plain.total + plain.checkpoints + 3 * plain.job
     assert any("each evaluate or postprocess job" in line and "3 at once" in line for line in disk.report(plan()))

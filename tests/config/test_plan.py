@@ -59,7 +59,7 @@ def test_the_methods_section_names_every_part_of_a_study(demo):
     assert "`baur_dae_small_plain` is the training of `baur_dae_small`" in models
     assert "The map of `baur_dae_small` and `baur_dvae_small` is" in models
     assert "seeds 3 and 4" in models
-    assert text["Preprocessing"][0].count("mri_2mm") == 1
+    assert text["Preprocessing"][0].count("mri_demo") == 1
     assert set(CITATION.findall(str(text))) <= set(REFERENCES)
     passed_on = json.loads(plan(demo).job("report").tracked_json())["methods"]
     assert [heading for heading, _ in passed_on] == list(text)  # not sorted, as the keys of params are
@@ -222,11 +222,7 @@ def test_workers_that_draw_examples_have_threads_of_their_own(demo):
 
 def test_a_limit_of_quality_judges_anew_and_preprocesses_nothing(demo):
     before = plan(demo)
-    demo["recipe"] = {
-        "use": demo["recipe"],
-        "label": demo["recipe"],
-        "set": {"preprocess": {"quality": {"max_noise_ratio": 0.4}}},
-    }
+    demo["recipe"]["set"]["preprocess"]["quality"] = {"max_noise_ratio": 0.4}
     after = plan(demo)
     scan = before.scans["healthy"][0].scan
     assert (
