@@ -37,6 +37,7 @@ METRICS_AT_ONCE, AT_ONCE = 800, 100
 """Metrics, and params or tags, in one batch; MLflow takes 1000 of all together."""
 LONGEST_PARAM, LONGEST_TAG = 6000, 8000
 MLFLOW_SETTINGS = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
