@@ -69,7 +69,10 @@ OWN = {
     "fanogan2d": DUEL | {"train": {"lr": 0.002, "steps": 20}, "encoder_train": {"lr": 0.0005}},
     "fanogan3d": CALM | DUEL | {"network": {"size": 16}},
     "riad": {"map": {"residual": "signed"}},  # gradients of a flat blob differ at its border alone
-    **{name: {"train": {"warmup_steps": 5, "ema": 0.5}} for name in ("dae", "dae_x", "dae_fast", "dae_mixed")},
+    **{
+        name: {"train": {"warmup_steps": 5, "ema": 0.5}}
+        for name in ("dae", "dae_x", "dae_fast", "dae_mixed", "dae_sequences")
+    },
     "disyre": {"severity": {"asked": [74, 24]}, "train": {"steps": 20}},
     "disyre_small": {"train": {"steps": 20}},
     "you_gmvae": {"train": {"lr": 0.001}},
@@ -112,6 +115,7 @@ PARAMETERS = {
     "dae_x": 119_108,
     "dae_fast": 119_108,
     "dae_mixed": 119_108,
+    "dae_sequences": 132_772,
     "fanogan2d": 8_539_329 + 8_531_200 + 7_490_689,
     "fae": 25 * 130_600 + 36 * 130_600 + 2 * 1_456 + 256 * 256,
     "patchcore": 0,
