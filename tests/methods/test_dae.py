@@ -206,9 +206,10 @@ def test_training_images_lack_one_sequence_by_chance_and_its_output_does_not_cou
 
 
 def test_the_text_tells_that_sequences_are_channels():
-    (text,) = settings(drop_sequence=0.125).describe_sequences(SEQUENCES)
-    assert "T1w and FLAIR" in text
-    assert "0.125" in text
+    channels, lacking = settings(drop_sequence=0.125).describe_sequences(SEQUENCES)
+    assert "T1w and FLAIR" in channels
+    assert "0.125" in channels
+    assert "without the same sequence" in lacking
     assert "0.125" not in settings(drop_sequence=0.125).describe_sequences(["T1w"])[0]
 
 

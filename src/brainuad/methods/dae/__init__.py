@@ -109,7 +109,9 @@ class Settings(TrainedSettings):
             return super().describe_sequences(sequences)
         lacking = f"; a training image lacked one of them with a chance of {self.drop_sequence:g}"
         return [
-            f"It sees {listed(sequences)} as channels, each with noise of its own{lacking * bool(self.drop_sequence)}."
+            f"It sees {listed(sequences)} as channels, each with noise of its own{lacking * bool(self.drop_sequence)}.",
+            "What it finds in a session that lacks one sequence is compared with training scans that are shown without "
+            "the same sequence.",
         ]
 
     @classmethod
