@@ -108,10 +108,11 @@ class Settings(TrainedSettings):
         if len(sequences) < 2:
             return super().describe_sequences(sequences)
         lacking = f"; a training image lacked one of them with a chance of {self.drop_sequence:g}"
+        several = ", and in one that lacks more with whole training scans" * (len(sequences) > 2)
         return [
             f"It sees {listed(sequences)} as channels, each with noise of its own{lacking * bool(self.drop_sequence)}.",
             "What it finds in a session that lacks one sequence is compared with training scans that are shown without "
-            "the same sequence.",
+            f"the same sequence{several}.",
         ]
 
     @classmethod
