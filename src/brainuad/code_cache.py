@@ -1,6 +1,6 @@
 """Code hashes that were found before, in the user's cache folder.
 
-To follow the names of the package takes about 2 CPU s, in each start of Snakemake and again in each job on a cluster.
+To follow the names of the package takes some CPU seconds, in each start of Snakemake and again in each job on a cluster.
 The cache holds for one state of all files of the package: any edit, comments included, makes it worthless.
 """
 
@@ -43,7 +43,7 @@ class CodeCache:
             write_json(self._file, {"state": self._state, "hashes": self._hashes})
 
     def _read(self) -> dict[str, str]:
-        with suppress(BrainuadError, OSError, TypeError, KeyError):
+        with suppress(BrainuadError, OSError, TypeError, KeyError, ValueError):
             content = read_json(self._file)
             if content["state"] == self._state:
                 return dict(content["hashes"])

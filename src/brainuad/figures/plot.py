@@ -124,7 +124,7 @@ def _printed(plot: Plot, canvas: type[FigureCanvasAgg] | type[FigureCanvasSVG]) 
         figure.subplots_adjust(top=0.9)
         buffer = io.BytesIO()
         match canvas(figure):
-            case FigureCanvasAgg() as drawn:  # compressed quickly: a tenth larger
+            case FigureCanvasAgg() as drawn:  # compressed quickly: a fifth larger
                 drawn.print_png(buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
             case drawn:
                 drawn.print_svg(buffer, metadata={"Date": None})
