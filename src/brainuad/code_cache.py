@@ -1,6 +1,6 @@
 """Code hashes that were found before, in the user's cache folder.
 
-To follow the names of the package takes some CPU seconds, in each start of Snakemake and again in each job on a cluster.
+To follow the names of the package takes CPU seconds, in each start of Snakemake and again in each job on a cluster.
 The cache holds for one state of all files of the package: any edit, comments included, makes it worthless.
 """
 
