@@ -23,6 +23,9 @@ from brainuad.track.views import COMPARISON, has_results, link
 START_SECONDS = 120.0
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
 """Without job execution the server starts in 6 s with 2 processes, not in 20 s with 15."""
+QUIET = "--log-level warning"
+QUIET_SERVER = {"PYTHONWARNINGS": "ignore"}
+"""Else the links scroll away under a line for each request, and stand below what libraries say to their users."""
 
 
 def serve(
@@ -44,7 +47,8 @@ def serve(
     # Paths are relative to the folder, so that it may be moved.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{DATABASE}"]
     command += ["--artifacts-destination", f"./{ARTIFACTS}", "--workers", "1", "--host", host, "--port", str(port)]
-    server = subprocess.Popen(command, cwd=mlflow_folder, env=os.environ | ENVIRONMENT)
+    command += ["--uvicorn-opts", QUIET]
+    server = subprocess.Popen(command, cwd=mlflow_folder, env=os.environ | ENVIRONMENT | QUIET_SERVER)
     # A stop signal must reach the server too, or it would keep the port.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     address, stop = f"http://{host}:{port}", Event()
