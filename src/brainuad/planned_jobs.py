@@ -362,7 +362,7 @@ def _listed(scan: Scan) -> list[Any]:
 
 def _content(settings: Scans) -> dict[str, Any]:
     """The settings that decide what a data set holds, its roles left out."""
-    left_out = {"split", "exclude", "controls", "aligned", *(() if settings.sequences else ("sequences",))}
+    left_out = {"split", "exclude", "controls", "aligned", *(() if settings.sequences else ("sequences", "without"))}
     return settings.model_dump(mode="json", exclude=left_out)
 
 

@@ -126,7 +126,7 @@ def test_each_setting_of_a_model_is_told(path: Path) -> None:
     }  # `drop_sequence` is told where there are several sequences
     assert untold == set()
     untold = {name for name, changed in variants(model.map) if map_text(changed, "dark") == map_text(model.map, "dark")}
-    untold -= {"fuse"}  # told where there are several sequences
+    untold -= {"fuse", "lacking"}  # told where there are several sequences
     standardised = getattr(model.map, "standardise", None)
     assert untold <= ({"sd_floor", "sd_added", "min_coverage"} if standardised is False else {"residual_at"})
     signs = {tuple(map_text(model.map, sign)) for sign in ("dark", "bright", "both")}
@@ -138,6 +138,7 @@ def test_maps_of_several_sequences_are_told_with_their_signs() -> None:
     told = {how: fusion_text(Standardised(fuse=how), signs) for how in FUSED}
     assert len({" ".join(text) for text in told.values()}) == len(FUSED)
     assert all("T1w dark" in " ".join(text) and "FLAIR bright" in " ".join(text) for text in told.values())
+    assert len(fusion_text(Standardised(lacking="nothing"), signs)) == len(told["mean"]) + 1
 
 
 @pytest.mark.parametrize("path", shipped("recipes"), ids=lambda path: path.stem)

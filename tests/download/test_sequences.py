@@ -12,7 +12,7 @@ from brainuad.config.load import build_study
 from brainuad.download import fetch
 from brainuad.download.list_scans import list_scans
 from brainuad.download.source_of import source_of
-from brainuad.errors import InputError
+from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans, volume
 from brainuad.normalize.split import draw_split
 from brainuad.plan import Plan
@@ -179,3 +179,38 @@ def test_the_sequences_of_a_phantom_show_one_head(tmp_path: Path) -> None:
     around = shell & ~inside
     assert t1.data[inside].mean() < t1.data[around & (t1.data > 100)].mean()
     assert flair.data[inside].mean() > flair.data[around & (flair.data > 100)].mean()
+
+
+def test_a_data_set_can_be_read_without_a_sequence(tmp_path: Path) -> None:
+    ends = ("T1w.nii.gz", "T2w.nii.gz", "FLAIR.nii.gz")
+    touched(tmp_path, *(f"sub-1/anat/sub-1_{end}" for end in ends))
+    touched(tmp_path, "table.csv").joinpath("table.csv").write_text("subject,image,t2w,flair\n1,a.nii,b.nii,c.nii\n")
+    touched(tmp_path, "a.nii", "b.nii", "c.nii")
+    of = {"healthy": True, "sequences": ["T2w", "FLAIR"], "without": ["FLAIR"]}
+    for settings in (
+        Bids.model_validate({"source": "bids", "root": str(tmp_path), **of}),
+        Table.model_validate({"source": "table", "file": str(tmp_path / "table.csv"), **of}),
+        Phantoms.model_validate({"source": "phantom", "subjects": 1, **of}),
+    ):
+        source = source_of("x", settings)
+        (scan,) = source.make_scans(tmp_path / "made") if source.makes_files else source.find_scans() or []
+        assert [*scan.sequence_files()] == ["T2w"], settings.source
+        assert "FLAIR" in source.remarks[-1] + source.read_without()[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"without": ["T1w"]}, "without"),
+        ({"without": ["FLAIR"], "split": {"train": 0.5, "validation": 0.5}}, "whole sessions"),
+        ({"without": ["FLAIR"], "missing": "leave_out_scan"}, "map_the_rest"),
+    ],
+)
+def test_what_cannot_be_read_without_a_sequence(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+    whole = {"source": "phantom", "subjects": 4, "healthy": True, "split": {"train": 0.5, "validation": 0.5}}
+    lacking = {"source": "phantom", "subjects": 2, "healthy": True, "seed": 1}
+    study = {"study": "mine", "recipe": "mri_2mm", "models": {"zscore_atlas": None}, "modalities": ["T1w", "FLAIR"]}
+    missing = changes.pop("missing", "map_the_rest")
+    sets = {"whole": whole, "lacking": {**lacking, **changes}}
+    with pytest.raises(ConfigError, match=words):
+        build_study(study | {"datasets": sets, "missing": missing}, DEMO)

@@ -96,6 +96,23 @@ def test_a_session_without_a_sequence_is_mapped_by_the_rest(data: Path, tmp_path
     assert flair[0].any()
 
 
+def test_where_a_model_wants_whole_sessions_an_ensemble_of_it_and_one_of_the_rest_is_that_one(
+    data: Path, tmp_path: Path
+) -> None:
+    of_whole = Z | {"map": {"smooth_mm": 0.0, "lacking": "nothing"}}
+    whole = mapped(data, tmp_path / "whole", of_whole, SEQUENCES, T1w="dark")
+    alone = mapped(data, tmp_path / "t1", Z, ["T1w"], T1w="dark")
+    assert whole[0].any()
+    assert not whole[1].any()
+    settings = registry.validate({"family": "ensemble", "of": ["whole", "alone"], "map": {}})
+    method = registry.build(settings, [], {})
+    inside = alone[1] != 0
+    fused = [method.combined_map(pair, inside, inside) for pair in zip(whole, alone, strict=True)]
+    order = np.argsort(alone[1][inside])
+    assert (np.diff(fused[1][inside][order]) >= 0).all()
+    assert np.corrcoef(fused[0][inside], whole[0][inside])[0, 1] > 0.5
+
+
 def test_a_reconstruction_is_compared_with_the_sequence_that_the_model_sees(data: Path, tmp_path: Path) -> None:
     seen, made = array_cache.read(data, ["FLAIR"]), tmp_path / "maps"
     writer, rows = maps.MapWriter(made, seen.affine, seen.naming), ["scan\tsubject\trole\tscore"]

@@ -106,7 +106,7 @@ EDITS: list[tuple[str, Any]] = [
     ("models__thresh_histeq", {"use": "thresh_histeq", "set": {"map": {"smooth_mm": 2.0}}}),
     *[
         (f"models__{name}", {"use": name, "set": {"map": {key: value}}})
-        for key, value in (("per_scan", "robust"), ("fuse", "maximum"))
+        for key, value in (("per_scan", "robust"), ("fuse", "maximum"), ("lacking", "nothing"))
         for name in ("zscore_atlas", "thresh_histeq")
     ],
     ("models__vote", {"use": "ensemble", "of": ["zscore_atlas", "sae_test"]}),
@@ -171,6 +171,7 @@ EDITS: list[tuple[str, Any]] = [
             "min_coverage": 0.7,
             "per_scan": "robust",
             "fuse": "maximum",
+            "lacking": "nothing",
         }.items()
     ],
     (SET + "train", {"epochs": 2, "batch_size": 4}),
@@ -216,7 +217,8 @@ EXEMPT |= {"Preprocess.template", "Preprocess.centre", "Evaluate.space"}
 # Needs a data set with a calibration share, which this study has not.
 EXEMPT |= {"Phantoms.calibrate"}
 # Of studies with several sequences.
-EXEMPT |= {"Phantoms.sequences", *(f"{name}.modalities" for name in ("zscore_atlas", "thresh_histeq", "autoencoder"))}
+EXEMPT |= {"Phantoms.sequences", "Phantoms.without"}
+EXEMPT |= {*(f"{name}.modalities" for name in ("zscore_atlas", "thresh_histeq", "autoencoder"))}
 EXEMPT |= {
     "Study.own_data",
     "zscore_atlas.family",

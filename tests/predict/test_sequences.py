@@ -52,6 +52,8 @@ MODELS = {
     "t1": (ATLAS, ["T1w"]),
     "flair": (ATLAS, ["FLAIR"]),
     "vote": ({"family": "ensemble", "of": ["t1", "flair"], "map": {"by": "rank"}}, ["T1w"]),
+    "whole": (ATLAS | {"map": {"lacking": "nothing"}}, TAKEN),
+    "any": ({"family": "ensemble", "of": ["whole", "t1"], "map": {}}, ["T1w"]),
 }
 OF_FLAIR = {**GOOD, "white_grey_contrast": -0.4}
 WHOLE, LACKING = "sub-10", "sub-11"
@@ -188,7 +190,7 @@ def test_the_map_of_a_session_is_that_of_the_pipeline_bit_by_bit(label, training
     assert not any("lacks" in doubt for doubt in found.doubts)
 
 
-@pytest.mark.parametrize("label", ["both", "vote"])
+@pytest.mark.parametrize("label", ["both", "vote", "any"])
 def test_a_session_that_lacks_a_sequence_is_mapped_by_the_rest_and_doubted(label, trainings, files, tmp_path):
     found = load(written(trainings, label, tmp_path)).predict({"T1w": files["T1w"]}, STRIPPED)
     anomaly, score = of_the_pipeline(trainings, label, LACKING)
@@ -196,6 +198,13 @@ def test_a_session_that_lacks_a_sequence_is_mapped_by_the_rest_and_doubted(label
     assert found.score == score
     assert "lacks FLAIR" in found.doubts[0]
     assert found.prepared.missing == ["FLAIR"]
+
+
+def test_a_model_of_whole_sessions_gives_another_one_a_map_of_zeros_and_says_so(trainings, files, tmp_path):
+    found = load(written(trainings, "whole", tmp_path)).predict({"T1w": files["T1w"]}, STRIPPED)
+    assert not found.anomaly.any()
+    assert maps.read_scores(trainings / "maps/whole/seed-0/toy")[LACKING] == found.score == 0
+    assert "zeros" in found.doubts[0]
 
 
 def test_a_model_of_one_further_sequence_takes_that_alone(trainings, files, tmp_path):

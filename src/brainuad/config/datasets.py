@@ -53,6 +53,9 @@ class Scans(Section):
     aligned: bool = False
     """Whether the sequences of a session lie in one space by their headers, so that none is registered to another; it
     is checked, and flagged if it looks wrong. Sequences on one grid are taken as aligned anyway."""
+    without: list[Modality] = []
+    """Sequences of the study that the sessions are read without, as if they had no file of them: so a study measures
+    what models make of such sessions. Needs `missing: map_the_rest` and a split with test scans alone."""
     healthy: bool
     """Whether the subjects are healthy; a lesion mask on a healthy subject is an error."""
     split: Split | None = Split(test=1.0)
@@ -69,10 +72,23 @@ class Scans(Section):
     """Of patients: labels of the healthy data sets whose test scans they are compared with as whole scans. By default
     those of the same source and modality; where there are none, the training sets, and the report says so."""
 
+    @property
+    def read_sequences(self) -> list[Modality]:
+        """The further sequences that are read."""
+        return [each for each in self.sequences if each not in self.without]
+
     @model_validator(mode="after")
     def _sequences_differ(self) -> Scans:
         if len({self.modality, *self.sequences}) <= len(self.sequences):
             raise ValueError("sequences: one is listed twice, or is the modality itself")
+        return self
+
+    @model_validator(mode="after")
+    def _models_learn_from_whole_sessions(self) -> Scans:
+        if other := [each for each in self.without if each not in self.sequences]:
+            raise ValueError(f"without: {other[0]} is none of the further sequences of the study, after the first")
+        if self.without and self.split is not None and self.split.test < 1:
+            raise ValueError("without: models and thresholds rest on whole sessions; give the set `split: {test: 1}`")
         return self
 
     @model_validator(mode="after")

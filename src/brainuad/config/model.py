@@ -34,6 +34,8 @@ Combination = Literal["mean_asinh", "rank", "maximum"]
 """How several maps of a scan become one."""
 Fusion = Literal["mean", "maximum", "mahalanobis", "direction"]
 """How the maps of the sequences of a scan become one."""
+Lacking = Literal["map_the_rest", "nothing"]
+"""What a session without one of a model's sequences gets from it."""
 FUSED: dict[Fusion, str] = {
     "mean": "the mean of the sequences' z, divided by its sd in the healthy training scans",
     "maximum": "the largest z of the sequences",
@@ -65,6 +67,10 @@ class MapSettings(Section, ABC):
     `mahalanobis`: the length of what is above 0, by the correlation of the sequences in healthy scans; `direction`:
     their sum weighted by the inverse of that correlation, so that what healthy brains have in several sequences counts
     less."""
+    lacking: Lacking = "map_the_rest"
+    """Of a model that sees several sequences: what it gives a session that lacks one of them, where `missing` of the
+    study is `map_the_rest`. `nothing`: a map of zeros, which an ensemble leaves out, so that its other members, of the
+    sequences that are there, speak for such a session."""
 
     @abstractmethod
     def describe(self, lesion_sign: str) -> list[str]:
@@ -74,7 +80,8 @@ class MapSettings(Section, ABC):
 def map_text(settings: Section, lesion_sign: str) -> list[str]:
     """What `MapSettings.describe` says; of a section without sentences of its own, what it is with all settings."""
     if isinstance(settings, MapSettings):
-        told = settings.model_copy(update={"per_scan": "none", "fuse": "mean"}).describe(lesion_sign)
+        told_elsewhere = {"per_scan": "none", "fuse": "mean", "lacking": "map_the_rest"}
+        told = settings.model_copy(update=told_elsewhere).describe(lesion_sign)
         return [*told, PER_SCAN] if settings.per_scan == "robust" else told
     return [f"is made from what was learnt ({with_settings(settings)})."]
 
@@ -83,7 +90,10 @@ def fusion_text(settings: Section, signs: Mapping[str, str]) -> list[str]:
     """On the maps of several sequences, `signs` of their lesions."""
     how = FUSED[getattr(settings, "fuse", "mean")]
     lesions = ", ".join(f"{sequence} {LESIONS[sign]}" for sequence, sign in signs.items())
-    return [f"Such a map was made of each sequence (lesions: {lesions}), and the map is {how}."]
+    told = [f"Such a map was made of each sequence (lesions: {lesions}), and the map is {how}."]
+    if getattr(settings, "lacking", "map_the_rest") == "nothing":
+        told.append("A session that lacks one of these sequences gets a map of zeros.")
+    return told
 
 
 class MethodSettings(Section, ABC):

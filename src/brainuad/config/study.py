@@ -172,6 +172,8 @@ class Study(Section):
         for label, dataset in self.scan_sets().items():
             if [dataset.modality, *dataset.sequences] != there and (there or dataset.sequences):
                 raise ValueError(f"datasets.{label}.sequences: name them for all data sets, in `modalities`")
+            if dataset.without and self.missing != "map_the_rest":
+                raise ValueError(f"datasets.{label}.without: set `missing: map_the_rest`, it is {self.missing}")
         if isinstance(self.lesion_sign, dict):
             if not there:
                 raise ValueError("lesion_sign: signs by sequence need `modalities`")

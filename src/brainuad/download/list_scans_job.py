@@ -41,7 +41,8 @@ class ListScansJob(Job):
         list_scans(self.label, self.dataset, self.outputs.table)
 
     def describe(self) -> list[str]:
-        return [source_of(self.label, self.dataset).describe()]
+        source = source_of(self.label, self.dataset)
+        return [source.describe(), *source.read_without()]
 
     def code_roots(self) -> list[str]:
         return source_of(self.label, self.dataset).code_roots()

@@ -22,7 +22,7 @@ from brainuad.formats.array_cache import ArrayCache
 from brainuad.formats.files import atomic, atomic_folder
 from brainuad.formats.maps import MapWriter
 from brainuad.formats.run import Record
-from brainuad.infer.maps import Prediction, combine, in_own_units, predict, reconstruction_similarity
+from brainuad.infer.maps import Prediction, combine, in_own_units, nothing_to_map, predict, reconstruction_similarity
 from brainuad.methods import registry
 from brainuad.methods.base import Sign
 from brainuad.resources import recording
@@ -93,7 +93,7 @@ def infer(
         slices = 0
         for row, scan in enumerate(scans.scans):
             image, brain = scans.image(row), scans.brain(row)
-            if data.sequences and set(data.sequences) <= set(scan.missing_sequences):  # there is nothing to map
+            if data.sequences and nothing_to_map(making.content, data.sequences, scan.missing_sequences):
                 result = Prediction(np.zeros(brain.shape, np.float32), None, 0.0)
             elif making.members:
                 parts = [maps.read_map(maps.anomaly_path(each, scan.scan), brain.shape) for each in making.members]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,15 @@ class Prediction:
     anomaly: Image
     reconstruction: Image | None
     score: float
+
+
+def nothing_to_map(settings: Mapping[str, Any], seen: Collection[str], missing: Collection[str]) -> bool:
+    """Whether a session gets a map of zeros.
+
+    It lacks all sequences that the model sees, or one of them, where the `map` section wants whole sessions.
+    """
+    lost = {*seen} & {*missing}
+    return lost == {*seen} or (bool(lost) and settings.get("lacking") == "nothing")
 
 
 def predict(method: Method, image: Image, brain: Brain, spacing: tuple[float, float, float], sign: Sign) -> Prediction:

@@ -302,7 +302,11 @@ class Model:
         if not prepared.missing:
             return []
         rest = [name for name in self.sequences if name in self.seen and name not in prepared.missing]
-        why = f"it is mapped by {listed(rest)}, and thresholds and p values rest on sessions with all sequences"
+        last = self.manifest.parts[-1]
+        if maps.nothing_to_map(last.map, self._sequences[last.label, last.seed], prepared.missing):
+            why = "the model gives such a session a map of zeros"
+        else:
+            why = f"it is mapped by {listed(rest)}, and thresholds and p values rest on sessions with all sequences"
         return [f"it lacks {listed(prepared.missing)}: {why}"]
 
     def _stripped_otherwise(self, prepared: Prepared) -> list[str]:
@@ -318,7 +322,7 @@ class Model:
         part, method = self._parts[key]
         rim, members, own = self.manifest.erode_voxels, self._members[key], self._sequences[key]
         seen = self._channels(image, own)
-        if self.manifest.sequences and np.ptp(seen[brain], axis=0).max() == 0:  # there is nothing to map
+        if self.manifest.sequences and maps.nothing_to_map(part.map, own, self._constant(seen, own, brain)):
             made = Prediction(np.zeros(brain.shape, np.float32), None, 0.0)
         elif members:
             each = [self._mapped((member, part.seed), image, brain).anomaly for member in members]
@@ -327,6 +331,12 @@ class Model:
             sign = self._signs.get(own[0] if len(own) == 1 else "", self.manifest.lesion_sign)
             made = maps.predict(method, seen, brain, self.spacing, sign)
         return maps.in_own_units(method, made, seen, brain, rim) if part.map.get("per_scan") == "robust" else made
+
+    @staticmethod
+    def _constant(seen: Image, sequences: Sequence[str], brain: Mask) -> list[str]:
+        """Those of `sequences` that do not vary in the brain, as one that is missing, which is 0."""
+        constant = np.ptp(seen[brain].reshape(-1, len(sequences)), axis=0) == 0
+        return [name for name, each in zip(sequences, constant, strict=True) if each]
 
     def _channels(self, image: Image, sequences: Sequence[str]) -> Image:
         """Of the model's image what a part sees, laid out in memory as in the study, so that sums are the same."""

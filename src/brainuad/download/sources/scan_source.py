@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from brainuad.config.datasets import Scans
-from brainuad.config.told import Told, count, modality_in_words
+from brainuad.config.told import Told, count, listed, modality_in_words
 from brainuad.download.sources.content import SourceContent, counted
 from brainuad.download.transfer.remote import RemoteFile
 from brainuad.formats.scans import Scan
@@ -27,6 +27,7 @@ TOLD_ELSEWHERE = (
     "reading",
     "sequences",
     "aligned",
+    "without",
 )
 """Settings that other sentences of the methods section tell."""
 PLACES = ("root", "file", "mask", "accept_licence")
@@ -44,9 +45,15 @@ class ScanSource(ABC, Generic[S]):
     @property
     def remarks(self) -> list[str]:
         """What `find_scans` noticed, in sentences for a person."""
-        told = {name: [self._lacks(scan, name) for scan in self.lacking(name)] for name in self.settings.sequences}
+        read = self.settings.read_sequences
+        told = {name: [self._lacks(scan, name) for scan in self.lacking(name)] for name in read}
         lacking = [line for name, each in told.items() for line in counted(each, f"sessions without {name}")]
-        return [*self.content.remarks(), *lacking]
+        return [*self.content.remarks(), *self.read_without(), *lacking]
+
+    def read_without(self) -> list[str]:
+        """A sentence on sequences that are left out on purpose."""
+        names = listed([modality_in_words(name) for name in self.settings.without])
+        return [f"The sessions of `{self.label}` are read without {names}."] if names else []
 
     def lacking(self, sequence: str) -> list[Scan]:
         """The sessions that were found, and that have no file of a further sequence."""

@@ -40,7 +40,7 @@ class SessionSource(ScanSource[Scans]):
     def __init__(self, label: str, settings: Any, make: Callable[[str, Any], ScanSource[Any]]):
         super().__init__(label, settings)
         self.first = make(label, settings.model_copy(update={"sequences": []}))
-        self.further = {name: make(label, _further(settings, name)) for name in settings.sequences}
+        self.further = {name: make(label, _further(settings, name)) for name in settings.read_sequences}
         self._reasons: dict[str, dict[str, str]] = {}
         """By further sequence, why a scan or subject has none."""
 
@@ -65,7 +65,7 @@ class SessionSource(ScanSource[Scans]):
     def describe(self) -> str:
         """That of the first sequence, with the names of the others."""
         others = listed([modality_in_words(modality) for modality in self.further])
-        return f"{self.first.describe()} Each session of `{self.label}` comes with {others}."
+        return self.first.describe() + (f" Each session of `{self.label}` comes with {others}." if others else "")
 
     def find_scans(self) -> list[Scan] | None:
         """As in the base class. Raises InputError for a sequence of which there is no scan."""

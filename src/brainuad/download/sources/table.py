@@ -74,7 +74,7 @@ def read_table(label: str, settings: Table) -> SourceContent:
         *NEEDED,
         *([settings.groups.column.lower()] if settings.groups else []),
         *[REFERENCE] * _with_reference(settings),
-        *[name.lower() for name in settings.sequences],
+        *[name.lower() for name in settings.read_sequences],
     ]
     if twice := [name for name in (*used, *OPTIONAL) if columns.count(name) > 1]:
         raise InputError(f"{path.name} has two columns {twice[0]}", file=path, do="rename or remove one of them")
@@ -132,7 +132,7 @@ def _scan(label: str, folder: Path, row: Row, settings: Table) -> Scan:
         names.clean(cell(row, "session").removeprefix("ses-")),
     )
     image, mask, reference = (cell(row, name) for name in ("image", "mask", REFERENCE))
-    further = {name: _path(folder, cell(row, name)) for name in settings.sequences}
+    further = {name: _path(folder, cell(row, name)) for name in settings.read_sequences}
     scan = Scan(
         scan=f"{subject}_ses-{session}" if session else subject,
         subject=subject,
