@@ -128,6 +128,11 @@ def test_what_is_left_out_or_unknown_or_of_one_role_is_no_leak(caplog):
     assert not caplog.records
     refuse_shared_scans(rows("test", "test", contents="aa"))
     assert "counts twice" in caplog.text
+    caplog.clear()
+    several = [scans.changed(row, dataset=f"set{i // 2}") for i, row in enumerate(rows(*["test"] * 4, contents="abab"))]
+    refuse_shared_scans(several)
+    (told,) = caplog.messages
+    assert "1 other scan of set1" in told
 
 
 @pytest.mark.parametrize("missing", ["", "FLAIR"])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from brainuad.config.datasets import AnyScans, OnDisk, Phantoms
 from brainuad.config.study import Study
+from brainuad.config.told import count
 from brainuad.errors import ConfigError, InputError
 from brainuad.formats import scans
 from brainuad.formats.handling import Handling
@@ -116,8 +117,14 @@ def refuse_shared_scans(rows: Sequence[Scan]) -> None:
     """
     images = [image for row in scans.with_role(list(rows), *ROLES[:-1]) for image in _images(row)]
     _refuse_two_roles(images, "the same voxel values")
+    twice: dict[tuple[str, str], list[tuple[Image, Image]]] = {}
     for first, second in _pairs(images):
-        logger.warning("%s has the same voxel values as %s, and counts twice", second, first)
+        twice.setdefault((first.scan.dataset, second.scan.dataset), []).append((first, second))
+    for pairs in twice.values():
+        first, second = pairs[0]
+        others = len({image.scan.scan for _, image in pairs} - {second.scan.scan})
+        more = f"; also {count(others, 'other scan')} of {second.scan.dataset}" if others else ""
+        logger.warning("%s has the same voxel values as %s, and counts twice%s", second, first, more)
 
 
 def _images(row: Scan) -> list[Image]:
