@@ -123,8 +123,8 @@ def refuse_shared_scans(rows: Sequence[Scan]) -> None:
     for pairs in twice.values():
         first, second = pairs[0]
         others = len({image.scan.scan for _, image in pairs} - {second.scan.scan})
-        more = f"; also {count(others, 'other scan')} of {second.scan.dataset}" if others else ""
-        logger.warning("%s has the same voxel values as %s, and counts twice%s", second, first, more)
+        also = f"; also {count(others, 'other scan')} of {second.scan.dataset}" if others else ""
+        logger.warning("%s has the same voxel values as %s, and counts twice%s", second, first, also)
 
 
 def _images(row: Scan) -> list[Image]:
