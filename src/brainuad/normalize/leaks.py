@@ -44,9 +44,7 @@ HANDLED = (
         "accepted",
         "taken as two people, since every BIDS data set may have a `sub-01`",
     ),
-    Handling(
-        "study", "a scan that is listed twice in one role", "accepted", "it counts twice, with a warning that names it"
-    ),
+    Handling("study", "a scan that is listed twice in one role", "accepted", "it counts twice, with a warning"),
 )
 REMEDY = "list one of them under the `exclude` of its data set, or take one of the data sets out of the study"
 logger = getLogger(__name__)
