@@ -9,6 +9,7 @@ from brainuad.cluster.stop_monitor import ignore_slurm_warning_signals
 from brainuad.config.load import build_study, study_content
 from brainuad.config.paths import refuse_braces
 from brainuad.errors import BrainuadError
+from brainuad.jobs.warm import WarmStarts
 from brainuad.plan import Plan
 from brainuad.track.beside_run import BesideRun
 
@@ -44,6 +45,9 @@ FIRST = 10
 # Trainings in MLflow while they run, where the study asks for it.
 FOLLOWER = BesideRun(PLAN.folder, PLAN.study.track.uri, PLAN.study.track.live)
 
+# What local jobs are forked from.
+WARM = WarmStarts()
+
 
 # Reached by the main process of a real run alone: neither by jobs nor by dry runs.
 onstart:
@@ -68,6 +72,8 @@ onstart:
         sys.exit(str(error))
     announce_time_left(PLAN, workflow, RUN, logger.warning)
     FOLLOWER.start()
+    if workflow.local_exec:
+        WARM.start({1, THREADS})
 
 
 # The main process of a real run alone, too.
@@ -77,6 +83,7 @@ onsuccess:
     from brainuad.run_end import after_success
 
     cancel_turns()
+    WARM.stop()
     FOLLOWER.stop()
     after_success(PLAN)
     registration.after_success(PLAN, workflow)
@@ -87,6 +94,7 @@ onerror:
     from brainuad.run_end import after_failure
 
     cancel_turns()
+    WARM.stop()
     FOLLOWER.stop()
     after_failure(PLAN, workflow)
 

@@ -1,0 +1,205 @@
+"""Local jobs start warm: each is a fork of a process that has imported what jobs need.
+
+A job is a process of its own, and to import numpy, torch and the rest takes it up to 5 CPU s, more than many jobs
+work. So the main process of a local run starts another one, which imports them once. A job's script hands its job to
+it, with its files, folder and environment, and waits: what it prints, its signals and its exit status are those of the
+fork. Where there is no such process, the job runs in its script. Why so: docs/decisions/0063-warm-starts.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "BRAINUAD_WARM"
+"""Names the folder of the sockets, one for each number of threads, for libraries read that as they are loaded. A user
+may set it to `off`."""
+OFF = "off"
+RULES = ("preprocess_batch", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "ceilings")
+"""Whose jobs import much; the others are few or import little."""
+PRELOADED = (
+    "snakemake.script",
+    "brainuad.jobs.run",
+    "brainuad.preprocess.scan",
+    "brainuad.normalize.caching",
+    "brainuad.train.training",
+    "brainuad.infer.inference",
+    "brainuad.postprocess.find_thresholds",
+    "brainuad.evaluate.evaluation",
+)
+THREAD_VARIABLES = ("OMP", "GOTO", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR")
+"""As Snakemake sets them for a job: `<name>_NUM_THREADS`."""
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+LENGTH, STATUS = struct.Struct("!Q"), struct.Struct("!i")
+
+
+class WarmStarts:
+    """The processes that jobs are forked from, one for each number of threads; they import when the first job comes."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, threads: Iterable[int]) -> None:
+        """Start them, on Linux alone: elsewhere a fork of a process with libraries loaded is not safe."""
+        if not sys.platform.startswith("linux") or os.environ.get(VARIABLE) == OFF:
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="brainuad-"))  # nobody else may enter it
+        for count in {*threads}:
+            counts = {f"{name}_NUM_THREADS": str(count) for name in THREAD_VARIABLES}
+            command = [sys.executable, "-m", "brainuad.jobs.warm", str(self._folder / str(count))]
+            # In a session of its own: Ctrl-C reaches a job by its script alone.
+            self._processes.append(
+                subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | counts, start_new_session=True)
+            )
+        os.environ[VARIABLE] = str(self._folder)
+
+    def stop(self) -> None:
+        """End them. They end by themselves, too, if this process does."""
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in self._processes:
+            process.wait()
+        if self._folder is not None:
+            os.environ.pop(VARIABLE, None)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._processes = None, []
+
+
+def run_warm(job: Any) -> bool:
+    """Have a job run in a fork; False, without having done anything, where it has to run in this process.
+
+    `job`: the `snakemake` object of a script. Ends this process as the fork ended, if that failed.
+    """
+    connection = _connected(job)
+    if connection is None:
+        return False
+    umask = os.umask(0)
+    os.umask(umask)
+    request = pickle.dumps((job, str(Path.cwd()), dict(os.environ), list(sys.path), umask))
+    with connection:
+        socket.send_fds(connection, [LENGTH.pack(len(request))], [0, 1, 2])
+        connection.sendall(request)
+        if not connection.recv(1):
+            return False
+        for number in FORWARDED:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda sent, _: connection.sendall(bytes([sent])))
+        answer = connection.recv(STATUS.size)
+    if len(answer) < STATUS.size:
+        sys.exit("error: the process that the job ran in has disappeared; start the run again")
+    code = os.waitstatus_to_exitcode(STATUS.unpack(answer)[0])
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    if code:
+        sys.exit(code)
+    return True
+
+
+def _connected(job: Any) -> socket.socket | None:
+    place = os.environ.get(VARIABLE)
+    # the processes of a training on several GPUs start the script again, in which there is no fork
+    if place in (None, "", OFF) or job.rule not in RULES or json.loads(job.params.untracked).get("devices", 1) != 1:
+        return None
+    connection = socket.socket(socket.AF_UNIX)
+    with suppress(OSError):
+        connection.connect(f"{place}/{job.threads}")
+        return connection
+    connection.close()
+    return None
+
+
+def serve(path: str) -> None:
+    """Fork a process for each job that comes by the socket `path`, until standard input is closed.
+
+    Returns in the process of a job, too, when that is done.
+    """
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
+        while True:
+            ready, _, _ = select.select([listener.fileno(), 0], [], [])
+            if 0 in ready:
+                return
+            connection, _ = listener.accept()
+            for name in PRELOADED:
+                importlib.import_module(name)
+            if os.fork() == 0:
+                listener.close()
+                _keep(connection)
+                return
+            connection.close()
+
+
+def _keep(connection: socket.socket) -> None:
+    """Fork a job, hand it the signals of its script, and tell the script how it ended; returns in the job alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
+    left, parts = LENGTH.unpack(header)[0], []
+    while left and (part := connection.recv(left)):
+        parts.append(part)
+        left -= len(part)
+    if left:  # its script is gone
+        os._exit(1)
+    connection.sendall(b"!")
+    process = os.fork()
+    if process == 0:
+        connection.close()
+        _run(b"".join(parts), descriptors)
+        return
+    for descriptor in descriptors:
+        os.close(descriptor)
+    ended = os.pidfd_open(process)
+    while True:
+        ready, _, _ = select.select([connection.fileno(), ended], [], [])
+        if ended in ready:
+            status = os.waitpid(process, 0)[1]
+            with suppress(OSError):
+                connection.sendall(STATUS.pack(status))
+            os._exit(0)
+        with suppress(ProcessLookupError, ConnectionError):
+            numbers = connection.recv(16)
+            for number in numbers or [signal.SIGKILL]:  # a script that was killed takes its job with it
+                os.kill(process, number)
+            if not numbers:
+                os._exit(1)
+
+
+def _run(request: bytes, descriptors: list[int]) -> None:
+    """Run a job in this process, as its script would."""
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    job, folder, environment, path, umask = pickle.loads(request)  # noqa: S301 - of a process of the same user
+    os.chdir(folder)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    for number in FORWARDED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from brainuad.jobs.run import run_from_snakemake  # late: preloaded
+
+    run_from_snakemake(job)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
