@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pickle
+import pkgutil
 import select
 import shutil
 import signal
@@ -29,8 +30,6 @@ VARIABLE = "BRAINUAD_WARM"
 """Names the folder of the sockets, one for each number of threads, for libraries read that as they are loaded. A user
 may set it to `off`."""
 OFF = "off"
-RULES = ("preprocess_batch", "preprocess", "normalize", "train", "infer", "postprocess", "evaluate", "ceilings")
-"""Whose jobs import much; the others are few or import little."""
 PRELOADED = (
     "snakemake.script",
     "brainuad.jobs.run",
@@ -61,11 +60,17 @@ class WarmStarts:
         self._folder = Path(tempfile.mkdtemp(prefix="brainuad-"))  # nobody else may enter it
         for count in {*threads}:
             counts = {f"{name}_NUM_THREADS": str(count) for name in THREAD_VARIABLES}
-            command = [sys.executable, "-m", "brainuad.jobs.warm", str(self._folder / str(count))]
-            # In a session of its own: Ctrl-C reaches a job by its script alone.
-            self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | counts, start_new_session=True)
-            )
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(self._folder / str(count)))
+                listener.listen(64)
+                number = listener.fileno()
+                command = [sys.executable, "-m", "brainuad.jobs.warm", str(number)]
+                # In a session of its own: Ctrl-C reaches a job by its script alone.
+                environment = os.environ | counts
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, env=environment, pass_fds=[number], start_new_session=True
+                )
+            self._processes.append(process)
         os.environ[VARIABLE] = str(self._folder)
 
     def stop(self) -> None:
@@ -81,17 +86,18 @@ class WarmStarts:
         self._folder, self._processes = None, []
 
 
-def run_warm(job: Any) -> bool:
+def run_warm(job: Any, work: str = "brainuad.jobs.run:run_from_snakemake") -> bool:
     """Have a job run in a fork; False, without having done anything, where it has to run in this process.
 
-    `job`: the `snakemake` object of a script. Ends this process as the fork ended, if that failed.
+    `job`: the `snakemake` object of a script; `work`: what the fork calls with it. Ends this process as the fork ended,
+    if that failed.
     """
     connection = _connected(job)
     if connection is None:
         return False
     umask = os.umask(0)
     os.umask(umask)
-    request = pickle.dumps((job, str(Path.cwd()), dict(os.environ), list(sys.path), umask))
+    request = pickle.dumps((work, pickle.dumps(job), str(Path.cwd()), dict(os.environ), list(sys.path), umask))
     with connection:
         socket.send_fds(connection, [LENGTH.pack(len(request))], [0, 1, 2])
         connection.sendall(request)
@@ -115,7 +121,7 @@ def run_warm(job: Any) -> bool:
 def _connected(job: Any) -> socket.socket | None:
     place = os.environ.get(VARIABLE)
     # the processes of a training on several GPUs start the script again, in which there is no fork
-    if place in (None, "", OFF) or job.rule not in RULES or json.loads(job.params.untracked).get("devices", 1) != 1:
+    if place in (None, "", OFF) or json.loads(job.params.untracked).get("devices", 1) != 1:
         return None
     connection = socket.socket(socket.AF_UNIX)
     with suppress(OSError):
@@ -125,14 +131,12 @@ def _connected(job: Any) -> socket.socket | None:
     return None
 
 
-def serve(path: str) -> None:
-    """Fork a process for each job that comes by the socket `path`, until standard input is closed.
+def serve(number: int) -> None:
+    """Fork a process for each job that comes by the socket with this file descriptor, until standard input is closed.
 
     Returns in the process of a job, too, when that is done.
     """
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(64)
+    with socket.socket(fileno=number) as listener:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
         while True:
             ready, _, _ = select.select([listener.fileno(), 0], [], [])
@@ -187,7 +191,7 @@ def _run(request: bytes, descriptors: list[int]) -> None:
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    job, folder, environment, path, umask = pickle.loads(request)  # noqa: S301 - of a process of the same user
+    work, job, folder, environment, path, umask = pickle.loads(request)  # noqa: S301 - of a process of the same user
     os.chdir(folder)
     os.umask(umask)
     os.environ.clear()
@@ -196,10 +200,8 @@ def _run(request: bytes, descriptors: list[int]) -> None:
     for number in FORWARDED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from brainuad.jobs.run import run_from_snakemake  # late: preloaded
-
-    run_from_snakemake(job)
+    pkgutil.resolve_name(work)(pickle.loads(job))  # noqa: S301
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(int(sys.argv[1]))
