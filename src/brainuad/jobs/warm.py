@@ -65,10 +65,10 @@ class WarmStarts:
                 listener.listen(64)
                 number = listener.fileno()
                 command = [sys.executable, "-m", "brainuad.jobs.warm", str(number)]
-                # In a session of its own: Ctrl-C reaches a job by its script alone.
+                # In a group of its own: Ctrl-C reaches a job by its script alone.
                 environment = os.environ | counts
                 process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, env=environment, pass_fds=[number], start_new_session=True
+                    command, stdin=subprocess.PIPE, env=environment, pass_fds=[number], process_group=0
                 )
             self._processes.append(process)
         os.environ[VARIABLE] = str(self._folder)
