@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,13 +142,27 @@ def test_otherwise_a_job_runs_in_its_script(
     assert out.endswith("cold\n")
 
 
-def test_the_processes_end_with_the_run_that_started_them() -> None:
+def test_the_processes_end_with_the_run_that_started_them(tmp_path: Path) -> None:
     text = "import os, time\nfrom brainuad.jobs.warm import WarmStarts\nwarm = WarmStarts()\nwarm.start([1, 2])\n"
     text += "print(*(each.pid for each in warm._processes), flush=True)\ntime.sleep(60)\n"
-    run = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    run = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=env)
     assert run.stdout is not None
     started = [int(each) for each in run.stdout.readline().split()]
     run.kill()
     run.wait()
     assert len(started) == 2
     assert all(map(gone, started))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_where_a_socket_cannot_be_made_there_are_no_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    started = WarmStarts()
+    started.start([1])
+    assert VARIABLE not in os.environ
+    assert not [*long.iterdir()]
+    started.stop()

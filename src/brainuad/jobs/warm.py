@@ -58,20 +58,24 @@ class WarmStarts:
         if not sys.platform.startswith("linux") or os.environ.get(VARIABLE) == OFF:
             return
         self._folder = Path(tempfile.mkdtemp(prefix="brainuad-"))  # nobody else may enter it
-        for count in {*threads}:
-            counts = {f"{name}_NUM_THREADS": str(count) for name in THREAD_VARIABLES}
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(str(self._folder / str(count)))
-                listener.listen(64)
-                number = listener.fileno()
-                command = [sys.executable, "-m", "brainuad.jobs.warm", str(number)]
-                # In a group of its own: Ctrl-C reaches a job by its script alone.
-                environment = os.environ | counts
-                process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, env=environment, pass_fds=[number], process_group=0
-                )
-            self._processes.append(process)
+        try:
+            self._processes = [self._started(count) for count in {*threads}]
+        except OSError:  # such as a path that is too long for a socket
+            self.stop()
+            return
         os.environ[VARIABLE] = str(self._folder)
+
+    def _started(self, threads: int) -> subprocess.Popen[bytes]:
+        counts = {f"{name}_NUM_THREADS": str(threads) for name in THREAD_VARIABLES}
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{self._folder}/{threads}")
+            listener.listen(64)
+            number = listener.fileno()
+            command = [sys.executable, "-m", "brainuad.jobs.warm", str(number), str(self._folder)]
+            # In a group of its own: Ctrl-C reaches a job by its script alone.
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, env=os.environ | counts, pass_fds=[number], process_group=0
+            )
 
     def stop(self) -> None:
         """End them. They end by themselves, too, if this process does."""
@@ -81,7 +85,8 @@ class WarmStarts:
         for process in self._processes:
             process.wait()
         if self._folder is not None:
-            os.environ.pop(VARIABLE, None)
+            if os.environ.get(VARIABLE) == str(self._folder):
+                del os.environ[VARIABLE]
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder, self._processes = None, []
 
@@ -111,7 +116,8 @@ def run_warm(job: Any, work: str = "brainuad.jobs.run:run_from_snakemake") -> bo
         sys.exit("error: the process that the job ran in has disappeared; start the run again")
     code = os.waitstatus_to_exitcode(STATUS.unpack(answer)[0])
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code:
         sys.exit(code)
@@ -131,16 +137,17 @@ def _connected(job: Any) -> socket.socket | None:
     return None
 
 
-def serve(number: int) -> None:
+def serve(number: int, folder: str) -> None:
     """Fork a process for each job that comes by the socket with this file descriptor, until standard input is closed.
 
-    Returns in the process of a job, too, when that is done.
+    Removes `folder`, that of the sockets, then. Returns in the process of a job, too, when that is done.
     """
     with socket.socket(fileno=number) as listener:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
         while True:
             ready, _, _ = select.select([listener.fileno(), 0], [], [])
             if 0 in ready:
+                shutil.rmtree(folder, ignore_errors=True)
                 return
             connection, _ = listener.accept()
             for name in PRELOADED:
@@ -204,4 +211,4 @@ def _run(request: bytes, descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), sys.argv[2])
