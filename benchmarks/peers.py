@@ -1,10 +1,11 @@
 """Networks of other projects beside ours: their code on our scans, each for the same CPU minutes.
 
-    python benchmarks/peers.py CLONES STUDY --minutes 8
+    python benchmarks/peers.py CLONES STUDY SCORES --minutes 5 --draws 1
 
 `CLONES`: a folder with clones of AntanasKascenas/DenoisingAE and caiyu6666/MedIAnomaly; nothing of them is copied. What
 these import and the networks here do not use (tensorboard, torchvision, medpy) is stood in for. `STUDY`: the results of
-a study, such as `results/flagship_t1`, with the data sets `ixi`, `stroke_a` and `stroke_b`.
+a study, such as `results/flagship_t1`, with the data sets `ixi`, `stroke_a` and `stroke_b`. `SCORES`: a folder for the
+AUPRC of each scan; a network that has its table there is not trained again.
 
 Each network learns from the axial slices of the training scans, padded to a square, with the loss, optimiser and noise
 of its own code, on one thread. Its residuals are scored as brainuad scores maps, raw and smoothed by what is best on
@@ -15,6 +16,7 @@ person, and CPU seconds a training step, turn by turn with our denoising network
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import sys
 import time
@@ -192,15 +194,18 @@ class Mapped:
     lesion: np.ndarray
 
 
-def mapped(peer: Peer, folder: Path) -> Iterator[Mapped]:
-    """Maps of the validation and test scans of a data set."""
+def mapped(peer: Peer, folder: Path, draws: int) -> Iterator[Mapped]:
+    """Maps of the validation and test scans of a data set, those of the first draws in each head."""
     scans = array_cache.read(folder)
     lesions = array_cache.read_lesions(folder)
     for row, scan in enumerate(scans.scans):
-        if scan.role in ("validation", "test"):
+        if scan.role in ("validation", "test") and int(scan.scan.rpartition("-")[2]) <= draws:
             brain, lesion = np.asarray(scans.brain(row)), np.asarray(lesions[row]).astype(bool)
-            stack = peer.residual(slices_of(scans.image(row), brain)).numpy()
-            anomaly = stack[:, 0, *_middle(brain.shape)].transpose(1, 2, 0) * brain
+            shown = brain.any(axis=(0, 1))
+            stack = peer.residual(slices_of(scans.image(row), brain)[torch.from_numpy(shown)]).numpy()
+            anomaly = np.zeros(brain.shape, np.float32)
+            anomaly[..., shown] = stack[:, 0, *_middle(brain.shape)].transpose(1, 2, 0)
+            anomaly *= brain
             yield Mapped(scan.scan, scan.subject, scan.role, anomaly, brain, scored_brain(brain, 1), lesion)
 
 
@@ -212,16 +217,16 @@ def auprc(scan: Mapped, smooth_mm: float, spacing: tuple[float, float, float]) -
     return scan_areas(values[inside], np.sort(values[scan.scored & ~scan.lesion]), lost)[0]
 
 
-def scored(peer: Peer, study: Path, keep: Path | None) -> pd.DataFrame:
-    """AUPRC by scan and smoothing. `keep`: where the map of the first test scan of each data set is written."""
+def scored(peer: Peer, study: Path, draws: int, keep: Path | None) -> pd.DataFrame:
+    """AUPRC by scan and smoothing, of the first draws in each head. `keep`: where the maps of the test scans go."""
     rows = []
     for name in SETS:
         folder = cache_of(study, name)
         spacing = array_cache.read(folder).spacing
-        for scan in mapped(peer, folder):
-            if keep is not None and scan.role == "test" and not (keep / f"{name}.npz").exists():
-                keep.mkdir(parents=True, exist_ok=True)
-                np.savez_compressed(keep / f"{name}.npz", anomaly=scan.anomaly, lesion=scan.lesion, scan=scan.scan)
+        for scan in mapped(peer, folder, draws):
+            if keep is not None and scan.role == "test":
+                (keep / name).mkdir(parents=True, exist_ok=True)
+                np.savez_compressed(keep / name / f"{scan.scan}.npz", anomaly=scan.anomaly.astype(np.float16))
             rows += [
                 {"dataset": name, "scan": scan.scan, "subject": scan.subject, "role": scan.role, "mm": mm,
                  "auprc": auprc(scan, mm, spacing)}
@@ -237,14 +242,15 @@ def cache_of(study: Path, dataset: str) -> Path:
 
 def of_the_study(study: Path, model: str) -> pd.DataFrame:
     """AUPRC of the test scans by one of our models, seed 0."""
-    rows = pd.read_csv(study / "evaluate" / "scans.tsv", sep="\t")
-    chosen = (rows["model"] == model) & (rows["seed"] == 0) & (rows["postprocessing"] == "none")
-    return rows[chosen].drop_duplicates(["dataset", "scan"])[["dataset", "scan", "subject", "auprc"]]
+    tables = [study / "evaluate" / model / "seed-0" / name / "scans.tsv" for name in SETS]
+    rows = pd.concat([pd.read_csv(table, sep="\t") for table in tables])
+    rows = rows[rows["postprocessing"] == "none"]
+    return rows.drop_duplicates(["dataset", "scan"])[["dataset", "scan", "subject", "auprc"]]
 
 
-def by_person(rows: pd.DataFrame, dataset: str) -> pd.Series:
-    """Mean over the scans of each person."""
-    return rows[rows["dataset"] == dataset].groupby("subject")["auprc"].mean()
+def by_person(rows: pd.DataFrame, dataset: str, scans: pd.Series) -> pd.Series:
+    """Mean over the scans of each person, of `scans` alone."""
+    return rows[(rows["dataset"] == dataset) & rows["scan"].isin(scans)].groupby("subject")["auprc"].mean()
 
 
 def difference(theirs: pd.Series, ours: pd.Series) -> str:
@@ -306,37 +312,59 @@ def step_times(clones: Path, rounds: int) -> None:
         print(f"| {name} | {statistics.median(each):.2f} | {told} |")
 
 
+def scores_of(name: str, options: argparse.Namespace) -> pd.DataFrame:
+    """Train a network and score it, or read its scores where they are."""
+    table = options.scores / f"{name}.tsv"
+    if not table.exists():
+        torch.manual_seed(0)
+        random.seed(0)
+        peer = PEERS[name](options.clones)
+        steps = trained(peer, array_cache.read(cache_of(options.study, "ixi")).select("train"), options.minutes)
+        rows = scored(peer, options.study, options.draws, options.maps and options.maps / name)
+        options.scores.mkdir(parents=True, exist_ok=True)
+        rows.assign(steps=steps, weights=peer.parameters).to_csv(table, sep="\t", index=False)
+    return pd.read_csv(table, sep="\t")
+
+
+def told(name: str, rows: pd.DataFrame, ours: dict[str, pd.DataFrame]) -> Iterator[str]:
+    """Lines of the table: raw maps, and those with the smoothing that is best on validation scans."""
+    valid = rows[rows["role"] == "validation"].groupby("mm")["auprc"].mean()
+    for mm in dict.fromkeys([0.0, float(valid.index.to_numpy()[valid.to_numpy().argmax()])]):
+        tested = rows[(rows["role"] == "test") & (rows["mm"] == mm)]
+        for dataset in SETS:
+            people = by_person(tested, dataset, tested["scan"])
+            cells = [difference(people, by_person(each, dataset, tested["scan"])) for each in ours.values()]
+            first = [name, f"{rows['weights'][0]:,}", rows["steps"][0], dataset, f"{mm:g} mm", f"{people.mean():.3f}"]
+            yield f"| {' | '.join(map(str, first + cells))} |"
+
+
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clones", type=Path)
     parser.add_argument("study", type=Path)
-    parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--peers", nargs="+", choices=[*PEERS], default=[*PEERS])
+    parser.add_argument("scores", type=Path)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--peers", nargs="*", choices=[*PEERS], default=[*PEERS])
+    parser.add_argument("--models", nargs="+", default=OURS, help="of the study")
     parser.add_argument("--rounds", type=int, default=5, help="of the step times; 0 measures none")
-    parser.add_argument("--maps", type=Path, help="write the map of the first test scan of each data set there")
+    parser.add_argument("--maps", type=Path, help="write the maps of the test scans there")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.rounds:
         step_times(options.clones, options.rounds)
-    ours = {model: of_the_study(options.study, model) for model in OURS}
-    print("\n| network | weights | steps | data set | smoothing | AUPRC |", *(f" - `{model}` |" for model in OURS))
-    print("| --- " * (6 + len(OURS)) + "|")
-    for name in options.peers:
-        torch.manual_seed(0)
-        peer = PEERS[name](options.clones)
-        steps = trained(peer, array_cache.read(cache_of(options.study, "ixi")).select("train"), options.minutes)
-        rows = scored(peer, options.study, options.maps and options.maps / name)
-        valid = rows[rows["role"] == "validation"].groupby("mm")["auprc"].mean()
-        for mm in dict.fromkeys([0.0, float(valid.index.to_numpy()[valid.to_numpy().argmax()])]):
-            tested = rows[(rows["role"] == "test") & (rows["mm"] == mm)]
-            for dataset in SETS:
-                people = by_person(tested, dataset)
-                cells = [difference(people, by_person(each, dataset)) for each in ours.values()]
-                told = [name, f"{peer.parameters:,}", steps, dataset, f"{mm:g} mm", f"{people.mean():.3f}", *cells]
-                print("|", " | ".join(map(str, told)), "|", flush=True)
+    tables = {name: scores_of(name, options) for name in options.peers}
+    if not tables:
+        return
+    ours = {model: of_the_study(options.study, model) for model in options.models}
+    print("\n| network | weights | steps | data set | smoothing | AUPRC |", *(f" - `{model}` |" for model in ours))
+    print("| --- " * (6 + len(ours)) + "|")
+    for name, rows in tables.items():
+        print(*told(name, rows, ours), sep="\n")
+    scans = pd.concat(tables.values())["scan"]
     for model, rows in ours.items():
-        means = [f"{dataset} {by_person(rows, dataset).mean():.3f}" for dataset in SETS]
+        means = [f"{dataset} {by_person(rows, dataset, scans).mean():.3f}" for dataset in SETS]
         print(f"| `{model}` | | | {' | '.join(means)} |")
 
 
