@@ -45,17 +45,10 @@ MODELS = Path(__file__).parents[1] / "config" / "models"
 SIDE = 128
 """Of the squares that slices are padded to, in voxels of 2 mm; MedIAnomaly sees them at half the size."""
 SMOOTH_MM = (0.0, 2.0, 4.0, 6.0)
-UNUSED: tuple[str, ...] = (
-    "torchvision",
-    "torchvision.models",
-    "sklearn",
-    "sklearn.manifold",
-    "sklearn.metrics",
-    "medpy",
-    "wandb",
-    "thop",
+UNUSED = (
+    *("torchvision", "torchvision.models", "sklearn", "sklearn.manifold", "sklearn.metrics", "medpy", "wandb", "thop"),
+    *("joblib", "cv2", "torch.utils.tensorboard"),
 )
-UNUSED += ("thop", "joblib", "cv2", "torch.utils.tensorboard")
 """What the clones import and the networks here do not use."""
 LEAST_BRAIN = 0.01
 """Share of brain below which a slice trains nothing, as in our networks."""
@@ -183,7 +176,7 @@ def trained(peer: Peer, scans: ArrayCache, minutes: float) -> int:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A scan with the peer's map of it. `lost`: lesion voxels outside the scored brain."""
+    """A scan with the peer's map of it."""
 
     scan: str
     subject: str
@@ -261,7 +254,7 @@ def difference(theirs: pd.Series, ours: pd.Series) -> str:
 
 
 def our_step(scans: TrainingScans, changes: dict[str, Any]) -> Callable[[], object]:
-    """A training step of our denoising network, 16 slices."""
+    """A training step of our denoising network, 16 slices. Not `trainer.py`'s, whose name a clone's module has."""
     raw = yaml.safe_load((MODELS / "dae_mixed.yaml").read_text(encoding="utf-8"))
     method = registry.build(registry.validate({**raw, **changes})).neural()
     assert method is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -139,6 +140,17 @@ def test_otherwise_a_job_runs_in_its_script(
 ) -> None:
     code, out, _ = ended(folder, *arguments, **environment)
     assert code == 0
+    assert out.endswith("cold\n")
+
+
+def test_a_job_that_nobody_takes_runs_in_its_script(folder: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "1"))
+        listener.listen()
+        script = begun(folder, "works", **{VARIABLE: str(tmp_path)})
+        listener.accept()[0].close()
+        out, _ = script.communicate(timeout=120)
+    assert script.returncode == 0
     assert out.endswith("cold\n")
 
 

@@ -104,9 +104,13 @@ def run_warm(job: Any, work: str = "brainuad.jobs.run:run_from_snakemake") -> bo
     os.umask(umask)
     request = pickle.dumps((work, pickle.dumps(job), str(Path.cwd()), dict(os.environ), list(sys.path), umask))
     with connection:
-        socket.send_fds(connection, [LENGTH.pack(len(request))], [0, 1, 2])
-        connection.sendall(request)
-        if not connection.recv(1):
+        try:
+            socket.send_fds(connection, [LENGTH.pack(len(request))], [0, 1, 2])
+            connection.sendall(request)
+            taken = connection.recv(1)
+        except OSError:
+            taken = b""
+        if not taken:  # the process could not import what it should, or is gone
             return False
         for number in FORWARDED:
             if signal.getsignal(number) != signal.SIG_IGN:
@@ -163,11 +167,13 @@ def _keep(connection: socket.socket) -> None:
     """Fork a job, hand it the signals of its script, and tell the script how it ended; returns in the job alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
+    if len(header) < LENGTH.size:  # its script is gone
+        os._exit(1)
     left, parts = LENGTH.unpack(header)[0], []
     while left and (part := connection.recv(left)):
         parts.append(part)
         left -= len(part)
-    if left:  # its script is gone
+    if left:
         os._exit(1)
     connection.sendall(b"!")
     process = os.fork()
